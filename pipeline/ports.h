@@ -1,0 +1,292 @@
+// Ports: what the core asks of the outside world.  connectors/ and checkpoint/ implement them for
+// real, tests/fakes/ for the simulator.
+//
+// Every call is blocking and bounded.  A connection that is lost answers Reaction::Retry; the next
+// call connects again.  No port is thread-safe: each object belongs to one thread, named here.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/change.h"
+#include "pipeline/result.h"
+#include "pipeline/row.h"
+#include "pipeline/row_batch.h"
+#include "pipeline/snapshot.h"
+#include "pipeline/table.h"
+
+namespace lockstep {
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual std::chrono::steady_clock::time_point now() const = 0;
+  virtual std::int64_t wall_us() const = 0;  // Microseconds since 1970.
+};
+
+// ---------------------------------------------------------------- the source's change stream
+
+// What one poll produced, in stream order per stream.
+struct ChangeBatch {
+  std::vector<Change> changes;
+  std::vector<Watermark> watermarks;  // Valid after all of `changes`.
+  struct Stop {
+    TableId table;
+    Error error;
+  };
+  std::vector<Stop> stops;  // Tables that cannot go on from here; their streams are paused already.
+};
+
+// Source thread only.
+class ChangeSource {
+ public:
+  virtual ~ChangeSource() = default;
+
+  // Names of the streams, by StreamId; grows when a partition or topic appears.
+  virtual const std::vector<std::string>& streams() const = 0;
+
+  // Fills `batch` with what arrives until `deadline`, or earlier once it is large enough.
+  // Halt: I16.  Waits for the broker or slot; a lost connection is retried inside and shown in
+  // state().
+  virtual Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) = 0;
+
+  // Stops reading the streams of `table` (I8); its later events stay in the source.
+  virtual Status pause_table(TableId table) = 0;
+
+  // Everything before `position` of `stream` is durable on the target: may be told to the source
+  // (flush LSN) or to people's lag tools (group offset).
+  virtual Status acknowledge(StreamId stream, Position position) = 0;
+
+  // One sentence for status: "streaming", "broker unreachable since ...".
+  virtual std::string state() const = 0;
+};
+
+// Proof that everything committed before an LSN is in the stream, and where the stream then ends
+// (V3 of 03-reconcile.md).  Proof thread (the supervisor) only.
+class StreamProof {
+ public:
+  virtual ~StreamProof() = default;
+  struct Answer {
+    bool reached = false;
+    bool exact = false;                // false: V3's near-proof.
+    std::string waiting_for;           // When not reached: one sentence for status.
+    std::vector<std::pair<std::string, Position>> ends;  // When reached: per stream name.
+  };
+  // Whether the stream has passed `lsn`; when it has, its ends read afterwards.
+  virtual Result<Answer> reached(Lsn lsn) = 0;
+};
+
+// ---------------------------------------------------------------- the source's tables
+
+// A half-open range of keys [lower, upper); no bound: unbounded.  Bounds are key cells.
+struct KeyRange {
+  std::optional<std::string> lower;
+  std::optional<std::string> upper;
+};
+
+struct OpenSnapshot {
+  Snapshot snapshot;
+  Lsn insert_lsn = 0;  // pg_current_wal_insert_lsn() read right after S (I6).
+};
+
+// One source connection; one scan thread each.
+class ChunkReader {
+ public:
+  virtual ~ChunkReader() = default;
+
+  // Returns the key `rows` keys after `lower` in key order, or nothing when fewer remain.
+  virtual Result<std::optional<std::string>> bound_after(const TableMap& table,
+                                                         const std::optional<std::string>& lower,
+                                                         std::uint64_t rows) = 0;
+  // Begins a REPEATABLE READ READ ONLY transaction and takes its snapshot as the first statement.
+  // REQUIRES: none is open.
+  virtual Result<OpenSnapshot> begin() = 0;
+  // Whether the server has flushed its log up to `lsn` (I6).  REQUIRES: begin().
+  virtual Result<bool> flushed(Lsn lsn) = 0;
+  // Starts reading the rows of a range, or of a list of keys, under the open snapshot.
+  virtual Status start_range(const TableMap& table, const KeyRange& range) = 0;
+  virtual Status start_keys(const TableMap& table, std::span<const std::string> keys) = 0;
+  // Appends rows to `out` until it holds `max_bytes` or the read is complete.
+  // Returns false when the read is complete.
+  virtual Result<bool> read(RowBatch& out, std::size_t max_bytes) = 0;
+  // StopTable when the table's columns or filenodes are not those of `table` any more (I10, I15).
+  // REQUIRES: the read is complete (its lock on the table is still held).
+  virtual Status check_shape(const TableMap& table) = 0;
+  // Ends the transaction, whatever its state.  Safe when none is open.
+  virtual void end() = 0;
+};
+
+struct BlockingTransaction {
+  std::string what;  // "pid 4711 (psql), open for 312 s, xid 8812", "prepared transaction 'x'".
+};
+
+// One source connection; probe thread only.
+class SourceProbe {
+ public:
+  virtual ~SourceProbe() = default;
+  virtual Result<Snapshot> probe() = 0;  // pg_current_snapshot(), and P3/I16 identity checks.
+  virtual Result<Xid> assign_xid() = 0;  // pg_current_xact_id() of a transaction that then commits.
+  // Emits a transactional logical message and returns the insert LSN read after its commit.
+  virtual Result<Lsn> emit_marker() = 0;
+  virtual Result<Lsn> insert_lsn() = 0;
+  // The oldest transactions below `xid` that are still running, for status.
+  virtual Result<std::vector<BlockingTransaction>> blockers(Xid xid) = 0;
+};
+
+// ---------------------------------------------------------------- the target
+
+// One row of the target's progress: what lane `lane` has applied of `stream` (I13).
+struct ProgressRow {
+  std::string stream;
+  std::uint32_t lane = 0;
+  Position position;
+  Xid last_xid = 0;  // Of the last change applied; seeds the widening of 32-bit xids.
+  Xid max_xid = 0;   // Largest ever applied; never lowered.
+};
+
+struct ChunkMark {
+  TableId table = 0;
+  std::uint64_t first = 0;  // Sequence numbers of planned chunks it covers, inclusive.
+  std::uint64_t last = 0;
+  KeyRange range;
+  std::uint64_t rows = 0;
+};
+
+struct Debt {
+  TableId table = 0;
+  Hash128 key_hash;
+  std::string key;  // Key cells, as last seen.
+  Xid xid = 0;      // 0: any snapshot begun after the debt was opened serves.
+  std::int64_t commit_us = 0;
+  DebtReason reason = DebtReason::None;
+  std::uint32_t attempts = 0;
+  bool quarantined = false;
+  std::string detail;  // The server's message, for people; holds no values.
+};
+
+enum class WriteKind : std::uint8_t {
+  Upsert,  // INSERT ... ON CONFLICT (key) DO UPDATE.
+  Update,  // Of the cells that are available; a row that is hit nowhere opens a MissingRow debt.
+  Delete,
+  Forget,  // Writes no row: the key's debts go as the run's rule says (a settled debt without a row).
+  OpenDebt,  // Writes no row: only opens the write's debt.
+};
+
+// What a run does to the debts its keys already have.
+enum class DebtRule : std::uint8_t {
+  Keep,          // A partial update.
+  Clear,         // A full image or delete of the stream: all debts of the key.
+  ClearVisible,  // A row read under run.snapshot: those whose xid it sees.
+};
+
+struct Write {
+  std::string_view row;  // Cells in TableMap::columns order; Delete, Forget, OpenDebt: unused.
+  std::string_view key;  // Key cells in key order.
+  Hash128 key_hash;
+  Xid xid = 0;
+  std::int64_t commit_us = 0;
+  DebtReason debt = DebtReason::None;  // Opened (or raised) by this write, after the run's rule.
+};
+
+// Writes of one table and one kind, executed in order as one statement or several.
+// Keys are distinct within a run; runs execute in order.
+struct Run {
+  const TableMap* table = nullptr;
+  WriteKind kind = WriteKind::Upsert;
+  DebtRule rule = DebtRule::Clear;
+  bool evict = false;                  // A settled debt: a unique conflict evicts its holders (I17).
+  const Snapshot* snapshot = nullptr;  // Set with ClearVisible.
+  std::vector<Write> writes;           // Update: all have the same available columns.
+};
+
+struct LaneTransaction {
+  std::vector<Run> runs;
+  std::vector<ProgressRow> progress;
+  std::uint64_t batch = 0;  // This lane's transaction counter; stored with its progress.
+};
+
+struct DebtOpened {
+  TableId table = 0;
+  Hash128 key_hash;
+  DebtReason reason = DebtReason::None;
+};
+
+struct ApplyOutcome {
+  // Set: nothing was committed, this table cannot go on (its column is gone, its grant revoked).
+  std::optional<ChangeBatch::Stop> stop;
+  std::vector<DebtOpened> opened;
+  std::uint64_t rows_written = 0;
+};
+
+struct Truncation {
+  TableId table = 0;
+  std::string stream;
+  Position position;             // All lanes' progress of `stream` rises to it.
+  std::vector<std::uint32_t> lanes;
+  Xid xid = 0;                   // Debts of the table that are not newer go.
+  Position horizon;              // The event's sequence; events below it are dropped (I15).
+  bool forget_chunks = false;    // Several partitions: all chunks of the table are not done.
+};
+
+// One writing connection to the target, fenced by the epoch (I12).  One thread each: a lane, or a
+// scanner for its direct COPY and done-marks.
+//
+// Halt with code "fenced" when another incarnation owns the migration.
+class Target {
+ public:
+  virtual ~Target() = default;
+
+  // Applies one lane transaction: all runs, the debts, the progress; then COMMIT.
+  // Isolates rows that the target refuses (Violation, Refused): each becomes a debt, the others go
+  // on.  Retry: the transaction may or may not have committed; applying it again is safe.
+  virtual Result<ApplyOutcome> apply(const LaneTransaction& transaction) = 0;
+
+  // Direct COPY of one piece: BEGIN, fence, COPY; then commit or abort.
+  // copy() answers Reject when a row exists already (unique violation) or the piece takes too long
+  // (lock_timeout, statement_timeout): the caller aborts and sends the rows through the lanes.
+  virtual Status copy(const TableMap& table, const RowBatch& rows,
+                      std::span<const std::uint32_t> chosen) = 0;
+  virtual Status copy_commit(const std::optional<ChunkMark>& done) = 0;
+  virtual void copy_abort() = 0;
+
+  // Marks a chunk done in a transaction of its own.
+  virtual Status mark_done(const ChunkMark& mark) = 0;
+
+  // TRUNCATE (or DELETE where a foreign key refers to the table), progress, horizon, debts (I15).
+  virtual Status truncate(const Truncation& truncation) = 0;
+
+  // Records failed attempts to settle a debt; `quarantine` sets its state.
+  virtual Status fail_debt(TableId table, const Hash128& key, std::string_view detail,
+                           bool quarantine) = 0;
+
+  // The oldest open debts of a table that are not quarantined, at most `limit`, after `after`.
+  virtual Result<std::vector<Debt>> open_debts(TableId table, std::size_t limit) = 0;
+};
+
+// ---------------------------------------------------------------- our own state
+
+// What a lane is about to commit, made durable first, so that after a crash U is known (I5).
+struct LaneIntent {
+  std::uint32_t lane = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t batch = 0;
+  std::vector<Xid> unseen;  // U: applied, and not yet seen by a probe.
+};
+
+class CheckpointStore {
+ public:
+  virtual ~CheckpointStore() = default;
+  // Safe for concurrent use by the lanes.  Durable on return.
+  virtual Status save_intent(const LaneIntent& intent) = 0;
+  // Raw bytes of an event that became a debt, for `quarantine show`; bounded by the store.
+  virtual Status save_evidence(std::string_view id, std::string_view event) = 0;
+};
+
+}  // namespace lockstep
