@@ -239,6 +239,10 @@ struct Truncation {
 // scanner for its direct COPY and done-marks.
 //
 // Halt with code "fenced" when another incarnation owns the migration.
+//
+// After a lost connection the next call connects again and first makes sure that the old backend
+// (pid, backend_start) is gone, ending it if need be: statements that were sent may still be carried
+// out, and must not land behind newer ones.
 class Target {
  public:
   virtual ~Target() = default;
@@ -254,7 +258,10 @@ class Target {
   virtual Status copy(const TableMap& table, const RowBatch& rows,
                       std::span<const std::uint32_t> chosen) = 0;
   virtual Status copy_commit(const std::optional<ChunkMark>& done) = 0;
-  virtual void copy_abort() = 0;
+  // Ends the COPY without effect, whatever its state, also after a lost connection: it returns Ok
+  // only once the server has ended that transaction (its old backend is gone), because a COMMIT
+  // that was sent may still be carried out.  Retry: not known yet, call again.
+  virtual Status copy_abort() = 0;
 
   // Marks a chunk done in a transaction of its own.
   virtual Status mark_done(const ChunkMark& mark) = 0;

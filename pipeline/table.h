@@ -57,6 +57,8 @@ struct Column {
   Identity identity = Identity::None;
   bool deterministic_collation = true;
   std::string collation;             // "" for types without one.
+  bool folds_ascii = false;          // Citext: the database's default ctype is C or POSIX, so that
+                                     // equality folds ASCII only (citext ignores the column's own).
 
   friend bool same_shape(const Column& a, const Column& b) {
     return a.name == b.name && a.type.sql == b.type.sql && a.generated == b.generated;

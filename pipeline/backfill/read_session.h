@@ -1,0 +1,49 @@
+// ReadSession: one snapshot of the source, from before its BEGIN until its end: registered,
+// accepted (I5), and flushed (I6) before a row read under it may go to the target.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "pipeline/lane_item.h"
+#include "pipeline/ports.h"
+#include "pipeline/visibility.h"
+
+namespace lockstep {
+
+// Used by one scan thread.
+//
+// Invariant: while it is open its snapshot is registered with Visibility.
+class ReadSession {
+ public:
+  ReadSession(ChunkReader& reader, Visibility& visibility)
+      : reader_(reader), visibility_(visibility) {}
+  ~ReadSession() { close(); }
+  ReadSession(const ReadSession&) = delete;
+  ReadSession& operator=(const ReadSession&) = delete;
+
+  // Opens a snapshot for reading `table`.  Returns false, and leaves nothing open, when it is not
+  // accepted: a transaction that was applied, or that ran at the start, is not finished for it.
+  Result<bool> open(const TableMap& table);
+  // Whether rows may be used already; once true it stays true.
+  Result<bool> flushed();
+  // Everything is read: ends the source's transaction.  The snapshot stays registered.
+  void end_reading() { reader_.end(); }
+  // Ends the snapshot.  REQUIRES: no lane holds rows of it that it has not judged.
+  void close();
+
+  bool is_open() const { return read_ != nullptr; }
+  // REQUIRES: is_open().
+  const std::shared_ptr<SourceRead>& read() const { return read_; }
+
+ private:
+  ChunkReader& reader_;
+  Visibility& visibility_;
+  std::optional<Visibility::Ticket> ticket_;
+  std::shared_ptr<SourceRead> read_;  // Shared with the lanes: see SourceRead.
+  Lsn insert_lsn_ = 0;
+  bool flushed_ = false;
+};
+
+}  // namespace lockstep

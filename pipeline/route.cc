@@ -1,0 +1,67 @@
+#include "pipeline/route.h"
+
+#include <memory>
+#include <utility>
+
+#include "pipeline/rules.h"
+
+namespace lockstep {
+
+std::uint32_t lane_of(const TableMap& table, const Hash128& key, std::uint32_t lanes) {
+  if (table.one_lane) {
+    const std::string name = table.text();
+    return static_cast<std::uint32_t>(hash128(name, 0).low % lanes);
+  }
+  return static_cast<std::uint32_t>(key.low % lanes);
+}
+
+Router::Router(RouterOptions options, Shared shared)
+    : options_(std::move(options)), shared_(shared), items_(options_.lanes) {}
+
+bool Router::push(std::uint32_t lane, LaneItem item) {
+  const std::size_t bytes = item_bytes(item);
+  return shared_.queues[lane]->push(std::move(item), bytes);
+}
+
+bool Router::push_changes(std::uint32_t lane) {
+  if (items_[lane].changes.empty()) return true;
+  return push(lane, std::exchange(items_[lane], {}));
+}
+
+bool Router::push_barrier(Change change) {
+  for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
+    if (!push_changes(lane)) return false;
+  const bool several = options_.several_partitions.contains(change.table);
+  const auto barrier = std::make_shared<Barrier>(std::move(change), options_.lanes, several);
+  for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
+    if (!push(lane, BarrierItem{barrier})) return false;
+  return true;
+}
+
+bool Router::push_watermarks(const std::vector<Watermark>& watermarks) {
+  if (watermarks.empty()) return true;
+  for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
+    if (!push(lane, WatermarkItem{watermarks})) return false;
+  return true;
+}
+
+bool Router::route(ChangeBatch& batch) {
+  for (Change& change : batch.changes) {
+    if (change.kind == ChangeKind::Truncate) {
+      if (!push_barrier(std::move(change))) return false;
+      continue;
+    }
+    const TableMap& table = *shared_.tables[change.table];
+    const std::uint32_t lane = lane_of(table, change.key, options_.lanes);
+    items_[lane].changes.push_back(std::move(change));
+    if (items_[lane].changes.size() >= options_.item_changes_max && !push_changes(lane))
+      return false;
+  }
+  for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
+    if (!push_changes(lane)) return false;
+  for (const ChangeBatch::Stop& stop : batch.stops)
+    shared_.board.stop(stop.table, stop.error.message);
+  return push_watermarks(batch.watermarks);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,40 @@
+// Rules: the merge rules of 02-merge.md that the simulator proves necessary, by switching one off.
+//
+// In every normal build rule_on() is constant true and costs nothing.  Only the simulator's copy of
+// this library is compiled with LOCKSTEP_MUTANTS, where a test may switch a rule off and must then
+// see the target differ from the source.
+#pragma once
+
+#include <cstdint>
+
+namespace lockstep {
+
+enum class Rule : std::uint8_t {
+  LaneByCanonicalKey,     // I2
+  RecordBeforeSend,       // I3
+  ForgetOnlyVisible,      // I4
+  AcceptSnapshot,         // I5
+  RegisterBeforeBegin,    // I5, S registered late
+  WaitForFlush,           // I6
+  DropUnseenRow,          // I7
+  NeverSkipForChunk,      // I8
+  MarkAfterCommit,        // I10
+  DebtOnViolation,        // I11
+  Fence,                  // I12
+  ProgressWithBatch,      // I13
+  TruncateBarrier,        // I15
+  DebtForMissingRow,      // I17
+  EvictHolder,            // I17
+  OpenCopySet,            // I18
+  FoldPartialIntoFull,    // I19
+};
+
+#ifdef LOCKSTEP_MUTANTS
+bool rule_on(Rule rule);
+void switch_rule_off(Rule rule);
+void switch_all_rules_on();
+#else
+constexpr bool rule_on(Rule) { return true; }
+#endif
+
+}  // namespace lockstep

@@ -1,0 +1,39 @@
+// What a Debezium event can hold of a column, by its type (04, 4.5, 4.8 and 4.9).
+//
+// table_map.cc plans planes and debts by it, config/connector_config the failure handling mode, and
+// the decoder reads the form of a value.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "pipeline/table.h"
+#include "pipeline/table_map.h"
+
+namespace lockstep {
+
+enum class WireForm : std::uint8_t {
+  Codec,        // The JSON form of 4.5, for which decode has a codec: Plane::Binary.
+  PlainText,    // The text form as a JSON string (xml, tsvector): Plane::Text.
+  EncodedText,  // Base64 of the text form, by include.unknown.datatypes: Plane::Text.  An array is
+                // a JSON array of such elements.
+  Never,  // Not carried, or not exactly.
+};
+
+struct WireVerdict {
+  WireForm form = WireForm::Codec;
+  std::string reason;  // Never: why.
+  std::string remedy;  // Never: the setting that would carry it, "" when there is none.
+};
+
+WireVerdict debezium_form(const Type& type, const StreamTraits& stream);
+
+// Whether the placeholder of an unchanged TOAST value has a form that the type's schema can hold
+// (4.4).  Where not, the connector stops under `event.converting.failure.handling.mode=fail`.
+bool placeholder_fits(const Type& type);
+
+// Whether any value of the column can be stored out of line at all: a short numeric cannot.
+bool can_be_toasted(const Column& column);
+
+}  // namespace lockstep
