@@ -35,6 +35,7 @@ Result<DebtReader::Step> DebtReader::step() {
 
 // The next table, round robin, that may have debts.
 Result<DebtReader::Step> DebtReader::pick_table() {
+  if (shared_.clock.now() < not_before_) return Step::Done;
   for (std::size_t i = 0; i < shared_.tables.size(); ++i) {
     const auto id = static_cast<TableId>((next_table_ + i) % shared_.tables.size());
     const TableStatus status = shared_.board.status(id);
@@ -59,9 +60,10 @@ Result<DebtReader::Step> DebtReader::open() {
   if (!*accepted) return Step::Waiting;
   const Snapshot& snapshot = session_.read()->snapshot;
   std::erase_if(debts_, [&](const Debt& d) { return d.xid != 0 && !snapshot.sees(d.xid); });
-  if (debts_.empty()) {
-    finish();  // Their transactions are not visible yet.
-    return Step::Waiting;
+  if (debts_.empty()) {  // Their transactions are not visible yet.
+    not_before_ = shared_.clock.now() + options_.again_after;
+    finish();
+    return Step::Done;
   }
   state_ = State::Flushing;
   return Step::Working;
@@ -130,6 +132,7 @@ Result<DebtReader::Step> DebtReader::drain() {
     for (LaneReport& report :
          session_.read()->reports.take(1 << 20, std::chrono::milliseconds(0))) {
       --items_out_;
+      if (report.dropped > 0) not_before_ = shared_.clock.now() + options_.again_after;
       std::ranges::move(report.refused, std::back_inserter(refused_));
     }
     if (items_out_ > 0) return Step::Waiting;

@@ -6,6 +6,7 @@
 // Passive, like the scanner: runner.cc lets a scan thread step it between two chunks.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@ struct DebtReaderOptions {
   std::size_t debts_max = 2000;     // Read in one round.
   std::size_t piece_bytes = 4 << 20;
   std::uint32_t attempts_max = 10;  // `debt_attempts`: then the debt is quarantined.
+  std::chrono::milliseconds again_after{200};  // A round that left debts open.
 };
 
 // Used by one scan thread.
@@ -66,6 +68,8 @@ class DebtReader {
   std::vector<Debt> debts_;           // Of this round.
   std::vector<Hash128> refused_;
   std::uint64_t items_out_ = 0;
+  // Debts that could not be settled yet are not asked for again before.
+  std::chrono::steady_clock::time_point not_before_{};
 };
 
 }  // namespace lockstep

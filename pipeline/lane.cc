@@ -47,6 +47,18 @@ bool Lane::drained() const {
          });
 }
 
+std::int64_t Lane::oldest_commit_us() const {
+  const auto first = [](const auto& items) -> std::int64_t {
+    for (const LaneItem& item : items) {
+      const auto* changes = std::get_if<ChangesItem>(&item);
+      if (changes != nullptr && !changes->changes.empty()) return changes->changes[0].commit_us;
+    }
+    return 0;
+  };
+  const std::int64_t of_batch = first(batch_);
+  return of_batch != 0 ? of_batch : first(pending_);
+}
+
 Lane::StreamState& Lane::stream(StreamId id) {
   const auto [found, fresh] = streams_.try_emplace(id);
   StreamState& state = found->second;

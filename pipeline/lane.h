@@ -63,6 +63,8 @@ class Lane {
 
   void add(LaneItem item);
   std::size_t pending_bytes() const { return pending_bytes_; }
+  // Commit time of the oldest change it holds; 0 when none.
+  std::int64_t oldest_commit_us() const;
   // No item waits and every position is committed.
   bool drained() const;
 

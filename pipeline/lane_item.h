@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <variant>
@@ -24,10 +25,20 @@ struct LaneReport {
 
 // One read of the source under one snapshot.  Shared (shared_ptr) by the scanner and the lanes that
 // still hold rows of it: none of them knows who is last.
+//
+// Invariant: the snapshot counts as in flight (I4) until the last of them lets go.
 struct SourceRead {
+  SourceRead() = default;
+  ~SourceRead() {
+    if (on_end) on_end();
+  }
+  SourceRead(const SourceRead&) = delete;
+  SourceRead& operator=(const SourceRead&) = delete;
+
   const TableMap* table = nullptr;
   Snapshot snapshot;
   BoundedQueue<LaneReport> reports{1 << 20};
+  std::function<void()> on_end;
 };
 
 struct ChangesItem {

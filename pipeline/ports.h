@@ -59,6 +59,8 @@ class ChangeSource {
 
   // Stops reading the streams of `table` (I8); its later events stay in the source.
   virtual Status pause_table(TableId table) = 0;
+  // Names of the streams that carry `table`'s changes, as far as they exist yet.
+  virtual std::vector<std::string> streams_of(TableId table) const = 0;
 
   // Everything before `position` of `stream` is durable on the target: may be told to the source
   // (flush LSN) or to people's lag tools (group offset).
@@ -275,6 +277,21 @@ class Target {
 
   // The oldest open debts of a table that are not quarantined, at most `limit`, after `after`.
   virtual Result<std::vector<Debt>> open_debts(TableId table, std::size_t limit) = 0;
+};
+
+struct DebtCount {
+  TableId table = 0;
+  std::uint64_t open = 0;
+  std::uint64_t quarantined = 0;
+  std::int64_t oldest_commit_us = 0;  // Of the open ones; 0 when none.
+};
+
+// What the target's bookkeeping says of all tables at once.  Supervisor thread only.
+class Census {
+ public:
+  virtual ~Census() = default;
+  // One entry per table that has debts or quarantined rows.
+  virtual Result<std::vector<DebtCount>> count_debts() = 0;
 };
 
 // ---------------------------------------------------------------- our own state

@@ -1,25 +1,25 @@
 #include "pipeline/backfill/read_session.h"
 
+#include <utility>
+
 #include "pipeline/rules.h"
 
 namespace lockstep {
 
 Result<bool> ReadSession::open(const TableMap& table) {
   CHECK(!is_open());
-  ticket_ = visibility_.begin();
-  auto opened = reader_.begin();
-  if (!opened) {
-    close();
-    return std::unexpected(std::move(opened).error());
-  }
-  if (!visibility_.accept(*ticket_, opened->snapshot)) {
-    close();
+  auto read = std::make_shared<SourceRead>();
+  const Visibility::Ticket ticket = visibility_.begin();
+  read->on_end = [&visibility = visibility_, ticket] { visibility.end(ticket); };
+  LOCKSTEP_ASSIGN(const OpenSnapshot opened, reader_.begin());
+  if (!visibility_.accept(ticket, opened.snapshot)) {
+    reader_.end();
     return false;
   }
-  read_ = std::make_shared<SourceRead>();
-  read_->table = &table;
-  read_->snapshot = opened->snapshot;
-  insert_lsn_ = opened->insert_lsn;
+  read->table = &table;
+  read->snapshot = opened.snapshot;
+  read_ = std::move(read);
+  insert_lsn_ = opened.insert_lsn;
   flushed_ = !rule_on(Rule::WaitForFlush);
   return true;
 }
@@ -34,8 +34,6 @@ Result<bool> ReadSession::flushed() {
 
 void ReadSession::close() {
   reader_.end();
-  if (ticket_) visibility_.end(*ticket_);
-  ticket_.reset();
   read_.reset();
   flushed_ = false;
 }

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include "pipeline/lane_item.h"
 #include "pipeline/ports.h"
@@ -14,7 +13,8 @@ namespace lockstep {
 
 // Used by one scan thread.
 //
-// Invariant: while it is open its snapshot is registered with Visibility.
+// Invariant: its snapshot is registered with Visibility while it is open, and for as long as a lane
+// holds rows of it (SourceRead).
 class ReadSession {
  public:
   ReadSession(ChunkReader& reader, Visibility& visibility)
@@ -30,7 +30,7 @@ class ReadSession {
   Result<bool> flushed();
   // Everything is read: ends the source's transaction.  The snapshot stays registered.
   void end_reading() { reader_.end(); }
-  // Ends the snapshot.  REQUIRES: no lane holds rows of it that it has not judged.
+  // Lets go of the snapshot.
   void close();
 
   bool is_open() const { return read_ != nullptr; }
@@ -40,7 +40,6 @@ class ReadSession {
  private:
   ChunkReader& reader_;
   Visibility& visibility_;
-  std::optional<Visibility::Ticket> ticket_;
   std::shared_ptr<SourceRead> read_;  // Shared with the lanes: see SourceRead.
   Lsn insert_lsn_ = 0;
   bool flushed_ = false;

@@ -47,6 +47,8 @@ class Scanner {
   Result<Step> step();
   // Between two chunks: the reader and the target are free for others.
   bool idle() const { return state_ == State::Idle; }
+  // Its COPY is open, or its end not known yet: keep stepping, lanes wait for it.
+  bool copying() const { return state_ == State::Copying || abort_pending_; }
   // What it waits for, for status; empty when nothing.
   std::string waiting_for() const;
 

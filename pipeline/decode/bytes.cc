@@ -1,6 +1,7 @@
 #include "pipeline/decode/bytes.h"
 
 #include <arpa/inet.h>
+#include <simdjson.h>
 
 #include <algorithm>
 #include <array>
@@ -74,6 +75,14 @@ bool append_base64(std::string& out, std::string_view text) {
   for (std::size_t i = 0; i < padding; ++i) wrong |= static_cast<std::uint8_t>(out.end()[-1 - static_cast<std::ptrdiff_t>(i)]);
   out.resize(wrong != 0 ? begin : out.size() - padding);
   return wrong == 0;
+}
+
+bool append_base64_text(std::string& out, std::string_view text) {
+  const std::size_t begin = out.size();
+  if (!append_base64(out, text)) return false;
+  const std::string_view bytes = std::string_view(out).substr(begin);
+  return simdjson::validate_utf8(bytes.data(), bytes.size()) &&
+         bytes.find('\0') == std::string_view::npos;
 }
 
 std::string to_base64(std::string_view bytes) {

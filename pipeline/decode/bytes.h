@@ -12,6 +12,8 @@ namespace lockstep {
 // Appends what standard base64 with padding encodes.  Returns false, with `out` unchanged, when
 // `text` is not that.
 bool append_base64(std::string& out, std::string_view text);
+// The same, when the bytes are to be text: valid UTF-8 without NUL.
+bool append_base64_text(std::string& out, std::string_view text);
 std::string to_base64(std::string_view bytes);
 
 // Whether `text` could be the output of binary.handling.mode=hex: base64 that looks like hexadecimal

@@ -6,6 +6,7 @@
 
 #include "pipeline/decode/datetime.h"
 #include "pipeline/decode/decimal.h"
+#include "pipeline/decode/length.h"
 #include "pipeline/row.h"
 
 namespace lockstep {
@@ -83,12 +84,9 @@ Carry append_bound(std::string& out, std::string_view text, TypeKind kind) {
 // Appends the bound with its length in front.
 Carry append_counted(std::string& out, const Bound& bound, TypeKind kind) {
   if (!bound.present) return Carry::Value;
-  const std::size_t begin = out.size();
-  append_be32(out, 0);
+  const std::size_t begin = open_length(out);
   const Carry carry = append_bound(out, bound.text, kind);
-  std::string length;
-  append_be32(length, static_cast<std::uint32_t>(out.size() - begin - 4));
-  out.replace(begin, 4, length);
+  close_length(out, begin);
   return carry;
 }
 

@@ -1,0 +1,53 @@
+// Events: what the program tells its operators; one call per kind of event, nothing else logs.
+//
+// A terminal gets logfmt lines, anything else JSON lines.  The message is a fixed sentence, data are
+// fields; no column values and no secrets ever pass here.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace spdlog {
+class logger;
+}
+
+namespace lockstep {
+
+enum class LogFormat { Logfmt, Json };
+
+// Safe for concurrent use.
+class Events {
+ public:
+  // Writes to standard error.
+  Events(LogFormat format, std::string migration);
+  ~Events();
+
+  // INFO: a phase began or ended, an operator's command was carried out.
+  void started(std::string_view version, std::uint64_t epoch);
+  void prepared(std::size_t tables, std::size_t streams);
+  void backfill_done(std::string_view table, std::uint64_t rows);
+  void synced(std::string_view proof);
+  void draining(std::string_view why);
+  void ended(std::string_view how, int exit_code);
+  // INFO: the progress line of 05-operations.md, already rendered.
+  void progress(std::string_view line);
+  // WARN: survived; logged when the reason changes.
+  void waiting(std::string_view part, std::string_view reason);
+  void resumed(std::string_view part);
+  // ERROR: needs a human.
+  void table_stopped(std::string_view table, std::string_view reason);
+  void halted(std::string_view part, std::string_view reason);
+
+ private:
+  using Fields = std::vector<std::pair<std::string_view, std::string>>;
+  void write(int level, std::string_view message, const Fields& fields);
+
+  const LogFormat format_;
+  const std::string migration_;
+  std::shared_ptr<spdlog::logger> logger_;  // spdlog hands out shared loggers only.
+};
+
+}  // namespace lockstep

@@ -1,0 +1,89 @@
+// Runner: owns every thread of a run and its one way to stop.
+//
+//   source -> lanes <- scanners;  probe;  supervisor on the caller's thread
+//
+// Stopping: the source is closed, the scanners leave their chunks, the lanes drain and commit the
+// watermark, all threads are joined.  A halt skips the draining: the target stays as it is.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "pipeline/backfill/planner.h"
+#include "pipeline/backfill/scanner.h"
+#include "pipeline/debts.h"
+#include "pipeline/events.h"
+#include "pipeline/lane.h"
+#include "pipeline/ports.h"
+#include "pipeline/route.h"
+#include "pipeline/run_status.h"
+
+namespace lockstep {
+
+struct RunnerOptions {
+  std::uint32_t lanes = 1;
+  std::uint64_t epoch = 0;
+  bool until_synced = false;
+  Xid snapshot_floor = 0;               // Visibility's floor.
+  std::vector<Xid> unseen;              // U, where the checkpoint proved it current.
+  std::vector<std::uint64_t> batches;   // By lane: transactions so far.
+  std::vector<ProgressRow> progress;
+  std::vector<ChunkMark> marks;
+  std::vector<std::pair<TableId, Position>> horizons;
+  std::set<TableId> several_partitions;
+  PlannerOptions planner;
+  ScannerOptions scanner;
+  DebtReaderOptions debts;
+  std::uint64_t rate_limit_rows_per_second = 0;
+  std::size_t queue_bytes_max = 8 << 20;       // Per lane.
+  std::size_t recent_entries_max = 200'000;    // Per lane.
+  std::chrono::milliseconds probe_every{500};
+  std::chrono::milliseconds drain_limit{30'000};
+};
+
+struct ScanPorts {
+  std::unique_ptr<ChunkReader> reader;
+  std::unique_ptr<Target> target;
+};
+
+// What a run talks to.  References outlive the Runner.
+struct RunnerPorts {
+  ChangeSource& source;
+  SourceProbe& probe;              // The probe thread's.
+  SourceProbe& marker_probe;       // The supervisor's.
+  StreamProof& proof;
+  Census& census;
+  CheckpointStore& checkpoint;
+  const Clock& clock;
+  Events& events;
+  std::vector<std::unique_ptr<Target>> lane_targets;
+  std::vector<ScanPorts> scans;
+};
+
+class Runner {
+ public:
+  // `tables` by TableId.
+  Runner(RunnerOptions options, std::vector<const TableMap*> tables, RunnerPorts ports);
+  ~Runner();
+
+  // Runs until stop(), until synced when that was asked for, or until something halts.
+  // Returns the exit code of a run that ended as asked: Ok or Incomplete.
+  Result<ExitCode> run();
+
+  // Asks run() to drain and return.  Safe from any thread, not from a signal handler.
+  void stop();
+  // Safe for concurrent use, also before and after run().
+  RunStatus status() const;
+
+ private:
+  class Threads;
+  std::unique_ptr<Threads> threads_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,169 @@
+#include "pipeline/supervisor.h"
+
+#include <algorithm>
+
+namespace lockstep {
+
+std::string_view phase_text(Phase phase) {
+  switch (phase) {
+    case Phase::Prepare: return "prepare";
+    case Phase::Backfill: return "backfill";
+    case Phase::Follow: return "follow";
+    case Phase::Drain: return "drain";
+  }
+  return "unknown";
+}
+
+Supervisor::Supervisor(Shared shared, Planner& planner, Health& health, Events& events,
+                       SupervisorPorts ports)
+    : shared_(shared),
+      planner_(planner),
+      health_(health),
+      events_(events),
+      ports_(ports),
+      oldest_us_(shared.queues.size(), 0) {}
+
+Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
+  waiting_.clear();
+  note_tables();
+  auto counted = count_debts();
+  Result<Verdict> verdict = Verdict::GoOn;
+  if (counted && want_proof) verdict = prove();
+  publish(verdict.value_or(Verdict::GoOn));
+  if (!counted) return std::unexpected(std::move(counted).error());
+  return verdict;
+}
+
+void Supervisor::waits_for(std::string what) { waiting_.push_back(std::move(what)); }
+
+void Supervisor::note_tables() {
+  const std::vector<TableStatus> all = shared_.board.all();
+  backfilled_ = true;
+  for (TableId id = 0; id < all.size(); ++id) {
+    const std::string name = shared_.tables[id]->text();
+    if (!all[id].stopped.empty()) {
+      if (told_stopped_.insert(id).second) events_.table_stopped(name, all[id].stopped);
+      continue;
+    }
+    if (all[id].backfill != BackfillState::Done) {
+      backfilled_ = false;
+      waits_for("the backfill of " + name);
+    } else if (told_done_.insert(id).second) {
+      events_.backfill_done(name, all[id].rows_done);
+    }
+  }
+}
+
+Status Supervisor::count_debts() {
+  LOCKSTEP_ASSIGN(const std::vector<DebtCount> counts, ports_.census.count_debts());
+  debts_.clear();
+  for (const DebtCount& count : counts) debts_[count.table] = count;
+  debts_known_ = true;
+  return {};
+}
+
+// One step towards the proof of V3; see the class invariant for the order.
+Result<Supervisor::Verdict> Supervisor::prove() {
+  if (!backfilled_) return Verdict::GoOn;
+  if (!marker_) {
+    LOCKSTEP_ASSIGN(marker_, ports_.probe.emit_marker());
+  }
+  if (!passed_) {
+    LOCKSTEP_ASSIGN(StreamProof::Answer answer, ports_.proof.reached(*marker_));
+    if (!answer.reached) {
+      waits_for(answer.waiting_for);
+      return Verdict::GoOn;
+    }
+    passed_ = true;
+    exact_ = answer.exact;
+    ends_ = std::move(answer.ends);
+  }
+  for (const auto& queue : shared_.queues) queue->push_now(FlushItem{}, 0);
+  std::vector<std::pair<std::string, Position>> ends;
+  {
+    const MutexLock lock(mutex_);
+    std::ranges::copy_if(ends_, std::back_inserter(ends),
+                         [&](const auto& end) { return !paused_.contains(end.first); });
+  }
+  std::string behind;
+  if (!shared_.progress.reached(ends, &behind)) {
+    waits_for("every lane to commit " + behind);
+    return Verdict::GoOn;
+  }
+  LOCKSTEP_TRY(count_debts());  // Counted after the positions: a debt opened by them is in it.
+  bool complete = true;
+  for (const auto& [id, count] : debts_) {
+    complete = complete && count.quarantined == 0;
+    if (count.open == 0 || shared_.board.stopped(id)) continue;
+    waits_for(std::to_string(count.open) + " rows of " + shared_.tables[id]->text() +
+              " to be read again");
+    return Verdict::GoOn;
+  }
+  for (const TableStatus& table : shared_.board.all()) complete = complete && table.stopped.empty();
+  return complete ? Verdict::Synced : Verdict::Incomplete;
+}
+
+std::optional<double> Supervisor::lag() const {
+  std::int64_t oldest = 0;
+  const auto older = [&](std::int64_t us) {
+    if (us != 0 && (oldest == 0 || us < oldest)) oldest = us;
+  };
+  for (const std::int64_t us : oldest_us_) older(us);
+  for (const auto& [id, count] : debts_) older(count.oldest_commit_us);
+  if (oldest == 0) return at_end_ ? std::optional<double>(0.0) : std::nullopt;
+  return std::max(0.0, static_cast<double>(shared_.clock.wall_us() - oldest) / 1e6);
+}
+
+void Supervisor::publish(Verdict verdict) {
+  RunStatus status;
+  status.synced = verdict == Verdict::Synced;
+  status.positions = shared_.progress.positions();
+  status.proven = passed_;
+  status.proof_exact = exact_;
+  status.waiting_for = waiting_;
+  for (std::string& line : health_.waiting()) status.waiting_for.push_back(std::move(line));
+  const std::vector<TableStatus> all = shared_.board.all();
+  for (TableId id = 0; id < all.size(); ++id) {
+    RunTableStatus table{shared_.tables[id]->source.name.text(),
+                         shared_.tables[id]->target.name.text(), all[id], 0, 0};
+    if (const auto found = debts_.find(id); found != debts_.end()) {
+      table.debts = found->second.open;
+      table.quarantined = found->second.quarantined;
+    }
+    status.tables.push_back(std::move(table));
+  }
+  for (const auto& queue : shared_.queues) status.queue_bytes += queue->bytes();
+  const MutexLock lock(mutex_);
+  status.phase = draining_ ? Phase::Drain : backfilled_ ? Phase::Follow : Phase::Backfill;
+  status.lag_seconds = lag();
+  status.source_state = source_state_;
+  status_ = std::move(status);
+}
+
+void Supervisor::pause_streams(const std::vector<std::string>& names) {
+  const MutexLock lock(mutex_);
+  paused_.insert(names.begin(), names.end());
+}
+
+void Supervisor::set_source_state(std::string state, bool at_end) {
+  const MutexLock lock(mutex_);
+  source_state_ = std::move(state);
+  at_end_ = at_end;
+}
+
+void Supervisor::set_oldest(std::uint32_t lane, std::int64_t commit_us) {
+  const MutexLock lock(mutex_);
+  oldest_us_[lane] = commit_us;
+}
+
+void Supervisor::set_draining() {
+  const MutexLock lock(mutex_);
+  draining_ = true;
+}
+
+RunStatus Supervisor::status() const {
+  const MutexLock lock(mutex_);
+  return status_;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,95 @@
+// Supervisor: decides when a run is synced, and keeps the status that people see.
+//
+// Passive: runner.cc calls tick() a few times a second on the main thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "pipeline/backfill/planner.h"
+#include "pipeline/events.h"
+#include "pipeline/health.h"
+#include "pipeline/lane.h"
+#include "pipeline/ports.h"
+#include "pipeline/run_status.h"
+
+namespace lockstep {
+
+// The slow calls of the supervisor; all on its thread.
+struct SupervisorPorts {
+  SourceProbe& probe;  // A connection of its own.
+  StreamProof& proof;
+  Census& census;
+};
+
+// tick() on the main thread; status() and pause_streams() safe for concurrent use.
+//
+// Invariant: it answers Synced only after, in this order: every table's backfill was done, a marker
+// L was emitted, the stream was proven to have passed L, every lane had committed past the stream's
+// ends read after that, and then no debt was open (V3, I14).
+class Supervisor {
+ public:
+  enum class Verdict : std::uint8_t {
+    GoOn,
+    Synced,
+    Incomplete,  // Everything is synced but stopped tables or quarantined rows.
+  };
+
+  Supervisor(Shared shared, Planner& planner, Health& health, Events& events,
+             SupervisorPorts ports);
+
+  // `want_proof`: work towards a verdict; else only the status is kept.
+  // Retry: a server did not answer; tick again.
+  Result<Verdict> tick(bool want_proof);
+
+  // The streams of a stopped table are not read any more.
+  void pause_streams(const std::vector<std::string>& names);
+  void set_source_state(std::string state, bool at_end);
+  // Commit time of the oldest change that `lane` holds; 0: none.
+  void set_oldest(std::uint32_t lane, std::int64_t commit_us);
+  void set_draining();
+
+  RunStatus status() const;
+
+ private:
+  Status count_debts();
+  Result<Verdict> prove();
+  void note_tables();
+  void publish(Verdict verdict);
+  std::optional<double> lag() const REQUIRES(mutex_);
+  void waits_for(std::string what);
+
+  const Shared shared_;
+  Planner& planner_;
+  Health& health_;
+  Events& events_;
+  SupervisorPorts ports_;
+
+  // Used by the main thread only.
+  bool backfilled_ = false;
+  std::optional<Lsn> marker_;
+  std::vector<std::pair<std::string, Position>> ends_;
+  bool passed_ = false;
+  bool exact_ = false;
+  std::map<TableId, DebtCount> debts_;
+  bool debts_known_ = false;
+  std::vector<std::string> waiting_;
+  std::set<TableId> told_stopped_;
+  std::set<TableId> told_done_;
+
+  mutable Mutex mutex_;
+  RunStatus status_ GUARDED_BY(mutex_);
+  std::set<std::string> paused_ GUARDED_BY(mutex_);
+  std::string source_state_ GUARDED_BY(mutex_);
+  bool at_end_ GUARDED_BY(mutex_) = false;
+  bool draining_ GUARDED_BY(mutex_) = false;
+  std::vector<std::int64_t> oldest_us_ GUARDED_BY(mutex_);  // By lane.
+};
+
+}  // namespace lockstep
