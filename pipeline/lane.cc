@@ -64,10 +64,12 @@ Lane::StreamState& Lane::stream(StreamId id) {
   StreamState& state = found->second;
   if (fresh) {
     state.name = stream_names_(id);
-    const ProgressRow start = shared_.progress.start(state.name, options_.index);
-    state.committed = state.position = state.skip_until = start.position;
-    state.last_xid = start.last_xid;
-    state.max_xid = start.max_xid;
+    if (const auto start = shared_.progress.start(state.name, options_.index)) {
+      state.committed = state.position = state.skip_until = start->position;
+      state.last_xid = start->last_xid;
+      state.max_xid = start->max_xid;
+      state.known = true;
+    }
   }
   return state;
 }
@@ -252,7 +254,7 @@ void Lane::refold() {
 std::vector<ProgressRow> Lane::changed_progress() const {
   std::vector<ProgressRow> rows;
   for (const auto& [id, at] : streams_)
-    if (at.position != at.committed)
+    if (at.position != at.committed || !at.known)
       rows.push_back({at.name, options_.index, at.position, at.last_xid, at.max_xid});
   return rows;
 }
@@ -306,8 +308,9 @@ Result<Lane::Step> Lane::apply_batch() {
 void Lane::committed(const ApplyOutcome& outcome) {
   ++batch_number_;
   for (auto& [id, at] : streams_) {
-    if (at.position == at.committed) continue;
+    if (at.position == at.committed && at.known) continue;
     at.committed = at.position;
+    at.known = true;
     shared_.progress.committed(options_.index, at.name, at.position);
   }
   for (const DebtOpened& debt : outcome.opened) shared_.board.debts_opened(debt.table, 1);

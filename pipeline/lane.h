@@ -80,6 +80,7 @@ class Lane {
     Position skip_until; // Committed when this process started (I8a).
     Xid last_xid = 0;
     Xid max_xid = 0;
+    bool known = false;   // The target has a row of it.
     bool frozen = false;  // A change of a stopped table was left out: the position stays.
   };
 

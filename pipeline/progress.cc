@@ -13,9 +13,10 @@ Progress::Progress(std::uint32_t lanes, const std::vector<ProgressRow>& rows) : 
   }
 }
 
-ProgressRow Progress::start(const std::string& name, std::uint32_t lane) const {
+std::optional<ProgressRow> Progress::start(const std::string& name, std::uint32_t lane) const {
   const auto found = start_.find({name, lane});
-  return found == start_.end() ? ProgressRow{name, lane, {}, 0, 0} : found->second;
+  if (found == start_.end()) return std::nullopt;
+  return found->second;
 }
 
 std::vector<Position>& Progress::lanes_of(const std::string& name) {

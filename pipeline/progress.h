@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,8 +22,8 @@ class Progress {
   // `rows`: what the target's progress held at start.
   Progress(std::uint32_t lanes, const std::vector<ProgressRow>& rows);
 
-  // What `lane` had committed of the stream called `name` at start; zero when nothing.
-  ProgressRow start(const std::string& name, std::uint32_t lane) const;
+  // What `lane` had committed of the stream called `name` at start; nothing when it is new.
+  std::optional<ProgressRow> start(const std::string& name, std::uint32_t lane) const;
 
   // `lane` committed everything of `stream` before `position`.
   void committed(std::uint32_t lane, const std::string& name, Position position);

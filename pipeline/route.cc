@@ -31,7 +31,7 @@ bool Router::push_changes(std::uint32_t lane) {
 bool Router::push_barrier(Change change) {
   for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
     if (!push_changes(lane)) return false;
-  const bool several = options_.several_partitions.contains(change.table);
+  const bool several = options_.several_streams(change.table);
   const auto barrier = std::make_shared<Barrier>(std::move(change), options_.lanes, several);
   for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
     if (!push(lane, BarrierItem{barrier})) return false;
@@ -43,6 +43,13 @@ bool Router::push_watermarks(const std::vector<Watermark>& watermarks) {
   for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
     if (!push(lane, WatermarkItem{watermarks})) return false;
   return true;
+}
+
+bool Router::announce(std::size_t streams) {
+  std::vector<Watermark> fresh;
+  for (; announced_ < streams; ++announced_)
+    fresh.push_back({static_cast<StreamId>(announced_), Position{}});
+  return push_watermarks(fresh);
 }
 
 bool Router::route(ChangeBatch& batch) {

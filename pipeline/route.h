@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <set>
+#include <functional>
 #include <vector>
 
 #include "pipeline/lane.h"
@@ -17,7 +17,8 @@ std::uint32_t lane_of(const TableMap& table, const Hash128& key, std::uint32_t l
 struct RouterOptions {
   std::uint32_t lanes = 1;
   std::size_t item_changes_max = 500;       // Changes in one queue item.
-  std::set<TableId> several_partitions;     // Tables whose topic has more than one (I15).
+  // Whether the table's changes come in several streams now (I15).  Asked on the source thread.
+  std::function<bool(TableId)> several_streams;
 };
 
 // Used by the source thread.  Waits while a lane's queue is full: that is the back-pressure.
@@ -25,6 +26,10 @@ class Router {
  public:
   Router(RouterOptions options, Shared shared);
 
+  // The source has `streams` streams now.  Each new one gets a progress row of every lane before any
+  // of its changes is applied: without it a restart could not tell it from one that appeared while
+  // nobody looked.  Returns false once the queues are closed.
+  bool announce(std::size_t streams);
   // Takes the batch.  Returns false once the queues are closed.
   bool route(ChangeBatch& batch);
 
@@ -36,6 +41,7 @@ class Router {
 
   const RouterOptions options_;
   const Shared shared_;
+  std::size_t announced_ = 0;       // Streams.
   std::vector<ChangesItem> items_;  // By lane, not yet pushed.
 };
 

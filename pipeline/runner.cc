@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -87,6 +88,7 @@ class Runner::Threads {
   Result<ExitCode> supervise();
   void shut_down(bool drain);
   void abandon();
+  void tell_progress();
 
   void run_source();
   Status poll_once(ChangeBatch& batch);
@@ -136,6 +138,10 @@ class Runner::Threads {
   std::map<std::string, Position> acknowledged_;
   std::chrono::steady_clock::time_point next_acknowledge_{};
 
+  // The main thread's.
+  std::chrono::steady_clock::time_point begun_{};
+  std::chrono::steady_clock::time_point next_progress_{};
+
   std::jthread source_;
   std::jthread probe_;
   std::vector<std::jthread> lanes_;
@@ -154,7 +160,9 @@ Runner::Threads::Threads(RunnerOptions options, std::vector<const TableMap*> tab
       queues_(make_queues(options_)),
       planner_(options_.planner, board_),
       pacer_(options_.rate_limit_rows_per_second),
-      router_({options_.lanes, 500, options_.several_partitions}, shared()),
+      router_({options_.lanes, 500,
+               [this](TableId table) { return ports_.source.streams_of(table).size() > 1; }},
+              shared()),
       supervisor_(shared(), planner_, health_, ports_.events,
                   {ports_.marker_probe, ports_.proof, ports_.census}) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
@@ -202,7 +210,7 @@ void Runner::Threads::run_source() {
       continue;
     }
     going_on("source", backoff);
-    if (!router_.route(batch)) return;
+    if (!router_.announce(ports_.source.streams().size()) || !router_.route(batch)) return;
   }
 }
 
@@ -359,9 +367,21 @@ Result<ExitCode> Runner::Threads::supervise() {
       return ExitCode::Ok;
     }
     if (*verdict == Supervisor::Verdict::Incomplete) return ExitCode::Incomplete;
+    tell_progress();
     asked_.wait(kTick);
   }
   return options_.until_synced ? ExitCode::Incomplete : ExitCode::Ok;
+}
+
+void Runner::Threads::tell_progress() {
+  const auto now = ports_.clock.now();
+  if (!options_.on_progress || now < next_progress_) return;
+  if (begun_ == std::chrono::steady_clock::time_point{}) begun_ = now;
+  const auto age = now - begun_;
+  next_progress_ = now + (age < std::chrono::minutes(1)    ? std::chrono::seconds(1)
+                          : age < std::chrono::minutes(10) ? std::chrono::seconds(5)
+                                                           : std::chrono::seconds(30));
+  options_.on_progress(supervisor_.status());
 }
 
 // Nobody waits for anything any more: what is not committed is read again at the next start.
@@ -412,6 +432,18 @@ Result<ExitCode> Runner::Threads::run() {
 Runner::Runner(RunnerOptions options, std::vector<const TableMap*> tables, RunnerPorts ports)
     : threads_(std::make_unique<Threads>(std::move(options), std::move(tables), std::move(ports))) {}
 Runner::~Runner() = default;
+
+class Beside::Thread {
+ public:
+  explicit Thread(std::function<void()> body) : thread_(std::move(body)) {}
+
+ private:
+  std::jthread thread_;
+};
+
+Beside::Beside(std::function<void()> body, std::function<void()> stop)
+    : stop_(std::move(stop)), thread_(std::make_unique<Thread>(std::move(body))) {}
+Beside::~Beside() { stop_(); }
 
 Result<ExitCode> Runner::run() { return threads_->run(); }
 void Runner::stop() { threads_->stop(); }

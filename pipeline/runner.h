@@ -11,7 +11,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -36,7 +35,6 @@ struct RunnerOptions {
   std::vector<ProgressRow> progress;
   std::vector<ChunkMark> marks;
   std::vector<std::pair<TableId, Position>> horizons;
-  std::set<TableId> several_partitions;
   PlannerOptions planner;
   ScannerOptions scanner;
   DebtReaderOptions debts;
@@ -45,6 +43,8 @@ struct RunnerOptions {
   std::size_t recent_entries_max = 200'000;    // Per lane.
   std::chrono::milliseconds probe_every{500};
   std::chrono::milliseconds drain_limit{30'000};
+  // Called on the main thread: every second at first, later every 5 s, then every 30 s.
+  std::function<void(const RunStatus&)> on_progress;
 };
 
 struct ScanPorts {
@@ -84,6 +84,20 @@ class Runner {
  private:
   class Threads;
   std::unique_ptr<Threads> threads_;
+};
+
+// A service beside the run: `body` on a thread of its own, until stop() makes it return.
+class Beside {
+ public:
+  Beside(std::function<void()> body, std::function<void()> stop);
+  ~Beside();  // Stops and joins.
+  Beside(const Beside&) = delete;
+  Beside& operator=(const Beside&) = delete;
+
+ private:
+  class Thread;
+  std::function<void()> stop_;
+  std::unique_ptr<Thread> thread_;
 };
 
 }  // namespace lockstep

@@ -127,6 +127,7 @@ class KeyPlanner {
   void check_target_key() {
     const TableSpec& target = map_.target;
     std::vector<std::size_t> wanted;
+    wanted.reserve(map_.key.size());
     for (const std::size_t i : map_.key) wanted.push_back(map_.columns[i].target);
     std::vector<std::size_t> have = target.key;
     std::vector<std::size_t> sorted = wanted;

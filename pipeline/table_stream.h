@@ -16,9 +16,8 @@ namespace lockstep {
 enum class WireForm : std::uint8_t {
   Codec,        // The JSON form of 4.5, for which decode has a codec: Plane::Binary.
   PlainText,    // The text form as a JSON string (xml, tsvector): Plane::Text.
-  EncodedText,  // Base64 of the text form, by include.unknown.datatypes: Plane::Text.  An array is
-                // a JSON array of such elements.
-  Never,  // Not carried, or not exactly.
+  EncodedText,  // Base64 of the text form, by include.unknown.datatypes: Plane::Text.
+  Never,        // Not carried, or not exactly.
 };
 
 struct WireVerdict {

@@ -72,7 +72,8 @@ bool append_base64(std::string& out, std::string_view text) {
     *to++ = static_cast<char>(bits);
   }
   // The bits that padding cuts off must be zero, or two texts would stand for the same bytes.
-  for (std::size_t i = 0; i < padding; ++i) wrong |= static_cast<std::uint8_t>(out.end()[-1 - static_cast<std::ptrdiff_t>(i)]);
+  for (std::size_t i = 0; i < padding; ++i)
+    wrong |= static_cast<std::uint8_t>(out.end()[-1 - static_cast<std::ptrdiff_t>(i)]);
   out.resize(wrong != 0 ? begin : out.size() - padding);
   return wrong == 0;
 }

@@ -16,8 +16,8 @@ bool append_base64(std::string& out, std::string_view text);
 bool append_base64_text(std::string& out, std::string_view text);
 std::string to_base64(std::string_view bytes);
 
-// Whether `text` could be the output of binary.handling.mode=hex: base64 that looks like hexadecimal
-// digits throughout is not to be trusted.
+// Whether `text` could be the output of binary.handling.mode=hex: base64 that looks like
+// hexadecimal digits throughout is not to be trusted.
 bool looks_like_hex(std::string_view text);
 
 // Each appends the send() form of one value.

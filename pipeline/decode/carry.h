@@ -7,7 +7,7 @@
 namespace lockstep {
 
 enum class Carry : std::uint8_t {
-  Value,        // Its bytes were appended.
+  Value,  // Its bytes were appended.
   Null,
   Unavailable,  // The placeholder of a value that did not change.
   Doubtful,     // The wire cannot carry it exactly, or may stand for something else (04, 4.9).

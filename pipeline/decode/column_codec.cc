@@ -281,7 +281,7 @@ Carry ColumnCodec::encode_element(ondemand::value& value, std::string& out) cons
   const Carry carry = encode_scalar(element_, scalar, out);
   if (carry != Carry::Value || array_text_) return carry;
   return survived_java(element_.kind, std::string_view(out).substr(begin)) ? carry
-                                                                          : Carry::Doubtful;
+                                                                           : Carry::Doubtful;
 }
 
 Carry ColumnCodec::encode_array(ondemand::value& value, std::string& out) const {

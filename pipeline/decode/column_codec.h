@@ -1,8 +1,8 @@
 // ColumnCodec: one column's values from Debezium's JSON to cells of a row.
 //
-// table_decoder.h walks an object's fields and hands each to its column's codec.  Here is what 4.4 and
-// 4.9 of the Debezium document say about columns: which forms the placeholder of an unchanged TOAST
-// value takes, when NULL is not to be believed, arrays, hstore and point.
+// table_decoder.h walks an object's fields and hands each to its column's codec.  Here is what 4.4
+// and 4.9 of the Debezium document say about columns: which forms the placeholder of an unchanged
+// TOAST value takes, when NULL is not to be believed, arrays, hstore and point.
 #pragma once
 
 #include <string>
@@ -53,18 +53,18 @@ class ColumnCodec {
 
   Shape shape_ = Shape::Scalar;
   TypeCodec type_;
-  TypeCodec element_;               // Of an array.
+  TypeCodec element_;  // Of an array.
   std::uint32_t element_oid_ = 0;
-  bool array_text_ = false;         // The cell is the array's text form.
-  bool never_ = false;              // Every value is doubtful.
-  Carry null_ = Carry::Null;        // What NULL means: Null or Doubtful.
+  bool array_text_ = false;   // The cell is the array's text form.
+  bool never_ = false;        // Every value is doubtful.
+  Carry null_ = Carry::Null;  // What NULL means: Null or Doubtful.
 
   // What stands for an unchanged TOAST value, if one is possible here.
   bool toast_ = false;
   Carry placeholder_means_ = Carry::Unavailable;  // Or Doubtful, when user data may equal it.
   std::string placeholder_;
   std::string placeholder_base64_;
-  std::string placeholder_image_;   // As a whole cell value: arrays, hstore.
+  std::string placeholder_image_;  // As a whole cell value: arrays, hstore.
 };
 
 }  // namespace lockstep

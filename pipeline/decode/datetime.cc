@@ -26,8 +26,8 @@ constexpr std::int64_t kWireDateMinusInfinity = -2'147'472'691;
 constexpr std::int64_t kWireMillisInfinity = 9'223'372'036'825'200;
 constexpr std::int64_t kWireMillisMinusInfinity = -9'223'372'036'832'400;
 
-// From this second on (year 294247) its seconds-to-microseconds arithmetic saturates, and then wraps
-// when it adds the fraction: the seconds are lost.
+// From this second on (year 294247) its seconds-to-microseconds arithmetic saturates, and then
+// wraps when it adds the fraction: the seconds are lost.
 constexpr std::int64_t kWireMicrosLost = std::numeric_limits<std::int64_t>::max() / 1'000'000;
 
 void append_days(std::string& out, std::int32_t days) {

@@ -12,15 +12,15 @@ namespace lockstep {
 
 // Borrows from the message it was read from.
 struct Envelope {
-  char op = 0;                        // Lower case; '?' for anything but one letter; 0: no field.
+  char op = 0;  // Lower case; '?' for anything but one letter; 0: no field.
   std::optional<ondemand::object> after;
   bool has_source = false;
   std::string_view schema;
   std::string_view table;
-  std::string_view snapshot;          // "false", "incremental", "first", ...
+  std::string_view snapshot;  // "false", "incremental", "first", ...
   std::optional<std::uint64_t> tx_id;
   std::int64_t commit_us = 0;
-  Position sequence;                  // [last commit LSN, own LSN]; 0 for null.
+  Position sequence;  // [last commit LSN, own LSN]; 0 for null.
 };
 
 // Returns false when the JSON breaks off or a field has an impossible type.

@@ -12,8 +12,8 @@ namespace ondemand = simdjson::ondemand;
 // The kind of `value`, by its first character; the value is not consumed.
 JsonKind kind_of(ondemand::value& value);
 
-// Reads a value that has no children; of an array or object only the kind.  Returns false when it is
-// broken: a bad escape, NUL in a string, a literal that is none.  The text lives as long as the
+// Reads a value that has no children; of an array or object only the kind.  Returns false when it
+// is broken: a bad escape, NUL in a string, a literal that is none.  The text lives as long as the
 // document's buffers.
 bool read_scalar(ondemand::value& value, Scalar& scalar);
 

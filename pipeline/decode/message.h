@@ -1,8 +1,9 @@
-// MessageReader: a Kafka record's key, value or header as a JSON object, with or without a schema part.
+// MessageReader: a Kafka record's key, value or header as a JSON object, with or without a schema
+// part.
 //
-// With schemas.enable every message is {"schema":{...},"payload":{...}}.  The schema part is the same
-// from message to message: what stands in front of the payload is kept by the caller, per stream, and
-// a message that begins with the same bytes is not parsed there again.
+// With schemas.enable every message is {"schema":{...},"payload":{...}}.  The schema part is the
+// same from message to message: what stands in front of the payload is kept by the caller, per
+// stream, and a message that begins with the same bytes is not parsed there again.
 #pragma once
 
 #include <memory>

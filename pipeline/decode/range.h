@@ -1,4 +1,5 @@
-// Ranges in PostgreSQL's text form ("[1,10)", "(,\"2024-01-01 00:00:00\"]", "empty") to their send() form.
+// Ranges in PostgreSQL's text form ("[1,10)", "(,\"2024-01-01 00:00:00\"]", "empty") to their
+// send() form.
 #pragma once
 
 #include <string>

@@ -1,8 +1,8 @@
 // DecodeSettings: what the decoder must know of the connector's configuration, because the events
 // themselves do not say it (without a schema part) or say it only sometimes.
 //
-// The defaults are the connector that `lockstep connector-config` writes.  interval.handling.mode and
-// hstore.handling.mode are not here: their values can be told apart as they arrive.
+// The defaults are the connector that `lockstep connector-config` writes.  interval.handling.mode
+// and hstore.handling.mode are not here: their values can be told apart as they arrive.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +22,12 @@ struct DecodeSettings {
   // User data may equal the default placeholder: then what looks like one is read again (4.9).
   bool placeholder_is_default = true;
   TimePrecision time = TimePrecision::AdaptiveMicros;
-  bool include_unknown = true;           // include.unknown.datatypes
-  bool failure_mode_warn = false;        // event.converting.failure.handling.mode is warn or skip.
-  bool snapshot_events_reread = false;   // Manifest `snapshot_events: reread` (I16).
-  // Debezium takes time[], timestamp[] and timestamptz[] through the time zone of Connect's JVM, and
-  // hours that a daylight-saving zone repeats or skips get lost.  False: such arrays are read again.
+  bool include_unknown = true;          // include.unknown.datatypes
+  bool failure_mode_warn = false;       // event.converting.failure.handling.mode is warn or skip.
+  bool snapshot_events_reread = false;  // Manifest `snapshot_events: reread` (I16).
+  // Debezium takes time[], timestamp[] and timestamptz[] through the time zone of Connect's JVM,
+  // and hours that a daylight-saving zone repeats or skips get lost.  False: such arrays are read
+  // again.
   bool connect_runs_in_utc = true;
 };
 

@@ -33,6 +33,8 @@ std::int32_t ObjectReader::find(ondemand::field& field, std::size_t position,
   if (field.unescaped_key().get(name) != simdjson::SUCCESS) return kUnknown;
   const auto found = by_name_.find(std::string(name));
   if (found == by_name_.end()) return kUnknown;
+  // A row has at most every column; what repeats fields beyond that is broken anyway.
+  if (position >= by_name_.size()) return found->second;
   if (slots_.size() <= position) slots_.resize(position + 1);
   slots_[position] = {std::string(raw), found->second};
   return found->second;
@@ -124,6 +126,8 @@ ReadOutcome ObjectReader::read(ondemand::object& object, CodecScratch& scratch, 
 }
 
 TableDecoder::TableDecoder(const TableMap& table, const DecodeSettings& settings)
-    : table_(table), rows_(table, all_columns(table), settings), keys_(table, table.key, settings) {}
+    : table_(table),
+      rows_(table, all_columns(table), settings),
+      keys_(table, table.key, settings) {}
 
 }  // namespace lockstep

@@ -1,7 +1,7 @@
 // TableDecoder: one table's rows and keys from JSON objects to cells.
 //
-// debezium.h has one per mapped table.  Fields are found by remembering in which order they came the
-// last time; only a field out of that order costs a look-up by name.
+// debezium.h has one per mapped table.  Fields are found by remembering in which order they came
+// the last time; only a field out of that order costs a look-up by name.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +35,8 @@ struct ReadOutcome {
 // Reads objects whose fields are columns into cells of a fixed order.  One thread.
 class ObjectReader {
  public:
-  // `cells` are indices into table.columns, in the order of the cells.  Other columns of the catalog
-  // are passed over.
+  // `cells` are indices into table.columns, in the order of the cells.  Other columns of the
+  // catalog are passed over.
   ObjectReader(const TableMap& table, const std::vector<std::size_t>& cells,
                const DecodeSettings& settings);
 
@@ -61,11 +61,11 @@ class ObjectReader {
   void reorder(std::string& out, std::size_t begin, ReadOutcome& outcome);
 
   const TableMap& table_;
-  std::vector<std::size_t> columns_;     // Of each cell: its column.
-  std::vector<ColumnCodec> codecs_;      // Of each cell.
+  std::vector<std::size_t> columns_;                       // Of each cell: its column.
+  std::vector<ColumnCodec> codecs_;                        // Of each cell.
   std::unordered_map<std::string, std::int32_t> by_name_;  // Every column of the catalog.
-  std::vector<Slot> slots_;              // Fields in the order of the last object.
-  std::vector<Span> spans_;              // Of each cell, in the object being read.
+  std::vector<Slot> slots_;  // Fields in the order of the last object.
+  std::vector<Span> spans_;  // Of each cell, in the object being read.
 };
 
 // One thread.  `table` must outlive it.

@@ -51,7 +51,7 @@ Form text_form(const Type& type) {
                                                                                 : Form::PlainText;
     case TypeKind::Other:
       return type.base_oid == kXmlOid || type.base_oid == kTsvectorOid ? Form::PlainText
-                                                                        : Form::Base64Text;
+                                                                       : Form::Base64Text;
     default:
       return Form::Never;
   }

@@ -1,7 +1,7 @@
 // TypeCodec: how values of one type go from Debezium's JSON to cell bytes.
 //
-// column_codec.h adds what depends on the column (placeholders, NULLs, arrays); this is the part that
-// depends on the type alone.
+// column_codec.h adds what depends on the column (placeholders, NULLs, arrays); this is the part
+// that depends on the type alone.
 #pragma once
 
 #include <cstdint>
@@ -27,11 +27,11 @@ enum class Form : std::uint8_t {
 // Constant after construction.
 struct TypeCodec {
   TypeKind kind = TypeKind::Other;
-  TypeKind bound = TypeKind::Other;   // Of a range: its subtype.
+  TypeKind bound = TypeKind::Other;  // Of a range: its subtype.
   Form form = Form::Never;
-  TimeUnit unit = TimeUnit::Micros;   // Of time and timestamp.
-  std::optional<int> scale;           // Of numeric(p,s).
-  std::int32_t bits = 0;              // Of bit(n).
+  TimeUnit unit = TimeUnit::Micros;  // Of time and timestamp.
+  std::optional<int> scale;          // Of numeric(p,s).
+  std::int32_t bits = 0;             // Of bit(n).
 };
 
 TypeCodec make_type_codec(const Type& type, Plane plane, const DecodeSettings& settings);

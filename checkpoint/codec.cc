@@ -1,0 +1,399 @@
+#include "checkpoint/codec.h"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "pipeline/row.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::size_t kChecksumBytes = 8;
+
+std::uint64_t checksum(std::string_view key, std::string_view body) {
+  return hash128(body, hash128(key, 0).low).low;
+}
+
+// A number, seven bits per byte, least significant first; the high bit says that more follow.
+void append_varint(std::string& out, std::uint64_t value) {
+  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
+  out.push_back(static_cast<char>(value));
+}
+
+// Signed numbers near 0 stay short: 0, -1, 1, -2 become 0, 1, 2, 3.
+std::uint64_t zigzag(std::int64_t value) {
+  return (static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63);
+}
+std::int64_t unzigzag(std::uint64_t value) {
+  return static_cast<std::int64_t>((value >> 1) ^ (~(value & 1) + 1));
+}
+
+class Writer {
+ public:
+  explicit Writer(std::string_view key) : key_(key) {
+    value_.push_back(static_cast<char>(kCodecVersion));
+  }
+  Writer& number(std::uint64_t value) {
+    append_varint(value_, value);
+    return *this;
+  }
+  Writer& signed_number(std::int64_t value) { return number(zigzag(value)); }
+  Writer& text(std::string_view bytes) {
+    number(bytes.size());
+    value_.append(bytes);
+    return *this;
+  }
+  // Transaction ids lie close together: each is stored as its distance from the one before.
+  Writer& xids(const std::vector<Xid>& xids) {
+    number(xids.size());
+    Xid before = 0;
+    for (const Xid xid : xids) {
+      signed_number(static_cast<std::int64_t>(xid - before));
+      before = xid;
+    }
+    return *this;
+  }
+  std::string finish() {
+    append_be64(value_, checksum(key_, value_));
+    return std::move(value_);
+  }
+
+ private:
+  std::string_view key_;
+  std::string value_;
+};
+
+// Reads fields in the order they were written; after the first error every field is empty, and
+// finish() answers that error.
+class Reader {
+ public:
+  Reader(std::string_view key, std::string_view value) : key_(key), rest_(value) {
+    if (const std::string why = take_frame(value); !why.empty()) break_off(why);
+  }
+
+  std::uint64_t number() {
+    std::uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64 && !rest_.empty(); shift += 7) {
+      const auto byte = static_cast<std::uint8_t>(rest_.front());
+      rest_.remove_prefix(1);
+      if (shift == 63 && byte > 1) break;
+      value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
+      if (byte < 0x80) return value;
+    }
+    break_off("a number in it is malformed");
+    return 0;
+  }
+  std::int64_t signed_number() { return unzigzag(number()); }
+  std::string_view text() {
+    const std::uint64_t size = number();
+    if (size > rest_.size()) {
+      break_off("a text in it is longer than the record");
+      return {};
+    }
+    const std::string_view bytes = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return bytes;
+  }
+  std::vector<Xid> xids() {
+    const std::uint64_t count = number();
+    // One byte each at least, so that a wrong count cannot ask for memory without end.
+    if (count > rest_.size()) {
+      break_off("a list in it is longer than the record");
+      return {};
+    }
+    std::vector<Xid> xids;
+    xids.reserve(count);
+    Xid before = 0;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      before += static_cast<Xid>(signed_number());
+      xids.push_back(before);
+    }
+    return xids;
+  }
+  Status finish() {
+    if (error_.empty() && !rest_.empty()) break_off("bytes follow its last field");
+    if (error_.empty()) return {};
+    return fail(Reaction::Halt,
+                fmt::format("checkpoint record {} is damaged: {}", key_text(key_), error_));
+  }
+
+ private:
+  // Takes version and checksum off; returns what is wrong with them.
+  std::string take_frame(std::string_view value) {
+    if (value.size() < 1 + kChecksumBytes) return "it is cut short";
+    rest_.remove_suffix(kChecksumBytes);
+    if (read_be64(value.substr(rest_.size())) != checksum(key_, rest_))
+      return "its checksum is wrong";
+    const auto version = static_cast<std::uint8_t>(rest_.front());
+    rest_.remove_prefix(1);
+    if (version == kCodecVersion) return "";
+    return fmt::format("its version {} is not one this lockstep reads ({})", version,
+                       kCodecVersion);
+  }
+
+  void break_off(std::string why) {
+    if (error_.empty()) error_ = std::move(why);
+    rest_ = {};
+  }
+
+  std::string_view key_;
+  std::string_view rest_;
+  std::string error_;
+};
+
+Status bad_key(std::string_view key) {
+  return fail(Reaction::Halt, "checkpoint key is not one of ours: " + key_text(key));
+}
+
+bool is_kind(std::string_view key, RecordKind kind) {
+  return !key.empty() && key.front() == static_cast<char>(kind);
+}
+
+}  // namespace
+
+std::string record_key(RecordKind kind) { return std::string(1, static_cast<char>(kind)); }
+
+std::string record_key(RecordKind kind, std::string_view name) {
+  return record_key(kind).append(name);
+}
+
+std::string intent_key(std::uint32_t lane) {
+  std::string key = record_key(RecordKind::Intent);
+  append_be32(key, lane);
+  return key;
+}
+
+std::string progress_key(std::uint32_t lane, std::string_view stream) {
+  std::string key = record_key(RecordKind::Progress);
+  append_be32(key, lane);
+  return key.append(stream);
+}
+
+std::string audit_key(std::uint64_t sequence) {
+  std::string key = record_key(RecordKind::Audit);
+  append_be64(key, sequence);
+  return key;
+}
+
+std::string_view key_name(std::string_view key) {
+  CHECK(!key.empty());
+  return key.substr(1);
+}
+
+std::string key_text(std::string_view key) {
+  const std::string_view name = key.empty() ? key : key_name(key);
+  switch (static_cast<RecordKind>(key.empty() ? '\0' : key.front())) {
+    case RecordKind::Audit:
+      if (name.size() == 8) return fmt::format("audit entry {}", read_be64(name));
+      break;
+    case RecordKind::Evidence:
+      return fmt::format("evidence '{}'", name);
+    case RecordKind::Incarnation:
+      return "incarnation";
+    case RecordKind::Phase:
+      return "phase";
+    case RecordKind::Identity:
+      return "identity";
+    case RecordKind::Intent:
+      if (name.size() == 4) return fmt::format("intent of lane {}", read_be32(name));
+      break;
+    case RecordKind::Mapping:
+      return fmt::format("mapping of table '{}'", name);
+    case RecordKind::Note:
+      return fmt::format("note '{}'", name);
+    case RecordKind::Progress:
+      if (name.size() >= 4)
+        return fmt::format("progress of lane {} in '{}'", read_be32(name), name.substr(4));
+      break;
+    case RecordKind::Setting:
+      return fmt::format("setting '{}'", name);
+  }
+  std::string hex;
+  for (const char byte : key) hex += fmt::format("{:02x}", static_cast<std::uint8_t>(byte));
+  return "0x" + hex;
+}
+
+std::string encode(std::string_view key, const MigrationIdentity& record) {
+  return Writer(key)
+      .text(record.migration)
+      .text(record.source_system)
+      .text(record.target_system)
+      .text(record.stream_kind)
+      .text(record.stream_name)
+      .finish();
+}
+
+std::string encode(std::string_view key, const Incarnation& record) {
+  return Writer(key).number(record.epoch).number(record.floor).xids(record.unseen).finish();
+}
+
+std::string encode(std::string_view key, const LaneIntent& record) {
+  return Writer(key).number(record.epoch).number(record.batch).xids(record.unseen).finish();
+}
+
+std::string encode(std::string_view key, const ProgressRow& record) {
+  return Writer(key)
+      .number(record.position.major)
+      .number(record.position.minor)
+      .number(record.last_xid)
+      .number(record.max_xid)
+      .finish();
+}
+
+std::string encode(std::string_view key, const PhaseRecord& record) {
+  return Writer(key).text(record.phase).signed_number(record.since_us).text(record.detail).finish();
+}
+
+std::string encode(std::string_view key, const AuditEntry& record) {
+  return Writer(key)
+      .signed_number(record.at_us)
+      .text(record.actor)
+      .text(record.verb)
+      .text(record.details)
+      .finish();
+}
+
+std::string encode(std::string_view key, const Evidence& record) {
+  return Writer(key).number(record.sequence).number(record.event_bytes).text(record.bytes).finish();
+}
+
+std::string encode(std::string_view key, const StoredSetting& record) {
+  return Writer(key).text(record.value).text(record.actor).signed_number(record.at_us).finish();
+}
+
+std::string encode(std::string_view key, std::string_view text) {
+  return Writer(key).text(text).finish();
+}
+
+Status decode(std::string_view key, std::string_view value, MigrationIdentity& record) {
+  if (key != record_key(RecordKind::Identity)) return bad_key(key);
+  Reader reader(key, value);
+  record.migration = reader.text();
+  record.source_system = reader.text();
+  record.target_system = reader.text();
+  record.stream_kind = reader.text();
+  record.stream_name = reader.text();
+  return reader.finish();
+}
+
+Status decode(std::string_view key, std::string_view value, Incarnation& record) {
+  if (key != record_key(RecordKind::Incarnation)) return bad_key(key);
+  Reader reader(key, value);
+  record.epoch = reader.number();
+  record.floor = reader.number();
+  record.unseen = reader.xids();
+  return reader.finish();
+}
+
+Status decode(std::string_view key, std::string_view value, LaneIntent& record) {
+  if (!is_kind(key, RecordKind::Intent) || key.size() != 5) return bad_key(key);
+  Reader reader(key, value);
+  record.lane = read_be32(key_name(key));
+  record.epoch = reader.number();
+  record.batch = reader.number();
+  record.unseen = reader.xids();
+  return reader.finish();
+}
+
+Status decode(std::string_view key, std::string_view value, ProgressRow& record) {
+  if (!is_kind(key, RecordKind::Progress) || key.size() < 5) return bad_key(key);
+  Reader reader(key, value);
+  record.lane = read_be32(key_name(key));
+  record.stream = key_name(key).substr(4);
+  record.position.major = reader.number();
+  record.position.minor = reader.number();
+  record.last_xid = reader.number();
+  record.max_xid = reader.number();
+  return reader.finish();
+}
+
+Status decode(std::string_view key, std::string_view value, PhaseRecord& record) {
+  if (key != record_key(RecordKind::Phase)) return bad_key(key);
+  Reader reader(key, value);
+  record.phase = reader.text();
+  record.since_us = reader.signed_number();
+  record.detail = reader.text();
+  return reader.finish();
+}
+
+Status decode(std::string_view key, std::string_view value, AuditEntry& record) {
+  if (!is_kind(key, RecordKind::Audit) || key.size() != 9) return bad_key(key);
+  Reader reader(key, value);
+  record.at_us = reader.signed_number();
+  record.actor = reader.text();
+  record.verb = reader.text();
+  record.details = reader.text();
+  return reader.finish();
+}
+
+Status decode(std::string_view key, std::string_view value, Evidence& record) {
+  if (!is_kind(key, RecordKind::Evidence)) return bad_key(key);
+  Reader reader(key, value);
+  record.sequence = reader.number();
+  record.event_bytes = reader.number();
+  record.bytes = reader.text();
+  return reader.finish();
+}
+
+Status decode(std::string_view key, std::string_view value, StoredSetting& record) {
+  if (!is_kind(key, RecordKind::Setting)) return bad_key(key);
+  Reader reader(key, value);
+  record.value = reader.text();
+  record.actor = reader.text();
+  record.at_us = reader.signed_number();
+  return reader.finish();
+}
+
+Status decode(std::string_view key, std::string_view value, std::string& text) {
+  if (!is_kind(key, RecordKind::Note) && !is_kind(key, RecordKind::Mapping)) return bad_key(key);
+  Reader reader(key, value);
+  text = reader.text();
+  return reader.finish();
+}
+
+Status check_record(std::string_view key, std::string_view value) {
+  if (key.empty()) return bad_key(key);
+  switch (static_cast<RecordKind>(key.front())) {
+    case RecordKind::Audit: {
+      AuditEntry record;
+      return decode(key, value, record);
+    }
+    case RecordKind::Evidence: {
+      Evidence record;
+      return decode(key, value, record);
+    }
+    case RecordKind::Incarnation: {
+      Incarnation record;
+      return decode(key, value, record);
+    }
+    case RecordKind::Phase: {
+      PhaseRecord record;
+      return decode(key, value, record);
+    }
+    case RecordKind::Identity: {
+      MigrationIdentity record;
+      return decode(key, value, record);
+    }
+    case RecordKind::Intent: {
+      LaneIntent record;
+      return decode(key, value, record);
+    }
+    case RecordKind::Mapping:
+    case RecordKind::Note: {
+      std::string record;
+      return decode(key, value, record);
+    }
+    case RecordKind::Progress: {
+      ProgressRow record;
+      return decode(key, value, record);
+    }
+    case RecordKind::Setting: {
+      StoredSetting record;
+      return decode(key, value, record);
+    }
+  }
+  return bad_key(key);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,73 @@
+// Codec: the checkpoint's records as keys and values of bytes; FORMAT.md describes them.
+//
+//   value = version (1 byte) | fields | checksum (8 bytes, over the key and all before it)
+//
+// The checksum covers the key, so a value that ended up under another key is noticed as well as one
+// that changed.  Every decode checks lengths and names the key in its error (Halt, exit BadData).
+// Pure; used by rocksdb_store.cc and the tests only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "checkpoint/records.h"
+#include "pipeline/ports.h"
+#include "pipeline/result.h"
+
+namespace lockstep {
+
+inline constexpr std::uint8_t kCodecVersion = 1;
+
+// The first byte of a key.
+enum class RecordKind : char {
+  Audit = 'a',     // + sequence (8 bytes)
+  Evidence = 'e',  // + id
+  Incarnation = 'g',
+  Phase = 'h',
+  Identity = 'i',
+  Intent = 'l',    // + lane (4 bytes)
+  Mapping = 'm',   // + table
+  Note = 'n',      // + name
+  Progress = 'p',  // + lane (4 bytes) + stream
+  Setting = 's',   // + name
+};
+
+// Keys.  Numbers are big-endian, so that RocksDB's byte order is theirs.
+std::string record_key(RecordKind kind);
+std::string record_key(RecordKind kind, std::string_view name);
+std::string intent_key(std::uint32_t lane);
+std::string progress_key(std::uint32_t lane, std::string_view stream);
+std::string audit_key(std::uint64_t sequence);
+
+// The key for people: "setting 'rate_limit'", "intent of lane 3".
+std::string key_text(std::string_view key);
+// What follows the kind's byte.  REQUIRES: `key` is not empty.
+std::string_view key_name(std::string_view key);
+
+// Returns the value of a record under `key`.  What the key says (lane, stream) is not repeated.
+std::string encode(std::string_view key, const MigrationIdentity& record);
+std::string encode(std::string_view key, const Incarnation& record);
+std::string encode(std::string_view key, const LaneIntent& record);
+std::string encode(std::string_view key, const ProgressRow& record);
+std::string encode(std::string_view key, const PhaseRecord& record);
+std::string encode(std::string_view key, const AuditEntry& record);
+std::string encode(std::string_view key, const Evidence& record);
+std::string encode(std::string_view key, const StoredSetting& record);
+std::string encode(std::string_view key, std::string_view text);  // Notes and mappings.
+
+// Fills `record` from what is stored under `key`; on an error it is left half filled.
+Status decode(std::string_view key, std::string_view value, MigrationIdentity& record);
+Status decode(std::string_view key, std::string_view value, Incarnation& record);
+Status decode(std::string_view key, std::string_view value, LaneIntent& record);
+Status decode(std::string_view key, std::string_view value, ProgressRow& record);
+Status decode(std::string_view key, std::string_view value, PhaseRecord& record);
+Status decode(std::string_view key, std::string_view value, AuditEntry& record);
+Status decode(std::string_view key, std::string_view value, Evidence& record);
+Status decode(std::string_view key, std::string_view value, StoredSetting& record);
+Status decode(std::string_view key, std::string_view value, std::string& text);
+
+// Checks that `value` is a whole record of the kind that `key` names.
+Status check_record(std::string_view key, std::string_view value);
+
+}  // namespace lockstep

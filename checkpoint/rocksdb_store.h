@@ -1,0 +1,117 @@
+// RocksdbStore: the checkpoint of a running lockstep: what is ours alone and survives a kill.
+//
+//   lane ──save_intent()──> (RocksDB, synced) ──> COMMIT on the target
+//
+// The target holds the truth about the target (progress, chunks, debts); here lie U (I5), a mirror
+// of progress for `status`, and what the target does not know: phase, settings, notes, the audit
+// log, the mapping of each table, the bytes of quarantined events.  Losing it costs time, never
+// rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "checkpoint/checkpoint_reader.h"
+#include "checkpoint/database.h"
+#include "checkpoint/records.h"
+#include "checkpoint/seal.h"
+#include "checkpoint/state_lock.h"
+#include "pipeline/ports.h"
+#include "pipeline/result.h"
+#include "pipeline/sync.h"
+
+namespace lockstep {
+
+struct StoreOptions {
+  std::string directory;
+  MigrationIdentity identity;  // At least the migration.
+  std::string socket;          // The control socket's path, for read_lock_owner().
+  std::size_t evidence_events_max = 10'000;
+  std::size_t evidence_bytes_max = 64U << 20;
+  std::size_t evidence_event_bytes_max = 1U << 20;  // The rest of a larger event is cut off.
+  std::size_t audit_entries_max = 100'000;
+};
+
+// Safe for concurrent use.
+//
+// Invariant: the directory's lock is held, and its identity is this migration's.
+class RocksdbStore final : public CheckpointStore {
+ public:
+  // Takes the lock, makes what is missing, verifies every record.  All errors are Halt:
+  //   exit Temporary   another process owns the directory, which is named
+  //   exit BadData     damaged, or another migration's (both values are named)
+  //   exit Io          disk full, I/O error
+  //   exit Permission  read-only, or not ours to write
+  static Result<std::unique_ptr<RocksdbStore>> open(const StoreOptions& options);
+
+  // Compares with what is stored and stores what was not known before (system identifiers become
+  // known only once the servers answer).  Halt, exit BadData: it is another migration's.
+  Status confirm(const MigrationIdentity& identity);
+
+  // Records the incarnation that begins: its epoch, its floor and the U it inherits.  Durable on
+  // return.  REQUIRES: called after the fence was taken and before any lane saves an intent; a
+  // start that leaves it out is safe, and the next start falls back on I5's other rule.
+  Status begin_incarnation(const Incarnation& incarnation);
+
+  Status save_intent(const LaneIntent& intent) override;
+
+  // Not synced: it is durable once the lane's next intent is.  The oldest events go when there are
+  // too many; an event that is too large is cut.
+  Status save_evidence(std::string_view id, std::string_view event) override;
+  Status remove_evidence(std::string_view id);
+
+  // A mirror for `status` only, not synced.
+  Status save_progress(std::span<const ProgressRow> rows);
+
+  // Durable on return.
+  Status save_phase(const PhaseRecord& phase);
+  Status append_audit(const AuditEntry& entry);
+  Status save_setting(std::string_view name, const StoredSetting& setting);
+  Status remove_setting(std::string_view name);
+  Status save_note(std::string_view name, std::string_view text);
+  Status remove_note(std::string_view name);
+  Status save_mapping(std::string_view table, std::string_view text);
+  Status remove_mapping(std::string_view table);
+
+  const CheckpointReader& read() const { return reader_; }
+
+ private:
+  struct Kept {  // One event of the evidence.
+    std::string id;
+    std::size_t bytes = 0;
+  };
+
+  RocksdbStore(const StoreOptions& options, StateLock lock, Database database);
+
+  // Compares the records with their seal, which then stands for exactly these.
+  Status check_seal();
+  // Reads what save_evidence() and append_audit() go on from.
+  Status load_indexes();
+  // Synced, and sealed: these are few and must not go back (seal.h).
+  Status save_rare(std::span<const RecordWrite> records) REQUIRES(mutex_);
+  Status save_rare(const RecordWrite& record);
+  void remember_evidence(std::uint64_t sequence, std::string_view id, std::size_t bytes)
+      REQUIRES(mutex_);
+  void drop_evidence(std::uint64_t sequence) REQUIRES(mutex_);
+
+  const StoreOptions options_;
+  const StateLock lock_;  // Before the database: released after it is closed.
+  CheckpointReader reader_;
+
+  Mutex mutex_;
+  std::map<std::uint64_t, Kept> evidence_ GUARDED_BY(mutex_);  // By sequence.
+  std::map<std::string, std::uint64_t, std::less<>> evidence_sequence_ GUARDED_BY(mutex_);
+  std::size_t evidence_bytes_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t evidence_next_ GUARDED_BY(mutex_) = 1;
+  std::uint64_t audit_first_ GUARDED_BY(mutex_) = 1;
+  std::uint64_t audit_next_ GUARDED_BY(mutex_) = 1;
+  Fingerprint sealed_ GUARDED_BY(mutex_);  // Of all rare records.
+};
+
+}  // namespace lockstep

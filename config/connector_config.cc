@@ -1,0 +1,352 @@
+#include "config/connector_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <charconv>
+#include <filesystem>
+#include <map>
+#include <string_view>
+
+#include "pipeline/result.h"
+#include "pipeline/row.h"
+#include "pipeline/table_stream.h"
+
+namespace lockstep {
+namespace {
+
+constexpr const char* kPlaceholder = "unavailable.value.placeholder";
+constexpr const char* kFailureMode = "event.converting.failure.handling.mode";
+
+const DebeziumSection& section(const Manifest& manifest) {
+  CHECK(manifest.source.debezium.has_value());
+  return *manifest.source.debezium;
+}
+
+bool is_plain(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+// Debezium matches names by regular expressions that must match in full.
+std::string pattern_of(const TableName& table) {
+  std::string pattern;
+  for (const char c : table.text()) {
+    if (!is_plain(c) && static_cast<unsigned char>(c) < 0x80) pattern += '\\';
+    pattern += c;
+  }
+  return pattern;
+}
+
+std::string include_list(std::span<const TableSpec> tables) {
+  std::string list;
+  for (const TableSpec& table : tables) list += (list.empty() ? "" : ",") + pattern_of(table.name);
+  return list;
+}
+
+// How Connect can get a value that must not be printed.
+std::string printed(const Setting& setting, const std::string& path) {
+  const bool is_secret = setting.name == "password" || setting.name == "sslpassword";
+  switch (setting.reference) {
+    case ReferenceKind::File: {
+      const std::filesystem::path file(setting.referred);
+      return fmt::format("${{directory:{}:{}}}", file.parent_path().string(),
+                         file.filename().string());
+    }
+    case ReferenceKind::Credential:
+      return fmt::format("${{directory:/run/credentials:{}}}", setting.referred);
+    case ReferenceKind::Env:
+      return fmt::format("${{env:{}}}", setting.referred);
+    case ReferenceKind::Literal:
+      break;
+  }
+  return is_secret ? fmt::format("${{env:LOCKSTEP_{}}}", path) : setting.value.reveal();
+}
+
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+void add_database(const Connect& connect, Pairs& config) {
+  const auto add = [&](const char* keyword, const char* name) {
+    const Setting* const setting = connect.find(keyword);
+    if (setting != nullptr) config.emplace_back(name, printed(*setting, "SOURCE_PASSWORD"));
+  };
+  const Setting* const host =
+      connect.find("host") != nullptr ? connect.find("host") : connect.find("hostaddr");
+  // JDBC knows no socket directories.
+  const bool is_socket = host == nullptr || host->value.reveal().starts_with('/');
+  config.emplace_back("database.hostname", is_socket ? "localhost" : printed(*host, "SOURCE_HOST"));
+  if (connect.find("port") == nullptr) config.emplace_back("database.port", "5432");
+  add("port", "database.port");
+  add("dbname", "database.dbname");
+  add("user", "database.user");
+  add("password", "database.password");
+  add("sslmode", "database.sslmode");
+  add("sslrootcert", "database.sslrootcert");
+  add("sslcert", "database.sslcert");
+  add("sslkey", "database.sslkey");
+  add("sslpassword", "database.sslpassword");
+}
+
+// A table without REPLICA IDENTITY FULL whose unchanged TOAST value would stop a connector that
+// fails on values it cannot convert.
+bool needs_warn(const TableSpec& table) {
+  if (table.replica_identity == ReplicaIdentity::Full) return false;
+  return std::any_of(table.columns.begin(), table.columns.end(), [](const Column& column) {
+    return !column.generated && can_be_toasted(column) && !placeholder_fits(column.type);
+  });
+}
+
+std::string undo_hex(const std::string& setting) {
+  constexpr std::string_view kHex = "hex:";
+  if (!setting.starts_with(kHex)) return setting;
+  std::string bytes;
+  for (std::size_t i = kHex.size(); i + 1 < setting.size(); i += 2) {
+    unsigned char byte = 0;
+    std::from_chars(setting.data() + i, setting.data() + i + 2, byte, 16);
+    bytes += static_cast<char>(byte);
+  }
+  return bytes;
+}
+
+// Compares a running connector with what the manifest needs.
+class Comparison {
+ public:
+  Comparison(const Manifest& manifest, const ConnectorSettings& running)
+      : manifest_(manifest), running_(running) {}
+
+  void identity() {
+    must_equal("topic.prefix", section(manifest_).topic_prefix.value);
+    must_equal("slot.name", manifest_.source.slot.value);
+    must_equal("publication.name", manifest_.source.publication.value);
+    const Setting* const dbname = manifest_.source.connect.find("dbname");
+    if (dbname != nullptr) must_equal("database.dbname", dbname->value.reveal());
+  }
+
+  // Settings that are refused by name, whatever the manifest says.
+  void refusals() {
+    std::map<std::string, std::string> values = running_;
+    for (const auto& [name, value] : wanted_settings()) {
+      values.emplace(name, default_setting(name));
+    }
+    values.emplace("connector.class", "");
+    for (const auto& [name, value] : values) {
+      const auto reason = refused_setting(name, value);
+      if (!reason) continue;
+      differences_.push_back(fmt::format("{} is {}: {}", name, shown(name), *reason));
+      reported_.push_back(name);
+    }
+  }
+
+  // Settings with several accepted values: the decoder must know which.
+  void choices(const ConnectorSettings& expected) {
+    for (const char* const name : {"time.precision.mode", "interval.handling.mode",
+                                   "include.unknown.datatypes", kFailureMode, kPlaceholder}) {
+      const std::string& wanted = expected.at(name);
+      const bool is_reported =
+          std::find(reported_.begin(), reported_.end(), name) != reported_.end();
+      if (is_reported || alike(name, value_of(name), wanted)) continue;
+      differences_.push_back(
+          fmt::format("{} is {}, the manifest expects '{}': change the connector, or put it under "
+                      "source.debezium.settings",
+                      name, shown(name), wanted));
+    }
+  }
+
+  // A list of plain names can be checked here; one of other patterns only by Debezium.
+  void coverage(std::span<const TableSpec> tables) {
+    const auto list = running_.find("table.include.list");
+    if (list == running_.end() || list->second.empty()) return;
+    constexpr std::string_view kPatterns = "*+?[](){}|^$";
+    if (list->second.find_first_of(kPatterns) != std::string::npos) return;
+    const std::string names = "," + without_escapes(list->second) + ",";
+    for (const TableSpec& table : tables) {
+      if (names.find("," + lower(table.name.text()) + ",") == std::string::npos) {
+        differences_.push_back("table.include.list leaves out " + table.name.text());
+      }
+    }
+  }
+
+  std::vector<std::string> take() && { return std::move(differences_); }
+
+ private:
+  std::string value_of(const std::string& name) const {
+    const auto found = running_.find(name);
+    return found == running_.end() ? default_setting(name) : found->second;
+  }
+
+  std::string shown(const std::string& name) const {
+    const std::string value = value_of(name);
+    if (running_.contains(name)) return "'" + value + "'";
+    return value.empty() ? "not set on the connector" : fmt::format("'{}' by default", value);
+  }
+
+  // skip is warn without the log line; a number of an interval can be told from its text.
+  static bool alike(std::string_view name, const std::string& running, const std::string& wanted) {
+    if (running == wanted) return true;
+    if (name == kFailureMode) return running != "fail" && wanted != "fail";
+    if (name == "interval.handling.mode") return running == "string";
+    return false;
+  }
+
+  void must_equal(const std::string& name, const std::string& wanted) {
+    const auto found = running_.find(name);
+    const std::string value = found == running_.end() ? "" : found->second;
+    // A reference to a config provider hides the value.
+    if (value == wanted || value.starts_with("${")) return;
+    differences_.push_back(
+        fmt::format("{} is '{}', the manifest expects '{}'", name, value, wanted));
+  }
+
+  static std::string lower(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(), [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+    return text;
+  }
+
+  static std::string without_escapes(const std::string& list) {
+    std::string names;
+    for (const char c : list) {
+      if (c != '\\' && c != ' ') names += c;
+    }
+    return lower(names);
+  }
+
+  const Manifest& manifest_;
+  const ConnectorSettings& running_;
+  std::vector<std::string> differences_;
+  std::vector<std::string> reported_;
+};
+
+}  // namespace
+
+std::string topic_name(const std::string& prefix, const TableName& table) {
+  std::string topic = prefix + ".";
+  for (const char c : table.text()) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (is_plain(c) || c == '.' || c == '-') {
+      topic += c;
+    } else if (byte >= 0xf0) {
+      topic += "__";  // Debezium counts UTF-16 units.
+    } else if (byte < 0x80 || byte >= 0xc0) {
+      topic += '_';
+    }
+  }
+  return topic;
+}
+
+std::vector<std::string> colliding_topics(const std::string& prefix,
+                                          std::span<const TableSpec> tables) {
+  std::vector<std::string> collisions;
+  std::map<std::string, TableName> owners;
+  for (const TableSpec& table : tables) {
+    const std::string topic = topic_name(prefix, table.name);
+    const auto [owner, is_new] = owners.emplace(topic, table.name);
+    if (is_new) continue;
+    collisions.push_back(fmt::format("{} and {} have one topic, {}", owner->second.text(),
+                                     table.name.text(), topic));
+  }
+  return collisions;
+}
+
+std::string placeholder_setting(const Manifest& manifest) {
+  const auto& settings = section(manifest).settings;
+  if (const auto chosen = settings.find(kPlaceholder); chosen != settings.end()) {
+    return chosen->second.value;
+  }
+  const std::string text =
+      fmt::format("{}|{}|{}", manifest.migration.value, manifest.source.slot.value,
+                  manifest.source.publication.value);
+  return fmt::format("__lockstep_{:016x}", hash128(text, 0).low);
+}
+
+ConnectorSettings effective_settings(const Manifest& manifest, std::span<const TableSpec> tables) {
+  ConnectorSettings settings(wanted_settings().begin(), wanted_settings().end());
+  if (std::any_of(tables.begin(), tables.end(), needs_warn)) settings[kFailureMode] = "warn";
+  for (const auto& [name, value] : section(manifest).settings) settings[name] = value.value;
+  settings[kPlaceholder] = placeholder_setting(manifest);
+  return settings;
+}
+
+std::string connector_config_json(const Manifest& manifest, std::span<const TableSpec> tables) {
+  const DebeziumSection& debezium = section(manifest);
+  Pairs config = {{"connector.class", "io.debezium.connector.postgresql.PostgresConnector"},
+                  {"tasks.max", "1"},
+                  {"topic.prefix", debezium.topic_prefix.value},
+                  {"slot.name", manifest.source.slot.value},
+                  {"publication.name", manifest.source.publication.value}};
+  add_database(manifest.source.connect, config);
+  config.emplace_back("table.include.list", include_list(tables));
+  ConnectorSettings settings = effective_settings(manifest, tables);
+  for (const auto& [name, value] : wanted_settings()) {
+    config.emplace_back(name, settings.at(name));
+    settings.erase(name);
+  }
+  for (const auto& [name, value] : settings) {
+    // What the manifest gives for Connect alone (another host name, say) wins over `connect`.
+    const auto same = std::find_if(config.begin(), config.end(),
+                                   [&](const auto& pair) { return pair.first == name; });
+    if (same != config.end()) {
+      same->second = value;
+    } else {
+      config.emplace_back(name, value);
+    }
+  }
+  const std::string& name =
+      debezium.connect_url ? debezium.connector.value : manifest.migration.value;
+  std::string json =
+      "{\n  \"name\": " + boost::json::serialize(boost::json::string(name)) + ",\n  \"config\": {";
+  const char* separator = "\n";
+  for (const auto& [key, value] : config) {
+    json += fmt::format("{}    {}: {}", separator, boost::json::serialize(boost::json::string(key)),
+                        boost::json::serialize(boost::json::string(value)));
+    separator = ",\n";
+  }
+  return json + "\n  }\n}\n";
+}
+
+std::vector<std::string> check_connector_config(const Manifest& manifest,
+                                                std::span<const TableSpec> tables,
+                                                const ConnectorSettings& running) {
+  Comparison comparison(manifest, running);
+  comparison.identity();
+  comparison.refusals();
+  comparison.choices(effective_settings(manifest, tables));
+  comparison.coverage(tables);
+  return std::move(comparison).take();
+}
+
+DecodeSettings decode_settings(const Manifest& manifest, std::span<const TableSpec> tables) {
+  const ConnectorSettings settings = effective_settings(manifest, tables);
+  DecodeSettings decode;
+  decode.placeholder = undo_hex(settings.at(kPlaceholder));
+  decode.placeholder_is_default = decode.placeholder == default_setting(kPlaceholder);
+  const std::string& time = settings.at("time.precision.mode");
+  decode.time = time == "adaptive"       ? TimePrecision::Adaptive
+                : time == "microseconds" ? TimePrecision::Micros
+                                         : TimePrecision::AdaptiveMicros;
+  decode.include_unknown = settings.at("include.unknown.datatypes") == "true";
+  decode.failure_mode_warn = settings.at(kFailureMode) != "fail";
+  decode.snapshot_events_reread = section(manifest).reread_snapshot_events;
+  decode.connect_runs_in_utc = section(manifest).connect_in_utc;
+  return decode;
+}
+
+StreamTraits stream_traits(const Manifest& manifest) {
+  if (manifest.source.stream.value == StreamKind::Direct) return {StreamKind::Direct, true, true};
+  const ConnectorSettings settings = effective_settings(manifest, {});
+  return {StreamKind::Debezium, settings.at("interval.handling.mode") == "string",
+          settings.at("include.unknown.datatypes") == "true"};
+}
+
+std::string publication_sql(const Manifest& manifest, std::span<const TableSpec> tables) {
+  std::string names;
+  for (const TableSpec& table : tables) {
+    names +=
+        (names.empty() ? "" : ", ") + std::string(table.only ? "ONLY " : "") + quoted(table.name);
+  }
+  return fmt::format("CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)",
+                     quote_identifier(manifest.source.publication.value), names);
+}
+
+}  // namespace lockstep

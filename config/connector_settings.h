@@ -1,0 +1,38 @@
+// Connector settings: what the Debezium connector must be told, what may be chosen, what is refused
+// (04, 4.9).
+//
+// The manifest's `debezium.settings` overrides are read by it, connector_config prints and compares
+// by it.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/fields.h"
+#include "config/yaml_tree.h"
+
+namespace lockstep {
+
+// Debezium's setting names and values.
+using ConnectorSettings = std::map<std::string, std::string>;
+
+// Why a value of a setting cannot be accepted, or nothing when it can.  A setting without a value
+// has the connector's default.
+std::optional<std::string> refused_setting(const std::string& name, const std::string& value);
+
+// The settings that lockstep asks for, the same for every manifest, in the order printed.
+const std::vector<std::pair<std::string, std::string>>& wanted_settings();
+
+// The connector's own default of a setting, where lockstep cares; "" otherwise.
+std::string default_setting(const std::string& name);
+
+// Reads `debezium.settings`; reports settings that are refused or not known to be harmless.
+std::map<std::string, At<std::string>> read_connector_settings(const YamlNode& node,
+                                                               const std::string& path,
+                                                               Report& report);
+
+}  // namespace lockstep

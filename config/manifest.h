@@ -1,0 +1,134 @@
+// Manifest: one YAML file, one migration.  Its keys are a public contract.
+//
+// load_manifest checks what the file alone can tell and reports every problem at once; values keep
+// their place, so that `validate` can point at them when a server disagrees.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/fields.h"
+#include "config/name_pattern.h"
+#include "config/problem.h"
+#include "config/secret.h"
+#include "pipeline/table_map.h"
+
+namespace lockstep {
+
+enum class ReferenceKind : std::uint8_t { Literal, File, Credential, Env };
+
+// One keyword of `connect` or property of `kafka`, resolved.
+struct Setting {
+  std::string name;
+  Secret value;
+  ReferenceKind reference = ReferenceKind::Literal;
+  std::string referred;  // The file's path, or the credential's or variable's name.
+  Where where;
+};
+
+// How to reach a server.
+struct Connect {
+  std::vector<Setting> keywords;  // In the manifest's order, sslmode added where it is the default.
+  Where where;
+
+  const Setting* find(std::string_view name) const;
+  // For PostgresOptions::keywords.  Never print them.
+  std::vector<std::pair<std::string, std::string>> revealed() const;
+  // "db1:5432/shop" for people.
+  std::string display() const;
+  // Whether every host is a socket directory or a loopback address.
+  bool is_local() const;
+  // Whether the bytes may travel unencrypted to another machine.
+  bool is_plain_text() const;
+};
+
+struct DebeziumSection {
+  Where where;
+  At<std::string> topic_prefix;
+  std::vector<Setting> kafka;
+  std::optional<At<std::string>> connect_url;
+  At<std::string> connector;                        // With connect_url.
+  bool reread_snapshot_events = false;              // I16.
+  bool connect_in_utc = true;                       // The time zone of Connect's JVM is UTC.
+  std::map<std::string, At<std::string>> settings;  // Accepted overrides of connector-config.
+};
+
+struct SourceSection {
+  Where where;
+  Connect connect;
+  At<StreamKind> stream;
+  At<std::string> slot;
+  At<std::string> publication;
+  std::optional<DebeziumSection> debezium;  // Set exactly with StreamKind::Debezium.
+};
+
+struct TargetSection {
+  Where where;
+  Connect connect;
+  At<std::uint64_t> lanes;
+  At<std::string> schema;
+};
+
+struct BackfillSection {
+  std::uint64_t workers = 2;
+  std::uint64_t chunk_rows = 50'000;
+  std::uint64_t rate_limit_rows_per_second = 0;  // 0: no limit.
+  std::vector<At<NamePattern>> order;            // Tables to copy first.
+};
+
+enum class KeylessPolicy : std::uint8_t { Refuse, Exact };
+enum class ExistingPolicy : std::uint8_t { Refuse, Upsert };
+
+// One entry of `tables`.
+struct ManifestRule {
+  Where where;
+  At<NamePattern> source;
+  bool skip = false;
+  std::optional<At<NamePattern>> target;  // Its table part may be `*`: the source's name.
+  TableRule table;
+  std::map<std::pair<RulePart, std::string>, Where> places;  // Of each name in `table`.
+
+  // The place of what a problem of plan_table is about.
+  Where place_of(const MapProblem& problem) const;
+};
+
+struct Manifest {
+  std::string path;  // As given, for messages.
+  At<std::string> migration;
+  At<std::filesystem::path> state_dir;  // Absolute.
+  SourceSection source;
+  TargetSection target;
+  BackfillSection backfill;
+  At<KeylessPolicy> keyless;
+  At<ExistingPolicy> existing;
+  std::uint64_t debt_attempts = 5;
+  std::vector<ManifestRule> rules;
+  Where tables;
+
+  Problem problem(Where where, Severity severity, std::string text, std::string hint = {}) const {
+    return {path, where, severity, std::move(text), std::move(hint)};
+  }
+};
+
+struct Parsed {
+  std::optional<Manifest> manifest;  // Set exactly when no problem is an error.
+  std::vector<Problem> problems;     // Sorted by place.
+};
+
+// Reads a manifest, resolves its references.
+Parsed load_manifest(const std::string& path);
+
+// What is valid by contract and not in this version yet.
+std::vector<Problem> check_supported(const Manifest& manifest);
+
+// $RUNTIME_DIRECTORY/<migration>.sock, else <state_dir>/control.sock.
+std::filesystem::path control_socket_path(const std::string& migration,
+                                          const std::filesystem::path& state_dir);
+inline constexpr std::size_t kSocketPathMax = 107;
+
+}  // namespace lockstep

@@ -1,0 +1,34 @@
+// The parts of the manifest that say how to reach something: `connect`, `kafka`, references.
+#pragma once
+
+#include <filesystem>
+
+#include "config/fields.h"
+#include "config/manifest.h"
+#include "config/yaml_tree.h"
+
+namespace lockstep {
+
+// Where references are resolved, and what is wrong with them reported.
+struct ManifestContext {
+  std::filesystem::path directory;  // Of the manifest; relative paths start here.
+  Report& report;
+};
+
+// Reads a map of settings: each value is text or one of {file:}, {credential:}, {env:}.
+std::vector<Setting> read_settings(const YamlNode& node, const std::string& path,
+                                   const ManifestContext& context);
+
+Connect read_connect(const YamlNode& node, const std::string& path, const ManifestContext& context);
+
+std::vector<Setting> read_kafka(const YamlNode& node, const std::string& path,
+                                const ManifestContext& context);
+
+// Returns a variable of the environment, or null.  Nothing in the program sets one, so that reading
+// is safe on any thread.
+const char* environment(const std::string& name);
+
+// Whether a host name or address never leaves this machine; a socket directory does not either.
+bool is_local_host(std::string_view host);
+
+}  // namespace lockstep

@@ -1,0 +1,33 @@
+// NamePattern: "public.orders", "public.*", '"Order Items".*': a table of the manifest.
+#pragma once
+
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include "pipeline/table.h"
+
+namespace lockstep {
+
+// One of the two names.  A quoted one is exact; in a bare one * stands for any text and ? for one
+// character.  Case counts in both: nothing is folded.
+struct NamePart {
+  std::string text;
+  bool glob = false;
+
+  bool matches(std::string_view name) const;
+};
+
+struct NamePattern {
+  NamePart schema;
+  NamePart table;
+
+  bool is_glob() const { return schema.glob || table.glob; }
+  bool matches(const TableName& name) const;
+  TableName exact() const { return {schema.text, table.text}; }  // REQUIRES: !is_glob().
+};
+
+// Parses a pattern; the error is a sentence about `text`.
+std::expected<NamePattern, std::string> parse_name_pattern(std::string_view text);
+
+}  // namespace lockstep

@@ -1,0 +1,98 @@
+#include "connectors/postgres_probe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace lockstep {
+namespace {
+
+constexpr int kBlockersMax = 10;  // As many as people read.
+
+// backend_xid is shown to everybody; the other session columns only to pg_read_all_stats.
+constexpr const char* kBlockers = R"(
+SELECT 'pid ' || pid, backend_xid, coalesce(application_name, ''),
+       floor(extract(epoch FROM clock_timestamp() - xact_start))::bigint,
+       coalesce(wait_event, ''), coalesce(state, '')
+FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+UNION ALL
+SELECT format('prepared transaction %L of database %s', gid, database), transaction, '',
+       floor(extract(epoch FROM clock_timestamp() - prepared))::bigint, '', ''
+FROM pg_prepared_xacts)";
+
+struct Blocker {
+  Xid xid = 0;
+  std::string what;
+};
+
+Blocker describe(const PgResult& rows, int row, Xid near) {
+  Blocker blocker;
+  blocker.xid = widen_xid(number_field<std::uint32_t>(rows, row, 1), near);
+  blocker.what = text_field(rows, row, 0);
+  if (const std::string name = text_field(rows, row, 2); !name.empty())
+    blocker.what += fmt::format(" ({})", name);
+  if (!is_null(rows, row, 3)) blocker.what += fmt::format(", open for {} s", field(rows, row, 3));
+  if (const std::string state = text_field(rows, row, 5); !state.empty())
+    blocker.what += ", " + state;
+  if (field(rows, row, 4) == "SyncRep")
+    blocker.what += ", committed and waiting for a synchronous standby";
+  blocker.what += fmt::format(", xid {}", blocker.xid);
+  return blocker;
+}
+
+}  // namespace
+
+// A marker must not wait for an unreachable standby: it would hold up the proof it serves.
+PostgresProbe::PostgresProbe(Options options)
+    : identity_(std::move(options.identity)),
+      migration_(std::move(options.migration)),
+      connection_(with_setup(std::move(options.connection),
+                             "SET synchronous_commit = local; SET jit = off")) {}
+
+Result<Snapshot> PostgresProbe::probe() {
+  LOCKSTEP_TRY(connection_.open());
+  // Before the snapshot: a snapshot of another server must not be looked at.
+  LOCKSTEP_ASSIGN(const SourceIdentity found, read_identity(connection_));
+  LOCKSTEP_TRY(same_identity(identity_, found));
+  LOCKSTEP_ASSIGN(const PgResult row, connection_.ask("SELECT pg_current_snapshot()"));
+  return parse_snapshot(field(row, 0, 0));
+}
+
+Result<Xid> PostgresProbe::assign_xid() {
+  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_ASSIGN(const PgResult row, connection_.ask("SELECT pg_current_xact_id()"));
+  return number_field<Xid>(row, 0, 0);
+}
+
+Result<Lsn> PostgresProbe::emit_marker() {
+  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(connection_.ask("SELECT pg_logical_emit_message(true, 'lockstep', $1)",
+                               {{.value = migration_}}));
+  return insert_lsn();
+}
+
+Result<Lsn> PostgresProbe::insert_lsn() {
+  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_ASSIGN(const PgResult row, connection_.ask("SELECT pg_current_wal_insert_lsn()"));
+  return parse_lsn(field(row, 0, 0));
+}
+
+Result<std::vector<BlockingTransaction>> PostgresProbe::blockers(Xid xid) {
+  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_ASSIGN(const PgResult rows, connection_.ask(kBlockers));
+  std::vector<Blocker> found;
+  for (int i = 0; i < PQntuples(rows.get()); ++i) {
+    Blocker blocker = describe(rows, i, xid);
+    if (blocker.xid < xid) found.push_back(std::move(blocker));
+  }
+  std::sort(found.begin(), found.end(),
+            [](const Blocker& a, const Blocker& b) { return a.xid < b.xid; });
+  if (found.size() > kBlockersMax) found.resize(kBlockersMax);
+  std::vector<BlockingTransaction> blockers;
+  blockers.reserve(found.size());
+  for (Blocker& blocker : found) blockers.push_back({std::move(blocker.what)});
+  return blockers;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,39 @@
+// PostgresProbe: asks the source which transactions are finished, and whether it is still the
+// same source.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "connectors/postgres_connection.h"
+#include "connectors/postgres_facts.h"
+#include "pipeline/ports.h"
+
+namespace lockstep {
+
+// Not thread-safe.  Needs LOGIN, nothing else; without pg_read_all_stats blockers() knows pids, but
+// neither names nor ages.
+class PostgresProbe : public SourceProbe {
+ public:
+  struct Options {
+    PostgresOptions connection;
+    SourceIdentity identity;  // Pinned (P3): another server, timeline or a standby is a Halt.
+    std::string migration;    // The content of the marker.
+  };
+
+  explicit PostgresProbe(Options options);
+
+  Result<Snapshot> probe() override;
+  Result<Xid> assign_xid() override;
+  // Also makes the server flush its log up to here.  Waits for no synchronous standby.
+  Result<Lsn> emit_marker() override;
+  Result<Lsn> insert_lsn() override;
+  Result<std::vector<BlockingTransaction>> blockers(Xid xid) override;
+
+ private:
+  const SourceIdentity identity_;
+  const std::string migration_;
+  PostgresConnection connection_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,65 @@
+// Commands: the verbs of the command line; main.cc parses, each verb has its file here.
+//
+// Every verb returns its exit code.  Errors go to stderr, what was asked for to stdout.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/manifest.h"
+#include "config/problem.h"
+#include "pipeline/result.h"
+
+namespace lockstep {
+
+enum class OutputFormat : std::uint8_t { Text, Json };
+
+struct RunCommand {
+  std::string manifest;
+  bool until_synced = false;
+};
+ExitCode run_command(const RunCommand& command);
+
+struct ValidateCommand {
+  std::string manifest;
+  bool offline = false;
+  bool deny_warnings = false;
+  OutputFormat format = OutputFormat::Text;
+};
+ExitCode validate_command(const ValidateCommand& command);
+
+struct StatusCommand {
+  std::string manifest;
+  OutputFormat format = OutputFormat::Text;
+  bool exit_code = false;  // 3 when not synced.
+};
+ExitCode status_command(const StatusCommand& command);
+
+struct QuarantineCommand {
+  std::string verb;  // list, show, retry, drop
+  std::string manifest;
+  std::vector<std::string> ids;
+  bool show_values = false;
+  OutputFormat format = OutputFormat::Text;
+};
+ExitCode quarantine_command(const QuarantineCommand& command);
+
+ExitCode connector_config_command(const std::string& manifest);
+
+struct VersionCommand {
+  OutputFormat format = OutputFormat::Text;
+  bool failpoints = false;
+};
+ExitCode version_command(const VersionCommand& command);
+
+// Loads a manifest, printing its errors (and warnings) to stderr.  Nothing when it has errors.
+std::optional<Manifest> load_or_complain(const std::string& path);
+
+// Prints an error to stderr and returns its exit code.
+ExitCode complain(const Error& error);
+
+// "0.1.0 (abc1234)".
+std::string version_text();
+
+}  // namespace lockstep

@@ -1,0 +1,98 @@
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+#include <optional>
+
+#include "checkpoint/rocksdb_store.h"
+#include "daemon/commands/commands.h"
+#include "daemon/control_server.h"
+#include "daemon/prepare.h"
+#include "daemon/run_parts.h"
+#include "daemon/run_state.h"
+#include "daemon/status_json.h"
+#include "pipeline/backoff.h"
+#include "pipeline/events.h"
+#include "pipeline/runner.h"
+
+namespace lockstep {
+namespace {
+
+// Prepares until it succeeds, fails for good, or somebody wants the program to end.
+Result<Prepared> prepare_patiently(const Manifest& manifest, RocksdbStore& store, RunState& state,
+                                   Events& events) {
+  Backoff backoff(1);
+  std::string told;
+  for (;;) {
+    auto prepared = prepare(manifest, store);
+    if (prepared || prepared.error().reaction != Reaction::Retry) return prepared;
+    const std::string& reason = prepared.error().message;
+    state.waiting(reason);
+    if (reason != told) events.waiting("prepare", reason);
+    told = reason;
+    if (!state.wait(backoff.next())) return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
+  }
+}
+
+Result<ExitCode> run_prepared(const Manifest& manifest, const RunCommand& command,
+                              RocksdbStore& store, RunState& state, Events& events) {
+  LOCKSTEP_ASSIGN(const Prepared prepared, prepare_patiently(manifest, store, state, events));
+  LOCKSTEP_ASSIGN(RunParts parts, make_parts(manifest, prepared));
+  events.started(version_text(), prepared.claim.epoch);
+  events.prepared(prepared.tables.size(), prepared.options.progress.size());
+  for (const LeftOut& table : prepared.left_out) events.table_stopped(table.table, table.reason);
+  const SystemClock clock;
+  RunnerOptions options = prepared.options;
+  options.until_synced = command.until_synced;
+  options.on_progress = [&events](const RunStatus& status) {
+    events.progress(progress_line(status));
+  };
+  Runner runner(std::move(options), prepared.tables,
+                {*parts.source, *parts.probe, *parts.marker_probe, *parts.proof, *parts.census,
+                 store, clock, events, std::move(parts.lane_targets), std::move(parts.scans)});
+  state.running(runner, prepared.left_out);
+  Result<ExitCode> ended = runner.run();
+  state.finished(runner.status());
+  if (ended && *ended == ExitCode::Ok && command.until_synced && !prepared.left_out.empty())
+    return ExitCode::Incomplete;
+  return ended;
+}
+
+}  // namespace
+
+ExitCode run_command(const RunCommand& command) {
+  const auto manifest = load_or_complain(command.manifest);
+  if (!manifest) return ExitCode::Config;
+  const std::vector<Problem> unsupported = check_supported(*manifest);
+  for (const Problem& problem : unsupported) std::cerr << problem.print() << "\n";
+  if (has_errors(unsupported)) return ExitCode::Config;
+
+  const std::string socket =
+      control_socket_path(manifest->migration.value, manifest->state_dir.value).string();
+  StoreOptions store_options;
+  store_options.directory = manifest->state_dir.value.string();
+  store_options.identity.migration = manifest->migration.value;
+  store_options.socket = socket;
+  const auto store = RocksdbStore::open(store_options);
+  if (!store) return complain(store.error());
+
+  Events events(::isatty(STDERR_FILENO) == 1 ? LogFormat::Logfmt : LogFormat::Json,
+                manifest->migration.value);
+  RunState state(*manifest);
+  const auto server = ControlServer::open(
+      socket, [&state](const ControlRequest& request) { return state.answer(request); },
+      [&state] { state.stop(); });
+  if (!server) return complain(server.error());
+  const Beside control([&server] { (*server)->run(); }, [&server] { (*server)->stop(); });
+
+  const auto ended = run_prepared(*manifest, command, **store, state, events);
+  if (!ended && ended.error().reaction != Reaction::Cancel) {
+    events.ended(ended.error().message, static_cast<int>(ended.error().exit));
+    return complain(ended.error());
+  }
+  const ExitCode code = ended ? *ended : ended.error().exit;
+  events.ended(code == ExitCode::Ok ? "as asked" : "incomplete", static_cast<int>(code));
+  return code;
+}
+
+}  // namespace lockstep

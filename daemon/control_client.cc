@@ -1,0 +1,55 @@
+#include "daemon/control_client.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <chrono>
+#include <exception>
+#include <functional>
+
+namespace lockstep {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+
+constexpr std::chrono::seconds kTimeout{30};
+
+}  // namespace
+
+Result<ControlResponse> ask_daemon(const std::string& socket, const ControlRequest& request) {
+  using Protocol = asio::local::stream_protocol;
+  try {
+    asio::io_context context;
+    beast::basic_stream<Protocol, asio::any_io_executor> stream(context);
+    stream.socket().connect(Protocol::endpoint(socket));
+    http::request<http::string_body> ask(http::string_to_verb(request.method), request.path, 11);
+    ask.set(http::field::host, "lockstep");
+    ask.set(http::field::content_type, "application/json");
+    ask.body() = request.body;
+    ask.prepare_payload();
+    beast::flat_buffer buffer;
+    http::response<http::string_body> answer;
+    boost::system::error_code failed;
+    // Asynchronous calls, because only they obey the time limit.
+    stream.expires_after(kTimeout);
+    http::async_write(stream, ask, [&](boost::system::error_code error, std::size_t) {
+      if (error) {
+        failed = error;
+        return;
+      }
+      http::async_read(stream, buffer, answer,
+                       [&](boost::system::error_code ended, std::size_t) { failed = ended; });
+    });
+    context.run();
+    if (failed) throw boost::system::system_error(failed);
+    return ControlResponse{answer.result_int(), answer.body()};
+  } catch (const std::exception& error) {
+    return fail(Reaction::Retry, "the daemon does not answer on " + socket + ": " + error.what(),
+                ExitCode::Unreachable);
+  }
+}
+
+}  // namespace lockstep

@@ -1,0 +1,50 @@
+// ControlServer: HTTP over a Unix socket, for `status` and the verbs that talk to a running daemon;
+// it also receives the signals that end a run.
+//
+//   SIGTERM, SIGINT ──┐
+//   HTTP requests ────┴─> run() on the control thread ──> handler, on_stop
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "pipeline/result.h"
+
+namespace lockstep {
+
+struct ControlRequest {
+  std::string method;  // "GET", "POST"
+  std::string path;    // "/api/v1/status"
+  std::string body;
+};
+
+struct ControlResponse {
+  unsigned status = 200;
+  std::string body;  // One JSON document.
+};
+
+// run() on the control thread; stop() from any thread.
+class ControlServer {
+ public:
+  using Handler = std::function<ControlResponse(const ControlRequest&)>;
+
+  // Binds `socket` (mode 0660), replacing one that nobody listens on any more.
+  // REQUIRES: the state directory's lock is held, so no other daemon of this migration lives.
+  static Result<std::unique_ptr<ControlServer>> open(const std::filesystem::path& socket,
+                                                     Handler handler,
+                                                     std::function<void()> on_stop);
+  ~ControlServer();
+
+  // Serves until stop().  `handler` and `on_stop` are called on this thread.
+  void run();
+  void stop();
+
+ private:
+  class Impl;
+  explicit ControlServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lockstep

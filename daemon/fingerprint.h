@@ -1,0 +1,17 @@
+// Fingerprint of a table's mapping, as the target's bookkeeping stores it: "<rule>/<mapping>".
+#pragma once
+
+#include <string>
+
+#include "pipeline/table.h"
+
+namespace lockstep {
+
+// The first half says which columns go where and as what constants (what the manifest decides), the
+// second also types and keys (what an ALTER changes, too).
+std::string fingerprint(const TableMap& map);
+
+// Whether two fingerprints differ at most in what an ALTER changes.
+bool same_rule(const std::string& a, const std::string& b);
+
+}  // namespace lockstep

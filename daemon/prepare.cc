@@ -1,0 +1,364 @@
+#include "daemon/prepare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "checkpoint/unseen.h"
+#include "config/connector_config.h"
+#include "connectors/postgres_probe.h"
+#include "daemon/fingerprint.h"
+#include "pipeline/failpoint.h"
+#include "pipeline/key.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::chrono::milliseconds kBrokerTimeout{10000};
+
+std::unexpected<Error> refuse(std::string message) {
+  return fail(Reaction::Halt, std::move(message), ExitCode::Config);
+}
+
+// Something outside must happen first; prepare() is called again.
+std::unexpected<Error> wait_for(std::string message) {
+  return fail(Reaction::Retry, std::move(message));
+}
+
+// One run of prepare().
+class Preparation {
+ public:
+  Preparation(const Manifest& manifest, RocksdbStore& store)
+      : manifest_(manifest),
+        store_(store),
+        source_(connect(manifest, Side::Source, "prepare")),
+        target_(connect(manifest, Side::Target, "prepare")),
+        bookkeeping_(bookkeeping_options(manifest, "bookkeeping")) {}
+
+  Result<Prepared> run();
+
+ private:
+  Status know_servers();
+  Status choose_tables();
+  Status first_start();
+  Status refuse_filled_targets(const std::vector<const TableMap*>& tables);
+  Status need_publication();
+  Status need_slot();
+  Status later_start();
+  Status compare_mappings();
+  void floor_and_unseen(const StartFacts& start);
+  Status finish();
+  std::vector<StoredMapping> mappings() const;
+
+  const Manifest& manifest_;
+  RocksdbStore& store_;
+  PostgresConnection source_;
+  PostgresConnection target_;
+  Bookkeeping bookkeeping_;
+  ServerFacts target_facts_;
+  bool first_ = false;
+  Prepared out_;
+};
+
+Status Preparation::know_servers() {
+  LOCKSTEP_TRY(source_.open());
+  LOCKSTEP_ASSIGN(out_.source, read_identity(source_));
+  LOCKSTEP_ASSIGN(target_facts_, read_server(target_));
+  if (target_facts_.in_recovery || target_facts_.read_only)
+    return wait_for("the target to accept writes: it is a standby or read-only");
+  return store_.confirm({manifest_.migration.value, out_.source.system_identifier,
+                         target_facts_.system_identifier, "debezium",
+                         manifest_.source.debezium->topic_prefix.value});
+}
+
+// A first start wants every table right; a later one goes on with those that are.
+Status Preparation::choose_tables() {
+  LOCKSTEP_ASSIGN(TablePlan plan, plan_tables(source_, target_, manifest_));
+  std::string problems;
+  const auto note = [&](const Problem& problem) {
+    if (problem.severity == Severity::Error) problems += "\n" + problem.print();
+  };
+  for (const Problem& problem : plan.problems) note(problem);
+  for (PlannedTable& table : plan.tables) {
+    for (const Problem& problem : table.problems) note(problem);
+    if (table.map) {
+      out_.maps.push_back(std::move(*table.map));
+      out_.source_specs.push_back(std::move(table.source));
+      continue;
+    }
+    std::string why;
+    for (const Problem& problem : table.problems)
+      if (problem.severity == Severity::Error) why += (why.empty() ? "" : "; ") + problem.text;
+    out_.left_out.push_back(
+        {table.selected.source.text(), table.selected.target.text(), std::move(why)});
+  }
+  if (first_ && !problems.empty())
+    return refuse("the manifest does not fit the servers; nothing was begun:" + problems);
+  if (out_.maps.empty()) return refuse("the manifest selects no table that can be copied");
+  for (const TableMap& map : out_.maps) out_.tables.push_back(&map);
+  return {};
+}
+
+// P5: a row that is there already is not ours to overwrite, unless the manifest says so.
+Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& tables) {
+  if (manifest_.existing.value == ExistingPolicy::Upsert) return {};
+  std::string filled;
+  for (const TableMap* table : tables) {
+    LOCKSTEP_ASSIGN(const PgResult found,
+                    target_.run("SELECT EXISTS (SELECT FROM " + quoted(table->target.name) + ")"));
+    if (field(found, 0, 0) == "t") filled += (filled.empty() ? "" : ", ") + table->target.name.text();
+  }
+  if (filled.empty()) return {};
+  return refuse("the target already has rows in " + filled +
+                "; empty the tables, or say `existing: upsert` to keep what the source lacks and "
+                "overwrite the rest");
+}
+
+Status Preparation::need_publication() {
+  std::vector<TableName> names;
+  for (const TableMap& map : out_.maps) names.push_back(map.source.name);
+  const std::string& name = manifest_.source.publication.value;
+  LOCKSTEP_ASSIGN(PublicationFacts facts, read_publication(source_, name, names));
+  if (!facts.exists) {
+    const std::string sql = publication_sql(manifest_, out_.source_specs);
+    if (auto made = source_.run(sql); !made)
+      return wait_for(fmt::format("publication {} to be made by the tables' owner: {} ({})", name,
+                                  sql, made.error().message));
+    LOCKSTEP_ASSIGN(facts, read_publication(source_, name, names));
+  }
+  const auto list = [](const std::vector<TableName>& tables) {
+    std::string text;
+    for (const TableName& table : tables) text += (text.empty() ? "" : ", ") + table.text();
+    return text;
+  };
+  if (!facts.missing.empty())
+    return refuse(fmt::format("publication {} does not cover {}; run on the source: ALTER "
+                              "PUBLICATION {} ADD TABLE {}",
+                              name, list(facts.missing), quote_identifier(name),
+                              list(facts.missing)));
+  if (!facts.filtered.empty() || !facts.narrowed.empty())
+    return refuse(fmt::format("publication {} filters rows or columns of {}", name,
+                              list(facts.filtered.empty() ? facts.narrowed : facts.filtered)));
+  if (!facts.inserts || !facts.updates || !facts.deletes || !facts.truncates)
+    return refuse("publication " + name +
+                  " leaves out operations; run on the source: ALTER PUBLICATION " +
+                  quote_identifier(name) +
+                  " SET (publish = 'insert, update, delete, truncate')");
+  const bool partitioned = std::ranges::any_of(
+      out_.maps, [](const TableMap& m) { return m.source.kind == RelationKind::PartitionedRoot; });
+  if (partitioned && !facts.via_root)
+    return refuse("publication " + name +
+                  " must publish partitions through their root; run on the source: ALTER "
+                  "PUBLICATION " +
+                  quote_identifier(name) + " SET (publish_via_partition_root = true)");
+  return {};
+}
+
+// P1: before the slot is there the stream covers nothing.
+Status Preparation::need_slot() {
+  const std::string& name = manifest_.source.slot.value;
+  LOCKSTEP_ASSIGN(const SlotFacts slot, read_slot(source_, name));
+  if (!slot.exists || !slot.confirmed_flush_lsn) {
+    const std::string why = slot.exists ? "is not streaming yet" : "does not exist yet";
+    if (first_)
+      return wait_for(fmt::format("slot {}: it {}; start the connector (its configuration: "
+                                  "lockstep connector-config {})",
+                                  name, why, manifest_.path));
+    return fail(Reaction::Halt,
+                fmt::format("slot {} is gone: changes since then are lost to the stream; forget "
+                            "the migration and begin anew",
+                            name));
+  }
+  if (slot.wal_status == "lost")
+    return fail(Reaction::Halt,
+                fmt::format("slot {} has lost its log (wal_status lost); begin the migration anew",
+                            name));
+  return {};
+}
+
+std::vector<StoredMapping> Preparation::mappings() const {
+  std::vector<StoredMapping> mappings;
+  for (std::size_t i = 0; i < out_.maps.size(); ++i)
+    mappings.push_back({out_.maps[i].source.name, fingerprint(out_.maps[i]), "active", "", {}});
+  return mappings;
+}
+
+// The ends of the topics first, then P0: what was committed before P0 is in front of an end, or
+// visible to every snapshot that is accepted.  (xmax(P0) will not do: a transaction that waits for
+// a standby may itself be xmax.)
+Status Preparation::first_start() {
+  LOCKSTEP_TRY(refuse_filled_targets(out_.tables));
+  LOCKSTEP_TRY(need_publication());
+  LOCKSTEP_TRY(need_slot());
+  LOCKSTEP_ASSIGN(const TopicPlan plan,
+                  plan_topics(manifest_.source.debezium->topic_prefix.value,
+                              kafka_tables(out_.tables)));
+  LOCKSTEP_ASSIGN(const std::vector<StreamEnd> ends,
+                  read_end_offsets(kafka_options(manifest_), plan, kBrokerTimeout));
+  PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
+                       manifest_.migration.value});
+  LOCKSTEP_ASSIGN(const Xid start_xid, probe.assign_xid());
+  const auto lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
+  std::vector<ProgressRow> progress;
+  for (const StreamEnd& end : ends)
+    for (std::uint32_t lane = 0; lane < lanes; ++lane)
+      progress.push_back({end.stream, lane, end.end, start_xid, 0});
+  const StartFacts facts{out_.source.system_identifier,
+                         out_.source.timeline,
+                         target_facts_.system_identifier,
+                         target_facts_.timeline,
+                         "debezium",
+                         manifest_.source.debezium->topic_prefix.value,
+                         start_xid,
+                         lanes};
+  LOCKSTEP_TRY(bookkeeping_.save_start(facts, mappings(), progress));
+  failpoint("prepare_after_positions");
+  return {};
+}
+
+Status Preparation::later_start() {
+  const StartFacts& start = *out_.claim.start;
+  LOCKSTEP_TRY(same_identity({start.source_system, start.source_timeline}, out_.source));
+  if (start.target_system != target_facts_.system_identifier)
+    return fail(Reaction::Halt, fmt::format("the target is another server (system {}) than the one "
+                                            "this migration began with ({})",
+                                            target_facts_.system_identifier, start.target_system));
+  const std::string& prefix = manifest_.source.debezium->topic_prefix.value;
+  if (start.stream_kind != "debezium" || start.stream_name != prefix)
+    return fail(Reaction::Halt,
+                fmt::format("this migration began with stream {} '{}', the manifest says debezium "
+                            "'{}'; that cannot change",
+                            start.stream_kind, start.stream_name, prefix));
+  const auto lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
+  if (start.lanes != lanes) LOCKSTEP_TRY(bookkeeping_.change_lanes(lanes));
+  LOCKSTEP_TRY(need_publication());
+  LOCKSTEP_TRY(need_slot());
+  return compare_mappings();
+}
+
+// A mapping that the manifest changed stops its table.  One that followed an ALTER of the tables
+// goes on, but rows copied before it lack what it brought: they are copied again.
+Status Preparation::compare_mappings() {
+  std::vector<StoredMapping> fresh;
+  std::vector<const TableMap*> fresh_tables;
+  std::map<TableName, StoredMapping> stored;
+  for (const StoredMapping& mapping : out_.claim.mappings) stored[mapping.source] = mapping;
+  for (const TableMap& map : out_.maps) {
+    const auto found = stored.find(map.source.name);
+    const std::string now = fingerprint(map);
+    if (found == stored.end()) {
+      fresh.push_back({map.source.name, now, "active", "", {}});
+      fresh_tables.push_back(&map);
+      continue;
+    }
+    if (found->second.fingerprint == now) continue;
+    if (!same_rule(found->second.fingerprint, now))
+      return refuse(fmt::format("the manifest maps {} in another way than when the migration began; "
+                                "that cannot change while it runs: put the rule back, or begin anew",
+                                map.source.name.text()));
+    LOCKSTEP_TRY(bookkeeping_.forget_chunks(map.source.name));
+    LOCKSTEP_TRY(bookkeeping_.set_fingerprint(map.source.name, now));
+  }
+  if (fresh.empty()) return {};
+  LOCKSTEP_TRY(refuse_filled_targets(fresh_tables));
+  return bookkeeping_.add_mappings(fresh, {});
+}
+
+// What every snapshot must see (I5, P1).
+void Preparation::floor_and_unseen(const StartFacts& start) {
+  std::map<std::uint32_t, LaneBatch> last;
+  Xid largest = start.start_xid;
+  for (const StoredProgress& stored : out_.claim.progress) {
+    largest = std::max(largest, stored.row.max_xid);
+    LaneBatch& batch = last[stored.row.lane];
+    if (std::pair(stored.epoch, stored.batch) >= std::pair(batch.epoch, batch.batch))
+      batch = {stored.row.lane, stored.epoch, stored.batch};
+  }
+  std::vector<LaneBatch> committed;
+  for (const auto& [lane, batch] : last) committed.push_back(batch);
+  out_.options.snapshot_floor = largest;
+  const auto incarnation = store_.read().load_incarnation();
+  const auto intents = store_.read().load_intents();
+  if (!incarnation || !intents) return;
+  const auto unseen = current_unseen(*incarnation, *intents, out_.claim.epoch - 1, committed);
+  if (!unseen) return;
+  out_.options.snapshot_floor = std::max(start.start_xid, unseen->floor);
+  out_.options.unseen = unseen->xids;
+}
+
+Status Preparation::finish() {
+  RunnerOptions& options = out_.options;
+  options.lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
+  options.epoch = out_.claim.epoch;
+  floor_and_unseen(*out_.claim.start);
+  LOCKSTEP_TRY(store_.begin_incarnation(
+      {out_.claim.epoch, options.snapshot_floor, options.unseen}));
+  options.batches.assign(options.lanes, 0);
+  for (const StoredProgress& stored : out_.claim.progress) options.progress.push_back(stored.row);
+  std::map<TableName, TableId> ids;
+  for (const TableMap& map : out_.maps) ids[map.source.name] = map.id;
+  for (const StoredChunk& chunk : out_.claim.chunks) {
+    const auto id = ids.find(chunk.source);
+    if (id == ids.end()) continue;
+    options.marks.push_back(chunk.mark);
+    options.marks.back().table = id->second;
+  }
+  for (const StoredMapping& mapping : out_.claim.mappings) {
+    const auto id = ids.find(mapping.source);
+    if (id != ids.end()) options.horizons.emplace_back(id->second, mapping.horizon);
+  }
+  options.planner.chunk_rows_max = manifest_.backfill.chunk_rows;
+  for (const TableMap* table : out_.tables) options.planner.order.push_back(table->id);
+  options.debts.attempts_max = static_cast<std::uint32_t>(manifest_.debt_attempts);
+  options.rate_limit_rows_per_second = manifest_.backfill.rate_limit_rows_per_second;
+  return {};
+}
+
+Result<Prepared> Preparation::run() {
+  LOCKSTEP_TRY(know_servers());
+  LOCKSTEP_TRY(bookkeeping_.create());
+  failpoint("prepare_before_claim");
+  LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.claim());
+  failpoint("prepare_after_claim");
+  first_ = !out_.claim.start;
+  LOCKSTEP_TRY(choose_tables());
+  LOCKSTEP_TRY(first_ ? first_start() : later_start());
+  const std::uint64_t epoch = out_.claim.epoch;
+  LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.read());
+  if (out_.claim.epoch != epoch || !out_.claim.start)
+    return fail(Reaction::Halt, "another lockstep took this migration over while it was prepared");
+  LOCKSTEP_TRY(finish());
+  return std::move(out_);
+}
+
+}  // namespace
+
+Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store) {
+  // Moving `maps` keeps its elements where they are, so the pointers into it stay good.
+  return Preparation(manifest, store).run();
+}
+
+BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::string& role) {
+  BookkeepingOptions options;
+  options.connection = connection_options(manifest, Side::Target, role);
+  options.name = {manifest.target.schema.value, manifest.migration.value};
+  return options;
+}
+
+KafkaOptions kafka_options(const Manifest& manifest) {
+  KafkaOptions options;
+  for (const Setting& setting : manifest.source.debezium->kafka)
+    options.properties.emplace_back(setting.name, setting.value.reveal());
+  options.group_id = "lockstep-" + manifest.migration.value;
+  return options;
+}
+
+std::vector<KafkaTable> kafka_tables(const std::vector<const TableMap*>& tables) {
+  std::vector<KafkaTable> topics;
+  for (const TableMap* table : tables)
+    topics.push_back(kafka_table(*table, wire_equals_canonical(*table)));
+  return topics;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,52 @@
+// Prepare: everything a run needs to know before its first thread starts, in an order that is safe
+// to repeat (P1-P5).
+//
+//   plan tables -> claim the migration -> first start: positions, then P0 -> options of the Runner
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/rocksdb_store.h"
+#include "config/manifest.h"
+#include "connectors/kafka_ends.h"
+#include "connectors/postgres_bookkeeping.h"
+#include "connectors/postgres_facts.h"
+#include "connectors/postgres_target.h"
+#include "daemon/tables.h"
+#include "pipeline/runner.h"
+
+namespace lockstep {
+
+// A table of the manifest that this run leaves alone.
+struct LeftOut {
+  std::string table;
+  std::string target;
+  std::string reason;
+};
+
+// What prepare() found; outlives the Runner.
+struct Prepared {
+  std::vector<TableMap> maps;
+  std::vector<const TableMap*> tables;  // By TableId.
+  std::vector<TableSpec> source_specs;  // Of `maps`.
+  std::vector<LeftOut> left_out;
+  SourceIdentity source;
+  Claim claim;
+  RunnerOptions options;
+};
+
+// Prepares a run.  Safe to call again after an error.
+//   Retry: a server is away, or something must happen first (the connector's slot is missing): the
+//   message says what is waited for.
+//   Halt: with exit code Config for what the manifest or an operator must change.
+Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store);
+
+BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::string& role);
+KafkaOptions kafka_options(const Manifest& manifest);
+std::vector<KafkaTable> kafka_tables(const std::vector<const TableMap*>& tables);
+
+}  // namespace lockstep

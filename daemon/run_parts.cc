@@ -1,0 +1,178 @@
+#include "daemon/run_parts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "config/connector_config.h"
+#include "connectors/postgres_reader.h"
+
+namespace lockstep {
+namespace {
+
+// The decoder keeps what it knows of a stream by StreamId, the source names streams by topic and
+// partition: these are the decoder's own numbers.
+class DecoderStreams {
+ public:
+  StreamId id(const KafkaRecord& record) {
+    if (record.partition == last_partition_ && record.topic == last_topic_) return last_;
+    last_topic_ = std::string(record.topic);
+    last_partition_ = record.partition;
+    const auto next = static_cast<StreamId>(ids_.size());
+    last_ = ids_.try_emplace({last_topic_, last_partition_}, next).first->second;
+    return last_;
+  }
+
+ private:
+  std::map<std::pair<std::string, std::int32_t>, StreamId> ids_;
+  std::string last_topic_;
+  std::int32_t last_partition_ = -1;
+  StreamId last_ = 0;
+};
+
+std::optional<std::string_view> key_change_header(const void* message, const char* name) {
+  const auto& record = *static_cast<const KafkaRecord*>(message);
+  const std::string_view header(name);
+  if (header == "__debezium.newkey") return record.new_key;
+  if (header == "__debezium.oldkey") return record.old_key;
+  return std::nullopt;
+}
+
+RecordDecoder record_decoder(DebeziumDecoder& decoder) {
+  auto streams = std::make_shared<DecoderStreams>();  // std::function wants a copyable callable.
+  return [&decoder, streams](const KafkaRecord& from, TableId, Xid& last_xid,
+                             std::vector<Change>& out) -> Status {
+    Record record;
+    record.topic = from.topic;
+    record.partition = from.partition;
+    record.offset = from.offset;
+    record.key = from.key;
+    record.value = from.value;
+    record.stream = streams->id(from);
+    record.header = key_change_header;
+    record.message = &from;
+    decoder.set_last_xid(record.stream, last_xid);
+    LOCKSTEP_ASSIGN(Decoded decoded, decoder.decode(record));
+    switch (decoded.kind) {
+      case Decoded::Kind::Nothing: return {};
+      case Decoded::Kind::Stop: return fail(std::move(decoded.stop.error));
+      case Decoded::Kind::Ignored:
+        return fail(Reaction::StopTable,
+                    fmt::format("topic {} holds an event of {} at partition {}, offset {}: another "
+                                "table's event; give each table a topic of its own",
+                                from.topic, decoded.detail, from.partition, from.offset));
+      case Decoded::Kind::Change: break;
+    }
+    if (decoded.change.xid != 0) last_xid = decoded.change.xid;
+    out.push_back(std::move(decoded.change));
+    return {};
+  };
+}
+
+KafkaSourceOptions source_options(const Manifest& manifest, const Prepared& prepared) {
+  KafkaSourceOptions options;
+  options.kafka = kafka_options(manifest);
+  options.topic_prefix = manifest.source.debezium->topic_prefix.value;
+  options.tables = kafka_tables(prepared.tables);
+  for (const ProgressRow& row : prepared.options.progress) {
+    const auto [found, fresh] =
+        options.start.try_emplace(row.stream, StreamStart{row.position, row.last_xid});
+    if (fresh) continue;
+    StreamStart& start = found->second;
+    // The least position, and the xid of the lane that stands there: the nearest one before it.
+    if (row.position < start.position) start = {row.position, row.last_xid};
+  }
+  options.seed_xid = prepared.claim.start->start_xid;
+  for (const ProgressRow& row : prepared.options.progress)
+    options.seed_xid = std::max(options.seed_xid, row.max_xid);
+  return options;
+}
+
+KafkaProofOptions proof_options(const Manifest& manifest, const Prepared& prepared,
+                                PostgresConnection& connection) {
+  KafkaProofOptions options;
+  options.kafka = kafka_options(manifest);
+  options.topic_prefix = manifest.source.debezium->topic_prefix.value;
+  options.tables = kafka_tables(prepared.tables);
+  options.slot = manifest.source.slot.value;
+  if (manifest.source.debezium->connect_url) {
+    options.connect.emplace();
+    options.connect->url = manifest.source.debezium->connect_url->value;
+    options.connect->connector = manifest.source.debezium->connector.value;
+  }
+  options.confirmed_flush = [&connection,
+                             slot = options.slot]() -> Result<std::optional<Lsn>> {
+    LOCKSTEP_ASSIGN(const SlotFacts facts, read_slot(connection, slot));
+    if (!facts.exists)
+      return fail(Reaction::Halt, "slot " + slot + " is gone: its changes are lost to the stream");
+    return facts.confirmed_flush_lsn;
+  };
+  return options;
+}
+
+PostgresTargetOptions target_options(const Manifest& manifest, const Prepared& prepared,
+                                     const std::string& role) {
+  PostgresTargetOptions options;
+  options.session.connection = connection_options(manifest, Side::Target, role);
+  options.session.bookkeeping = {manifest.target.schema.value, manifest.migration.value};
+  options.session.epoch = prepared.claim.epoch;
+  if (manifest.existing.value == ExistingPolicy::Upsert)
+    options.holders = HolderPolicy::Quarantine;
+  return options;
+}
+
+}  // namespace
+
+std::chrono::steady_clock::time_point SystemClock::now() const {
+  return std::chrono::steady_clock::now();
+}
+
+std::int64_t SystemClock::wall_us() const {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+}
+
+Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) {
+  RunParts parts;
+  parts.decoder = std::make_unique<DebeziumDecoder>(
+      decode_settings(manifest, prepared.source_specs), prepared.tables);
+  KafkaSourceOptions source = source_options(manifest, prepared);
+  source.decode = record_decoder(*parts.decoder);
+  LOCKSTEP_ASSIGN(parts.source, KafkaSource::open(std::move(source)));
+  parts.slot_connection =
+      std::make_unique<PostgresConnection>(connection_options(manifest, Side::Source, "proof"));
+  LOCKSTEP_ASSIGN(parts.proof,
+                  KafkaProof::open(proof_options(manifest, prepared, *parts.slot_connection)));
+  const auto probe = [&](const std::string& role) {
+    return std::make_unique<PostgresProbe>(PostgresProbe::Options{
+        connection_options(manifest, Side::Source, role), prepared.source,
+        manifest.migration.value});
+  };
+  parts.probe = probe("probe");
+  parts.marker_probe = probe("supervisor");
+  parts.census =
+      std::make_unique<DebtCensus>(bookkeeping_options(manifest, "census"), prepared.tables);
+  parts.debts = std::make_unique<DebtCounts>(prepared.tables.size());
+  for (const StoredDebts& stored : prepared.claim.debts)
+    for (const TableMap* table : prepared.tables)
+      if (table->source.name == stored.source)
+        parts.debts->add(table->id, static_cast<std::int64_t>(stored.all()));
+  for (std::uint32_t lane = 0; lane < prepared.options.lanes; ++lane)
+    parts.lane_targets.push_back(std::make_unique<PostgresTarget>(
+        target_options(manifest, prepared, fmt::format("lane {}", lane)), prepared.tables,
+        *parts.debts));
+  for (std::uint64_t scan = 0; scan < manifest.backfill.workers; ++scan) {
+    const std::string role = fmt::format("scan {}", scan);
+    ScanPorts ports;
+    ports.reader = std::make_unique<PostgresReader>(PostgresReader::Options{
+        connection_options(manifest, Side::Source, role), prepared.source});
+    ports.target = std::make_unique<PostgresTarget>(target_options(manifest, prepared, role),
+                                                    prepared.tables, *parts.debts);
+    parts.scans.push_back(std::move(ports));
+  }
+  return parts;
+}
+
+}  // namespace lockstep

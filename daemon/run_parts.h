@@ -1,0 +1,43 @@
+// RunParts: the connectors of one run, made from the manifest and what prepare() found.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "connectors/kafka_proof.h"
+#include "connectors/kafka_source.h"
+#include "connectors/postgres_bookkeeping.h"
+#include "connectors/postgres_probe.h"
+#include "connectors/postgres_target.h"
+#include "daemon/prepare.h"
+#include "pipeline/decode/debezium.h"
+#include "pipeline/events.h"
+#include "pipeline/ports.h"
+#include "pipeline/runner.h"
+
+namespace lockstep {
+
+class SystemClock final : public Clock {
+ public:
+  std::chrono::steady_clock::time_point now() const override;
+  std::int64_t wall_us() const override;
+};
+
+// Owns what a Runner talks to.  Members in the order they are made; destroyed after the Runner.
+struct RunParts {
+  std::unique_ptr<DebeziumDecoder> decoder;
+  std::unique_ptr<KafkaSource> source;
+  std::unique_ptr<KafkaProof> proof;
+  std::unique_ptr<PostgresConnection> slot_connection;  // The proof's.
+  std::unique_ptr<PostgresProbe> probe;
+  std::unique_ptr<PostgresProbe> marker_probe;
+  std::unique_ptr<DebtCensus> census;
+  std::unique_ptr<DebtCounts> debts;
+  std::vector<std::unique_ptr<Target>> lane_targets;
+  std::vector<ScanPorts> scans;
+};
+
+// Makes them; nothing connects yet.  `prepared` outlives the parts.
+Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared);
+
+}  // namespace lockstep

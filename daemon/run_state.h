@@ -1,0 +1,48 @@
+// RunState: where a daemon is in its life, for the control socket: preparing, running, done.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/manifest.h"
+#include "daemon/control_server.h"
+#include "daemon/prepare.h"
+#include "pipeline/bounded_queue.h"
+#include "pipeline/run_status.h"
+#include "pipeline/runner.h"
+#include "pipeline/sync.h"
+
+namespace lockstep {
+
+// Safe for concurrent use: the main thread moves it on, the control thread asks.
+class RunState {
+ public:
+  explicit RunState(const Manifest& manifest) : manifest_(manifest) {}
+
+  // prepare() waits for something.
+  void waiting(const std::string& reason);
+  // Waits `time`.  Returns false once somebody asked to stop.
+  bool wait(std::chrono::milliseconds time);
+  // REQUIRES: `runner` lives until finished().
+  void running(Runner& runner, const std::vector<LeftOut>& left_out);
+  void finished(RunStatus last);
+
+  // Asks the run to drain and end.
+  void stop();
+
+  ControlResponse answer(const ControlRequest& request);
+
+ private:
+  RunStatus status() const REQUIRES(mutex_);
+
+  const Manifest& manifest_;
+  BoundedQueue<char> stopped_{1};  // Closed once somebody asked to stop.
+  mutable Mutex mutex_;
+  Runner* runner_ GUARDED_BY(mutex_) = nullptr;
+  std::vector<LeftOut> left_out_ GUARDED_BY(mutex_);
+  RunStatus last_ GUARDED_BY(mutex_);
+};
+
+}  // namespace lockstep

@@ -1,0 +1,133 @@
+#include "daemon/status_json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <exception>
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+std::string_view table_state(const RunTableStatus& table) {
+  if (!table.counts.stopped.empty()) return "stopped";
+  switch (table.counts.backfill) {
+    case BackfillState::Pending: return "pending";
+    case BackfillState::Running: return "backfill";
+    case BackfillState::Done: return "following";
+  }
+  return "unknown";
+}
+
+double shown_estimate(const RunTableStatus& table) {
+  const auto done = static_cast<double>(table.counts.rows_done);
+  return table.counts.backfill == BackfillState::Done
+             ? done
+             : std::max(table.counts.rows_estimated, done);
+}
+
+json::object table_object(const RunTableStatus& table) {
+  json::object object;
+  object["table"] = table.table;
+  object["target"] = table.target;
+  object["state"] = table_state(table);
+  object["rows_done"] = table.counts.rows_done;
+  object["rows_estimated"] = static_cast<std::uint64_t>(shown_estimate(table));
+  object["events_applied"] = table.counts.events_applied;
+  object["debts"] = table.debts;
+  object["quarantined"] = table.quarantined;
+  object["reason"] = table.counts.stopped.empty() ? json::value(nullptr)
+                                                  : json::value(table.counts.stopped);
+  return object;
+}
+
+std::string text_of(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  if (value == nullptr || value->is_null()) return "-";
+  return value->is_string() ? std::string(value->as_string()) : json::serialize(*value);
+}
+
+}  // namespace
+
+std::string status_json(const std::string& migration, const RunStatus& status) {
+  json::object document;
+  document["migration"] = migration;
+  document["phase"] = phase_text(status.phase);
+  document["synced"] = status.synced;
+  document["lag_seconds"] =
+      status.lag_seconds ? json::value(*status.lag_seconds) : json::value(nullptr);
+  json::object positions;
+  for (const auto& [name, position] : status.positions) positions[name] = position.major;
+  document["positions"] = std::move(positions);
+  document["proof"] = status.proof_exact ? "exact" : "near";
+  json::array waiting;
+  for (const std::string& line : status.waiting_for) waiting.emplace_back(line);
+  document["waiting_for"] = std::move(waiting);
+  document["source"] = status.source_state;
+  document["queue_bytes"] = status.queue_bytes;
+  json::array tables;
+  for (const RunTableStatus& table : status.tables) tables.push_back(table_object(table));
+  document["tables"] = std::move(tables);
+  return json::serialize(document);
+}
+
+std::string status_text(const std::string& text) {
+  try {
+    const json::value document = json::parse(text);
+    const json::object& status = document.as_object();
+    std::string out = fmt::format("migration {}  phase {}  synced {}  lag {} s  proof {}\n",
+                                  text_of(status, "migration"), text_of(status, "phase"),
+                                  text_of(status, "synced"), text_of(status, "lag_seconds"),
+                                  text_of(status, "proof"));
+    for (const json::value& line : status.at("waiting_for").as_array())
+      out += fmt::format("waiting for {}\n", std::string(line.as_string()));
+    out += fmt::format("{:<40} {:<10} {:>12} {:>13} {:>8} {:>11}  {}\n", "table", "state",
+                       "rows done", "rows ~total", "debts", "quarantined", "reason");
+    for (const json::value& entry : status.at("tables").as_array()) {
+      const json::object& table = entry.as_object();
+      out += fmt::format("{:<40} {:<10} {:>12} {:>13} {:>8} {:>11}  {}\n", text_of(table, "table"),
+                         text_of(table, "state"), text_of(table, "rows_done"),
+                         text_of(table, "rows_estimated"), text_of(table, "debts"),
+                         text_of(table, "quarantined"), text_of(table, "reason"));
+    }
+    return out;
+  } catch (const std::exception&) {
+    return text + "\n";  // Not a status: shown as it is.
+  }
+}
+
+bool status_is_synced(const std::string& text) {
+  boost::system::error_code error;
+  const json::value document = json::parse(text, error);
+  const json::object* status = error ? nullptr : document.if_object();
+  const json::value* synced = status == nullptr ? nullptr : status->if_contains("synced");
+  return synced != nullptr && synced->is_bool() && synced->as_bool();
+}
+
+std::string progress_line(const RunStatus& status) {
+  double done = 0;
+  double total = 0;
+  std::uint64_t events = 0;
+  std::uint64_t debts = 0;
+  std::uint64_t stopped = 0;
+  for (const RunTableStatus& table : status.tables) {
+    done += static_cast<double>(table.counts.rows_done);
+    total += shown_estimate(table);
+    events += table.counts.events_applied;
+    debts += table.debts;
+    stopped += table.counts.stopped.empty() ? 0 : 1;
+  }
+  const double percent = total > 0 ? 100.0 * done / total : 100.0;
+  const std::string lag =
+      status.lag_seconds ? fmt::format("{:.1f}s", *status.lag_seconds) : "unknown";
+  std::string line = fmt::format(
+      "{} {:.0f}/~{:.0f} rows {:.1f}% | lag {} events {} queue {}KiB | debts {} stopped {}",
+      phase_text(status.phase), done, total, percent, lag, events, status.queue_bytes / 1024, debts,
+      stopped);
+  if (!status.waiting_for.empty()) line += " | waiting for " + status.waiting_for.front();
+  return line;
+}
+
+}  // namespace lockstep

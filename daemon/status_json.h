@@ -1,0 +1,23 @@
+// Renders a run's status: the contract's JSON, a table for people, and the progress line.
+#pragma once
+
+#include <string>
+
+#include "pipeline/run_status.h"
+
+namespace lockstep {
+
+// `status --format json` of 08-manifest.md, one document.
+std::string status_json(const std::string& migration, const RunStatus& status);
+
+// The same for people, several lines, from the JSON document that a daemon answered.
+// Returns the document itself when it is not a status.
+std::string status_text(const std::string& json);
+
+// Whether that document says that the migration is synced.
+bool status_is_synced(const std::string& json);
+
+// One line, grep-able: what is copied, the lag, and what it waits for.
+std::string progress_line(const RunStatus& status);
+
+}  // namespace lockstep

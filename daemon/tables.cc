@@ -1,0 +1,124 @@
+#include "daemon/tables.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "config/connector_config.h"
+#include "connectors/postgres_catalog.h"
+
+namespace lockstep {
+namespace {
+
+// Every table that a rule may mean: those of users, and partitions that a rule names outright.
+Result<std::vector<ListedTable>> list_for_selection(PostgresConnection& source,
+                                                    const Manifest& manifest) {
+  LOCKSTEP_ASSIGN(const std::vector<TableName> names, list_tables(source));
+  std::vector<ListedTable> listed;
+  for (const TableName& name : names) listed.push_back({name, std::nullopt});
+  std::vector<TableName> named;
+  for (const ManifestRule& rule : manifest.rules) {
+    if (rule.source.value.is_glob()) continue;
+    const TableName exact = rule.source.value.exact();
+    if (std::ranges::find(names, exact) == names.end()) named.push_back(exact);
+  }
+  if (named.empty()) return listed;
+  LOCKSTEP_ASSIGN(const std::vector<TableSpec> specs, read_tables(source, named));
+  for (const TableSpec& spec : specs) listed.push_back({spec.name, std::nullopt});
+  return listed;
+}
+
+std::map<TableName, TableSpec> by_name(std::vector<TableSpec> specs) {
+  std::map<TableName, TableSpec> map;
+  for (TableSpec& spec : specs) {
+    const TableName name = spec.name;
+    map.emplace(name, std::move(spec));
+  }
+  return map;
+}
+
+PlannedTable plan_one(const Manifest& manifest, const SelectedTable& selected,
+                      const std::map<TableName, TableSpec>& sources,
+                      const std::map<TableName, TableSpec>& targets) {
+  PlannedTable planned{selected, {}, {}, {}};
+  const ManifestRule& rule = *selected.rule;
+  const auto source = sources.find(selected.source);
+  const auto target = targets.find(selected.target);
+  if (source == sources.end()) {
+    planned.problems.push_back(manifest.problem(
+        rule.where, Severity::Error,
+        fmt::format("table {} does not exist on the source", selected.source.text())));
+    return planned;
+  }
+  planned.source = source->second;
+  if (target == targets.end()) {
+    planned.problems.push_back(manifest.problem(
+        rule.where, Severity::Error,
+        fmt::format("table {} does not exist on the target", selected.target.text()),
+        "create it there first, or give the rule another `target`"));
+    return planned;
+  }
+  MapOutcome outcome =
+      plan_table(source->second, target->second, rule.table,
+                 manifest.source.debezium ? stream_traits(manifest) : StreamTraits{});
+  planned.map = std::move(outcome.map);
+  for (const MapProblem& problem : outcome.problems)
+    planned.problems.push_back(manifest.problem(rule.place_of(problem), problem.severity,
+                                                problem.text, problem.hint));
+  return planned;
+}
+
+}  // namespace
+
+PostgresOptions connection_options(const Manifest& manifest, Side side, const std::string& role) {
+  const Connect& connect =
+      side == Side::Source ? manifest.source.connect : manifest.target.connect;
+  PostgresOptions options;
+  options.keywords = connect.revealed();
+  options.application_name = fmt::format("lockstep {} {}", manifest.migration.value, role);
+  options.side = side == Side::Source ? "source" : "target";
+  return options;
+}
+
+PostgresConnection connect(const Manifest& manifest, Side side, const std::string& role) {
+  return PostgresConnection(connection_options(manifest, side, role));
+}
+
+Result<TablePlan> plan_tables(PostgresConnection& source, PostgresConnection& target,
+                              const Manifest& manifest) {
+  LOCKSTEP_TRY(source.open());
+  LOCKSTEP_TRY(target.open());
+  LOCKSTEP_ASSIGN(const std::vector<ListedTable> listed, list_for_selection(source, manifest));
+  Selection selection = select_tables(manifest, listed);
+  std::vector<TableName> source_names;
+  std::vector<TableName> target_names;
+  for (const SelectedTable& table : selection.tables) {
+    source_names.push_back(table.source);
+    target_names.push_back(table.target);
+  }
+  LOCKSTEP_ASSIGN(std::vector<TableSpec> source_specs, read_tables(source, source_names));
+  LOCKSTEP_ASSIGN(std::vector<TableSpec> target_specs, read_tables(target, target_names));
+  const auto sources = by_name(std::move(source_specs));
+  const auto targets = by_name(std::move(target_specs));
+  TablePlan plan;
+  plan.problems = std::move(selection.problems);
+  TableId next = 0;
+  for (const SelectedTable& selected : selection.tables) {
+    plan.tables.push_back(plan_one(manifest, selected, sources, targets));
+    if (plan.tables.back().map) plan.tables.back().map->id = next++;
+  }
+  return plan;
+}
+
+Result<std::vector<TableSpec>> read_source_tables(PostgresConnection& source,
+                                                  const Manifest& manifest) {
+  LOCKSTEP_TRY(source.open());
+  LOCKSTEP_ASSIGN(const std::vector<ListedTable> listed, list_for_selection(source, manifest));
+  std::vector<TableName> names;
+  for (const SelectedTable& table : select_tables(manifest, listed).tables)
+    names.push_back(table.source);
+  return read_tables(source, names);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,46 @@
+// Tables: from the manifest and both catalogs to the tables of a run.
+//
+//   manifest rules + source's list -> Selection -> specs of both sides -> plan_table -> TableMaps
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/manifest.h"
+#include "config/problem.h"
+#include "config/selection.h"
+#include "connectors/postgres_connection.h"
+#include "pipeline/result.h"
+#include "pipeline/table.h"
+
+namespace lockstep {
+
+enum class Side : std::uint8_t { Source, Target };
+
+// Options of a connection that says who it is: "lockstep shop lane 0".
+PostgresOptions connection_options(const Manifest& manifest, Side side, const std::string& role);
+// A connection, not opened yet.
+PostgresConnection connect(const Manifest& manifest, Side side, const std::string& role);
+
+// One table of the manifest that both servers were asked about.
+struct PlannedTable {
+  SelectedTable selected;
+  TableSpec source;
+  std::optional<TableMap> map;     // Nothing: it cannot be copied; `problems` say why.
+  std::vector<Problem> problems;
+};
+
+struct TablePlan {
+  std::vector<PlannedTable> tables;  // In backfill order.
+  std::vector<Problem> problems;     // Of the selection as a whole.
+};
+
+// Selects and plans every table.  Maps are numbered in order, over those that could be planned.
+Result<TablePlan> plan_tables(PostgresConnection& source, PostgresConnection& target,
+                              const Manifest& manifest);
+
+// The source's specs of the selected tables, for connector-config.
+Result<std::vector<TableSpec>> read_source_tables(PostgresConnection& source,
+                                                  const Manifest& manifest);
+
+}  // namespace lockstep

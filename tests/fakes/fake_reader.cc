@@ -1,0 +1,128 @@
+#include "tests/fakes/fake_reader.h"
+
+#include <algorithm>
+
+#include "pipeline/rules.h"
+
+namespace lockstep {
+
+bool FakeReader::lost(std::string_view where) {
+  if (generation_ != source_.generation()) return true;
+  const Fate fate = chaos_.fate(where);
+  return fate == Fate::LostBefore || fate == Fate::LostAfter;
+}
+
+Result<std::optional<std::string>> FakeReader::bound_after(const TableMap& table,
+                                                           const std::optional<std::string>& lower,
+                                                           std::uint64_t rows) {
+  chaos_.interleave("bound_after");
+  if (chaos_.killed()) return killed_process();
+  generation_ = source_.generation();
+  if (lost("bound_after") || !source_.lock_shared(table.id)) return lost_connection();
+  source_.unlock_shared(table.id);
+  std::uint64_t left = rows;
+  for (const FakeRow& row : source_.rows(table.id, source_.snapshot())) {
+    if (lower && row.id < key_id(table, *lower)) continue;
+    if (left == 0) return std::optional(key_cells(table, row.id, row.scale));
+    --left;
+  }
+  return std::optional<std::string>();
+}
+
+Result<OpenSnapshot> FakeReader::begin() {
+  CHECK(!snapshot_);
+  chaos_.interleave("before_snapshot");
+  if (chaos_.killed()) return killed_process();
+  generation_ = source_.generation();
+  if (lost("begin")) return lost_connection();
+  snapshot_ = source_.snapshot();
+  const OpenSnapshot opened{*snapshot_, source_.insert_lsn()};
+  // The answer travels: everything may happen before our side knows the snapshot.
+  chaos_.interleave("after_snapshot");
+  if (chaos_.killed()) return killed_process();
+  if (generation_ != source_.generation()) return lost_connection();
+  return opened;
+}
+
+Result<bool> FakeReader::flushed(Lsn lsn) {
+  if (lost("flushed")) return lost_connection();
+  return source_.flush_lsn() >= lsn;
+}
+
+Status FakeReader::start(const TableMap& table) {
+  CHECK(snapshot_ && !locked_);
+  chaos_.interleave("start_read");
+  if (chaos_.killed()) return killed_process();
+  if (lost("start_read")) return lost_connection();
+  // A running TRUNCATE holds its lock: a real reader waits, this one asks to be called again.
+  if (!source_.lock_shared(table.id)) return lost_connection();
+  locked_ = table.id;
+  rows_.clear();
+  next_ = 0;
+  return {};
+}
+
+Status FakeReader::start_range(const TableMap& table, const KeyRange& range) {
+  LOCKSTEP_TRY(start(table));
+  for (const FakeRow& row : source_.rows(table.id, *snapshot_)) {
+    if (range.lower && row.id < key_id(table, *range.lower)) continue;
+    if (range.upper && row.id >= key_id(table, *range.upper)) continue;
+    rows_.push_back(row_cells(table, row));
+  }
+  return {};
+}
+
+Status FakeReader::start_keys(const TableMap& table, std::span<const std::string> keys) {
+  LOCKSTEP_TRY(start(table));
+  for (const FakeRow& row : source_.rows(table.id, *snapshot_)) {
+    const bool wanted = std::ranges::any_of(
+        keys, [&](const std::string& key) { return key_id(table, key) == row.id; });
+    if (wanted) rows_.push_back(row_cells(table, row));
+  }
+  return {};
+}
+
+Result<bool> FakeReader::read(RowBatch& out, std::size_t max_bytes) {
+  if (chaos_.killed()) return killed_process();
+  if (lost("read")) return lost_connection();
+  while (next_ < rows_.size() && out.bytes() < max_bytes) out.add(rows_[next_++]);
+  return next_ < rows_.size();
+}
+
+Status FakeReader::check_shape(const TableMap&) {
+  if (lost("check_shape")) return lost_connection();
+  return {};
+}
+
+void FakeReader::end() {
+  if (locked_ && generation_ == source_.generation()) source_.unlock_shared(*locked_);
+  locked_.reset();
+  snapshot_.reset();
+  rows_.clear();
+  next_ = 0;
+}
+
+Result<Snapshot> FakeProbe::probe() {
+  chaos_.interleave("probe");
+  if (chaos_.killed()) return killed_process();
+  if (generation_ != source_.generation()) candidate_.reset();
+  generation_ = source_.generation();
+  if (!candidate_) {
+    candidate_ = source_.snapshot();
+    candidate_lsn_ = source_.insert_lsn();
+  }
+  if (rule_on(Rule::WaitForFlush) && source_.flush_lsn() < candidate_lsn_)
+    return lost_connection();
+  const Snapshot probed = *candidate_;
+  candidate_.reset();
+  return probed;
+}
+
+Result<Xid> FakeProbe::assign_xid() {
+  const Xid xid = source_.begin(CommitMode::Async);
+  source_.log_commit(xid);
+  CHECK(source_.make_visible(xid));
+  return xid;
+}
+
+}  // namespace lockstep

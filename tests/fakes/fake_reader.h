@@ -1,0 +1,65 @@
+// FakeReader and FakeProbe: connections to the fake source, as scanners and the probe use them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/ports.h"
+#include "tests/fakes/chaos.h"
+#include "tests/fakes/fake_source.h"
+
+namespace lockstep {
+
+class FakeReader final : public ChunkReader {
+ public:
+  FakeReader(FakeSource& source, Chaos& chaos) : source_(source), chaos_(chaos) {}
+  ~FakeReader() override { end(); }
+
+  Result<std::optional<std::string>> bound_after(const TableMap& table,
+                                                 const std::optional<std::string>& lower,
+                                                 std::uint64_t rows) override;
+  Result<OpenSnapshot> begin() override;
+  Result<bool> flushed(Lsn lsn) override;
+  Status start_range(const TableMap& table, const KeyRange& range) override;
+  Status start_keys(const TableMap& table, std::span<const std::string> keys) override;
+  Result<bool> read(RowBatch& out, std::size_t max_bytes) override;
+  Status check_shape(const TableMap& table) override;
+  void end() override;
+
+ private:
+  // The source crashed since begin(), or chance has it so.
+  bool lost(std::string_view where);
+  Status start(const TableMap& table);
+
+  FakeSource& source_;
+  Chaos& chaos_;
+  std::optional<Snapshot> snapshot_;
+  std::uint64_t generation_ = 0;
+  std::optional<TableId> locked_;
+  std::vector<std::string> rows_;
+  std::size_t next_ = 0;
+};
+
+class FakeProbe final : public SourceProbe {
+ public:
+  FakeProbe(FakeSource& source, Chaos& chaos) : source_(source), chaos_(chaos) {}
+
+  // Answers only once the log is flushed past what the snapshot sees: a crash of the source could
+  // take an unflushed transaction back and give its number to another one, which this snapshot
+  // would then wrongly claim to see.
+  Result<Snapshot> probe() override;
+  Result<Xid> assign_xid() override;
+  Result<Lsn> emit_marker() override { return source_.insert_lsn(); }
+  Result<Lsn> insert_lsn() override { return source_.insert_lsn(); }
+  Result<std::vector<BlockingTransaction>> blockers(Xid) override { return {}; }
+
+ private:
+  FakeSource& source_;
+  Chaos& chaos_;
+  std::optional<Snapshot> candidate_;
+  Lsn candidate_lsn_ = 0;
+  std::uint64_t generation_ = 0;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,160 @@
+#include "tests/fakes/fake_stream.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace lockstep {
+namespace {
+
+constexpr std::uint64_t kTransactionEnd = 1'000'000;  // Behind every ordinal.
+
+}  // namespace
+
+StreamLog::StreamLog(StreamMode mode, const FakeSource& source,
+                     std::vector<std::uint32_t> partitions)
+    : mode_(mode), source_(source), partitions_(std::move(partitions)) {
+  if (mode_ == StreamMode::Direct) {
+    names_ = {"wal"};
+  } else {
+    for (TableId table = 0; table < partitions_.size(); ++table) {
+      first_.push_back(static_cast<StreamId>(names_.size()));
+      for (std::uint32_t i = 0; i < partitions_[table]; ++i)
+        names_.push_back(fmt::format("t{}/{}", table, i));
+    }
+  }
+  streams_.resize(names_.size());
+}
+
+StreamId StreamLog::stream_of(const Change& change) const {
+  if (mode_ == StreamMode::Direct) return 0;
+  if (change.kind == ChangeKind::Truncate) return first_[change.table];
+  // Kafka hashes the key's bytes on the wire.
+  const std::string_view wire = change.row;
+  const std::string_view key = wire.substr(0, 4 + read_be32(wire));
+  return first_[change.table] +
+         static_cast<StreamId>(hash128(key, 7).low % partitions_[change.table]);
+}
+
+void StreamLog::append(const LoggedTransaction& transaction, Position before, bool offset_hole) {
+  std::uint64_t ordinal = 0;
+  for (const SourceChange& change : transaction.changes) {
+    ++ordinal;
+    for (const Change& event : change.events) {
+      const StreamId id = stream_of(event);
+      Stream& stream = streams_[id];
+      Change copy = event;
+      copy.stream = id;
+      if (mode_ == StreamMode::Kafka) {
+        stream.end.major += 1;
+        copy.sequence = {before.major, change.lsn};
+      } else {
+        stream.end = {transaction.commit_lsn, ordinal};
+      }
+      copy.next = stream.end;
+      const bool same = !stream.records.empty() && stream.records.back().next == copy.next;
+      if (!same) stream.records.push_back({copy.next, {}});
+      stream.records.back().events.push_back(std::move(copy));
+    }
+  }
+  if (mode_ == StreamMode::Direct) streams_[0].end = {transaction.commit_lsn, kTransactionEnd};
+  if (mode_ == StreamMode::Kafka && offset_hole)
+    for (Stream& stream : streams_) stream.end.major += 1;
+}
+
+bool StreamLog::decode(bool offset_hole) {
+  const auto& log = source_.log();
+  if (decoded_ >= log.size() || log[decoded_].commit_lsn > source_.flush_lsn()) return false;
+  const Lsn before = decoded_ == 0 ? 1 : log[decoded_ - 1].commit_lsn;
+  append(log[decoded_], {before, 0}, offset_hole);
+  ++decoded_;
+  return true;
+}
+
+void StreamLog::repeat(std::size_t transactions) {
+  CHECK(mode_ == StreamMode::Kafka);
+  const auto& log = source_.log();
+  for (std::size_t i = decoded_ - std::min(decoded_, transactions); i < decoded_; ++i)
+    append(log[i], {i == 0 ? 1 : log[i - 1].commit_lsn, 0}, false);
+}
+
+void StreamLog::emit_reread(TableId table, int id) {
+  CHECK(mode_ == StreamMode::Kafka);
+  const TableMap& map = source_.map(table);
+  FakeRow row;
+  row.id = id;
+  Change change;
+  change.table = table;
+  change.kind = ChangeKind::Partial;
+  change.debt = DebtReason::Snapshot;
+  change.row = row_cells(map, row, {false, false, false});
+  change.key = key_hash(map, key_cells(map, id, 0));
+  const StreamId stream = stream_of(change);
+  streams_[stream].end.major += 1;
+  change.stream = stream;
+  change.next = streams_[stream].end;
+  streams_[stream].records.push_back({change.next, {change}});
+}
+
+bool StreamLog::decoded_all() const { return decoded_ == source_.log().size(); }
+
+std::set<StreamId> StreamLog::streams_of(TableId table) const {
+  if (mode_ == StreamMode::Direct) return {0};
+  std::set<StreamId> streams;
+  for (std::uint32_t i = 0; i < partitions_[table]; ++i) streams.insert(first_[table] + i);
+  return streams;
+}
+
+FakeStream::FakeStream(const StreamLog& log, Chaos& chaos, Random& random,
+                       const std::vector<Position>& start)
+    : log_(log), chaos_(chaos), random_(random), acknowledged_(start) {
+  for (StreamId stream = 0; stream < start.size(); ++stream) {
+    const auto& records = log_.records(stream);
+    const auto behind = std::ranges::find_if(
+        records, [&](const StreamLog::Record& record) { return record.next > start[stream]; });
+    next_.push_back(static_cast<std::size_t>(behind - records.begin()));
+  }
+}
+
+Status FakeStream::poll(ChangeBatch& batch, std::chrono::milliseconds) {
+  chaos_.interleave("poll");
+  if (chaos_.killed()) return killed_process();
+  std::vector<StreamId> order(next_.size());
+  std::iota(order.begin(), order.end(), StreamId{0});
+  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random_.below(i)]);
+  for (const StreamId stream : order) {
+    if (log_.mode() == StreamMode::Kafka && halted_.contains(stream)) continue;
+    const auto& records = log_.records(stream);
+    for (std::size_t taken = random_.below(burst_ + 1); taken > 0; --taken) {
+      if (next_[stream] == records.size()) break;
+      const StreamLog::Record& record = records[next_[stream]++];
+      for (const Change& event : record.events)
+        if (!paused(event)) batch.changes.push_back(event);
+    }
+    // A partition's end, as librdkafka reports it; of a slot, the end of a transaction.
+    const bool at_end = next_[stream] == records.size() && !halted_.contains(stream);
+    if (at_end) batch.watermarks.push_back({stream, log_.end(stream)});
+  }
+  return {};
+}
+
+Status FakeStream::pause_table(TableId table) {
+  paused_.insert(table);
+  halted_.merge(log_.streams_of(table));
+  return {};
+}
+
+Status FakeStream::acknowledge(StreamId stream, Position position) {
+  CHECK(position >= acknowledged_[stream]);
+  acknowledged_[stream] = position;
+  return {};
+}
+
+bool FakeStream::at_end() const {
+  for (StreamId stream = 0; stream < next_.size(); ++stream)
+    if (next_[stream] != log_.records(stream).size()) return false;
+  return true;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,97 @@
+// FakeStream: the source's log as a ChangeSource delivers it: Kafka's partitions, or one slot.
+//
+// StreamLog is what lives outside our process (the topics); FakeStream reads it and dies with us.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pipeline/key.h"
+#include "pipeline/ports.h"
+#include "tests/fakes/chaos.h"
+#include "tests/fakes/fake_source.h"
+#include "tests/fakes/random.h"
+
+namespace lockstep {
+
+enum class StreamMode : std::uint8_t { Kafka, Direct };
+
+// The topics' partitions, or the slot.  Outlives our process.
+class StreamLog {
+ public:
+  // `partitions`: of each table's topic; with Direct there is one stream for all.
+  StreamLog(StreamMode mode, const FakeSource& source, std::vector<std::uint32_t> partitions);
+
+  struct Record {
+    Position next;
+    std::vector<Change> events;  // More than one: the halves of a key change at one position.
+  };
+
+  // Puts the next committed transaction into the stream.  Returns false when none is decodable.
+  bool decode(bool offset_hole);
+  // The connector starts again and repeats the last `transactions`.  Kafka only.
+  void repeat(std::size_t transactions);
+  // A snapshot event for a row: says nothing but "read this key again".
+  void emit_reread(TableId table, int id);
+
+  StreamMode mode() const { return mode_; }
+  const std::vector<std::string>& names() const { return names_; }
+  const std::vector<Record>& records(StreamId stream) const { return streams_[stream].records; }
+  // Everything of the stream lies before it.
+  Position end(StreamId stream) const { return streams_[stream].end; }
+  bool decoded_all() const;
+  std::set<StreamId> streams_of(TableId table) const;
+  std::uint32_t partitions(TableId table) const { return partitions_[table]; }
+
+ private:
+  struct Stream {
+    std::vector<Record> records;
+    Position end;
+  };
+
+  void append(const LoggedTransaction& transaction, Position before, bool offset_hole);
+  StreamId stream_of(const Change& change) const;
+
+  const StreamMode mode_;
+  const FakeSource& source_;
+  const std::vector<std::uint32_t> partitions_;  // By table.
+  std::vector<std::string> names_;
+  std::vector<StreamId> first_;  // By table: its partition 0.
+  std::vector<Stream> streams_;
+  std::size_t decoded_ = 0;      // Transactions of the source's log.
+};
+
+class FakeStream final : public ChangeSource {
+ public:
+  // `start`: by stream, where to read on.
+  FakeStream(const StreamLog& log, Chaos& chaos, Random& random, const std::vector<Position>& start);
+
+  const std::vector<std::string>& streams() const override { return log_.names(); }
+  // Takes a few changes of each stream, the streams in any order.
+  Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) override;
+  Status pause_table(TableId table) override;
+  Status acknowledge(StreamId stream, Position position) override;
+  std::string state() const override { return "streaming"; }
+
+  // How many records one poll takes of a stream at most.
+  void set_burst(std::size_t records) { burst_ = records; }
+  bool at_end() const;
+  Position acknowledged(StreamId stream) const { return acknowledged_[stream]; }
+
+ private:
+  bool paused(const Change& change) const { return paused_.contains(change.table); }
+
+  const StreamLog& log_;
+  Chaos& chaos_;
+  Random& random_;
+  std::vector<std::size_t> next_;  // By stream: index of the next record.
+  std::vector<Position> acknowledged_;
+  std::set<TableId> paused_;
+  std::set<StreamId> halted_;      // A paused table's partitions; of the slot: no more watermarks.
+  std::size_t burst_ = 4;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,92 @@
+#include "tests/fakes/fake_target.h"
+
+#include <algorithm>
+
+namespace lockstep {
+
+template <typename Work>
+Status FakeTarget::call(std::string_view where, Work work) {
+  chaos_.interleave(where);
+  if (chaos_.killed()) return killed_process();
+  const Fate fate = chaos_.fate(where);
+  if (fate == Fate::LostBefore) return lost_connection();
+  if (fate == Fate::KilledBefore || fate == Fate::Zombie) return killed_process();
+  LOCKSTEP_TRY(store_.check_fence(connection_.epoch));
+  work();
+  if (fate == Fate::LostAfter) return lost_connection();
+  if (fate == Fate::KilledAfter) return killed_process();
+  return {};
+}
+
+Result<ApplyOutcome> FakeTarget::apply(const LaneTransaction& transaction) {
+  chaos_.interleave("apply");
+  if (chaos_.killed()) return killed_process();
+  const auto uses_broken = [&](const Run& run) { return broken_ && run.table->id == *broken_; };
+  if (std::ranges::any_of(transaction.runs, uses_broken)) {
+    ApplyOutcome outcome;
+    outcome.stop = {*broken_, Error{Reaction::StopTable, "its grant was revoked", {}, {}}};
+    return outcome;
+  }
+  const Fate fate = chaos_.fate("apply");
+  if (fate == Fate::LostBefore) return lost_connection();
+  if (fate == Fate::KilledBefore) return killed_process();
+  if (fate == Fate::Zombie) {
+    zombies_.push_back(keep_transaction(connection_.epoch, transaction));
+    return killed_process();
+  }
+  auto outcome = store_.apply(connection_.epoch, transaction);
+  if (fate == Fate::LostAfter) return lost_connection();
+  if (fate == Fate::KilledAfter) return killed_process();
+  return outcome;
+}
+
+Status FakeTarget::copy(const TableMap& table, const RowBatch& rows,
+                        std::span<const std::uint32_t> chosen) {
+  chaos_.interleave("copy");
+  if (chaos_.killed()) return killed_process();
+  const Fate fate = chaos_.fate("copy");
+  if (fate == Fate::KilledBefore || fate == Fate::KilledAfter) return killed_process();
+  if (fate == Fate::LostBefore || fate == Fate::LostAfter) return lost_connection();
+  LOCKSTEP_TRY(store_.check_fence(connection_.epoch));
+  std::vector<FakeRow> copied;
+  for (const std::uint32_t row : chosen) copied.push_back(read_row(table, rows.row(row)).row);
+  LOCKSTEP_TRY(store_.open_copy(connection_.number, table, std::move(copied)));
+  chaos_.interleave("copy_open");
+  if (chaos_.killed()) return killed_process();
+  return {};
+}
+
+Status FakeTarget::copy_commit(const std::optional<ChunkMark>& done) {
+  return call("copy_commit", [&] { store_.commit_copy(connection_.number, done); });
+}
+
+Status FakeTarget::copy_abort() {
+  chaos_.interleave("copy_abort");
+  if (chaos_.killed()) return killed_process();
+  const Fate fate = chaos_.fate("copy_abort");
+  if (fate == Fate::LostBefore) return lost_connection();
+  if (fate == Fate::KilledBefore) return killed_process();
+  store_.abort_copy(connection_.number);
+  return {};
+}
+
+Status FakeTarget::mark_done(const ChunkMark& mark) {
+  return call("mark_done", [&] { store_.mark(mark); });
+}
+
+Status FakeTarget::truncate(const Truncation& truncation) {
+  return call("truncate", [&] { store_.truncate(connection_.epoch, truncation); });
+}
+
+Status FakeTarget::fail_debt(TableId table, const Hash128& key, std::string_view,
+                             bool quarantine) {
+  return call("fail_debt", [&] { store_.fail_debt(table, key, quarantine); });
+}
+
+Result<std::vector<Debt>> FakeTarget::open_debts(TableId table, std::size_t limit) {
+  if (chaos_.killed()) return killed_process();
+  if (chaos_.fate("open_debts") != Fate::Work) return lost_connection();
+  return store_.open_debts(table, limit);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,51 @@
+// FakeTarget: one fenced connection to the TargetStore, of a lane or a scanner.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tests/fakes/chaos.h"
+#include "tests/fakes/target_store.h"
+
+namespace lockstep {
+
+// What killed processes have sent and the server has not carried out yet.
+using Zombies = std::vector<std::unique_ptr<SentTransaction>>;
+
+class FakeTarget final : public Target {
+ public:
+  struct Connection {
+    std::uint64_t epoch = 0;
+    std::uint64_t number = 0;  // Distinct in one store.
+  };
+  FakeTarget(TargetStore& store, Zombies& zombies, Chaos& chaos, Connection connection)
+      : store_(store), zombies_(zombies), chaos_(chaos), connection_(connection) {}
+  ~FakeTarget() override { store_.abort_copy(connection_.number); }
+
+  Result<ApplyOutcome> apply(const LaneTransaction& transaction) override;
+  Status copy(const TableMap& table, const RowBatch& rows,
+              std::span<const std::uint32_t> chosen) override;
+  Status copy_commit(const std::optional<ChunkMark>& done) override;
+  Status copy_abort() override;
+  Status mark_done(const ChunkMark& mark) override;
+  Status truncate(const Truncation& truncation) override;
+  Status fail_debt(TableId table, const Hash128& key, std::string_view detail,
+                   bool quarantine) override;
+  Result<std::vector<Debt>> open_debts(TableId table, std::size_t limit) override;
+
+  // The table's next transaction finds it unusable (a grant was revoked).
+  void break_table(TableId table) { broken_ = table; }
+
+ private:
+  // Runs `work` as one call whose end chance decides.
+  template <typename Work>
+  Status call(std::string_view where, Work work);
+
+  TargetStore& store_;
+  Zombies& zombies_;
+  Chaos& chaos_;
+  const Connection connection_;
+  std::optional<TableId> broken_;
+};
+
+}  // namespace lockstep

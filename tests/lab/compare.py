@@ -1,0 +1,164 @@
+"""Equality of two databases, sharing no code with lockstep.
+
+Every table is read on both sides in key order by psql, as PostgreSQL's own text form of every
+column (generated ones too), and compared line by line.  Text is the strict form: 1.0 is not 1.00,
+an array's lower bounds count, and a float prints all its digits.
+
+    python3 -m tests.lab.compare SOURCE_CONNINFO TARGET_CONNINFO
+"""
+
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+
+_SESSION = """SET extra_float_digits = 3; SET bytea_output = hex; SET datestyle = 'ISO, MDY';
+SET intervalstyle = postgres; SET timezone = 'UTC'; SET lc_monetary = 'C'; SET search_path = '';
+SET row_security = off;"""
+
+# Tables and partitioned roots; the leaves of a root are read through it.
+_TABLES = """
+SELECT format('%I.%I', n.nspname, c.relname)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
+   AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('information_schema', 'lockstep')
+ ORDER BY 1"""
+
+_COLUMNS = """
+SELECT quote_ident(attname) FROM pg_attribute
+ WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+
+# The primary key, else a unique index whose columns are all NOT NULL.
+_KEY = """
+SELECT quote_ident(a.attname)
+  FROM (SELECT indexrelid, indkey FROM pg_index i
+         WHERE indrelid = '{table}'::regclass AND indisunique AND indpred IS NULL
+           AND indexprs IS NULL
+           AND NOT EXISTS (SELECT FROM pg_attribute n WHERE n.attrelid = i.indrelid
+                              AND n.attnum = ANY (i.indkey) AND NOT n.attnotnull)
+         ORDER BY indisprimary DESC, indexrelid LIMIT 1) k,
+       unnest(k.indkey) WITH ORDINALITY AS u (attnum, place)
+  JOIN pg_attribute a ON a.attrelid = '{table}'::regclass AND a.attnum = u.attnum
+ ORDER BY place"""
+
+
+@dataclass
+class Difference:
+    """What one table lacks on either side; the first rows of each kind, in text form."""
+    table: str
+    source_rows: int
+    target_rows: int
+    only_source: list = field(default_factory=list)
+    only_target: list = field(default_factory=list)
+
+    def __str__(self):
+        lines = [f"{self.table}: {self.source_rows} rows on the source, "
+                 f"{self.target_rows} on the target"]
+        lines += [f"  only on the source: {row[:300]}" for row in self.only_source]
+        lines += [f"  only on the target: {row[:300]}" for row in self.only_target]
+        return "\n".join(lines)
+
+
+@dataclass
+class Comparison:
+    """The outcome over all tables."""
+    rows: dict
+    digests: dict
+    differences: list
+
+    @property
+    def equal(self):
+        return not self.differences
+
+    def __str__(self):
+        if self.equal:
+            return f"equal: {len(self.rows)} tables, {sum(self.rows.values())} rows"
+        return "\n".join(map(str, self.differences))
+
+
+class Side:
+    """One database, reached with psql under this environment."""
+
+    def __init__(self, environment):
+        self.environment = environment
+
+    def lines(self, query):
+        """The rows of a catalog query."""
+        return self._run(query).decode().splitlines()
+
+    def copy(self, query):
+        """Starts `COPY (query) TO STDOUT`.  Returns the running psql."""
+        return subprocess.Popen(self._argv(f"COPY ({query}) TO STDOUT"), stdout=subprocess.PIPE,
+                                stdin=subprocess.DEVNULL, env=self.environment)
+
+    def _run(self, sql):
+        return subprocess.run(self._argv(sql), check=True, env=self.environment,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout
+
+    @staticmethod
+    def _argv(sql):
+        return ["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", _SESSION, "-c", sql]
+
+
+def compare(source, target, tables=None, names=None, shown=5):
+    """Compares `tables` (default: every user table of the source) of two Sides.
+
+    `names` maps a source table to its target's name where they differ.  REQUIRES: nobody writes.
+    """
+    outcome = Comparison({}, {}, [])
+    for table in tables or source.lines(_TABLES):
+        _compare_table(outcome, (source, target), (table, (names or {}).get(table, table)), shown)
+    return outcome
+
+
+def _compare_table(outcome, sides, names, shown):
+    columns = sides[0].lines(_COLUMNS.format(table=_literal(names[0])))
+    key = sides[0].lines(_KEY.format(table=_literal(names[0])))
+    order = ", ".join(key) if key else ", ".join(f"{column}::text" for column in columns)
+    running = [side.copy(f"SELECT {', '.join(columns)} FROM {name} ORDER BY {order}")
+               for side, name in zip(sides, names)]
+    digest, counts = hashlib.sha256(), [0, 0]
+    pending = Counter()  # +1 per unmatched source line, -1 per unmatched target line.
+    for lines in itertools.zip_longest(*(each.stdout for each in running)):
+        for side, line in enumerate(lines):
+            counts[side] += line is not None
+        if lines[0] == lines[1]:
+            digest.update(lines[0])
+            continue
+        for line, sign in zip(lines, (1, -1)):
+            if line is not None:
+                pending[line] += sign
+                if not pending[line]:
+                    del pending[line]
+    for each, name in zip(running, names):
+        if each.wait() != 0:
+            raise RuntimeError(f"reading {name} failed with code {each.returncode}")
+    outcome.rows[names[0]] = counts[0]
+    outcome.digests[names[0]] = digest.hexdigest()
+    if pending:
+        outcome.differences.append(Difference(
+            names[0], counts[0], counts[1],
+            list(itertools.islice((_text(row) for row, n in pending.items() if n > 0), shown)),
+            list(itertools.islice((_text(row) for row, n in pending.items() if n < 0), shown))))
+
+
+def _literal(name):
+    return name.replace("'", "''")
+
+
+def _text(line):
+    return line.decode(errors="backslashreplace").rstrip("\n")
+
+
+def main():
+    sides = [Side({**os.environ, "PGDATABASE": conninfo}) for conninfo in sys.argv[1:3]]
+    outcome = compare(*sides)
+    print(outcome)
+    return 0 if outcome.equal else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

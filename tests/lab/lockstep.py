@@ -1,0 +1,156 @@
+"""The program under test: its manifest, its process and its verbs."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.lab.process import LabError, Process, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = Path(os.environ.get("LOCKSTEP_BINARY", ROOT / "build" / "release" / "lockstep"))
+FAILPOINT_EXIT = 86
+
+
+def to_yaml(value, indent=0):
+    """Block YAML of dicts, lists and scalars; scalars are written as JSON, which YAML contains."""
+    pad = "  " * indent
+    if isinstance(value, dict) and value:
+        return "".join(f"{pad}{key}:" + _yaml_child(child, indent) for key, child in value.items())
+    if isinstance(value, list) and value:
+        return "".join(f"{pad}- {to_yaml(child, indent + 1).lstrip()}" for child in value)
+    return f"{pad}{json.dumps(value, ensure_ascii=False)}\n"
+
+
+def _yaml_child(child, indent):
+    if isinstance(child, (dict, list)) and child:
+        return "\n" + to_yaml(child, indent + 1)
+    return " " + to_yaml(child)
+
+
+def failpoints():
+    """The names of every crash point of the program."""
+    return _verb("version", "--failpoints").stdout.split()
+
+
+def _verb(*arguments, timeout=120, env=None):
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True,
+                          check=False, timeout=timeout, stdin=subprocess.DEVNULL, env=env)
+
+
+class Lockstep:
+    """One migration as an operator sees it: a manifest, and verbs on it."""
+
+    def __init__(self, directory, manifest):
+        """Writes the manifest into `directory`, which is made."""
+        self.directory = Path(directory)
+        self.directory.mkdir(mode=0o755, exist_ok=True)
+        self.name = manifest["migration"]
+        self.manifest = self.directory / f"{self.name}.yaml"
+        self.state = self.directory / manifest["state_dir"]
+        self.log = self.directory / "lockstep.log"
+        self.restarts = 0
+        self._process = None
+        self.write(manifest)
+
+    def write(self, manifest):
+        self.manifest.write_text(to_yaml(manifest))
+
+    def secret(self, name, value):
+        """Stores a password for a `{file: name}` reference."""
+        path = self.directory / name
+        path.touch(mode=0o600)
+        path.write_text(value)
+
+    def verb(self, verb, *arguments, timeout=120):
+        """Runs `lockstep VERB FILE ...` to its end."""
+        return _verb(verb, self.manifest, *arguments, timeout=timeout)
+
+    def answer(self, verb, *arguments, expected=(0,)):
+        """Runs a verb and returns its JSON.  Raises LabError for another exit code."""
+        done = self.verb(verb, *arguments)
+        if done.returncode not in expected:
+            raise LabError(f"lockstep {verb}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return json.loads(done.stdout)
+
+    def connector_config(self):
+        """Name and configuration of the Debezium connector that this manifest needs."""
+        return self.answer("connector-config")
+
+    def status(self):
+        return self.answer("status", "--format", "json")
+
+    def start(self, *arguments, failpoint=None):
+        """Starts `lockstep run FILE`; with `failpoint` name[:hit[:stop]] it dies or stops there."""
+        env = {**os.environ}
+        env.pop("LOCKSTEP_FAILPOINT", None)
+        if failpoint:
+            env["LOCKSTEP_FAILPOINT"] = failpoint
+        self._process = Process(f"lockstep {self.name}",
+                                [BINARY, "run", self.manifest, *arguments], self.log, env=env)
+        self.restarts += 1
+        return self._process
+
+    @property
+    def process(self):
+        return self._process
+
+    def is_running(self):
+        return self._process is not None and self._process.is_alive()
+
+    def wait_exit(self, timeout=120):
+        return self._process.wait(timeout)
+
+    def stop(self, timeout=60):
+        """SIGTERM: drains and ends.  Returns the exit code."""
+        self._process.send(signal.SIGTERM)
+        return self._process.wait(timeout)
+
+    def kill(self):
+        """kill -9, wherever it is."""
+        self._process.kill()
+
+    def end(self):
+        """For cleaning up: no process of ours is left."""
+        if self._process is not None:
+            self._process.kill()
+
+    def run_until_synced(self, timeout=300):
+        """Runs `--until synced` to its end and returns the seconds it took.
+
+        Raises LabError with the log when it does not exit 0.
+        """
+        begun = time.monotonic()
+        code = self.start("--until", "synced").wait(timeout)
+        if code != 0:
+            raise LabError(f"--until synced: exit {code}\n{self._process.log_tail(60)}")
+        return time.monotonic() - begun
+
+    def await_status(self, condition, what, timeout=120):
+        """Polls status until `condition(status)`; returns that status.  Fails if the daemon ends."""
+        found = {}
+
+        def satisfied():
+            done = self.verb("status", "--format", "json")
+            if done.returncode != 0:
+                return False  # Not listening yet; when it has died, `alive` below says so.
+            found.update(json.loads(done.stdout))
+            return condition(found)
+
+        wait_until(satisfied, what, timeout, alive=self._process)
+        return found
+
+    def await_follow(self, timeout=300):
+        """Waits until every table's backfill is done and the stream alone is followed."""
+        return self.await_status(backfill_done, "the backfill to end", timeout)
+
+    def log_text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+def backfill_done(status):
+    """True when no table waits for chunks any more."""
+    states = [table["state"] for table in status["tables"]]
+    return bool(states) and not {"pending", "backfill"} & set(states)

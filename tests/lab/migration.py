@@ -1,0 +1,239 @@
+"""One migration from end to end, in the words of whoever runs it.
+
+Each has databases, roles' grants, a publication, a connector, a slot, topics and a manifest of its
+own, all named after it, so that many live side by side in one Stack.
+"""
+
+import subprocess
+from contextlib import contextmanager
+
+from tests.lab.compare import Side, compare
+from tests.lab.lockstep import Lockstep
+from tests.lab.postgres import OWNER
+from tests.lab.process import LabError, wait_until
+from tests.lab.stack import READER, WRITER
+
+# What a DBA grants to lockstep, and nothing else.
+_SOURCE_GRANTS = """
+GRANT CONNECT ON DATABASE "{db}" TO {role};
+GRANT USAGE ON SCHEMA {schemas} TO {role};
+GRANT SELECT ON ALL TABLES IN SCHEMA {schemas} TO {role};
+"""
+_TARGET_GRANTS = """
+GRANT CONNECT, CREATE ON DATABASE "{db}" TO {role};
+GRANT USAGE ON SCHEMA {schemas} TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA {schemas} TO {role};
+"""
+
+_PUBLISHABLE = """
+SELECT format('%%I.%%I', n.nspname, c.relname)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname = ANY (%s) ORDER BY 1
+"""
+
+
+class Migration:
+    """REQUIRES: used as a context manager, or close() at the end."""
+
+    def __init__(self, stack, name, **overrides):
+        """`overrides` are merged into the manifest: tables, backfill, target, source, existing."""
+        self.stack = stack
+        self.name = name
+        self.schemas = ["public"]
+        self.connector_overrides = {"poll.interval.ms": "20"}
+        self.connector = None
+        self.manifest = _merged(self._manifest(), overrides)
+        self.lockstep = Lockstep(stack.directory / name, self.manifest)
+        self.lockstep.secret("source.password", stack.source.passwords[READER])
+        self.lockstep.secret("target.password", stack.target.passwords[WRITER])
+        for cluster in (stack.source, stack.target):
+            cluster.create_database(name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Removes everything that belongs to this migration; its directory stays for the logs."""
+        self.lockstep.end()
+        if self.connector is not None:
+            self.stack.connect.delete(self.connector)
+            self.connector = None
+        self.drop_slot()
+        for cluster in (self.stack.source, self.stack.target):
+            cluster.drop_database(self.name)
+        if self.stack.broker is not None:
+            self.stack.broker.delete_topics(f"(__debezium-heartbeat\\.)?{self.name}(\\..*)?")
+
+    # What the application and its DBA do.
+
+    def source(self, sql, parameters=None):
+        """Runs SQL on the source as the owner; returns rows."""
+        return self.stack.source.execute(self.name, sql, parameters, user=OWNER)
+
+    def target(self, sql, parameters=None):
+        """Runs SQL on the target as the owner; returns rows."""
+        return self.stack.target.execute(self.name, sql, parameters, user=OWNER)
+
+    def source_connection(self, **options):
+        return self.stack.source.connect(self.name, user=OWNER, **options)
+
+    def target_connection(self, **options):
+        return self.stack.target.connect(self.name, user=OWNER, **options)
+
+    def copy_schema(self):
+        """Gives the target the source's schema, as any DBA would: pg_dump --schema-only | psql."""
+        dump = subprocess.run(
+            ["pg_dump", "--schema-only", "--no-publications", "--no-subscriptions"],
+            env=self.stack.source.client_environment(self.name, OWNER), capture_output=True,
+            check=False)
+        if dump.returncode != 0:
+            raise LabError(f"pg_dump: {dump.stderr.decode()}")
+        load = subprocess.run(
+            ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1"], input=dump.stdout, check=False,
+            env=self.stack.target.client_environment(self.name, OWNER), capture_output=True)
+        if load.returncode != 0:
+            raise LabError(f"loading the schema: {load.stderr.decode()}")
+
+    def grant(self):
+        """Grants lockstep's two roles what they need."""
+        words = {"db": self.name, "schemas": ", ".join(self.schemas)}
+        self.source(_SOURCE_GRANTS.format(role=READER, **words))
+        self.target(_TARGET_GRANTS.format(role=WRITER, **words))
+
+    def publish(self, tables=None):
+        """Creates the publication that validate asks for (default: every table of our schemas)."""
+        self.source(f"CREATE PUBLICATION {self.publication} "
+                    f"FOR TABLE {', '.join(tables or self._tables())} "
+                    "WITH (publish_via_partition_root = true)")
+
+    def start_connector(self, **overrides):
+        """Starts Debezium with the configuration that lockstep prints; waits until it streams."""
+        printed = self.lockstep.connector_config()
+        config = {**printed["config"], "database.password": self.stack.source.passwords[READER],
+                  **self.connector_overrides,
+                  **{key.replace("__", "."): value for key, value in overrides.items()}}
+        self.connector = printed["name"]
+        self.stack.connect.put(self.connector, config)
+        self.await_streaming()
+
+    def prepare(self):
+        """Everything between `the source has its tables` and `lockstep run`."""
+        self.copy_schema()
+        self.grant()
+        self.publish()
+        self.start_connector()
+
+    # What can be awaited.
+
+    def await_streaming(self):
+        """Waits until the connector's slot is in use and has a position."""
+        wait_until(lambda: self.slot("active AND confirmed_flush_lsn IS NOT NULL"),
+                   f"slot {self.slot_name} to stream")
+
+    def await_captured(self, timeout=120):
+        """Waits until everything committed so far is in Kafka, acknowledged by the broker."""
+        lsn = self.source("SELECT pg_logical_emit_message(true, 'lab', 'captured?')")[0][0]
+        wait_until(lambda: self.slot(f"confirmed_flush_lsn >= '{lsn}'"),
+                   "the connector to confirm what was written", timeout)
+
+    def slot(self, expression):
+        """Evaluates SQL over our row of pg_replication_slots; None when there is no slot."""
+        rows = self.stack.source.execute(
+            "postgres", f"SELECT {expression} FROM pg_replication_slots WHERE slot_name = %s",
+            (self.slot_name,))
+        return rows[0][0] if rows else None
+
+    def drop_slot(self):
+        """Drops the slot once the connector has let go of it."""
+        if self.slot("true") is None:
+            return
+        wait_until(lambda: self.slot("NOT active"), f"slot {self.slot_name} to be released")
+        self.stack.source.execute("postgres", "SELECT pg_drop_replication_slot(%s)",
+                                  (self.slot_name,))
+
+    @contextmanager
+    def running(self, failpoint=None):
+        """The daemon runs meanwhile; at the end it must drain and exit 0 on SIGTERM."""
+        self.lockstep.start(failpoint=failpoint)
+        try:
+            yield self.lockstep
+        except BaseException:
+            self.lockstep.end()
+            raise
+        code = self.lockstep.stop()
+        if code != 0:
+            raise LabError(f"SIGTERM: exit {code}\n{self.lockstep.process.log_tail(60)}")
+
+    # What must hold.
+
+    def compare(self, **options):
+        return compare(Side(self.stack.source.client_environment(self.name)),
+                       Side(self.stack.target.client_environment(self.name)), **options)
+
+    def assert_equal(self, **options):
+        """Source and target hold the same rows, value for value."""
+        outcome = self.compare(**options)
+        assert outcome.equal, f"\n{outcome}"
+        return outcome
+
+    def finish(self, timeout=300):
+        """Runs until synced, then both sides must be equal."""
+        self.lockstep.run_until_synced(timeout)
+        return self.assert_equal()
+
+    # Names.
+
+    @property
+    def slot_name(self):
+        return self.manifest["source"]["slot"]
+
+    @property
+    def publication(self):
+        return self.manifest["source"]["publication"]
+
+    def topic(self, table, schema="public"):
+        return f"{self.name}.{schema}.{table}"
+
+    def _tables(self):
+        rows = self.source(_PUBLISHABLE, (self.schemas,))
+        return [name for name, in rows]
+
+    def _manifest(self):
+        stack = self.stack
+
+        def server(cluster, user, secret):
+            return {"host": "127.0.0.1", "port": cluster.port, "dbname": self.name, "user": user,
+                    "password": {"file": secret}}
+
+        return {
+            "version": 1,
+            "migration": self.name,
+            "state_dir": "state",
+            "source": {
+                "connect": server(stack.source, READER, "source.password"),
+                "stream": "debezium",
+                "slot": f"lockstep_{self.name}",
+                "publication": f"lockstep_{self.name}",
+                "debezium": {
+                    "topic_prefix": self.name,
+                    "format": "json",
+                    "kafka": {"bootstrap.servers": stack.broker.address},
+                    "connect": {"url": stack.connect.url, "connector": self.name},
+                },
+            },
+            "target": {"connect": server(stack.target, WRITER, "target.password"), "lanes": 2},
+            "backfill": {"workers": 2, "chunk_rows": 50000},
+            "tables": [{"source": "public.*"}],
+        }
+
+
+def _merged(base, overrides):
+    """`overrides` over `base`, dict by dict."""
+    merged = dict(base)
+    for key, value in overrides.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged

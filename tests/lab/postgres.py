@@ -1,0 +1,148 @@
+"""A private PostgreSQL cluster: unix socket for us (trusted), 127.0.0.1 with passwords for others."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import psycopg2
+
+from tests.lab.process import (LabError, Process, as_server_user, give_to_server_user, wait_until)
+
+BIN = Path(os.environ.get("LOCKSTEP_PG_BIN", "/usr/lib/postgresql/15/bin"))
+SUPERUSER = "postgres"
+OWNER = "shop"  # Owns the databases; what lockstep and Debezium use has far fewer rights.
+STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+
+COMMON_SETTINGS = {
+    "listen_addresses": "'127.0.0.1'",
+    "max_connections": 100,
+    "shared_buffers": "'256MB'",
+    "max_wal_size": "'4GB'",
+    "checkpoint_timeout": "'30min'",
+    "timezone": "'UTC'",
+    "log_line_prefix": "'%m [%p] %q%u@%d '",
+    "log_lock_waits": "on",
+    "log_checkpoints": "off",
+}
+
+
+class Cluster:
+    """One server and its data directory.  Several databases live in it, one per test."""
+
+    def __init__(self, name, directory, port, settings=None):
+        self.name = name
+        self.port = port
+        self.directory = Path(directory)
+        self.data = self.directory / "data"
+        self.socket_dir = self.directory / "s"
+        self.settings = {**COMMON_SETTINGS, **(settings or {})}
+        self.passwords = {}
+        self._process = None
+
+    def create(self):
+        """initdb with our settings."""
+        self.directory.mkdir(mode=0o755)
+        self.socket_dir.mkdir(mode=0o755)
+        self.data.mkdir(mode=0o700)
+        for path in (self.directory, self.socket_dir, self.data):
+            give_to_server_user(path)
+        argv = [BIN / "initdb", "-D", self.data, "-U", SUPERUSER, "-E", "UTF8", "--locale=C.UTF-8",
+                "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync"]
+        done = subprocess.run(as_server_user(map(str, argv)), capture_output=True, text=True,
+                              cwd="/", check=False)
+        if done.returncode != 0:
+            raise LabError(f"initdb {self.name}: {done.stderr}")
+        self.configure({"port": self.port, "unix_socket_directories": f"'{self.socket_dir}'",
+                        **self.settings})
+
+    def configure(self, settings):
+        """Appends settings to postgresql.conf; they count from the next start or reload()."""
+        with open(self.data / "postgresql.conf", "a") as conf:
+            conf.writelines(f"{key} = {value}\n" for key, value in settings.items())
+
+    def reload(self):
+        with self.connect() as connection:
+            connection.cursor().execute("SELECT pg_reload_conf()")
+
+    def start(self, wait=True):
+        """Starts the server; with `wait`, returns when it answers."""
+        self._process = Process(f"postgres {self.name}", [BIN / "postgres", "-D", self.data],
+                                self.directory / "server.log", server_user=True, cwd="/")
+        if wait:
+            self.await_ready()
+
+    def await_ready(self):
+        wait_until(self._answers, f"PostgreSQL {self.name}", alive=self._process)
+
+    def stop(self, mode="fast"):
+        """Stops the server: smart, fast or immediate."""
+        if self._process is not None:
+            self._process.stop(STOP_SIGNALS[mode], timeout=60)
+            self._process = None
+
+    def restart(self, mode="fast"):
+        self.stop(mode)
+        self.start()
+
+    def connect(self, dbname="postgres", user=SUPERUSER, autocommit=True):
+        """A psycopg2 connection through the socket."""
+        connection = psycopg2.connect(host=str(self.socket_dir), port=self.port, dbname=dbname,
+                                      user=user, application_name="lab")
+        connection.autocommit = autocommit
+        return connection
+
+    def execute(self, dbname, sql, parameters=None, user=SUPERUSER):
+        """Runs SQL and returns its rows, if it has any."""
+        connection = self.connect(dbname, user)
+        try:
+            cursor = connection.cursor()
+            cursor.execute(sql, parameters)
+            return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def value(self, dbname, sql, parameters=None):
+        """The first column of the first row."""
+        return self.execute(dbname, sql, parameters)[0][0]
+
+    def client_environment(self, dbname, user=SUPERUSER):
+        """Environment for psql and pg_dump."""
+        return {**os.environ, "PGHOST": str(self.socket_dir), "PGPORT": str(self.port),
+                "PGDATABASE": dbname, "PGUSER": user, "PGOPTIONS": "-c client_min_messages=warning"}
+
+    def psql(self, dbname, *arguments, user=OWNER):
+        """Runs psql to its end and returns its output.  Raises LabError with psql's own words."""
+        argv = ["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", *map(str, arguments)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False,
+                              stdin=subprocess.DEVNULL, env=self.client_environment(dbname, user))
+        if done.returncode != 0:
+            raise LabError(f"psql on {self.name}: {done.stderr}")
+        return done.stdout
+
+    def create_role(self, name, attributes="LOGIN"):
+        """Creates a role with a random password, once."""
+        if name in self.passwords:
+            return
+        self.passwords[name] = f"pw-{secrets.token_hex(12)}"
+        self.execute("postgres", f"CREATE ROLE {name} {attributes} PASSWORD %s",
+                     (self.passwords[name],))
+
+    def create_database(self, dbname):
+        self.execute("postgres", f'CREATE DATABASE "{dbname}" OWNER {OWNER}')
+
+    def drop_database(self, dbname):
+        self.execute("postgres", f'DROP DATABASE IF EXISTS "{dbname}" WITH (FORCE)')
+
+    def copy_of(self, directory):
+        """Copies the data directory.  REQUIRES: the server is stopped."""
+        shutil.copytree(self.data, directory, symlinks=True)
+
+    def _answers(self):
+        try:
+            self.connect().close()
+            return True
+        except psycopg2.OperationalError:
+            return False

@@ -1,0 +1,132 @@
+"""`./run test`: builds, runs every group of tests, and counts.
+
+The last line printed is `N passed, N failed`; the exit code is 1 when anything failed.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree
+from pathlib import Path
+
+from tests.lab.lockstep import ROOT
+from tests.lab.stack import end_on_signals
+
+# Group: preset, the binaries' names, and what the environment adds.
+_NATIVE = {
+    "unit": ("dev", ["unit"], {}),
+    "sim": ("dev", ["sim"], {}),
+    "tidy": ("dev", ["tidy"], {}),
+    "asan": ("asan", ["unit", "sim"], {"LOCKSTEP_SEEDS": "200",
+                                       "ASAN_OPTIONS": "detect_stack_use_after_return=1",
+                                       "UBSAN_OPTIONS": "print_stacktrace=1"}),
+}
+
+
+class Suite:
+    """Counts of what ran so far."""
+
+    def __init__(self, scratch, environment):
+        self.scratch = Path(scratch)
+        self.environment = environment
+        self.passed = 0
+        self.failed = 0
+
+    def native(self, group):
+        """Builds and runs the C++ test binaries of a group."""
+        preset, names, extra = _NATIVE[group]
+        targets = [f"lockstep_{name}_test" for name in names]
+        if not self._build(preset, targets):
+            return
+        for target in targets:
+            self._say(f"{group}: {target}")
+            report = self.scratch / f"{group}-{target}.json"
+            code = self._run([ROOT / "build" / preset / "tests" / target, "--gtest_brief=1",
+                              f"--gtest_output=json:{report}"], extra)
+            self._count_gtest(report, code)
+
+    def integration(self, expression=None):
+        """Runs the integration tests, or those whose name matches."""
+        if not self._build("release", ["lockstep"]):
+            return
+        self._say(f"integration{': ' + expression if expression else ''}")
+        report = self.scratch / "pytest.xml"
+        chosen = ["-k", expression] if expression else []
+        code = self._run([sys.executable, "-m", "pytest", ROOT / "tests" / "integration",
+                          "-p", "no:cacheprovider", f"--junitxml={report}", *chosen], {})
+        self._count_pytest(report, code)
+
+    def _build(self, preset, targets):
+        self._say(f"building {preset}: {', '.join(targets)}")
+        configure = ["cmake", "--preset", preset, "--log-level=ERROR"]
+        compile_them = ["cmake", "--build", "--preset", preset, "--target", *targets]
+        if self._run(configure, {}) == 0 and self._run(compile_them, {}) == 0:
+            return True
+        print(f"the build of {preset} failed", flush=True)
+        self.failed += 1
+        return False
+
+    def _run(self, argv, extra):
+        """Runs a child to its end and returns its exit code; a signal to us ends it first."""
+        # In a session of its own, so that Ctrl-C reaches it once, from here.
+        child = subprocess.Popen(list(map(str, argv)), cwd=ROOT, start_new_session=True,
+                                 stdin=subprocess.DEVNULL, env={**self.environment, **extra})
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            child.send_signal(signal.SIGTERM)
+            child.wait()
+            raise
+
+    def _count_gtest(self, report, code):
+        if not report.exists():  # It crashed before it could write: that is one failure at least.
+            print(f"ended with code {code} before its report", flush=True)
+            self.failed += 1
+            return
+        counts = json.loads(report.read_text())
+        bad = counts["failures"] + counts["errors"]
+        self.passed += counts["tests"] - bad - counts["disabled"]
+        self.failed += max(bad, code != 0)
+
+    def _count_pytest(self, report, code):
+        if not report.exists():
+            self.failed += 1
+            return
+        counts = xml.etree.ElementTree.parse(report).getroot().find("testsuite").attrib
+        tests, skipped = int(counts["tests"]), int(counts["skipped"])
+        bad = int(counts["failures"]) + int(counts["errors"])
+        self.passed += tests - bad - skipped
+        self.failed += max(bad, code != 0)
+
+    @staticmethod
+    def _say(what):
+        print(f"== {what}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run test")
+    parser.add_argument("name", nargs="?", help=f"{' '.join(_NATIVE)} integration, or a test's name")
+    parser.add_argument("--long", action="store_true", help="the full counts")
+    arguments = parser.parse_args()
+    end_on_signals()
+    environment = {**os.environ, **({"LOCKSTEP_LONG": "1"} if arguments.long else {})}
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="lockstep-test-") as scratch:
+        suite = Suite(scratch, environment)
+        groups = [arguments.name] if arguments.name else list(_NATIVE)
+        for group in filter(_NATIVE.get, groups):
+            suite.native(group)
+        if arguments.name not in _NATIVE:
+            suite.integration(None if arguments.name == "integration" else arguments.name)
+    print(f"== {time.monotonic() - begun:.0f} s")
+    print(f"{suite.passed} passed, {suite.failed} failed", flush=True)
+    return 1 if suite.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+// SimOptions: what one seed of the simulator decides before anything happens.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tests/fakes/fake_stream.h"
+#include "tests/fakes/fake_table.h"
+#include "tests/fakes/random.h"
+
+namespace lockstep {
+
+// Chances are per thousand calls or steps.
+struct SimOptions {
+  std::uint64_t seed = 0;
+  StreamMode mode = StreamMode::Kafka;
+  std::vector<FakeTableOptions> tables;
+  std::vector<std::uint32_t> partitions;  // By table.
+  std::uint32_t lanes = 2;
+  std::uint32_t scanners = 2;
+  int keys = 8;            // Per table.
+  int unique_values = 6;   // Per table that has them.
+  int steps = 600;
+
+  std::size_t item_changes_max = 3;
+  std::size_t batch_rows_max = 4;
+  std::size_t recent_entries_max = 1000;
+  std::uint64_t chunk_rows = 3;
+  std::size_t piece_bytes = 120;
+  std::size_t item_rows_max = 2;
+
+  int interleave = 100;
+  int lost = 5;
+  int kill = 3;
+  int source_crash = 2;
+  int repeat = 3;
+  int reread = 3;
+  int stop_table = 0;
+  int old_checkpoint = 150;  // At a restart.
+  int no_checkpoint = 100;
+  int asynchronous = 300;    // Of transactions.
+  int truncate = 15;         // Of row changes.
+  int partial = 350;         // Of updates: the toast value is left alone and not carried.
+  int doubtful = 60;         // Of updates.
+  int refused = 0;           // Of values.
+  int swap = 80;             // Of row changes of a unique table.
+  int rekey = 80;
+
+  // Weights of the next step's kind.
+  int source_weight = 30;
+  int visible_weight = 8;    // Low: decoded long before visible.
+  int poll_weight = 12;
+  int lane_weight = 12;      // Each.
+  int scan_weight = 8;       // Each.
+  int debt_weight = 6;
+  int probe_weight = 4;
+};
+
+SimOptions draw_options(std::uint64_t seed);
+
+}  // namespace lockstep

@@ -1,0 +1,294 @@
+#include "tests/sim/simulator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+namespace lockstep {
+namespace {
+
+constexpr Xid kFirstXid = (Xid{1} << 32) - 20;  // Runs over the 32-bit limit soon.
+constexpr int kDepthMax = 2;
+constexpr int kRoundsMax = 400;
+
+std::vector<TableMap> make_tables(const SimOptions& options) {
+  std::vector<TableMap> tables;
+  for (const FakeTableOptions& table : options.tables) tables.push_back(fake_table(table));
+  return tables;
+}
+
+}  // namespace
+
+Simulator::Simulator(const SimOptions& options)
+    : options_(options),
+      random_(options.seed),
+      tables_(make_tables(options_)),
+      source_(tables_, kFirstXid),
+      log_(options_.mode, source_, options_.partitions),
+      store_(tables_),
+      checkpoint_(*this),
+      workload_(options_, source_, random_) {}
+
+Outside Simulator::outside() {
+  return {tables_, source_, log_, store_, zombies_, checkpoint_, clock_, random_, *this};
+}
+
+void Simulator::note(std::string_view what, std::string_view detail) {
+  if (!trace_) return;
+  fmt::print(stderr, "{:5d} {:{}}{}{}{}\n", steps_, "", depth_ * 2, what,
+             detail.empty() ? "" : ": ", detail);
+}
+
+// The migration begins in the middle of the applications' work: what was decoded before is not
+// delivered, so the first snapshots must see all of it (P1).
+void Simulator::prepare() {
+  workload_.seed_rows();
+  for (int i = random_.between(0, 40); i > 0; --i) {
+    workload_.step();
+    if (random_.chance(200)) workload_.make_one_visible();
+    if (random_.chance(300)) log_.decode(false);
+  }
+  const Xid floor = source_.snapshot().xmax - 1;
+  store_.claim();
+  for (StreamId stream = 0; stream < log_.names().size(); ++stream)
+    for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
+      store_.put_progress(0, 0, {log_.names()[stream], lane, log_.end(stream), 0, floor});
+}
+
+std::string Simulator::run() {
+  prepare();
+  restart();
+  for (int step = 0; step < options_.steps && failure_.empty(); ++step) act(false);
+  if (failure_.empty()) settle();
+  if (failure_.empty()) failure_ = compare();
+  if (failure_.empty()) failure_ = check_bookkeeping();
+  // A restart changes nothing.
+  if (failure_.empty() && random_.chance(200)) {
+    ours_.reset();
+    restart();
+    settle();
+    if (failure_.empty()) failure_ = compare();
+  }
+  return failure_;
+}
+
+Simulator::Kind Simulator::choose_kind() {
+  const int ours = options_.poll_weight + options_.debt_weight + options_.probe_weight +
+                   static_cast<int>(options_.lanes) * options_.lane_weight +
+                   static_cast<int>(options_.scanners) * options_.scan_weight;
+  const int weights[] = {options_.source_weight, options_.visible_weight, 12, ours, 4, 4};
+  int total = 0;
+  for (const int weight : weights) total += weight;
+  int left = random_.between(0, total - 1);
+  for (std::size_t kind = 0;; ++kind) {
+    if (left < weights[kind]) return static_cast<Kind>(kind);
+    left -= weights[kind];
+  }
+}
+
+void Simulator::act(bool nested) {
+  ++steps_;
+  switch (choose_kind()) {
+    case Kind::Apps:
+      return workload_.step();
+    case Kind::Visible:
+      return workload_.make_one_visible();
+    case Kind::Decode:
+      log_.decode(random_.chance(200));
+      return;
+    case Kind::Our:
+      if (ours_ != nullptr) return act_ours();
+      if (random_.chance(100)) restart();
+      return;
+    case Kind::Time:
+      clock_.advance(std::chrono::milliseconds(random_.between(1, 900)));
+      return;
+    case Kind::Trouble:
+      if (!nested) make_trouble();
+      return;
+  }
+}
+
+void Simulator::act_ours() {
+  std::vector<std::size_t> choices;
+  const auto& turns = ours_->turns();
+  for (std::size_t turn = 0; turn < turns.size(); ++turn) {
+    const int weights[] = {options_.poll_weight, options_.lane_weight, options_.scan_weight,
+                           options_.debt_weight, options_.probe_weight};
+    const int weight = weights[static_cast<std::size_t>(turns[turn].actor)];
+    choices.insert(choices.end(), static_cast<std::size_t>(weight), turn);
+  }
+  const std::size_t turn = random_.pick(choices);
+  if (trace_) note(ours_->describe(turn));
+  const auto done = ours_->step(turn);
+  if (!done && trace_) note("  error", done.error().message);
+  if (!done && done.error().reaction == Reaction::Halt)
+    failure_ = "halted: " + done.error().message;
+  if (killed_ && depth_ == 0) bury();
+}
+
+void Simulator::bury() {
+  note("KILLED");
+  ours_.reset();
+  killed_ = false;
+}
+
+void Simulator::restart() {
+  if (checkpoint_.older_copies() > 0 && random_.chance(options_.old_checkpoint)) {
+    note("an older checkpoint is put back");
+    checkpoint_.restore(random_.below(checkpoint_.older_copies()));
+  } else if (random_.chance(options_.no_checkpoint)) {
+    note("the checkpoint is lost");
+    checkpoint_.wipe();
+  }
+  ours_ = std::make_unique<Process>(options_, outside());
+  note("RESTART", fmt::format("epoch {}", store_.epoch()));
+}
+
+void Simulator::make_trouble() {
+  if (!zombies_.empty() && random_.chance(300)) {
+    note("a zombie's transaction is carried out");
+    const auto zombie = std::move(zombies_.front());
+    zombies_.erase(zombies_.begin());
+    // Its answer reaches nobody.
+    static_cast<void>(store_.apply(zombie->epoch, zombie->transaction));
+    return;
+  }
+  if (ours_ != nullptr && random_.chance(options_.kill * 5)) return bury();
+  if (random_.chance(options_.source_crash * 5)) {
+    note("the source crashes");
+    return source_.crash();
+  }
+  if (options_.mode == StreamMode::Kafka && random_.chance(options_.repeat * 10)) {
+    note("the connector repeats itself");
+    return log_.repeat(static_cast<std::size_t>(random_.between(1, 4)));
+  }
+  if (options_.mode == StreamMode::Kafka && random_.chance(options_.reread * 10)) {
+    const auto table = static_cast<TableId>(random_.below(tables_.size()));
+    return log_.emit_reread(table, random_.between(0, options_.keys - 1));
+  }
+  if (ours_ != nullptr && random_.chance(options_.stop_table * 20)) {
+    note("a table stops");
+    ours_->break_table(static_cast<std::uint32_t>(random_.below(options_.lanes)),
+                       static_cast<TableId>(random_.below(tables_.size())));
+  }
+}
+
+void Simulator::interleave(std::string_view where) {
+  if (calm_ || killed_ || depth_ >= kDepthMax || !random_.chance(options_.interleave)) return;
+  note("meanwhile", where);
+  ++depth_;
+  for (int i = random_.between(1, 6); i > 0 && !killed_; --i) act(true);
+  --depth_;
+}
+
+Fate Simulator::fate(std::string_view where) {
+  if (calm_ || killed_) return Fate::Work;
+  if (random_.chance(options_.lost)) {
+    const Fate fate = random_.chance(500) ? Fate::LostBefore : Fate::LostAfter;
+    note(fate == Fate::LostBefore ? "lost before" : "lost after", where);
+    return fate;
+  }
+  if (!random_.chance(options_.kill)) return Fate::Work;
+  constexpr Fate kinds[] = {Fate::KilledBefore, Fate::KilledAfter, Fate::Zombie};
+  killed_ = true;
+  const Fate fate = kinds[random_.below(3)];
+  if (trace_) note("killed", fmt::format("{} ({})", where, static_cast<int>(fate)));
+  return fate;
+}
+
+void Simulator::settle_round() {
+  workload_.finish();
+  while (log_.decode(false)) {
+  }
+  clock_.advance(std::chrono::milliseconds(1100));
+  ours_->look_for_debts();
+  for (int i = 0; i < 4; ++i) {
+    for (std::size_t turn = 0; turn < ours_->turns().size(); ++turn) {
+      ++steps_;
+      if (trace_) note(ours_->describe(turn));
+      const auto done = ours_->step(turn);
+      if (!done && done.error().reaction == Reaction::Halt)
+        failure_ = "halted: " + done.error().message;
+    }
+  }
+}
+
+void Simulator::settle() {
+  note("SETTLE");
+  calm_ = true;
+  if (ours_ == nullptr) restart();
+  for (int round = 0; round < kRoundsMax && failure_.empty(); ++round) {
+    settle_round();
+    if (ours_->any_stopped()) {
+      note("an operator repairs the table");
+      ours_.reset();
+      restart();
+      continue;
+    }
+    if (settled()) return;
+  }
+  if (failure_.empty()) failure_ = "does not come to an end: " + why_unsettled();
+}
+
+std::string Simulator::why_unsettled() const {
+  if (!log_.decoded_all()) return "the log is not decoded";
+  if (!ours_->quiet()) return ours_->why_not_quiet();
+  for (const Debt& debt : store_.debts())
+    if (!debt.quarantined)
+      return fmt::format("a debt is open: table {} key {} reason {}", debt.table,
+                         key_id(tables_[debt.table], debt.key), static_cast<int>(debt.reason));
+  if (store_.copying()) return "a COPY is open";
+  return {};
+}
+
+bool Simulator::settled() const { return why_unsettled().empty(); }
+
+std::string Simulator::compare() const {
+  for (TableId table = 0; table < tables_.size(); ++table)
+    if (std::string difference = compare_table(table); !difference.empty()) return difference;
+  return {};
+}
+
+std::string Simulator::compare_table(TableId table) const {
+  TargetStore::Rows expected;
+  for (const FakeRow& row : source_.rows(table, source_.snapshot())) expected[row.id] = row;
+  TargetStore::Rows found = store_.rows(table);
+  for (const Debt& debt : store_.debts()) {
+    if (debt.table != table) continue;
+    const int id = key_id(tables_[table], debt.key);
+    if (!workload_.refusable().contains({table, id}))
+      return fmt::format("table {} key {} is quarantined without a reason", table, id);
+    expected.erase(id);
+    found.erase(id);
+  }
+  for (const auto& [id, row] : expected) {
+    const auto on_target = found.find(id);
+    if (on_target == found.end())
+      return fmt::format("table {}: missing on the target: {}", table, text_of(row));
+    if (on_target->second != row)
+      return fmt::format("table {}: source {}, target {}", table, text_of(row),
+                         text_of(on_target->second));
+    found.erase(on_target);
+  }
+  if (found.empty()) return {};
+  return fmt::format("table {}: only on the target: {}", table, text_of(found.begin()->second));
+}
+
+// The target's own account must be complete: a new process would believe it.
+std::string Simulator::check_bookkeeping() const {
+  const Progress progress(options_.lanes, store_.progress());
+  for (StreamId stream = 0; stream < log_.names().size(); ++stream)
+    if (progress.least(log_.names()[stream]) < log_.end(stream))
+      return "progress is not at the end of " + log_.names()[stream];
+  TableBoard board(tables_.size());
+  PlannerOptions planner_options;
+  for (TableId table = 0; table < tables_.size(); ++table) planner_options.order.push_back(table);
+  Planner planner(planner_options, board);
+  planner.restore(store_.marks());
+  return planner.all_done() ? std::string() : "the chunks' marks are not complete";
+}
+
+}  // namespace lockstep

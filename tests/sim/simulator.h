@@ -1,0 +1,72 @@
+// Simulator: a whole migration in one thread, decided by one seed.
+//
+// Each step lets somebody act: the applications, the source's log, our source thread, a lane, a
+// scanner; or fails something.  Inside a call to a fake port others may act too, so that everything a
+// real server would let happen between two statements can happen.  At the end the applications stop,
+// everything settles, and the target must equal the source.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/sim/process.h"
+#include "tests/sim/options.h"
+#include "tests/sim/workload.h"
+
+namespace lockstep {
+
+class Simulator final : public Chaos {
+ public:
+  explicit Simulator(const SimOptions& options);
+
+  // Runs to the end.  Returns what was wrong; empty: nothing.
+  std::string run();
+  void print_trace() { trace_ = true; }
+  std::size_t steps() const { return steps_; }
+
+  // Chaos
+  void interleave(std::string_view where) override;
+  Fate fate(std::string_view where) override;
+  bool killed() const override { return killed_; }
+
+ private:
+  enum class Kind : std::uint8_t { Apps, Visible, Decode, Our, Time, Trouble };
+
+  void prepare();
+  void act(bool nested);
+  Kind choose_kind();
+  void act_ours();
+  void make_trouble();
+  void bury();
+  void restart();
+  void note(std::string_view what, std::string_view detail = {});
+  void settle();
+  void settle_round();
+  bool settled() const;
+  std::string why_unsettled() const;
+  std::string compare() const;
+  std::string compare_table(TableId table) const;
+  std::string check_bookkeeping() const;
+  Outside outside();
+
+  const SimOptions options_;
+  Random random_;
+  std::vector<TableMap> tables_;
+  FakeSource source_;
+  StreamLog log_;
+  TargetStore store_;
+  Zombies zombies_;
+  FakeCheckpoint checkpoint_;
+  FakeClock clock_;
+  Workload workload_;
+  std::unique_ptr<Process> ours_;
+  bool killed_ = false;
+  bool calm_ = false;  // No more trouble.
+  bool trace_ = false;
+  int depth_ = 0;
+  std::size_t steps_ = 0;
+  std::string failure_;
+};
+
+}  // namespace lockstep

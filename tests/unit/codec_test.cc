@@ -1,0 +1,275 @@
+// The checkpoint's bytes: every record kind, golden and round trip, and what damage does to them.
+#include "checkpoint/codec.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <random>
+
+#include "pipeline/row.h"
+
+namespace lockstep {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::uint64_t kLargest = std::numeric_limits<std::uint64_t>::max();
+
+std::string hex(std::string_view bytes) {
+  std::string text;
+  for (const char byte : bytes) text += fmt::format("{:02x}", static_cast<std::uint8_t>(byte));
+  return text;
+}
+
+bool same(const LaneIntent& a, const LaneIntent& b) {
+  return a.lane == b.lane && a.epoch == b.epoch && a.batch == b.batch && a.unseen == b.unseen;
+}
+bool same(const ProgressRow& a, const ProgressRow& b) {
+  return a.lane == b.lane && a.stream == b.stream && a.position == b.position &&
+         a.last_xid == b.last_xid && a.max_xid == b.max_xid;
+}
+
+// A record's key and value as FORMAT.md gives them: "key value" in hexadecimal digits.
+std::string golden(const std::string& key, const std::string& value) {
+  EXPECT_TRUE(check_record(key, value));
+  return hex(key) + " " + hex(value);
+}
+
+// ---- Golden bytes of version 1.  They are on people's disks: a change here is a new version.
+
+TEST(CodecGolden, Identity) {
+  const std::string key = record_key(RecordKind::Identity);
+  EXPECT_EQ(golden(key, encode(key, MigrationIdentity{"shop", "7", "8", "direct", "s1"})),
+            "69 010473686f700137013806646972656374027331d3dead48e21f7251");
+}
+TEST(CodecGolden, Incarnation) {
+  const std::string key = record_key(RecordKind::Incarnation);
+  EXPECT_EQ(golden(key, encode(key, Incarnation{3, 1000, {1001, 1003}})),
+            "67 0103e80702d20f047bd36ac2b6f24b4c");
+}
+TEST(CodecGolden, Intent) {
+  const std::string key = intent_key(2);
+  EXPECT_EQ(golden(key, encode(key, LaneIntent{2, 3, 300, {1001, 1000}})),
+            "6c00000002 0103ac0202d20f01bd1696ea96f937ff");
+}
+TEST(CodecGolden, Progress) {
+  const std::string key = progress_key(1, "shop.public.orders/0");
+  EXPECT_EQ(golden(key, encode(key, ProgressRow{"shop.public.orders/0", 1, {128, 2}, 5, 9})),
+            "700000000173686f702e7075626c69632e6f72646572732f30 01800102050956b159c96abc33e4");
+}
+TEST(CodecGolden, Phase) {
+  const std::string key = record_key(RecordKind::Phase);
+  EXPECT_EQ(golden(key, encode(key, PhaseRecord{"backfill", 1, "d"})),
+            "68 01086261636b66696c6c02016435fa3e6c17eeaa28");
+}
+TEST(CodecGolden, Audit) {
+  const std::string key = audit_key(1);
+  EXPECT_EQ(golden(key, encode(key, AuditEntry{-1, "uid 0", "pause", ""})),
+            "610000000000000001 010105756964203005706175736500e01a71d7cdacb373");
+}
+TEST(CodecGolden, Evidence) {
+  const std::string key = record_key(RecordKind::Evidence, "t/0/17");
+  EXPECT_EQ(golden(key, encode(key, Evidence{4, 5, "{}"})),
+            "65742f302f3137 010405027b7d141b74c892b82fc1");
+}
+TEST(CodecGolden, Setting) {
+  const std::string key = record_key(RecordKind::Setting, "lanes");
+  EXPECT_EQ(golden(key, encode(key, StoredSetting{"4", "uid 0", 2})),
+            "736c616e6573 01013405756964203004259c7c0fc5a66d3a");
+}
+TEST(CodecGolden, NoteAndMapping) {
+  const std::string note = record_key(RecordKind::Note, "pause");
+  EXPECT_EQ(golden(note, encode(note, "all")), "6e7061757365 0103616c6c9ad2c99296029ac2");
+  const std::string mapping = record_key(RecordKind::Mapping, "public.t");
+  EXPECT_EQ(golden(mapping, encode(mapping, "t")), "6d7075626c69632e74 0101747fa7c7767b73f0e9");
+}
+
+// ---- Round trips.
+
+// Numbers of every length, and texts with every byte.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : engine_(seed) {}
+  std::uint64_t number() { return engine_() >> (engine_() % 64); }
+  std::string text() {
+    std::string bytes(number() % 40, '\0');
+    for (char& byte : bytes) byte = static_cast<char>(engine_());
+    return bytes;
+  }
+  std::vector<Xid> xids() {
+    std::vector<Xid> xids(number() % 9);
+    for (Xid& xid : xids) xid = number();
+    return xids;
+  }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+TEST(Codec, DecodesWhatItEncodes) {
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    const auto lane = static_cast<std::uint32_t>(random.number());
+    const LaneIntent intent{lane, random.number(), random.number(), random.xids()};
+    LaneIntent intent_again;
+    ASSERT_TRUE(decode(intent_key(lane), encode(intent_key(lane), intent), intent_again));
+    EXPECT_TRUE(same(intent, intent_again));
+
+    const ProgressRow row{
+        random.text(), lane, {random.number(), random.number()}, random.number(), random.number()};
+    const std::string progress = progress_key(lane, row.stream);
+    ProgressRow row_again;
+    ASSERT_TRUE(decode(progress, encode(progress, row), row_again));
+    EXPECT_TRUE(same(row, row_again));
+
+    const std::string one = record_key(RecordKind::Incarnation);
+    const Incarnation incarnation{random.number(), random.number(), random.xids()};
+    Incarnation incarnation_again;
+    ASSERT_TRUE(decode(one, encode(one, incarnation), incarnation_again));
+    EXPECT_EQ(incarnation, incarnation_again);
+  }
+}
+
+TEST(Codec, DecodesWhatItEncodesOfTexts) {
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    const auto time = static_cast<std::int64_t>(random.number());
+    const std::string phase = record_key(RecordKind::Phase);
+    const PhaseRecord phase_record{random.text(), -time, random.text()};
+    PhaseRecord phase_again;
+    ASSERT_TRUE(decode(phase, encode(phase, phase_record), phase_again));
+    EXPECT_EQ(phase_record, phase_again);
+
+    const AuditEntry entry{time, random.text(), random.text(), random.text()};
+    const std::string audit = audit_key(random.number());
+    AuditEntry entry_again;
+    ASSERT_TRUE(decode(audit, encode(audit, entry), entry_again));
+    EXPECT_EQ(entry, entry_again);
+
+    const Evidence evidence{random.number(), random.number(), random.text()};
+    const std::string id = record_key(RecordKind::Evidence, random.text());
+    Evidence evidence_again;
+    ASSERT_TRUE(decode(id, encode(id, evidence), evidence_again));
+    EXPECT_EQ(evidence, evidence_again);
+
+    const StoredSetting setting{random.text(), random.text(), time};
+    const std::string name = record_key(RecordKind::Setting, random.text());
+    StoredSetting setting_again;
+    ASSERT_TRUE(decode(name, encode(name, setting), setting_again));
+    EXPECT_EQ(setting, setting_again);
+
+    const MigrationIdentity identity{random.text(), random.text(), random.text(), random.text(),
+                                     random.text()};
+    const std::string own = record_key(RecordKind::Identity);
+    MigrationIdentity identity_again;
+    ASSERT_TRUE(decode(own, encode(own, identity), identity_again));
+    EXPECT_EQ(identity, identity_again);
+  }
+}
+
+TEST(Codec, KeepsTheLargestNumbers) {
+  const LaneIntent intent{0xFFFFFFFF, kLargest, kLargest, {kLargest, 0, kLargest}};
+  LaneIntent again;
+  ASSERT_TRUE(decode(intent_key(intent.lane), encode(intent_key(intent.lane), intent), again));
+  EXPECT_TRUE(same(intent, again));
+}
+
+// ---- Damage.
+
+std::string intent_error(const std::string& key, const std::string& value) {
+  LaneIntent intent;
+  const Status status = decode(key, value, intent);
+  if (status) return "";
+  EXPECT_EQ(status.error().reaction, Reaction::Halt);
+  EXPECT_EQ(status.error().exit, ExitCode::BadData);
+  return status.error().message;
+}
+
+TEST(CodecDamage, EveryBitFlipIsNoticed) {
+  const std::string key = intent_key(3);
+  const std::string value = encode(key, LaneIntent{3, 7, 19, {100, 101, 205}});
+  for (std::size_t bit = 0; bit < value.size() * 8; ++bit) {
+    std::string flipped = value;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
+    EXPECT_THAT(intent_error(key, flipped), HasSubstr("intent of lane 3 is damaged")) << bit;
+  }
+}
+
+TEST(CodecDamage, EveryCutIsNoticed) {
+  const std::string key = intent_key(3);
+  const std::string value = encode(key, LaneIntent{3, 7, 19, {100, 101, 205}});
+  for (std::size_t size = 0; size < value.size(); ++size)
+    EXPECT_NE(intent_error(key, value.substr(0, size)), "") << size;
+  EXPECT_NE(intent_error(key, value + '\0'), "");
+}
+
+TEST(CodecDamage, AValueUnderAnotherKeyIsNoticed) {
+  const std::string value = encode(intent_key(3), LaneIntent{3, 7, 19, {100}});
+  EXPECT_THAT(intent_error(intent_key(4), value), HasSubstr("checksum"));
+}
+
+TEST(CodecDamage, AKeyOfAnotherKindIsRefused) {
+  const std::string key = audit_key(1);
+  EXPECT_THAT(intent_error(key, encode(key, AuditEntry{})), HasSubstr("audit entry 1"));
+  EXPECT_NE(intent_error("", ""), "");
+  EXPECT_NE(intent_error("l", ""), "");
+  EXPECT_FALSE(check_record("zzz", "x"));
+  EXPECT_FALSE(check_record("", ""));
+}
+
+// Bytes with a right checksum around `body`: what no accident produces, but another version may.
+std::string with_checksum(std::string_view key, std::string body) {
+  append_be64(body, hash128(body, hash128(key, 0).low).low);
+  return body;
+}
+
+TEST(CodecDamage, ANewerVersionIsNamed) {
+  const std::string key = intent_key(3);
+  EXPECT_THAT(intent_error(key, with_checksum(key, "\x02\x01\x01")), HasSubstr("its version 2"));
+}
+
+TEST(CodecDamage, MalformedFieldsAreNamed) {
+  const std::string key = intent_key(3);
+  const auto error = [&](std::string body) { return intent_error(key, with_checksum(key, body)); };
+  EXPECT_THAT(error("\x01"), HasSubstr("a number in it is malformed"));
+  EXPECT_THAT(error("\x01" + std::string(10, '\xFF')), HasSubstr("a number in it is malformed"));
+  EXPECT_THAT(error("\x01\x01\x01\x7F"), HasSubstr("a list in it is longer"));
+  EXPECT_THAT(error(std::string("\x01\x01\x01\x00\x00", 5)), HasSubstr("bytes follow"));
+  const std::string note = record_key(RecordKind::Note, "x");
+  std::string text;
+  const Status status = decode(note,
+                               with_checksum(note,
+                                             "\x01\x05"
+                                             "ab"),
+                               text);
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr("a text in it is longer"));
+}
+
+TEST(Codec, ChecksEveryKind) {
+  const std::string own = record_key(RecordKind::Identity);
+  EXPECT_TRUE(check_record(own, encode(own, MigrationIdentity{"shop", "", "", "", ""})));
+  const std::string one = record_key(RecordKind::Incarnation);
+  EXPECT_TRUE(check_record(one, encode(one, Incarnation{})));
+  EXPECT_TRUE(check_record(intent_key(0), encode(intent_key(0), LaneIntent{})));
+  const std::string row = progress_key(0, "wal");
+  EXPECT_TRUE(check_record(row, encode(row, ProgressRow{})));
+  const std::string phase = record_key(RecordKind::Phase);
+  EXPECT_TRUE(check_record(phase, encode(phase, PhaseRecord{})));
+  EXPECT_TRUE(check_record(audit_key(0), encode(audit_key(0), AuditEntry{})));
+  const std::string event = record_key(RecordKind::Evidence, "x");
+  EXPECT_TRUE(check_record(event, encode(event, Evidence{})));
+  const std::string setting = record_key(RecordKind::Setting, "x");
+  EXPECT_TRUE(check_record(setting, encode(setting, StoredSetting{})));
+  const std::string note = record_key(RecordKind::Note, "x");
+  EXPECT_TRUE(check_record(note, encode(note, "text")));
+  const std::string mapping = record_key(RecordKind::Mapping, "x");
+  EXPECT_TRUE(check_record(mapping, encode(mapping, "text")));
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,206 @@
+// The connector that a manifest needs: as printed, as compared, and as told to the decoder.
+#include "config/connector_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+
+#include "pipeline/table_stream.h"
+
+namespace lockstep {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+Setting setting(const std::string& name, const std::string& value,
+                ReferenceKind reference = ReferenceKind::Literal,
+                const std::string& referred = "") {
+  return {name, Secret(value), reference, referred, {}};
+}
+
+Manifest shop() {
+  Manifest m;
+  m.migration.value = "shop";
+  m.source.stream.value = StreamKind::Debezium;
+  m.source.slot.value = "lockstep_shop";
+  m.source.publication.value = "lockstep_shop";
+  m.source.connect.keywords = {
+      setting("host", "db1"), setting("dbname", "shop"), setting("user", "reader"),
+      setting("password", "s3cret", ReferenceKind::File, "/etc/lockstep/source")};
+  m.source.debezium.emplace();
+  m.source.debezium->topic_prefix.value = "shop";
+  return m;
+}
+
+TableSpec table(const std::string& schema, const std::string& name) {
+  TableSpec spec;
+  spec.name = {schema, name};
+  return spec;
+}
+
+Column toastable(TypeKind kind, std::int32_t typmod = -1) {
+  Column column;
+  column.type.kind = kind;
+  column.type.typmod = typmod;
+  column.toastable = true;
+  return column;
+}
+
+ConnectorSettings printed(const Manifest& m, const std::vector<TableSpec>& tables) {
+  ConnectorSettings settings;
+  const auto document = boost::json::parse(connector_config_json(m, tables));
+  for (const auto& pair : document.at("config").as_object()) {
+    settings[pair.key()] = boost::json::value_to<std::string>(pair.value());
+  }
+  return settings;
+}
+
+TEST(ConnectorConfig, AsksForTheSettingsOfTheDesign) {
+  const auto config = printed(shop(), {table("public", "orders"), table("Weird Schema", "a.b")});
+  const ConnectorSettings wanted = {
+      {"plugin.name", "pgoutput"},
+      {"snapshot.mode", "no_data"},
+      {"publication.autocreate.mode", "disabled"},
+      {"publish.via.partition.root", "true"},
+      {"skipped.operations", "none"},
+      {"decimal.handling.mode", "string"},
+      {"interval.handling.mode", "string"},
+      {"time.precision.mode", "adaptive_time_microseconds"},
+      {"binary.handling.mode", "bytes"},
+      {"hstore.handling.mode", "json"},
+      {"include.unknown.datatypes", "true"},
+      {"event.converting.failure.handling.mode", "fail"},
+      {"lsn.flush.mode", "connector"},
+      {"provide.transaction.metadata", "true"},
+      {"heartbeat.interval.ms", "5000"},
+      {"tombstones.on.delete", "true"},
+      {"key.converter.schemas.enable", "false"},
+      {"value.converter.schemas.enable", "false"},
+      {"value.converter.replace.null.with.default", "false"},
+      {"topic.prefix", "shop"},
+      {"slot.name", "lockstep_shop"},
+      {"publication.name", "lockstep_shop"},
+      {"database.hostname", "db1"},
+      {"database.port", "5432"},
+      {"table.include.list", R"(public\.orders,Weird\ Schema\.a\.b)"}};
+  for (const auto& pair : wanted) EXPECT_THAT(config, Contains(pair));
+  for (const auto& [name, value] : config) {
+    EXPECT_EQ(refused_setting(name, value), std::nullopt) << name;
+  }
+}
+
+TEST(ConnectorConfig, PrintsSecretsAsReferences) {
+  Manifest m = shop();
+  EXPECT_EQ(printed(m, {})["database.password"], "${directory:/etc/lockstep:source}");
+  m.source.connect.keywords[3] = setting("password", "s3cret", ReferenceKind::Env, "PGPW");
+  EXPECT_EQ(printed(m, {})["database.password"], "${env:PGPW}");
+  m.source.connect.keywords[3] = setting("password", "s3cret");
+  EXPECT_THAT(connector_config_json(m, {}), Not(HasSubstr("s3cret")));
+}
+
+TEST(ConnectorConfig, PlaceholderIsStableAndOfThisMigration) {
+  Manifest m = shop();
+  const std::string placeholder = placeholder_setting(m);
+  EXPECT_THAT(placeholder, testing::MatchesRegex("__lockstep_[0-9a-f]{16}"));
+  EXPECT_EQ(placeholder_setting(shop()), placeholder);
+  m.source.slot.value = "other";
+  EXPECT_NE(placeholder_setting(m), placeholder);
+  m.source.debezium->settings["unavailable.value.placeholder"] = {"hex:2d2d", {}};
+  EXPECT_EQ(decode_settings(m, {}).placeholder, "--");
+  EXPECT_FALSE(decode_settings(m, {}).placeholder_is_default);
+}
+
+// Under `fail` an unchanged value whose placeholder does not fit the schema stops the connector.
+TEST(ConnectorConfig, WarnsInsteadOfFailingWhereAPlaceholderDoesNotFit) {
+  TableSpec t = table("public", "t");
+  t.columns = {toastable(TypeKind::Text), toastable(TypeKind::Numeric, ((10 << 16) | 2) + 4)};
+  EXPECT_FALSE(decode_settings(shop(), std::vector{t}).failure_mode_warn);
+  t.columns.push_back(toastable(TypeKind::Numeric));
+  EXPECT_TRUE(decode_settings(shop(), std::vector{t}).failure_mode_warn);
+  EXPECT_EQ(printed(shop(), {t})["event.converting.failure.handling.mode"], "warn");
+  t.replica_identity = ReplicaIdentity::Full;
+  EXPECT_FALSE(decode_settings(shop(), std::vector{t}).failure_mode_warn);
+}
+
+TEST(ConnectorConfig, OverridesReachDecoderAndPlans) {
+  Manifest m = shop();
+  m.source.debezium->settings = {{"time.precision.mode", {"adaptive", {}}},
+                                 {"interval.handling.mode", {"numeric", {}}},
+                                 {"include.unknown.datatypes", {"false", {}}}};
+  EXPECT_EQ(decode_settings(m, {}).time, TimePrecision::Adaptive);
+  EXPECT_FALSE(decode_settings(m, {}).include_unknown);
+  EXPECT_FALSE(stream_traits(m).exact_intervals);
+  EXPECT_FALSE(stream_traits(m).unknown_types);
+}
+
+std::vector<std::string> differences(const ConnectorSettings& changes) {
+  ConnectorSettings running = printed(shop(), {table("public", "orders")});
+  for (const auto& [name, value] : changes) running[name] = value;
+  return check_connector_config(shop(), std::vector{table("public", "orders")}, running);
+}
+
+TEST(ConnectorCheck, AcceptsWhatItPrints) { EXPECT_THAT(differences({}), IsEmpty()); }
+
+TEST(ConnectorCheck, NamesEverySettingThatLosesData) {
+  const ConnectorSettings bad = {{"time.precision.mode", "connect"},
+                                 {"binary.handling.mode", "base64"},
+                                 {"decimal.handling.mode", "double"},
+                                 {"snapshot.mode", "initial"},
+                                 {"skipped.operations", "t"},
+                                 {"lsn.flush.mode", "manual"},
+                                 {"tombstones.on.delete", "false"},
+                                 {"value.converter.replace.null.with.default", "true"},
+                                 {"transforms", "unwrap"},
+                                 {"column.exclude.list", "public.t.c"},
+                                 {"heartbeat.interval.ms", "0"}};
+  for (const auto& change : bad) {
+    EXPECT_THAT(differences({change}), ElementsAre(HasSubstr(change.first))) << change.second;
+  }
+}
+
+TEST(ConnectorCheck, ComparesWhatTheDecoderMustKnow) {
+  EXPECT_THAT(differences({{"time.precision.mode", "adaptive"}}),
+              ElementsAre(HasSubstr("expects")));
+  EXPECT_THAT(differences({{"unavailable.value.placeholder", "x"}}),
+              ElementsAre(HasSubstr("expects")));
+  EXPECT_THAT(differences({{"slot.name", "x"}}), ElementsAre(HasSubstr("slot.name is 'x'")));
+  EXPECT_THAT(differences({{"database.dbname", "${env:DB}"}}), IsEmpty());
+  EXPECT_THAT(differences({{"max.batch.size", "1"}}), IsEmpty());
+  EXPECT_THAT(differences({{"table.include.list", "public\\.other"}}),
+              ElementsAre("table.include.list leaves out public.orders"));
+  EXPECT_THAT(differences({{"table.include.list", "public.*"}}), IsEmpty());
+}
+
+TEST(ConnectorCheck, TakesAnEmptyConfigurationForItsDefaults) {
+  const auto found = check_connector_config(shop(), {}, {});
+  for (const char* const name : {"plugin.name", "snapshot.mode", "skipped.operations", "slot.name",
+                                 "value.converter", "decimal.handling.mode", "connector.class"}) {
+    EXPECT_THAT(found, Contains(HasSubstr(name)));
+  }
+}
+
+TEST(Topics, AreNamedAsDebeziumNamesThem) {
+  EXPECT_EQ(topic_name("p0", {"Weird Schema", "T\u00e4ble \u2603 Mixed"}),
+            "p0.Weird_Schema.T_ble___Mixed");
+  EXPECT_EQ(topic_name("p", {"s", "\U0001F600"}), "p.s.__");
+  const std::vector<TableSpec> tables = {table("s", "a b"), table("s", "a_b")};
+  EXPECT_THAT(colliding_topics("p", tables),
+              ElementsAre("s.a b and s.a_b have one topic, p.s.a_b"));
+}
+
+TEST(Publication, NamesExactlyTheTables) {
+  TableSpec parent = table("public", "parent");
+  parent.only = true;
+  const std::vector<TableSpec> tables = {table("public", "Orders"), parent};
+  EXPECT_EQ(publication_sql(shop(), tables),
+            "CREATE PUBLICATION \"lockstep_shop\" FOR TABLE \"public\".\"Orders\", ONLY "
+            "\"public\".\"parent\" WITH (publish_via_partition_root = true)");
+}
+
+}  // namespace
+}  // namespace lockstep

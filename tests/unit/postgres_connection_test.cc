@@ -1,0 +1,68 @@
+// What an SQLSTATE asks for, and when a log position counts as flushed.
+#include "connectors/postgres_connection.h"
+
+#include <gtest/gtest.h>
+
+#include "connectors/postgres_catalog.h"
+#include "connectors/postgres_facts.h"
+#include "connectors/postgres_reader.h"
+
+namespace lockstep {
+namespace {
+
+TEST(SqlState, WhatPassesIsRetried) {
+  for (const char* code : {"08006", "40001", "40P01", "53100", "53300", "55P03", "57P01", "57P03",
+                           "57014", "25006", "58030"})
+    EXPECT_EQ(reaction_to(code), Reaction::Retry) << code;
+}
+
+TEST(SqlState, WhatIsWrongWithARowRejectsIt) {
+  for (const char* code : {"22003", "22P02", "23505", "23514", "23502", "42804", "44000"})
+    EXPECT_EQ(reaction_to(code), Reaction::Reject) << code;
+}
+
+TEST(SqlState, WhatIsWrongWithATableStopsIt) {
+  for (const char* code : {"42703", "42P01", "42883", "42501", "0A000", "3F000"})
+    EXPECT_EQ(reaction_to(code), Reaction::StopTable) << code;
+}
+
+TEST(SqlState, EverythingElseHalts) {
+  for (const char* code : {"XX000", "XX001", "55000", "25P02", "P0001", "28P01", "3D000"})
+    EXPECT_EQ(reaction_to(code), Reaction::Halt) << code;
+}
+
+TEST(SqlState, ServerWideStatementStopsNoTable) {
+  EXPECT_EQ(for_server({Reaction::StopTable, "", ExitCode::BadData, ""}).reaction, Reaction::Halt);
+  EXPECT_EQ(for_server({Reaction::Retry, "", ExitCode::BadData, ""}).reaction, Reaction::Retry);
+  EXPECT_EQ(for_table({Reaction::Reject, "", ExitCode::BadData, ""}).reaction, Reaction::StopTable);
+}
+
+constexpr LogGeometry kLog{.page_bytes = 8192, .segment_bytes = 16 << 20};
+
+// On an idle server the flush position stays at 2000000 while the insert position says 2000028.
+TEST(FlushGoal, PageHeaderAloneIsNothingToFlush) {
+  EXPECT_EQ(flush_goal(0x2000028, kLog), 0x2000000U);
+  EXPECT_EQ(flush_goal(0x2002018, kLog), 0x2002000U);
+}
+
+TEST(FlushGoal, BytesOfARecordBehindTheHeaderCount) {
+  EXPECT_EQ(flush_goal(0x2000030, kLog), 0x2000030U);
+  EXPECT_EQ(flush_goal(0x2002028, kLog), 0x2002028U);
+  EXPECT_EQ(flush_goal(0x2002000, kLog), 0x2002000U);
+}
+
+TEST(SameIdentity, AnotherClusterOrTimelineHalts) {
+  const SourceIdentity pinned{"77", 1};
+  EXPECT_TRUE(same_identity(pinned, {"77", 1}).has_value());
+  EXPECT_EQ(same_identity(pinned, {"78", 1}).error().reaction, Reaction::Halt);
+  EXPECT_EQ(same_identity(pinned, {"77", 2}).error().reaction, Reaction::Halt);
+}
+
+TEST(ArrayLiteral, QuotesWhatTheParserWouldTake) {
+  EXPECT_EQ(text_array({"a", "b\"c", "d\\", "e,f", ""}), R"({"a","b\"c","d\\","e,f",""})");
+  EXPECT_EQ(oid_array({1, 22}), "{1,22}");
+  EXPECT_EQ(oid_array({}), "{}");
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,302 @@
+// plan_table: which columns meet, which casts are safe, how the key becomes lanes, what Debezium
+// cannot carry.
+#include "pipeline/table_map.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/table_map_fixture.h"
+
+namespace lockstep {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+MapOutcome plan(const TableSpec& source, const TableSpec& target, const TableRule& rule = {}) {
+  return plan_table(source, target, rule, {StreamKind::Debezium});
+}
+
+std::vector<std::string> errors(const MapOutcome& outcome) {
+  std::vector<std::string> texts;
+  for (const auto& p : outcome.problems) {
+    if (p.severity == Severity::Error) texts.push_back(p.text);
+  }
+  EXPECT_EQ(outcome.map.has_value(), texts.empty());
+  return texts;
+}
+std::vector<std::string> warnings(const MapOutcome& outcome) {
+  std::vector<std::string> texts;
+  for (const auto& p : outcome.problems) {
+    if (p.severity == Severity::Warning) texts.push_back(p.text + " | " + p.hint);
+  }
+  return texts;
+}
+
+TEST(TableMap, IdentityMapsEveryColumnAndCopiesDirectly) {
+  const auto spec = table("t", {column("id", kInt4), column("v", kText)});
+  const auto outcome = plan(spec, spec);
+  ASSERT_TRUE(outcome.map.has_value());
+  EXPECT_THAT(outcome.problems, IsEmpty());
+  EXPECT_EQ(outcome.map->columns.size(), 2U);
+  EXPECT_THAT(outcome.map->key, ElementsAre(0U));
+  EXPECT_THAT(outcome.map->canonical, ElementsAre(CanonicalRule::Bytes));
+  EXPECT_TRUE(outcome.map->direct_copy);
+  EXPECT_FALSE(outcome.map->one_lane);
+}
+
+TEST(TableMap, RenamesDropsAndSets) {
+  auto target =
+      table("o", {column("origin", kText), column("customer_id", kInt4), column("id", kInt4)});
+  target.key = {2};
+  target.columns[0].not_null = true;
+  TableRule rule;
+  rule.rename = {{"cust", "customer_id"}};
+  rule.drop = {"legacy"};
+  rule.set = {{"origin", "shop-eu"}};
+  const auto outcome =
+      plan(table("o", {column("id", kInt4), column("legacy", kText), column("cust", kInt4)}),
+           target, rule);
+  ASSERT_THAT(errors(outcome), IsEmpty());
+  EXPECT_EQ(outcome.map->target_column(1).name, "customer_id");
+  EXPECT_EQ(outcome.map->source_column(1).name, "cust");
+  EXPECT_EQ(outcome.map->constants[0].target, 0U);
+}
+
+TEST(TableMap, NamesEveryMistakeOfARuleAtOnce) {
+  const auto spec = table("t", {column("id", kInt4), column("a", kText), column("b", kText)});
+  TableRule rule;
+  rule.rename = {{"a", "b"}, {"no1", "x"}};
+  rule.drop = {"no2"};
+  rule.set = {{"no3", "1"}, {"b", "1"}};
+  rule.reread_arrays = {"a", "no4"};
+  EXPECT_THAT(errors(plan(spec, spec, rule)),
+              testing::UnorderedElementsAre(
+                  "public.t.no1 does not exist on the source",
+                  "public.t.no2 does not exist on the source", "public.t.a is not an array",
+                  "public.t.no4 does not exist on the source", "public.t.b is given both a and b",
+                  "public.t.b is set to a constant and fed by public.t.a",
+                  "public.t.no3 does not exist on the target"));
+}
+
+TEST(TableMap, RefusesColumnsWithoutAPlaceOrAValue) {
+  auto target = table("t", {column("id", kInt4), column("needed", kText), column("filled", kText)});
+  target.columns[1].not_null = target.columns[2].not_null = true;
+  target.columns[2].has_default = true;
+  EXPECT_THAT(errors(plan(table("t", {column("id", kInt4), column("gone", kText)}), target)),
+              ElementsAre("public.t.gone has no column on the target: public.t.gone does not exist",
+                          "public.t.needed is NOT NULL without default and gets no value"));
+}
+
+TEST(TableMap, LeavesGeneratedColumnsOutOnBothSides) {
+  auto spec = table("t", {column("id", kInt4), column("g", kInt4)});
+  auto plain = spec;
+  spec.columns[1].generated = true;
+  EXPECT_EQ(plan(spec, spec).map->columns.size(), 1U);
+  EXPECT_THAT(errors(plan(spec, plain)), ElementsAre(HasSubstr("would stay empty")));
+  EXPECT_THAT(errors(plan(plain, spec)), ElementsAre(HasSubstr("is generated on the target")));
+  TableRule rule;
+  rule.drop = {"g"};
+  EXPECT_THAT(errors(plan(spec, plain, rule)), IsEmpty());
+  EXPECT_THAT(errors(plan(plain, spec, rule)), IsEmpty());
+}
+
+TEST(TableMap, WarnsWhereTheTargetIsStricter) {
+  const auto source = table("t", {column("id", kInt4), column("v", kText)});
+  auto target = source;
+  target.columns[1].not_null = true;
+  EXPECT_THAT(warnings(plan(source, target)), ElementsAre(HasSubstr("a row with NULL would be")));
+}
+
+TEST(TableMap, RefusesKeysThatDoNotMeet) {
+  const auto good = table("t", {column("id", kInt4), column("v", kText)});
+  auto none = good;
+  none.key = {};
+  EXPECT_THAT(errors(plan(none, good)), ElementsAre(HasSubstr("has no usable key")));
+  EXPECT_THAT(errors(plan(good, none)),
+              ElementsAre(HasSubstr("no primary key or unique index over (id)")));
+  auto deferrable = good;
+  deferrable.key_deferrable = true;
+  EXPECT_THAT(errors(plan(good, deferrable)), ElementsAre(HasSubstr("is DEFERRABLE")));
+  EXPECT_THAT(errors(plan(deferrable, good)), IsEmpty());
+  auto other = good;
+  other.key = {1};
+  EXPECT_THAT(errors(plan(good, other)), ElementsAre(HasSubstr("its key is (v)")));
+  TableRule rule;
+  rule.drop = {"id"};
+  EXPECT_THAT(errors(plan(good, good, rule)),
+              ElementsAre("public.t.id is NOT NULL without default and gets no value",
+                          "public.t.id is part of the key and does not reach the target"));
+}
+
+TEST(TableMap, KeepsTheSourceKeysOrder) {
+  auto source = table("t", {column("a", kInt4), column("b", kText)});
+  auto target = source;
+  source.key = {1, 0};
+  target.key = {0, 1};
+  EXPECT_THAT(plan(source, target).map->key, ElementsAre(1U, 0U));
+}
+
+TEST(TableMap, WantsAReplicaIdentityThatHoldsTheKey) {
+  const auto good = table("t", {column("id", kInt4)});
+  auto source = good;
+  source.replica_identity = ReplicaIdentity::Nothing;
+  EXPECT_THAT(plan(source, good).problems[0].hint,
+              "ALTER TABLE \"public\".\"t\" REPLICA IDENTITY DEFAULT on the source");
+  source.replica_identity = ReplicaIdentity::Default;
+  source.key_is_primary = false;
+  EXPECT_THAT(plan(source, good).problems[0].hint, HasSubstr("USING INDEX \"t_pkey\""));
+  source.replica_identity = ReplicaIdentity::Index;
+  EXPECT_THAT(errors(plan(source, good)), IsEmpty());
+}
+
+TEST(TableMap, ChoosesCanonicalRulesByTheCoarserEquality) {
+  const auto rule = [](const Column& c) {
+    const auto spec = table("t", {c});
+    return plan(spec, spec).map->canonical.at(0);
+  };
+  EXPECT_EQ(rule(column("k", kNumeric)), CanonicalRule::Numeric);
+  EXPECT_EQ(rule(column("k", type(Kind::Float8, "double precision"))), CanonicalRule::Float);
+  EXPECT_EQ(rule(column("k", type(Kind::Bpchar, "character(5)", 9))), CanonicalRule::TrimBlanks);
+  Column citext = column("k", user_type(Kind::Citext, "public.citext"));
+  EXPECT_EQ(rule(citext), CanonicalRule::Opaque);
+  citext.folds_ascii = true;
+  EXPECT_EQ(rule(citext), CanonicalRule::FoldAscii);
+  Column text = column("k", kText);
+  text.deterministic_collation = false;
+  EXPECT_EQ(rule(text), CanonicalRule::Opaque);
+  EXPECT_EQ(rule(column("k", range_of(kInt4, "int4range"))), CanonicalRule::Bytes);
+  EXPECT_EQ(rule(column("k", range_of(kNumeric, "numrange"))), CanonicalRule::Opaque);
+  EXPECT_EQ(rule(column("k", type(Kind::Interval, "interval"))), CanonicalRule::Opaque);
+  EXPECT_EQ(rule(column("k", domain_of(kNumeric, "public.price"))), CanonicalRule::Numeric);
+}
+
+TEST(TableMap, SecondaryUniqueMeansOneLaneUnlessTold) {
+  auto spec = table("t", {column("id", kInt4)});
+  spec.secondary_unique = true;
+  TableRule rule;
+  EXPECT_TRUE(plan(spec, spec, rule).map->one_lane);
+  rule.lanes = LaneMode::All;
+  EXPECT_TRUE(plan(spec, spec, rule).map->ordered);
+  EXPECT_FALSE(plan(spec, spec, rule).map->one_lane);
+  spec.secondary_unique = false;
+  rule.lanes = LaneMode::One;
+  EXPECT_TRUE(plan(spec, spec, rule).map->one_lane);
+}
+
+TEST(TableMap, OpaqueKeysNeedOneLane) {
+  const auto spec = table("t", {column("k", user_type(Kind::Citext, "public.citext"))});
+  EXPECT_TRUE(plan(spec, spec).map->one_lane);
+  EXPECT_TRUE(plan(spec, spec).map->ordered);
+  TableRule rule;
+  rule.lanes = LaneMode::All;
+  EXPECT_THAT(errors(plan(spec, spec, rule)), ElementsAre(HasSubstr("lanes: all is impossible")));
+}
+
+TEST(TableMap, PlansPlanes) {
+  const Type mood = user_type(Kind::Enum, "public.mood");
+  const Type pair = user_type(Kind::Other, "public.pair");
+  const auto how = [](const Type& from, const Type& to) {
+    return plan(table("t", {column("id", kInt4), column("c", from)}),
+                table("t", {column("id", kInt4), column("c", to)}))
+        .map->columns[1];
+  };
+  EXPECT_EQ(how(mood, mood).plane, Plane::Binary);
+  EXPECT_EQ(how(mood, kText).plane, Plane::Text) << "the target does not know the source's type";
+  EXPECT_EQ(how(array_of(mood), array_of(mood)).plane, Plane::Binary);
+  EXPECT_EQ(how(pair, pair).plane, Plane::Text) << "composite values hold OIDs";
+  EXPECT_EQ(how(array_of(pair), array_of(pair)).plane, Plane::Text);
+  EXPECT_EQ(how(kInt4, kInt8).plane, Plane::Binary);
+  EXPECT_TRUE(how(kInt4, kInt8).cast);
+  Type without_send = kText;
+  without_send.has_binary = false;
+  EXPECT_EQ(how(without_send, kText).plane, Plane::Text);
+  const Type multirange = type(Kind::Other, "int4multirange");
+  EXPECT_EQ(how(multirange, multirange).plane, Plane::Text);
+}
+
+TEST(TableMap, NamesColumnsThatAreDebtsOnEveryChange) {
+  const auto doubtful = [](const Type& t, const StreamTraits& stream) {
+    const auto spec = table("t", {column("id", kInt4), column("c", t)});
+    const auto outcome = plan_table(spec, spec, {}, stream);
+    EXPECT_EQ(outcome.problems.size(), outcome.map->columns[1].doubtful_always ? 1U : 0U);
+    return outcome.map->columns[1].doubtful_always;
+  };
+  const StreamTraits asked{StreamKind::Debezium, true, true};
+  const StreamTraits defaults{StreamKind::Debezium, false, false};
+  const StreamTraits direct{StreamKind::Direct, false, false};
+  const Type composite = user_type(Kind::Other, "public.pair");
+  const Type interval = type(Kind::Interval, "interval");
+  for (const Type& t :
+       {type(Kind::TimeTz, "timetz"), type(Kind::VarBit, "varbit"),
+        array_of(type(Kind::Money, "money")), array_of(interval),
+        array_of(type(Kind::Name, "name")), array_of(type(Kind::Bit, "bit(1)")),
+        array_of(type(Kind::Other, "xml")), array_of(composite),
+        array_of(domain_of(kNumeric, "public.price")), user_type(Kind::Other, "public.geometry")}) {
+    EXPECT_TRUE(doubtful(t, asked)) << t.sql;
+    EXPECT_FALSE(doubtful(t, direct)) << t.sql;
+  }
+  for (const Type& t : {composite, interval, type(Kind::Name, "name"), type(Kind::PgLsn, "pg_lsn"),
+                        type(Kind::Other, "int4multirange")}) {
+    EXPECT_FALSE(doubtful(t, asked)) << t.sql;
+    EXPECT_TRUE(doubtful(t, defaults)) << t.sql;
+  }
+  for (const Type& t : {kText, kNumeric, array_of(kText), range_of(kInt4, "int4range"),
+                        type(Kind::Other, "xml"), domain_of(kNumeric, "public.price")}) {
+    EXPECT_FALSE(doubtful(t, defaults)) << t.sql;
+  }
+}
+
+TEST(TableMap, RefusesAKeyThatDebeziumCannotCarry) {
+  const auto spec = table("t", {column("k", type(Kind::TimeTz, "timetz"))});
+  EXPECT_THAT(errors(plan(spec, spec)), ElementsAre(HasSubstr("Debezium cannot carry it exactly")));
+}
+
+TEST(TableMap, RefusesWhatIsNoTable) {
+  auto view = table("v", {column("id", kInt4)});
+  view.kind = RelationKind::Other;
+  EXPECT_THAT(errors(plan(view, table("t", {column("id", kInt4)}))),
+              ElementsAre("public.v is not a table"));
+}
+
+TEST(TableMap, FingerprintFollowsTheMappingOnly) {
+  const auto spec = table("t", {column("id", kInt4), column("v", kText)});
+  const auto base = mapping_fingerprint(*plan(spec, spec).map);
+  auto restored = spec;
+  restored.oid = 4711;
+  restored.columns[1].type.oid = 5;
+  restored.columns[1].type.base_oid = 5;
+  restored.estimated_rows = 1e6;
+  EXPECT_EQ(mapping_fingerprint(*plan(restored, restored).map), base);
+  TableRule set;
+  set.drop = {"v"};
+  set.set = {{"v", "x"}};
+  const auto with_x = mapping_fingerprint(*plan(spec, spec, set).map);
+  set.set = {{"v", std::nullopt}};
+  EXPECT_NE(with_x, base);
+  EXPECT_NE(mapping_fingerprint(*plan(spec, spec, set).map), with_x);
+  auto moved = spec;
+  moved.name.schema = "sales";
+  EXPECT_NE(mapping_fingerprint(*plan(spec, moved).map), base);
+}
+
+TEST(TableMap, RefusesCastsThatAreNotInjectiveInKeys) {
+  const auto source = table("t", {column("k", kNumeric)});
+  EXPECT_THAT(errors(plan(source, table("t", {column("k", kText)}))),
+              ElementsAre(HasSubstr("equal values may have different text")));
+}
+
+TEST(Numeric, LimitsAreReadFromTheTypmod) {
+  EXPECT_EQ(numeric_limits(-1), std::nullopt);
+  EXPECT_EQ(numeric_limits(numeric_typmod(10, 2)), std::pair(10, 2));
+  EXPECT_EQ(numeric_limits(numeric_typmod(5, -2)), std::pair(5, -2));
+  EXPECT_EQ(numeric_limits(numeric_typmod(1000, 1000)), std::pair(1000, 1000));
+}
+
+TEST(Identifier, IsQuoted) {
+  EXPECT_EQ(quoted({"Weird Schema", "q\"uote"}), "\"Weird Schema\".\"q\"\"uote\"");
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,109 @@
+// translate: what changes on the way to the target, and that nothing else does.
+#include "pipeline/translate.h"
+
+#include <gtest/gtest.h>
+
+#include "pipeline/row.h"
+
+namespace lockstep {
+namespace {
+
+Column column(const std::string& name, TypeKind kind, std::uint32_t element = 0) {
+  Column c;
+  c.name = name;
+  c.type.kind = kind;
+  c.type.sql = c.type.base_sql = name;
+  if (element != 0) {
+    Type inner;
+    inner.kind = TypeKind::Enum;
+    inner.oid = inner.base_oid = element;
+    c.type.inner = {inner};
+  }
+  return c;
+}
+
+// Columns (id, moods, note); the element type is `from` on the source and `to` on the target.
+TableMap moods(std::uint32_t from, std::uint32_t to) {
+  TableMap map;
+  map.source.columns = {column("int4", TypeKind::Int4), column("mood[]", TypeKind::Array, from),
+                        column("text", TypeKind::Text)};
+  map.target.columns = {column("int4", TypeKind::Int4), column("mood[]", TypeKind::Array, to),
+                        column("text", TypeKind::Text)};
+  map.columns = {{0, 0}, {1, 1}, {2, 2}};
+  map.key = {2, 1};
+  return map;
+}
+
+std::string array_header(std::uint32_t element) {
+  std::string bytes;
+  append_be32(bytes, 0);
+  append_be32(bytes, 0);
+  append_be32(bytes, element);
+  return bytes;
+}
+
+std::string row(const Cell& array) {
+  std::string cells;
+  append_value(cells, "abcd");
+  append_cell(cells, array);
+  append_value(cells, "note");
+  return cells;
+}
+
+TEST(Translate, PassesThroughWithoutACopy) {
+  const Translator translator(moods(20'000, 20'000));
+  EXPECT_TRUE(identity(moods(20'000, 20'000)));
+  const std::string header = array_header(20'000);
+  const std::string cells = row({Presence::Value, header});
+  std::string scratch;
+  EXPECT_EQ(translator.row(cells, scratch).data(), cells.data());
+}
+
+TEST(Translate, RewritesTheElementTypeOfArrays) {
+  const Translator translator(moods(20'000, 30'000));
+  EXPECT_FALSE(translator.identity());
+  const std::string before = array_header(20'000) + "elements";
+  const std::string after = array_header(30'000) + "elements";
+  std::string scratch;
+  EXPECT_EQ(translator.row(row({Presence::Value, before}), scratch), row({Presence::Value, after}));
+  EXPECT_EQ(translator.row(row({Presence::Null, {}}), scratch), row({Presence::Null, {}}));
+  EXPECT_EQ(translator.row(row({Presence::Unavailable, {}}), scratch),
+            row({Presence::Unavailable, {}}));
+}
+
+TEST(Translate, RewritesKeysInTheirOwnOrder) {
+  const Translator translator(moods(20'000, 30'000));
+  const auto key = [](std::uint32_t element) {
+    std::string cells;
+    append_value(cells, "note");
+    append_value(cells, array_header(element));
+    return cells;
+  };
+  std::string scratch;
+  EXPECT_EQ(translator.key(key(20'000), scratch), key(30'000));
+}
+
+TEST(Translate, LeavesTextAndCastsAlone) {
+  TableMap map = moods(20'000, 30'000);
+  map.columns[1].plane = Plane::Text;
+  EXPECT_TRUE(identity(map));
+  map.columns[1] = {1, 1, Plane::Binary, true};
+  EXPECT_TRUE(identity(map));
+}
+
+TEST(Constant, IsALiteralOfTheTargetsType) {
+  TableMap map = moods(1, 1);
+  EXPECT_EQ(constant_sql(map, {2, "it's \\ ok"}), "'it''s \\ ok'::text");
+  EXPECT_EQ(constant_sql(map, {0, std::nullopt}), "NULL::int4");
+}
+
+// An explicit cast to varchar(3) would cut 'abcdef' off silently.
+TEST(Constant, DoesNotTruncateSilently) {
+  TableMap map = moods(1, 1);
+  map.target.columns[2].type.kind = TypeKind::Varchar;
+  map.target.columns[2].type.sql = "character varying(3)";
+  EXPECT_EQ(constant_sql(map, {2, "abcdef"}), "'abcdef'::pg_catalog.varchar");
+}
+
+}  // namespace
+}  // namespace lockstep
