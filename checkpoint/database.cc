@@ -8,9 +8,11 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <filesystem>
 #include <utility>
 
@@ -20,6 +22,7 @@ namespace lockstep {
 namespace {
 
 constexpr std::size_t kMiB = 1U << 20;
+constexpr std::size_t kFreeBytesMin = 16 * kMiB;  // The log's 8 MiB, twice.
 // A reader beside a busy owner may look for a file that was just replaced.
 constexpr int kReadOnlyAttempts = 5;
 
@@ -61,6 +64,23 @@ rocksdb::Options make_options() {
   return options;
 }
 
+// Replaying the log takes room, and Debian's RocksDB, built with its assertions, aborts when it
+// gets none: better to say so before.
+Status check_space(const std::string& directory) {
+  struct statvfs space = {};
+  if (::statvfs(directory.c_str(), &space) != 0)
+    return fail(state_error("asking for free space at " + directory, errno));
+  const std::uint64_t free_bytes = std::uint64_t{space.f_bavail} * space.f_frsize;
+  // A read-only disk has its own error, which says more.
+  if (free_bytes >= kFreeBytesMin || (space.f_flag & ST_RDONLY) != 0) return {};
+  return fail(
+      Reaction::Halt,
+      fmt::format("state directory {} has {} KiB of free space; free {} MiB and start again, "
+                  "nothing is lost",
+                  directory, free_bytes / 1024, kFreeBytesMin / kMiB),
+      ExitCode::Io);
+}
+
 bool says(const rocksdb::Status& status, std::string_view text) {
   return status.ToString().find(text) != std::string::npos;
 }
@@ -100,7 +120,9 @@ Status sync_directory(const std::string& directory) {
 }
 
 Database::Database(std::string directory, std::unique_ptr<rocksdb::DB> db)
-    : directory_(std::move(directory)), db_(std::move(db)) {}
+    : directory_(std::move(directory)),
+      db_(std::move(db)),
+      failed_(std::make_unique<std::atomic<bool>>(false)) {}
 Database::Database(Database&&) noexcept = default;
 Database& Database::operator=(Database&&) noexcept = default;
 Database::~Database() = default;
@@ -111,6 +133,7 @@ bool Database::exists(const std::string& directory) {
 }
 
 Status Database::create(const std::string& directory, const RecordWrite& first) {
+  LOCKSTEP_TRY(check_space(directory));
   const std::string making = making_path(directory);
   std::error_code error;
   std::filesystem::remove_all(making, error);
@@ -136,6 +159,7 @@ Status Database::publish(const std::string& directory) {
 }
 
 Result<Database> Database::open(const std::string& directory) {
+  LOCKSTEP_TRY(check_space(directory));
   rocksdb::DB* raw = nullptr;
   const rocksdb::Status status = rocksdb::DB::Open(make_options(), database_path(directory), &raw);
   if (!status.ok()) return fail(database_error(directory, "opening", status));
@@ -174,6 +198,13 @@ Status Database::scan(std::string_view prefix, const Visit& visit) const {
 }
 
 Status Database::write(std::span<const RecordWrite> records, Durability durability) {
+  if (failed_->load(std::memory_order_relaxed))
+    return fail(
+        Reaction::Halt,
+        fmt::format("state directory {} takes no more writes after one failed; free space or "
+                    "repair the disk, then start again; nothing is lost",
+                    directory_),
+        ExitCode::Io);
   rocksdb::WriteBatch batch;
   for (const RecordWrite& record : records) {
     const rocksdb::Status status =
@@ -183,8 +214,9 @@ Status Database::write(std::span<const RecordWrite> records, Durability durabili
   rocksdb::WriteOptions options;
   options.sync = durability == Durability::Synced;
   const rocksdb::Status status = db_->Write(options, &batch);
-  if (!status.ok()) return fail(database_error(directory_, "writing", status));
-  return {};
+  if (status.ok()) return {};
+  failed_->store(true, std::memory_order_relaxed);
+  return fail(database_error(directory_, "writing", status));
 }
 
 Status Database::verify_checksums() const {

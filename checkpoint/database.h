@@ -6,6 +6,7 @@
 //   <state_dir>/db.new   one that is being made; without meaning until it is renamed
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -70,6 +71,9 @@ class Database {
 
   std::string directory_;
   std::unique_ptr<rocksdb::DB> db_;
+  // Set by the first write that failed: no later one is tried, since what lies on the disk behind
+  // it is unknown.  Nothing else depends on its order.  A pointer, so that a Database can be moved.
+  std::unique_ptr<std::atomic<bool>> failed_;
 };
 
 // Makes the names in a directory durable.

@@ -220,21 +220,6 @@ class Comparison {
 
 }  // namespace
 
-std::string topic_name(const std::string& prefix, const TableName& table) {
-  std::string topic = prefix + ".";
-  for (const char c : table.text()) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (is_plain(c) || c == '.' || c == '-') {
-      topic += c;
-    } else if (byte >= 0xf0) {
-      topic += "__";  // Debezium counts UTF-16 units.
-    } else if (byte < 0x80 || byte >= 0xc0) {
-      topic += '_';
-    }
-  }
-  return topic;
-}
-
 std::vector<std::string> colliding_topics(const std::string& prefix,
                                           std::span<const TableSpec> tables) {
   std::vector<std::string> collisions;

@@ -8,6 +8,7 @@
 
 #include "config/connector_settings.h"
 #include "config/manifest.h"
+#include "connectors/kafka_topics.h"
 #include "pipeline/decode/settings.h"
 #include "pipeline/table.h"
 #include "pipeline/table_map.h"
@@ -15,9 +16,6 @@
 namespace lockstep {
 
 // All functions here REQUIRE a manifest with `stream: debezium`.
-
-// The topic of a table; characters that a topic cannot have become '_', so two tables may collide.
-std::string topic_name(const std::string& prefix, const TableName& table);
 
 // Tables whose topics have one name, as sentences; lockstep refuses them.
 std::vector<std::string> colliding_topics(const std::string& prefix,

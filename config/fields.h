@@ -1,6 +1,8 @@
 // Fields: reads the keys of one map of the manifest and reports everything that is wrong with them.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
@@ -30,6 +32,12 @@ class Report {
   }
   void warn(Where where, std::string text, std::string hint = {}) {
     problems_.push_back({file_, where, Severity::Warning, std::move(text), std::move(hint)});
+  }
+  // Errors so far: whether it grew tells if a part could be read as it stands.
+  std::size_t errors() const {
+    return static_cast<std::size_t>(
+        std::count_if(problems_.begin(), problems_.end(),
+                      [](const Problem& problem) { return problem.severity == Severity::Error; }));
   }
   std::vector<Problem> take() && { return std::move(problems_); }
 

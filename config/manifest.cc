@@ -118,6 +118,13 @@ class ManifestReader {
 
   ManifestContext context() const { return {directory_, report_}; }
 
+  Connect read_connect_of(const std::string& path, const YamlNode& node) {
+    const std::size_t before = report_.errors();
+    Connect connect = read_connect(node, path, context());
+    connect.sound = report_.errors() == before;
+    return connect;
+  }
+
   // The slot or publication: its own name, or the one made from the migration's.
   At<std::string> object_name(Fields& fields, std::string_view key) {
     const auto text = fields.text(key);
@@ -138,7 +145,7 @@ class ManifestReader {
     Fields fields(node, "source", report_);
     source.where = node.where;
     if (const YamlNode* const connect = fields.require("connect")) {
-      source.connect = read_connect(*connect, "source.connect", context());
+      source.connect = read_connect_of("source.connect", *connect);
     }
     const auto stream = fields.choice("stream", {"direct", "debezium"});
     source.stream = {static_cast<StreamKind>(stream.value), stream.where};
@@ -175,7 +182,9 @@ class ManifestReader {
                     "use Connect's JsonConverter and format: json");
     }
     if (const YamlNode* const kafka = fields.require("kafka", "{bootstrap.servers: \"...\"}")) {
+      const std::size_t before = report_.errors();
       debezium.kafka = read_kafka(*kafka, "source.debezium.kafka", context());
+      debezium.kafka_sound = report_.errors() == before;
     }
     if (const YamlNode* const connect = fields.find("connect")) read_rest(*connect, debezium);
     debezium.reread_snapshot_events =
@@ -194,6 +203,12 @@ class ManifestReader {
   }
 
   void read_rest(const YamlNode& node, DebeziumSection& debezium) {
+    const std::size_t before = report_.errors();
+    read_rest_fields(node, debezium);
+    if (report_.errors() != before) debezium.connect_url.reset();
+  }
+
+  void read_rest_fields(const YamlNode& node, DebeziumSection& debezium) {
     Fields fields(node, "source.debezium.connect", report_);
     debezium.connect_url = fields.require_text("url", "http://host:8083");
     if (auto connector = fields.require_text("connector", "its name in Kafka Connect")) {
@@ -226,7 +241,7 @@ class ManifestReader {
     Fields fields(node, "target", report_);
     target.where = node.where;
     if (const YamlNode* const connect = fields.require("connect")) {
-      target.connect = read_connect(*connect, "target.connect", context());
+      target.connect = read_connect_of("target.connect", *connect);
     }
     target.lanes = fields.number("lanes", {4, 1, 64});
     target.schema = {"lockstep", node.where};
@@ -326,9 +341,9 @@ std::filesystem::path control_socket_path(const std::string& migration,
 Parsed load_manifest(const std::string& path) {
   Report report(path);
   auto manifest = load(path, report);
-  Parsed parsed{std::nullopt, std::move(report).take()};
+  Parsed parsed{std::nullopt, std::nullopt, std::move(report).take()};
   sort_problems(parsed.problems);
-  if (!has_errors(parsed.problems)) parsed.manifest = std::move(manifest);
+  (has_errors(parsed.problems) ? parsed.draft : parsed.manifest) = std::move(manifest);
   return parsed;
 }
 

@@ -35,6 +35,7 @@ struct Setting {
 struct Connect {
   std::vector<Setting> keywords;  // In the manifest's order, sslmode added where it is the default.
   Where where;
+  bool sound = false;  // It is there and nothing in it is an error: it can be tried.
 
   const Setting* find(std::string_view name) const;
   // For PostgresOptions::keywords.  Never print them.
@@ -51,6 +52,7 @@ struct DebeziumSection {
   Where where;
   At<std::string> topic_prefix;
   std::vector<Setting> kafka;
+  bool kafka_sound = false;  // It is there and nothing in it is an error.
   std::optional<At<std::string>> connect_url;
   At<std::string> connector;                        // With connect_url.
   bool reread_snapshot_events = false;              // I16.
@@ -117,7 +119,9 @@ struct Manifest {
 
 struct Parsed {
   std::optional<Manifest> manifest;  // Set exactly when no problem is an error.
-  std::vector<Problem> problems;     // Sorted by place.
+  // Otherwise what could be read nevertheless: for `validate`, which asks the servers all the same.
+  std::optional<Manifest> draft;
+  std::vector<Problem> problems;  // Sorted by place.
 };
 
 // Reads a manifest, resolves its references.

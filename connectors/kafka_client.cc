@@ -200,10 +200,12 @@ void KafkaClient::QueueDeleter::operator()(rd_kafka_queue_s* queue) const noexce
 
 void KafkaClient::on_error(rd_kafka_s* handle, int code, const char* reason, void* opaque) {
   static_cast<void>(handle);
-  std::string& problem = static_cast<KafkaClient*>(opaque)->problem_;
+  auto* const client = static_cast<KafkaClient*>(opaque);
+  if (partition_trouble(code) == PartitionTrouble::Gone) client->topic_was_deleted();
+  client->problem_at_ = std::chrono::steady_clock::now();
   // What made the last broker unreachable says more than that it was the last.
-  if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !problem.empty()) return;
-  problem = fmt::format("{} ({})", reason, kafka_error_name(code));
+  if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !client->problem_.empty()) return;
+  client->problem_ = fmt::format("{} ({})", reason, kafka_error_name(code));
 }
 
 Result<std::unique_ptr<KafkaClient>> KafkaClient::open(const KafkaOptions& options) {
@@ -231,6 +233,18 @@ Result<std::unique_ptr<KafkaClient>> KafkaClient::open(const KafkaOptions& optio
   static_cast<void>(conf.release());  // rd_kafka_new owns it once it succeeds.
   client->queue_.reset(rd_kafka_queue_get_consumer(client->handle_.get()));
   return client;
+}
+
+KafkaClient::~KafkaClient() {
+  queue_.reset();
+  if (abandon_) static_cast<void>(handle_.release());
+}
+
+std::string KafkaClient::problem() const {
+  if (problem_.empty()) return commit_problem_;
+  // librdkafka keeps quiet about an unchanged problem for as long.
+  constexpr std::chrono::seconds kFresh{30};
+  return std::chrono::steady_clock::now() - problem_at_ < kFresh ? problem_ : commit_problem_;
 }
 
 void KafkaClient::serve() { rd_kafka_poll(handle_.get(), 0); }
@@ -366,6 +380,8 @@ void KafkaClient::consume(std::vector<KafkaMessage>& out, std::size_t messages_m
     for (rd_kafka_message_t* message :
          std::span(messages.data(), static_cast<std::size_t>(taken))) {
       bytes += message->len;
+      if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) problem_.clear();
+      if (partition_trouble(message->err) == PartitionTrouble::Gone) topic_was_deleted();
       out.emplace_back(message);
     }
     if (out.size() >= messages_max || bytes >= batch_bytes_max_) break;

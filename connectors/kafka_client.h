@@ -70,6 +70,7 @@ class KafkaClient {
   // Halt with exit code Config on an unknown property, a bad value, or a property that lockstep
   // must set itself.  Does not wait for a broker.
   static Result<std::unique_ptr<KafkaClient>> open(const KafkaOptions& options);
+  ~KafkaClient();
   KafkaClient(const KafkaClient&) = delete;
   KafkaClient& operator=(const KafkaClient&) = delete;
 
@@ -99,8 +100,12 @@ class KafkaClient {
   // The same, waiting until `timeout` for the broker.
   void commit_now(std::span<const PartitionOffset> partitions, std::chrono::milliseconds timeout);
 
-  // What librdkafka last complained of that no later success has cured, or "".
-  const std::string& problem() const { return problem_.empty() ? commit_problem_ : problem_; }
+  // What librdkafka last complained of, "" when that is over or half a minute old.
+  std::string problem() const;
+
+  // A topic of assigned partitions was deleted.  librdkafka 2.0.2 then waits for ever when the
+  // handle is destroyed (seen with Kafka 4.3.1), so the handle is left to the end of the process.
+  void topic_was_deleted() { abandon_ = true; }
 
  private:
   struct HandleDeleter {
@@ -120,6 +125,8 @@ class KafkaClient {
   std::unique_ptr<rd_kafka_s, HandleDeleter> handle_;
   std::unique_ptr<rd_kafka_queue_s, QueueDeleter> queue_;  // Must go before handle_.
   std::string problem_;
+  std::chrono::steady_clock::time_point problem_at_{};
+  bool abandon_ = false;
   std::string commit_problem_;
   bool commits_ = false;
   std::size_t batch_bytes_max_ = 0;

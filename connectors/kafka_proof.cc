@@ -90,7 +90,7 @@ Result<StreamProof::Answer> KafkaProof::reached(Lsn lsn) {
   auto ends = read_end_offsets(*client_, plan_, options_.timeout);
   if (!ends) {
     if (ends.error().reaction != Reaction::Retry) return fail(std::move(ends).error());
-    const std::string& problem = client_->problem();
+    const std::string problem = client_->problem();
     return waiting(
         fmt::format("broker unreachable: {}", problem.empty() ? ends.error().message : problem));
   }

@@ -246,6 +246,7 @@ Status KafkaSource::take_in_topic(const std::string& topic, std::int32_t partiti
 // Nothing of the topic is taken until it is there again and known to be the same.
 void KafkaSource::hold_topic(const std::string& topic) {
   missing_since_.try_emplace(topic, steady_clock::now());
+  client_->topic_was_deleted();
 }
 
 // A topic that was there is not: brokers that start up may forget one for a moment.
@@ -470,7 +471,7 @@ std::string KafkaSource::state() const {
   if (away_since_) {
     const auto seconds =
         std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now() - *away_since_);
-    const std::string& problem = watcher_->problem();
+    const std::string problem = watcher_->problem();
     return fmt::format("broker unreachable for {} s: {}", seconds.count(),
                        problem.empty() ? away_why_ : problem);
   }
@@ -478,8 +479,8 @@ std::string KafkaSource::state() const {
   if (!missing_since_.empty()) {
     return fmt::format("topic {} has disappeared; waiting for it", missing_since_.begin()->first);
   }
-  const std::string& problem = client_->problem();
-  return problem.empty() ? "streaming" : fmt::format("streaming; {}", problem);
+  const std::string problem = client_->problem();
+  return problem.empty() ? "streaming" : fmt::format("streaming (a moment ago: {})", problem);
 }
 
 }  // namespace lockstep

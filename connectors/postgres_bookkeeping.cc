@@ -96,7 +96,8 @@ Status Bookkeeping::create() {
 }
 
 Status Bookkeeping::check_format() {
-  LOCKSTEP_ASSIGN(const PgResult rows, run(fmt::format("SELECT max(format) FROM {}", table("fence"))));
+  LOCKSTEP_ASSIGN(const PgResult rows,
+                  run(fmt::format("SELECT max(format) FROM {}", table("fence"))));
   const std::uint64_t format = number(field(rows, 0, 0));
   if (format <= static_cast<std::uint64_t>(kBookkeepingFormat)) return {};
   return fail(Reaction::Halt,
@@ -147,18 +148,19 @@ Status Bookkeeping::lock_exclusively() {
     LOCKSTEP_TRY(run("ROLLBACK"));
     if (round >= patient) LOCKSTEP_TRY(end_old_sessions());
   }
-  return fail(Reaction::Retry,
-              "another process still writes for this migration and its server processes do not end: "
-              "see pg_locks for an advisory lock, and pg_stat_activity for its pid");
+  return fail(
+      Reaction::Retry,
+      "another process still writes for this migration and its server processes do not end: "
+      "see pg_locks for an advisory lock, and pg_stat_activity for its pid");
 }
 
 // Ends the registered backends of other epochs.  Our own role's need no privilege.
 Status Bookkeeping::end_old_sessions() {
-  LOCKSTEP_TRY(run(fmt::format(
-      "SELECT pg_terminate_backend(s.pid) FROM {} AS s JOIN pg_stat_activity AS a"
-      " ON a.pid = s.pid AND a.backend_start = s.backend_start"
-      " WHERE s.migration = {} AND s.epoch <> {} AND a.pid <> pg_backend_pid()",
-      table("session"), quote_literal(options_.name.migration), epoch_)));
+  LOCKSTEP_TRY(
+      run(fmt::format("SELECT pg_terminate_backend(s.pid) FROM {} AS s JOIN pg_stat_activity AS a"
+                      " ON a.pid = s.pid AND a.backend_start = s.backend_start"
+                      " WHERE s.migration = {} AND s.epoch <> {} AND a.pid <> pg_backend_pid()",
+                      table("session"), quote_literal(options_.name.migration), epoch_)));
   return {};
 }
 
@@ -181,10 +183,11 @@ Status Bookkeeping::begin() {
   auto fence = run(fence_sql(options_.name), {{epoch, false, kInt8Oid}, {"0", false, kInt4Oid}});
   if (fence.has_value()) return {};
   if (fence.error().code != "22P02") return fail(std::move(fence).error());
-  return fail(Error{Reaction::Halt,
-                    "another lockstep process has taken over this migration; this one wrote nothing "
-                    "more",
-                    ExitCode::BadData, "fenced"});
+  return fail(
+      Error{Reaction::Halt,
+            "another lockstep process has taken over this migration; this one wrote nothing "
+            "more",
+            ExitCode::BadData, "fenced"});
 }
 
 Status Bookkeeping::transact(const std::function<Status()>& body) {

@@ -104,9 +104,9 @@ class Bookkeeping {
   // lockstep made them.
   Status create();
 
-  // Takes the migration over: waits for the running transactions of older processes, ends those that
-  // do not end, raises the epoch and reads everything.  From its return on no older process can
-  // write.  REQUIRES: create() succeeded.  Waits at most patience + claim_max.
+  // Takes the migration over: waits for the running transactions of older processes, ends those
+  // that do not end, raises the epoch and reads everything.  From its return on no older process
+  // can write.  REQUIRES: create() succeeded.  Waits at most patience + claim_max.
   Result<Claim> claim();
 
   // Reads the same without taking over: for status.  REQUIRES: the tables exist.
@@ -118,7 +118,8 @@ class Bookkeeping {
   // Halt when another start is recorded.  REQUIRES: claim().
   Status save_start(const StartFacts& facts, std::span<const StoredMapping> mappings,
                     std::span<const ProgressRow> progress);
-  // Adds tables, and rows of progress, that a later run brought in; leaves existing ones as they are.
+  // Adds tables, and rows of progress, that a later run brought in; leaves existing ones as they
+  // are.
   Status add_mappings(std::span<const StoredMapping> mappings,
                       std::span<const ProgressRow> progress);
   Status set_table_state(const TableName& source, const std::string& state,

@@ -56,9 +56,8 @@ Result<Claim> Bookkeeping::read() {
   LOCKSTEP_TRY(run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
   Status all = read_all(claim);
   if (all.has_value()) {
-    LOCKSTEP_ASSIGN(const PgResult fence,
-                    run(fmt::format("SELECT epoch FROM {} WHERE {}", table("fence"),
-                                    mine(options_.name))));
+    LOCKSTEP_ASSIGN(const PgResult fence, run(fmt::format("SELECT epoch FROM {} WHERE {}",
+                                                          table("fence"), mine(options_.name))));
     if (PQntuples(fence.get()) == 1) claim.epoch = number<std::uint64_t>(field(fence, 0, 0));
     LOCKSTEP_TRY(run("COMMIT"));
     return claim;
@@ -83,14 +82,11 @@ Status Bookkeeping::read_start(Claim& claim) {
                                   " FROM {} WHERE {}",
                                   table("start"), mine(options_.name))));
   if (PQntuples(rows.get()) == 0) return {};
-  claim.start = StartFacts{std::string(field(rows, 0, 0)),
-                           number<std::uint32_t>(field(rows, 0, 1)),
-                           std::string(field(rows, 0, 2)),
-                           number<std::uint32_t>(field(rows, 0, 3)),
-                           std::string(field(rows, 0, 4)),
-                           std::string(field(rows, 0, 5)),
-                           number<Xid>(field(rows, 0, 6)),
-                           number<std::uint32_t>(field(rows, 0, 7))};
+  claim.start =
+      StartFacts{std::string(field(rows, 0, 0)), number<std::uint32_t>(field(rows, 0, 1)),
+                 std::string(field(rows, 0, 2)), number<std::uint32_t>(field(rows, 0, 3)),
+                 std::string(field(rows, 0, 4)), std::string(field(rows, 0, 5)),
+                 number<Xid>(field(rows, 0, 6)), number<std::uint32_t>(field(rows, 0, 7))};
   return {};
 }
 
@@ -179,9 +175,8 @@ Status Bookkeeping::save_start(const StartFacts& facts, std::span<const StoredMa
         "INSERT INTO {} (migration, source_system, source_timeline, target_system,"
         " target_timeline, stream_kind, stream_name, start_xid, lanes)"
         " VALUES ({}, {}, {}, {}, {}, {}, {}, '{}', {})",
-        table("start"), quote_literal(options_.name.migration),
-        quote_literal(facts.source_system), facts.source_timeline,
-        quote_literal(facts.target_system), facts.target_timeline,
+        table("start"), quote_literal(options_.name.migration), quote_literal(facts.source_system),
+        facts.source_timeline, quote_literal(facts.target_system), facts.target_timeline,
         quote_literal(facts.stream_kind), quote_literal(facts.stream_name), facts.start_xid,
         facts.lanes)));
     LOCKSTEP_TRY(insert_mappings(mappings));
@@ -222,8 +217,8 @@ Status Bookkeeping::insert_progress(std::span<const ProgressRow> progress) {
 Status Bookkeeping::set_table_state(const TableName& source, const std::string& state,
                                     const std::string& reason) {
   return transact([&]() -> Status {
-    LOCKSTEP_TRY(run(fmt::format("UPDATE {} SET state = {}, reason = {} WHERE {}",
-                                 table("mapping"), quote_literal(state), quote_literal(reason),
+    LOCKSTEP_TRY(run(fmt::format("UPDATE {} SET state = {}, reason = {} WHERE {}", table("mapping"),
+                                 quote_literal(state), quote_literal(reason),
                                  of_table(options_.name, source))));
     return {};
   });
@@ -279,7 +274,8 @@ Status Bookkeeping::change_lanes(std::uint32_t lanes) {
                     ExitCode::Config);
       for (row.lane = 0; row.lane < lanes; ++row.lane) rows.push_back(row);
     }
-    LOCKSTEP_TRY(run(fmt::format("DELETE FROM {} WHERE {}", table("progress"), mine(options_.name))));
+    LOCKSTEP_TRY(
+        run(fmt::format("DELETE FROM {} WHERE {}", table("progress"), mine(options_.name))));
     LOCKSTEP_TRY(insert_progress(rows));
     LOCKSTEP_TRY(run(fmt::format("UPDATE {} SET lanes = {} WHERE {}", table("start"), lanes,
                                  mine(options_.name))));
@@ -288,12 +284,13 @@ Status Bookkeeping::change_lanes(std::uint32_t lanes) {
 }
 
 Result<std::vector<QuarantinedRow>> Bookkeeping::quarantined() {
-  LOCKSTEP_ASSIGN(const PgResult rows,
-                  run(fmt::format("SELECT source_schema, source_table, encode(key_hash, 'hex'), key,"
-                                  " xid, commit_us, reason, state, attempts, detail,"
-                                  " coalesce(holder, '') FROM {} WHERE {} AND state <> 'open'"
-                                  " ORDER BY 1, 2, opened_at, 3",
-                                  table("debt"), mine(options_.name))));
+  LOCKSTEP_ASSIGN(
+      const PgResult rows,
+      run(fmt::format("SELECT source_schema, source_table, encode(key_hash, 'hex'), key,"
+                      " xid, commit_us, reason, state, attempts, detail,"
+                      " coalesce(holder, '') FROM {} WHERE {} AND state <> 'open'"
+                      " ORDER BY 1, 2, opened_at, 3",
+                      table("debt"), mine(options_.name))));
   std::vector<QuarantinedRow> all;
   for (int row = 0; row < PQntuples(rows.get()); ++row)
     all.push_back({std::string(field(rows, row, 2)), table_name(rows, row),
@@ -317,13 +314,13 @@ Result<std::uint64_t> Bookkeeping::set_debt_state(const std::string& to,
   for (const std::string& id : ids) wanted.add(id);
   std::uint64_t changed = 0;
   LOCKSTEP_TRY(transact([&]() -> Status {
-    LOCKSTEP_ASSIGN(const PgResult rows,
-                    run(fmt::format("UPDATE {} SET state = {}, attempts = 0 WHERE {} AND state <> {}"
-                                    " AND state <> 'open' AND (cardinality($1::text[]) = 0 OR"
-                                    " encode(key_hash, 'hex') = ANY($1::text[]))",
-                                    table("debt"), quote_literal(to), mine(options_.name),
-                                    quote_literal(to)),
-                        {{wanted.bytes(), true, kTextArrayOid}}));
+    LOCKSTEP_ASSIGN(
+        const PgResult rows,
+        run(fmt::format("UPDATE {} SET state = {}, attempts = 0 WHERE {} AND state <> {}"
+                        " AND state <> 'open' AND (cardinality($1::text[]) = 0 OR"
+                        " encode(key_hash, 'hex') = ANY($1::text[]))",
+                        table("debt"), quote_literal(to), mine(options_.name), quote_literal(to)),
+            {{wanted.bytes(), true, kTextArrayOid}}));
     changed = number<std::uint64_t>(PQcmdTuples(rows.get()));
     return {};
   }));

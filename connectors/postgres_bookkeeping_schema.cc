@@ -110,7 +110,7 @@ std::vector<std::string> create_bookkeeping_sql(const std::string& schema) {
   std::vector<std::string> statements;
   for (const TableText& table : kTables) {
     const std::string name = quoted({schema, table.name});
-    statements.push_back(fmt::format("CREATE TABLE IF NOT EXISTS {} ({}", name, table.body));
+    statements.push_back(fmt::format("CREATE TABLE IF NOT EXISTS {} ({})", name, table.body));
     statements.push_back(
         fmt::format("COMMENT ON TABLE {} IS {}", name, quote_literal(table.comment)));
   }

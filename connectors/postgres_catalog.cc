@@ -285,7 +285,10 @@ Status SpecReader::read_columns() {
     column.identity = identity(letter(rows, i, 10));
     column.collation = text_field(rows, i, 11);
     if (bool_field(rows, i, 12) && column.collation.empty()) column.collation = collate;
-    if (column.type.kind == TypeKind::Citext) column.collation = ctype;
+    if (column.type.kind == TypeKind::Citext) {
+      column.collation = ctype;
+      column.folds_ascii = ctype == "C" || ctype == "POSIX";
+    }
     column.deterministic_collation = bool_field(rows, i, 13);
     spec_of(rows, i).columns.push_back(std::move(column));
   }

@@ -321,16 +321,21 @@ Status PostgresReader::check_filenodes(const TableMap& table) {
   current.reserve(static_cast<std::size_t>(PQntuples(rows.get())));
   for (int i = 0; i < PQntuples(rows.get()); ++i)
     current.push_back(number_field<std::uint32_t>(rows, i, 1));
-  std::vector<std::uint32_t> planned = table.source.filenodes;
   std::sort(current.begin(), current.end());
+  std::vector<std::uint32_t> planned =
+      filenodes_.try_emplace(table.id, table.source.filenodes).first->second;
   std::sort(planned.begin(), planned.end());
   if (current.size() != planned.size())
     return changed(table,
                    fmt::format("it has {} partitions now, not {}", current.size(), planned.size()),
                    "partitions");
-  if (current != planned)
-    return changed(table, "it was rewritten or truncated (its filenode is another)", "filenode");
-  return {};
+  if (current == planned) return {};
+  // VACUUM FULL, CLUSTER or TRUNCATE: this read is void, the next one is measured by the new files.
+  filenodes_[table.id] = current;
+  Error error = changed(table, "it was rewritten or truncated meanwhile; it is read again", "filenode")
+                    .error();
+  error.reaction = Reaction::Retry;
+  return fail(std::move(error));
 }
 
 void PostgresReader::end() {

@@ -65,8 +65,8 @@ class PostgresReader : public ChunkReader {
   Status start_keys(const TableMap& table, std::span<const std::string> keys) override;
   // Holds one row beyond `max_bytes` at most.
   Result<bool> read(RowBatch& out, std::size_t max_bytes) override;
-  // Error::code says what changed: "columns", "filenode", "partitions" or "dropped".  A TRUNCATE of
-  // the source changes the filenode, too.
+  // Error::code says what changed: "columns", "partitions" or "dropped".  Retry with code "filenode"
+  // when the table was rewritten or truncated since its last good read: this read is void.
   Status check_shape(const TableMap& table) override;
   void end() override;
 
@@ -88,6 +88,7 @@ class PostgresReader : public ChunkReader {
   PostgresConnection connection_;
   LogGeometry log_;
   std::map<TableId, std::string> operator_paths_;
+  std::map<TableId, std::vector<std::uint32_t>> filenodes_;  // As the last good read left them.
   std::string path_;      // The session's search_path.
   bool seqscan_ = false;  // The transaction's enable_seqscan.
   bool open_ = false;     // Between begin() and end().

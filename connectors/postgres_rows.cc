@@ -55,8 +55,8 @@ void RowArrayBuilder::add_row(std::string_view row) {
   for (const std::uint32_t oid : column_oids_) {
     const Cell cell = reader.next();
     append_be32(out, oid);
-    append_cell(out, {cell.presence == Presence::Value ? Presence::Value : Presence::Null,
-                      cell.bytes});
+    append_cell(out,
+                {cell.presence == Presence::Value ? Presence::Value : Presence::Null, cell.bytes});
   }
   CHECK(reader.done());
   put_be32(out, begin, static_cast<std::uint32_t>(out.size() - begin - sizeof(std::uint32_t)));

@@ -69,6 +69,5 @@ inline constexpr std::uint32_t kInt4ArrayOid = 1007;
 inline constexpr std::uint32_t kTextArrayOid = 1009;
 inline constexpr std::uint32_t kInt8ArrayOid = 1016;
 inline constexpr std::uint32_t kXid8ArrayOid = 271;
-inline constexpr std::uint32_t kFirstUserOid = 16384;
 
 }  // namespace lockstep

@@ -209,8 +209,7 @@ std::string copy_sql(const TableMap& table) {
 std::string constants_sql(const TableMap& table) {
   if (table.constants.empty()) return {};
   std::vector<std::string> values;
-  for (const Constant& constant : table.constants)
-    values.push_back(constant_sql(table, constant));
+  for (const Constant& constant : table.constants) values.push_back(constant_sql(table, constant));
   return "SELECT " + joined(values, ", ");
 }
 

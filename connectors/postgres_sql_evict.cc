@@ -15,8 +15,8 @@ std::string joined(const std::vector<std::string>& parts, std::string_view separ
 
 // SELECT of the key's columns and the index's parts of one relation, under names of our own: so
 // the index's expressions, which name columns only, mean this relation's.
-std::string sides_sql(const StagedTable& table, const UniqueIndex& index, const std::string& relation,
-                      bool with_row_id) {
+std::string sides_sql(const StagedTable& table, const UniqueIndex& index,
+                      const std::string& relation, bool with_row_id) {
   std::vector<std::string> columns;
   if (with_row_id) columns.emplace_back("ctid AS id");
   for (std::size_t i = 0; i < table.map->key.size(); ++i)
@@ -33,7 +33,8 @@ std::string part_matches(const UniqueIndex& index, std::size_t i) {
   const UniqueIndex::Part& part = index.parts[i];
   const std::string collate = part.collation.empty() ? "" : " COLLATE " + part.collation;
   std::string match = fmt::format("(t.e{0}{1}) {2} n.e{0}", i, collate, part.equals);
-  if (index.nulls_equal) match = fmt::format("({0} OR (t.e{1} IS NULL AND n.e{1} IS NULL))", match, i);
+  if (index.nulls_equal)
+    match = fmt::format("({0} OR (t.e{1} IS NULL AND n.e{1} IS NULL))", match, i);
   return match;
 }
 

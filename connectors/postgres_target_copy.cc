@@ -136,8 +136,8 @@ Status PostgresTarget::mark_done(const ChunkMark& mark) {
   LOCKSTEP_ASSIGN(const PipelineOutcome outcome,
                   session_.commit("chunk_before_mark", "chunk_after_mark"));
   if (!outcome.failure) return {};
-  return fail(lost(
-      halt_unless_retry(TargetSession::fence_error(*outcome.failure)).during("while marking a chunk")));
+  return fail(lost(halt_unless_retry(TargetSession::fence_error(*outcome.failure))
+                       .during("while marking a chunk")));
 }
 
 // ---------------------------------------------------------------- TRUNCATE (I15)
@@ -168,9 +168,9 @@ Status PostgresTarget::truncate_by(const Truncation& truncation, const std::stri
       fmt::format("SET LOCAL lock_timeout = {}", options_.truncate_lock_max.count())));
   LOCKSTEP_TRY(session_.queue_sql(sql));
   const std::size_t truncates = TargetSession::kFenceStatements + 1;
-  LOCKSTEP_TRY(session_.queue_sql(
-      fmt::format("DELETE FROM {} WHERE {} AND xid <> '0' AND xid <= '{}'",
-                  bookkeeping_table(name, "debt"), rows, truncation.xid)));
+  LOCKSTEP_TRY(
+      session_.queue_sql(fmt::format("DELETE FROM {} WHERE {} AND xid <> '0' AND xid <= '{}'",
+                                     bookkeeping_table(name, "debt"), rows, truncation.xid)));
   LOCKSTEP_TRY(session_.queue_sql(fmt::format(
       "UPDATE {} SET horizon_major = {}, horizon_minor = {}"
       " WHERE {} AND (horizon_major, horizon_minor) < ({}, {})",
@@ -213,12 +213,11 @@ Result<std::vector<PgResult>> PostgresTarget::run_fenced(
 
 Status PostgresTarget::fail_debt(TableId table, const Hash128& key, std::string_view detail,
                                  bool quarantine) {
-  const std::string set_detail =
-      detail.empty() ? "" : ", detail = " + quote_literal(detail);
-  LOCKSTEP_TRY(run_fenced({fmt::format(
-      "UPDATE {} SET attempts = attempts + 1{}{} WHERE {}",
-      bookkeeping_table(options_.session.bookkeeping, "debt"),
-      quarantine ? ", state = 'quarantined'" : "", set_detail, debt_row_is(table, key))}));
+  const std::string set_detail = detail.empty() ? "" : ", detail = " + quote_literal(detail);
+  LOCKSTEP_TRY(run_fenced({fmt::format("UPDATE {} SET attempts = attempts + 1{}{} WHERE {}",
+                                       bookkeeping_table(options_.session.bookkeeping, "debt"),
+                                       quarantine ? ", state = 'quarantined'" : "", set_detail,
+                                       debt_row_is(table, key))}));
   return {};
 }
 
@@ -228,10 +227,11 @@ Result<std::vector<Debt>> PostgresTarget::open_debts(TableId table, std::size_t 
   LOCKSTEP_ASSIGN(
       const PgResult rows,
       session_.connection().run(
-          fmt::format("SELECT key_hash, key, xid, commit_us, reason, attempts, detail FROM {}"
-                      " WHERE {} AND state = 'open' ORDER BY attempts, commit_us, key_hash LIMIT {}",
-                      bookkeeping_table(options_.session.bookkeeping, "debt"),
-                      table_rows_are(options_.session.bookkeeping, map(table).source.name), limit),
+          fmt::format(
+              "SELECT key_hash, key, xid, commit_us, reason, attempts, detail FROM {}"
+              " WHERE {} AND state = 'open' ORDER BY attempts, commit_us, key_hash LIMIT {}",
+              bookkeeping_table(options_.session.bookkeeping, "debt"),
+              table_rows_are(options_.session.bookkeeping, map(table).source.name), limit),
           {}, true));
   std::vector<Debt> debts;
   for (int row = 0; row < PQntuples(rows.get()); ++row) {

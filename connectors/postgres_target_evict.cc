@@ -42,8 +42,7 @@ std::string as_source_value(const Type& type, std::string_view bytes) {
 }  // namespace
 
 // An eviction that fails for a reason of the rows is undone and finds no holder: the debt stays.
-Result<PostgresTarget::Eviction> PostgresTarget::evict(Piece piece,
-                                                       const StatementFailure& failure,
+Result<PostgresTarget::Eviction> PostgresTarget::evict(Piece piece, const StatementFailure& failure,
                                                        Attempt& attempt) {
   PostgresConnection& connection = session_.connection();
   LOCKSTEP_TRY(connection.run("SAVEPOINT eviction"));
@@ -99,16 +98,17 @@ Status PostgresTarget::stage_new_row(Piece piece) {
   return {};
 }
 
-// The holders' debts take the settled debt's xid: a snapshot that sees it sees what freed the value.
+// The holders' debts take the settled debt's xid: a snapshot that sees it sees what freed the
+// value.
 Status PostgresTarget::open_evicted_debts(Piece piece, const PgResult& holders, Attempt& attempt) {
   const TableMap& table = *piece.run->table;
   const Write& settled = piece.run->writes[piece.first];
-  LOCKSTEP_ASSIGN(const PgResult debt,
-                  session_.connection().run(
-                      fmt::format("SELECT xid, commit_us FROM {} WHERE {}",
-                                  bookkeeping_table(options_.session.bookkeeping, "debt"),
-                                  debt_row_is(table.id, settled.key_hash)),
-                      {}, true));
+  LOCKSTEP_ASSIGN(
+      const PgResult debt,
+      session_.connection().run(fmt::format("SELECT xid, commit_us FROM {} WHERE {}",
+                                            bookkeeping_table(options_.session.bookkeeping, "debt"),
+                                            debt_row_is(table.id, settled.key_hash)),
+                                {}, true));
   Write evicted = settled;
   if (PQntuples(debt.get()) == 1) {
     evicted.xid = read_be64(field(debt, 0, 0));

@@ -46,9 +46,9 @@ class TargetSession {
  public:
   explicit TargetSession(TargetSessionOptions options);
 
-  // Connects and registers the backend, unless connected.  Ends the backend of the connection before
-  // first: what was sent to it may still be carried out, and must not land behind what comes now.
-  // Halt "fenced": another incarnation owns the migration.  Waits for the server.
+  // Connects and registers the backend, unless connected.  Ends the backend of the connection
+  // before first: what was sent to it may still be carried out, and must not land behind what comes
+  // now. Halt "fenced": another incarnation owns the migration.  Waits for the server.
   Status open();
   void close();
   bool is_open() const { return connection_.is_open(); }
@@ -105,7 +105,7 @@ class TargetSession {
   std::string pid_parameter_;
   std::optional<Backend> backend_;   // Of the open connection.
   std::optional<Backend> previous_;  // Of a closed one, until it is known to be gone.
-  std::size_t queued_ = 0;  // Statements of the open pipeline.
+  std::size_t queued_ = 0;           // Statements of the open pipeline.
 };
 
 }  // namespace lockstep

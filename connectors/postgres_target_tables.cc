@@ -42,17 +42,13 @@ std::uint32_t oid_field(const PgResult& result, int row, int column) {
   return oid;
 }
 
-// The OID of the type that a column's bytes are of, on the target; 0: of no type known there.
+// The OID of the type that a column's bytes are of, on the target.  A cast from a type of the
+// source's own travels as text (table_map.cc), so the source's OID is one of PostgreSQL's own.
 std::uint32_t staged_oid(const TableMap& map, std::size_t column) {
   const ColumnMap& mapped = map.columns[column];
-  const Type& from = map.source_column(column).type;
-  const Type& to = map.target_column(column).type;
   if (mapped.plane == Plane::Text) return kTextOid;
-  if (!mapped.cast) return to.base_oid;
-  if (from.base_oid < kFirstUserOid) return from.base_oid;
-  // Their send form is the text itself, and the target need not know the source's type.
-  if (from.kind == TypeKind::Enum || from.kind == TypeKind::Citext) return kTextOid;
-  return 0;
+  return mapped.cast ? map.source_column(column).type.base_oid
+                     : map.target_column(column).type.base_oid;
 }
 
 const char* kind_name(StatementKind kind) {
@@ -113,10 +109,8 @@ Result<StagedTable> TargetTables::stage(const TableMap& map) {
   staged.map = &map;
   for (std::size_t i = 0; i < map.columns.size(); ++i) {
     const int at = static_cast<int>(2 * i);
-    const bool known = staged_oid(map, i) != 0;
     staged.columns.push_back(
-        {known ? std::string(field(names, at, 0)) : map.source_column(i).type.base_sql,
-         std::string(field(names, at + 1, 0))});
+        {std::string(field(names, at, 0)), std::string(field(names, at + 1, 0))});
   }
   LOCKSTEP_ASSIGN(staged.key_equals, key_operators(map));
   return staged;

@@ -1,5 +1,6 @@
 #include "daemon/control_server.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <boost/asio/awaitable.hpp>
@@ -14,6 +15,7 @@
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <string>
 #include <utility>
 
 namespace lockstep {
@@ -27,6 +29,15 @@ using Stream = beast::basic_stream<Protocol, asio::any_io_executor>;
 
 constexpr std::chrono::seconds kIdleMax{10};
 constexpr std::uint64_t kBodyBytesMax = 64 << 10;
+
+// Who is at the other end, for the audit log.
+std::string actor_of(Stream& stream) {
+  ::ucred peer{};
+  ::socklen_t length = sizeof peer;
+  const int asked =
+      ::getsockopt(stream.socket().native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &length);
+  return asked == 0 ? "uid " + std::to_string(peer.uid) : "unknown";
+}
 
 }  // namespace
 
@@ -91,8 +102,9 @@ class ControlServer::Impl {
       parser.body_limit(kBodyBytesMax);
       co_await http::async_read(stream, buffer, parser, asio::use_awaitable);
       const auto& request = parser.get();
-      const ControlResponse answer = handler_({std::string(request.method_string()),
-                                               std::string(request.target()), request.body()});
+      const ControlResponse answer =
+          handler_({std::string(request.method_string()), std::string(request.target()),
+                    request.body(), actor_of(stream)});
       http::response<http::string_body> response(static_cast<http::status>(answer.status),
                                                  request.version());
       response.set(http::field::content_type, "application/json");

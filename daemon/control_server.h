@@ -18,6 +18,7 @@ struct ControlRequest {
   std::string method;  // "GET", "POST"
   std::string path;    // "/api/v1/status"
   std::string body;
+  std::string actor{};  // Who asks, as the kernel says: "uid 1000".  Set by the server.
 };
 
 struct ControlResponse {

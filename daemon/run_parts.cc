@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "config/connector_config.h"
@@ -11,65 +10,6 @@
 
 namespace lockstep {
 namespace {
-
-// The decoder keeps what it knows of a stream by StreamId, the source names streams by topic and
-// partition: these are the decoder's own numbers.
-class DecoderStreams {
- public:
-  StreamId id(const KafkaRecord& record) {
-    if (record.partition == last_partition_ && record.topic == last_topic_) return last_;
-    last_topic_ = std::string(record.topic);
-    last_partition_ = record.partition;
-    const auto next = static_cast<StreamId>(ids_.size());
-    last_ = ids_.try_emplace({last_topic_, last_partition_}, next).first->second;
-    return last_;
-  }
-
- private:
-  std::map<std::pair<std::string, std::int32_t>, StreamId> ids_;
-  std::string last_topic_;
-  std::int32_t last_partition_ = -1;
-  StreamId last_ = 0;
-};
-
-std::optional<std::string_view> key_change_header(const void* message, const char* name) {
-  const auto& record = *static_cast<const KafkaRecord*>(message);
-  const std::string_view header(name);
-  if (header == "__debezium.newkey") return record.new_key;
-  if (header == "__debezium.oldkey") return record.old_key;
-  return std::nullopt;
-}
-
-RecordDecoder record_decoder(DebeziumDecoder& decoder) {
-  auto streams = std::make_shared<DecoderStreams>();  // std::function wants a copyable callable.
-  return [&decoder, streams](const KafkaRecord& from, TableId, Xid& last_xid,
-                             std::vector<Change>& out) -> Status {
-    Record record;
-    record.topic = from.topic;
-    record.partition = from.partition;
-    record.offset = from.offset;
-    record.key = from.key;
-    record.value = from.value;
-    record.stream = streams->id(from);
-    record.header = key_change_header;
-    record.message = &from;
-    decoder.set_last_xid(record.stream, last_xid);
-    LOCKSTEP_ASSIGN(Decoded decoded, decoder.decode(record));
-    switch (decoded.kind) {
-      case Decoded::Kind::Nothing: return {};
-      case Decoded::Kind::Stop: return fail(std::move(decoded.stop.error));
-      case Decoded::Kind::Ignored:
-        return fail(Reaction::StopTable,
-                    fmt::format("topic {} holds an event of {} at partition {}, offset {}: another "
-                                "table's event; give each table a topic of its own",
-                                from.topic, decoded.detail, from.partition, from.offset));
-      case Decoded::Kind::Change: break;
-    }
-    if (decoded.change.xid != 0) last_xid = decoded.change.xid;
-    out.push_back(std::move(decoded.change));
-    return {};
-  };
-}
 
 KafkaSourceOptions source_options(const Manifest& manifest, const Prepared& prepared) {
   KafkaSourceOptions options;
@@ -139,7 +79,7 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
   parts.decoder = std::make_unique<DebeziumDecoder>(
       decode_settings(manifest, prepared.source_specs), prepared.tables);
   KafkaSourceOptions source = source_options(manifest, prepared);
-  source.decode = record_decoder(*parts.decoder);
+  source.decode = decode_with(*parts.decoder);
   LOCKSTEP_ASSIGN(parts.source, KafkaSource::open(std::move(source)));
   parts.slot_connection =
       std::make_unique<PostgresConnection>(connection_options(manifest, Side::Source, "proof"));

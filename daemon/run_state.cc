@@ -56,7 +56,8 @@ ControlResponse RunState::answer(const ControlRequest& request) {
     const MutexLock lock(mutex_);
     return {200, status_json(manifest_.migration.value, status())};
   }
-  if (request.path == "/api/v1/quarantine") return answer_quarantine(manifest_, request);
+  if (request.path.starts_with(kQuarantinePath))
+    return answer_quarantine(manifest_, store_, request);
   return {404, R"({"title":"no such resource"})"};
 }
 

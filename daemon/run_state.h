@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/rocksdb_store.h"
 #include "config/manifest.h"
 #include "daemon/control_server.h"
 #include "daemon/prepare.h"
@@ -19,7 +20,8 @@ namespace lockstep {
 // Safe for concurrent use: the main thread moves it on, the control thread asks.
 class RunState {
  public:
-  explicit RunState(const Manifest& manifest) : manifest_(manifest) {}
+  // Both outlive it.  `store` takes the audit log.
+  RunState(const Manifest& manifest, RocksdbStore& store) : manifest_(manifest), store_(store) {}
 
   // prepare() waits for something.
   void waiting(const std::string& reason);
@@ -38,6 +40,7 @@ class RunState {
   RunStatus status() const REQUIRES(mutex_);
 
   const Manifest& manifest_;
+  RocksdbStore& store_;  // Safe for concurrent use.
   BoundedQueue<char> stopped_{1};  // Closed once somebody asked to stop.
   mutable Mutex mutex_;
   Runner* runner_ GUARDED_BY(mutex_) = nullptr;

@@ -64,16 +64,15 @@ PlannedTable plan_one(const Manifest& manifest, const SelectedTable& selected,
                  manifest.source.debezium ? stream_traits(manifest) : StreamTraits{});
   planned.map = std::move(outcome.map);
   for (const MapProblem& problem : outcome.problems)
-    planned.problems.push_back(manifest.problem(rule.place_of(problem), problem.severity,
-                                                problem.text, problem.hint));
+    planned.problems.push_back(
+        manifest.problem(rule.place_of(problem), problem.severity, problem.text, problem.hint));
   return planned;
 }
 
 }  // namespace
 
 PostgresOptions connection_options(const Manifest& manifest, Side side, const std::string& role) {
-  const Connect& connect =
-      side == Side::Source ? manifest.source.connect : manifest.target.connect;
+  const Connect& connect = side == Side::Source ? manifest.source.connect : manifest.target.connect;
   PostgresOptions options;
   options.keywords = connect.revealed();
   options.application_name = fmt::format("lockstep {} {}", manifest.migration.value, role);
@@ -107,6 +106,24 @@ Result<TablePlan> plan_tables(PostgresConnection& source, PostgresConnection& ta
   for (const SelectedTable& selected : selection.tables) {
     plan.tables.push_back(plan_one(manifest, selected, sources, targets));
     if (plan.tables.back().map) plan.tables.back().map->id = next++;
+  }
+  return plan;
+}
+
+Result<TablePlan> plan_source(PostgresConnection& source, const Manifest& manifest) {
+  LOCKSTEP_TRY(source.open());
+  LOCKSTEP_ASSIGN(const std::vector<ListedTable> listed, list_for_selection(source, manifest));
+  Selection selection = select_tables(manifest, listed);
+  std::vector<TableName> names;
+  for (const SelectedTable& table : selection.tables) names.push_back(table.source);
+  LOCKSTEP_ASSIGN(std::vector<TableSpec> specs, read_tables(source, names));
+  auto sources = by_name(std::move(specs));
+  TablePlan plan;
+  plan.problems = std::move(selection.problems);
+  for (const SelectedTable& selected : selection.tables) {
+    const auto spec = sources.find(selected.source);
+    if (spec != sources.end())
+      plan.tables.push_back({selected, std::move(spec->second), std::nullopt, {}});
   }
   return plan;
 }

@@ -26,7 +26,7 @@ PostgresConnection connect(const Manifest& manifest, Side side, const std::strin
 struct PlannedTable {
   SelectedTable selected;
   TableSpec source;
-  std::optional<TableMap> map;     // Nothing: it cannot be copied; `problems` say why.
+  std::optional<TableMap> map;  // Nothing: it cannot be copied; `problems` say why.
   std::vector<Problem> problems;
 };
 
@@ -38,6 +38,9 @@ struct TablePlan {
 // Selects and plans every table.  Maps are numbered in order, over those that could be planned.
 Result<TablePlan> plan_tables(PostgresConnection& source, PostgresConnection& target,
                               const Manifest& manifest);
+
+// The source's half of a plan: selection and specs, no maps.  For when the target does not answer.
+Result<TablePlan> plan_source(PostgresConnection& source, const Manifest& manifest);
 
 // The source's specs of the selected tables, for connector-config.
 Result<std::vector<TableSpec>> read_source_tables(PostgresConnection& source,

@@ -19,7 +19,8 @@ namespace lockstep {
 using StreamId = std::uint32_t;
 
 // Where a stream stands: everything before it is dealt with.  Kafka: `major` is the next offset to
-// read, `minor` 0.  Direct stream: commit LSN, and the ordinal of the row change in its transaction.
+// read, `minor` identifies the record before it (0: none), so that a topic that was recreated is
+// noticed; it follows from `major`, so positions compare by offset.  Direct stream: commit LSN, and the ordinal of the row change in its transaction.
 struct Position {
   std::uint64_t major = 0;
   std::uint64_t minor = 0;

@@ -82,42 +82,51 @@ Result<DebtReader::Step> DebtReader::await_flush() {
   return Step::Working;
 }
 
+// One piece at a time: rows may be large, and only a lane's full queue says when to stop.
 Result<DebtReader::Step> DebtReader::read_rows() {
   RowBatch rows;
-  for (bool more = true; more;) {
-    auto read = reader_.read(rows, options_.piece_bytes);
-    if (!read) return give_up(std::move(read).error());
-    more = *read;
-  }
+  auto more = reader_.read(rows, options_.piece_bytes);
+  if (!more) return give_up(std::move(more).error());
+  hand_rows_to_lanes(rows);
+  if (*more) return Step::Working;
   auto shape = reader_.check_shape(*table_);
   if (!shape) return give_up(std::move(shape).error());
   session_.end_reading();
   failpoint("debt_before_settle");
-  hand_to_lanes(rows);
+  hand_absent_to_lanes();
   state_ = State::Draining;
   return Step::Working;
 }
 
-void DebtReader::hand_to_lanes(const RowBatch& rows) {
+void DebtReader::hand_rows_to_lanes(const RowBatch& rows) {
   const auto lanes = static_cast<std::uint32_t>(shared_.queues.size());
   std::vector<RowsItem> items(lanes);
-  std::vector<Hash128> found;
   std::string key;
   for (std::size_t i = 0; i < rows.rows(); ++i) {
     CHECK(extract_key(*table_, rows.row(i), key));
-    found.push_back(key_hash(*table_, key));
-    RowsItem& item = items[lane_of(*table_, found.back(), lanes)];
+    found_.push_back(key_hash(*table_, key));
+    RowsItem& item = items[lane_of(*table_, found_.back(), lanes)];
     item.rows.add(rows.row(i));
-    item.keys.push_back(found.back());
+    item.keys.push_back(found_.back());
   }
-  std::ranges::sort(found);
+  push(std::move(items));
+}
+
+void DebtReader::hand_absent_to_lanes() {
+  const auto lanes = static_cast<std::uint32_t>(shared_.queues.size());
+  std::vector<RowsItem> items(lanes);
+  std::ranges::sort(found_);
   for (const Debt& debt : debts_) {
-    if (std::ranges::binary_search(found, debt.key_hash)) continue;
+    if (std::ranges::binary_search(found_, debt.key_hash)) continue;
     RowsItem& item = items[lane_of(*table_, debt.key_hash, lanes)];
     item.absent.add(debt.key);
     item.absent_keys.push_back(debt.key_hash);
   }
-  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+  push(std::move(items));
+}
+
+void DebtReader::push(std::vector<RowsItem> items) {
+  for (std::uint32_t lane = 0; lane < items.size(); ++lane) {
     if (items[lane].keys.empty() && items[lane].absent_keys.empty()) continue;
     items[lane].read = session_.read();
     items[lane].settles = true;
@@ -151,7 +160,11 @@ Result<DebtReader::Step> DebtReader::drain() {
 
 Result<DebtReader::Step> DebtReader::give_up(Error error) {
   session_.end_reading();
-  finish();
+  // While lanes hold rows the snapshot stays registered.
+  if (items_out_ > 0)
+    state_ = State::Draining;
+  else
+    finish();
   if (error.reaction == Reaction::StopTable) {
     shared_.board.stop(table_->id, error.message);
     return Step::Working;
@@ -163,6 +176,7 @@ void DebtReader::finish() {
   session_.close();
   items_out_ = 0;
   debts_.clear();
+  found_.clear();
   state_ = State::Idle;
 }
 

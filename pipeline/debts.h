@@ -49,7 +49,9 @@ class DebtReader {
   Result<Step> open();
   Result<Step> await_flush();
   Result<Step> read_rows();
-  void hand_to_lanes(const RowBatch& rows);
+  void hand_rows_to_lanes(const RowBatch& rows);
+  void hand_absent_to_lanes();
+  void push(std::vector<RowsItem> items);
   Result<Step> drain();
   Result<Step> give_up(Error error);
   void finish();
@@ -66,6 +68,7 @@ class DebtReader {
   std::vector<bool> empty_;           // By table: it had no debt then.
   const TableMap* table_ = nullptr;
   std::vector<Debt> debts_;           // Of this round.
+  std::vector<Hash128> found_;        // Keys of the round that have a row.
   std::vector<Hash128> refused_;
   std::uint64_t items_out_ = 0;
   // Debts that could not be settled yet are not asked for again before.

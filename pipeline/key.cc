@@ -4,6 +4,8 @@
 #include <bit>
 #include <cmath>
 
+#include "pipeline/rules.h"
+
 namespace lockstep {
 namespace {
 
@@ -76,6 +78,7 @@ void append_canonical(std::string& out, CanonicalRule rule, std::string_view byt
 }
 
 bool hashed_as_is(const TableMap& table) {
+  if (!rule_on(Rule::LaneByCanonicalKey)) return true;
   for (const CanonicalRule rule : table.canonical) {
     if (rule != CanonicalRule::Bytes && rule != CanonicalRule::Opaque) return false;
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "pipeline/failpoint.h"
 #include "pipeline/key.h"
@@ -156,8 +157,12 @@ bool Lane::collect_rows(RowsItem& item) {
 
 bool Lane::skipped(const Change& change, const StreamState& stream) const {
   if (change.next <= stream.skip_until) return true;                              // I8a
+  if (!rule_on(Rule::NeverSkipForChunk) && shared_.visibility.horizon().passes(change.xid) &&
+      shared_.board.status(change.table).backfill == BackfillState::Done)
+    return true;
   const Position horizon = shared_.board.horizon(change.table);
-  return horizon > Position{} && change.sequence > Position{} && change.sequence < horizon;  // I8b
+  // The first event after the connector's start does not say what it follows.
+  return change.sequence.major != 0 && change.sequence < horizon;  // I8b
 }
 
 void Lane::fold_change(const Change& change) {
@@ -186,7 +191,9 @@ void Lane::fold_change(const Change& change) {
       effect.write.key = keys_.store(scratch_);
       if (change.kind == ChangeKind::Full) break;
       effect.rule = DebtRule::Keep;
-      effect.kind = carries_a_value(table, change.row) ? WriteKind::Update : WriteKind::OpenDebt;
+      effect.kind = change.debt != DebtReason::None && !carries_a_value(table, change.row)
+                        ? WriteKind::OpenDebt
+                        : WriteKind::Update;
       break;
     case ChangeKind::Truncate:
       CHECK(change.kind != ChangeKind::Truncate);  // Travels as a barrier.
@@ -285,8 +292,12 @@ Status Lane::save_evidence() const {
 Result<Lane::Step> Lane::apply_batch() {
   LaneTransaction transaction;
   transaction.runs = fold_.runs();
-  if (rule_on(Rule::ProgressWithBatch)) transaction.progress = changed_progress();
+  transaction.progress = changed_progress();
   transaction.batch = batch_number_ + 1;
+  if (!rule_on(Rule::ProgressWithBatch)) {
+    const LaneTransaction early{{}, std::exchange(transaction.progress, {}), transaction.batch};
+    LOCKSTEP_TRY(target_.apply(early));
+  }
   if (!transaction.runs.empty() || !transaction.progress.empty()) {
     LOCKSTEP_TRY(save_evidence());
     failpoint("lane_before_intent");
@@ -371,8 +382,10 @@ Result<Lane::Step> Lane::at_barrier() {
   }
   if (!barrier_arrived_) {
     if (recent_.open_copies(barrier_->change().table) > 0) return Step::Blocked;
+    const Change& change = barrier_->change();
+    const StreamState& at = stream(change.stream);
     barrier_arrived_ = true;
-    executes_barrier_ = barrier_->arrive();
+    executes_barrier_ = barrier_->arrive({options_.index, skipped(change, at), at.frozen});
   }
   if (!executes_barrier_) return Step::Blocked;
   LOCKSTEP_TRY(carry_out(*barrier_));
@@ -384,11 +397,12 @@ Result<Lane::Step> Lane::at_barrier() {
 void Lane::pass_barrier() {
   const Change& change = barrier_->change();
   StreamState& at = stream(change.stream);
-  if (!barrier_->carried_out()) {
-    at.frozen = true;
-  } else if (!at.frozen) {
-    at.position = std::max(at.position, change.next);
+  const Barrier::Outcome outcome = *barrier_->released();
+  if (outcome == Barrier::Outcome::Stopped) at.frozen = true;
+  if (!at.frozen) at.position = std::max(at.position, change.next);
+  if (!at.frozen && outcome == Barrier::Outcome::Truncated) {
     at.committed = std::max(at.committed, change.next);
+    at.known = true;
     shared_.progress.committed(options_.index, at.name, change.next);
   }
   recent_.hold_copies(change.table, false);
@@ -399,25 +413,26 @@ void Lane::pass_barrier() {
 Status Lane::carry_out(Barrier& barrier) {
   const Change& change = barrier.change();
   if (shared_.board.stopped(change.table)) {
-    barrier.release(false);
+    barrier.release(Barrier::Outcome::Stopped);
     return {};
   }
-  if (!skipped(change, stream(change.stream))) {
-    Truncation truncation;
-    truncation.table = change.table;
-    truncation.stream = stream(change.stream).name;
-    truncation.position = change.next;
-    for (std::uint32_t lane = 0; lane < shared_.queues.size(); ++lane)
-      truncation.lanes.push_back(lane);
-    truncation.xid = change.xid;
-    truncation.horizon = change.sequence;
-    truncation.forget_chunks = barrier.several_partitions();
-    LOCKSTEP_TRY(target_.truncate(truncation));
-    shared_.board.set_horizon(change.table, change.sequence);
-    if (truncation.forget_chunks) shared_.board.forget_chunks(change.table);
-    shared_.board.events_applied(change.table, 1);
+  if (barrier.skipped()) {
+    barrier.release(Barrier::Outcome::Skipped);
+    return {};
   }
-  barrier.release(true);
+  Truncation truncation;
+  truncation.table = change.table;
+  truncation.stream = stream(change.stream).name;
+  truncation.position = change.next;
+  truncation.lanes = barrier.raised();
+  truncation.xid = change.xid;
+  truncation.horizon = change.sequence;
+  truncation.forget_chunks = barrier.several_partitions();
+  LOCKSTEP_TRY(target_.truncate(truncation));
+  shared_.board.set_horizon(change.table, change.sequence);
+  if (truncation.forget_chunks) shared_.board.forget_chunks(change.table);
+  shared_.board.events_applied(change.table, 1);
+  barrier.release(Barrier::Outcome::Truncated);
   return {};
 }
 

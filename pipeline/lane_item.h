@@ -2,9 +2,10 @@
 // barriers; scanners push rows they read, and wake a lane that waits for their COPY.
 #pragma once
 
-#include <atomic>
 #include <functional>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "pipeline/bounded_queue.h"
 #include "pipeline/change.h"
 #include "pipeline/row_batch.h"
+#include "pipeline/sync.h"
 
 namespace lockstep {
 
@@ -62,28 +64,58 @@ struct WatermarkItem {
 // A TRUNCATE: all lanes stop here; the last one to arrive carries it out, then all go on.
 class Barrier {
  public:
+  enum class Outcome : std::uint8_t {
+    Truncated,  // The target is truncated, and the progress of raised() stands behind the event.
+    Skipped,    // It was carried out in an earlier run, or a later TRUNCATE was.
+    Stopped,    // The table had stopped before: the lanes stay in front of the event.
+  };
+  struct Arrival {
+    std::uint32_t lane = 0;
+    bool skips = false;   // The lane has passed the event in an earlier run.
+    bool frozen = false;  // Its position stays: a change of a stopped table was left out.
+  };
+
   Barrier(Change change, std::uint32_t lanes, bool several_partitions)
       : change_(std::move(change)), several_partitions_(several_partitions), waiting_(lanes) {}
 
   const Change& change() const { return change_; }
   bool several_partitions() const { return several_partitions_; }
   // A lane has committed everything before the barrier.  Returns whether it was the last one.
-  bool arrive() { return waiting_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
-  // `carried_out`: the target is truncated; else the table had stopped before and the lanes stay
-  // in front of the event.
-  void release(bool carried_out) {
-    carried_out_.store(carried_out, std::memory_order_relaxed);  // Ordered by released_.
-    released_.store(true, std::memory_order_release);
+  bool arrive(const Arrival& arrival) {
+    const MutexLock lock(mutex_);
+    skipped_ = skipped_ || arrival.skips;
+    if (!arrival.frozen) raised_.push_back(arrival.lane);
+    return --waiting_ == 0;
   }
-  bool carried_out() const { return carried_out_.load(std::memory_order_relaxed); }
-  bool released() const { return released_.load(std::memory_order_acquire); }
+  // Whether any lane has passed the event before: then all of it was carried out, and again would
+  // wipe what that lane does not apply again.  REQUIRES: all have arrived.
+  bool skipped() const {
+    const MutexLock lock(mutex_);
+    return skipped_;
+  }
+  // Lanes whose progress rises with the truncation.  REQUIRES: all have arrived.
+  std::vector<std::uint32_t> raised() const {
+    const MutexLock lock(mutex_);
+    return raised_;
+  }
+  void release(Outcome outcome) {
+    const MutexLock lock(mutex_);
+    outcome_ = outcome;
+  }
+  // Nothing while the lanes have to wait.
+  std::optional<Outcome> released() const {
+    const MutexLock lock(mutex_);
+    return outcome_;
+  }
 
  private:
   const Change change_;
   const bool several_partitions_;
-  std::atomic<std::uint32_t> waiting_;  // acq_rel: the last lane sees what the others committed.
-  std::atomic<bool> carried_out_{false};
-  std::atomic<bool> released_{false};   // release/acquire: the truncation happened before going on.
+  mutable Mutex mutex_;
+  std::uint32_t waiting_ GUARDED_BY(mutex_);
+  bool skipped_ GUARDED_BY(mutex_) = false;
+  std::vector<std::uint32_t> raised_ GUARDED_BY(mutex_);
+  std::optional<Outcome> outcome_ GUARDED_BY(mutex_);
 };
 
 struct BarrierItem {

@@ -118,7 +118,8 @@ class ChunkReader {
   // Appends rows to `out` until it holds `max_bytes` or the read is complete.
   // Returns false when the read is complete.
   virtual Result<bool> read(RowBatch& out, std::size_t max_bytes) = 0;
-  // StopTable when the table's columns or filenodes are not those of `table` any more (I10, I15).
+  // StopTable when the table's columns or partitions are not those of `table` any more (I15); Retry
+  // when it was rewritten or truncated meanwhile, so that the read is void (I10).
   // REQUIRES: the read is complete (its lock on the table is still held).
   virtual Status check_shape(const TableMap& table) = 0;
   // Ends the transaction, whatever its state.  Safe when none is open.

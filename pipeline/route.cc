@@ -32,8 +32,9 @@ bool Router::push_barrier(Change change) {
   for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
     if (!push_changes(lane)) return false;
   const bool several = options_.several_streams(change.table);
-  const auto barrier = std::make_shared<Barrier>(std::move(change), options_.lanes, several);
-  for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
+  const std::uint32_t lanes = rule_on(Rule::TruncateBarrier) ? options_.lanes : 1;
+  const auto barrier = std::make_shared<Barrier>(std::move(change), lanes, several);
+  for (std::uint32_t lane = 0; lane < lanes; ++lane)
     if (!push(lane, BarrierItem{barrier})) return false;
   return true;
 }

@@ -20,7 +20,7 @@ struct RunTableStatus {
   std::uint64_t quarantined = 0;
 };
 
-enum class Phase : std::uint8_t { Prepare, Backfill, Follow, Drain };
+enum class Phase : std::uint8_t { Prepare, Backfill, Follow, Drain, Stopped };
 std::string_view phase_text(Phase phase);
 
 struct RunStatus {

@@ -130,6 +130,7 @@ class Runner::Threads {
   StopFlag scan_stop_;
   StopFlag probe_stop_;
   StopFlag lanes_abandon_;  // Do not drain: leave the rest to the next start.
+  std::atomic<bool> flush_wanted_{false};  // A hint; nothing else depends on its order.
   Mutex failure_mutex_;
   std::optional<Error> failure_ GUARDED_BY(failure_mutex_);
 
@@ -312,8 +313,8 @@ void Runner::Threads::run_scan(std::size_t index) {
     const bool debts_due = reads_debts && scanner.idle();
     if (debts_due && (step_scan(debts, part, backoff) || !debts.idle())) continue;
     const bool busy = step_scan(scanner, part, backoff);
-    const std::string reason = scanner.waiting_for();
-    health_.set(part + " waits", reason);
+    health_.set(part + " waits", scanner.waiting_for());
+    if (scanner.waits_for_flush()) flush_wanted_.store(true, std::memory_order_relaxed);
     if (!busy) scan_stop_.wait(kIdleWait);
   }
   health_.set(part + " waits", {});
@@ -330,6 +331,13 @@ void Runner::Threads::run_probe() {
       continue;
     }
     visibility_.probed(*snapshot);
+    // Nobody may flush the log of an idle source for many seconds; a marker does at once (I6).
+    if (flush_wanted_.exchange(false, std::memory_order_relaxed)) {
+      if (auto marked = ports_.probe.emit_marker(); !marked) {
+        if (!survives("probe", marked.error(), backoff, probe_stop_)) return;
+        continue;
+      }
+    }
     std::string blockers;
     if (const Xid xid = visibility_.waiting_for(); xid != 0) {
       auto running = ports_.probe.blockers(xid);

@@ -10,6 +10,7 @@ std::string_view phase_text(Phase phase) {
     case Phase::Backfill: return "backfill";
     case Phase::Follow: return "follow";
     case Phase::Drain: return "drain";
+    case Phase::Stopped: return "stopped";
   }
   return "unknown";
 }

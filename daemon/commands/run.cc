@@ -78,7 +78,7 @@ ExitCode run_command(const RunCommand& command) {
 
   Events events(::isatty(STDERR_FILENO) == 1 ? LogFormat::Logfmt : LogFormat::Json,
                 manifest->migration.value);
-  RunState state(*manifest);
+  RunState state(*manifest, **store);
   const auto server = ControlServer::open(
       socket, [&state](const ControlRequest& request) { return state.answer(request); },
       [&state] { state.stop(); });

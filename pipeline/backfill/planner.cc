@@ -138,8 +138,16 @@ void Planner::retake(const ChunkTask& task) {
   publish(table);
 }
 
-bool Planner::all_done() const {
+bool Planner::current(const ChunkTask& task) {
   const MutexLock lock(mutex_);
+  Table& table = find(task.table);
+  forget_if_asked(table);
+  return table.generation == task.generation;
+}
+
+bool Planner::all_done() {
+  const MutexLock lock(mutex_);
+  for (Table& table : tables_) forget_if_asked(table);
   return std::ranges::all_of(tables_, [&](const Table& table) { return finished(table); });
 }
 

@@ -64,10 +64,13 @@ class Planner {
 
   // The chunk is marked done on the target.  `took` steers the size of the next ones.
   void done(const ChunkTask& task, std::uint64_t rows, std::chrono::milliseconds took);
+  // Whether the chunk still counts: not when all chunks of its table were forgotten since.  Then it
+  // must not be marked, its rows may be gone again (I15).
+  bool current(const ChunkTask& task);
   // The chunk must be taken again.
   void retake(const ChunkTask& task);
 
-  bool all_done() const;
+  bool all_done();
 
  private:
   struct Table {

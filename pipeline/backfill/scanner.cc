@@ -200,6 +200,8 @@ Result<Scanner::Step> Scanner::copy_piece() {
 
 Result<Scanner::Step> Scanner::commit_copy() {
   std::optional<ChunkMark> mark;
+  // While the COPY is open no TRUNCATE passes, so the answer stays true until it is committed.
+  void_ = void_ || !planner_.current(task_);
   const bool none_via =
       std::ranges::all_of(piece_.via, [](const auto& rows) { return rows.empty(); });
   if (read_complete_ && all_direct_ && none_via && !void_) mark = chunk_mark();
@@ -279,6 +281,12 @@ Result<Scanner::Step> Scanner::mark() {
     case Verdict::Drop: return Step::Waiting;  // A TRUNCATE is passing.
     case Verdict::Retake: finish(false); return Step::Working;
     case Verdict::Write: break;
+  }
+  if (!planner_.current(task_)) {
+    recent.close_mark(table_->id);
+    shared_.queues[0]->push_now(WakeItem{}, 0);
+    finish(false);
+    return Step::Working;
   }
   auto marked = target_.mark_done(chunk_mark());
   recent.close_mark(table_->id);

@@ -49,6 +49,7 @@ class Scanner {
   bool idle() const { return state_ == State::Idle; }
   // Its COPY is open, or its end not known yet: keep stepping, lanes wait for it.
   bool copying() const { return state_ == State::Copying || abort_pending_; }
+  bool waits_for_flush() const { return state_ == State::Flushing; }
   // What it waits for, for status; empty when nothing.
   std::string waiting_for() const;
 

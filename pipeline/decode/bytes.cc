@@ -29,12 +29,20 @@ constexpr std::array<std::uint8_t, 256> kSextets = sextets();
 
 std::uint8_t sextet(char c) { return kSextets[static_cast<std::uint8_t>(c)]; }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
+constexpr std::array<std::int8_t, 256> hex_digits() {
+  std::array<std::int8_t, 256> table{};
+  table.fill(-1);
+  for (int i = 0; i < 10; ++i)
+    table[static_cast<std::size_t>('0' + i)] = static_cast<std::int8_t>(i);
+  for (int i = 10; i < 16; ++i) {
+    table[static_cast<std::size_t>('a' + i - 10)] = static_cast<std::int8_t>(i);
+    table[static_cast<std::size_t>('A' + i - 10)] = static_cast<std::int8_t>(i);
+  }
+  return table;
 }
+constexpr std::array<std::int8_t, 256> kHexDigits = hex_digits();
+
+int hex_digit(char c) { return kHexDigits[static_cast<std::uint8_t>(c)]; }
 
 // Appends the byte that two hexadecimal digits write.
 bool append_hex_byte(std::string& out, std::string_view digits) {

@@ -146,6 +146,8 @@ ColumnCodec::ColumnCodec(const TableMap& table, std::size_t column,
   } else {
     never_ = never_ || type_.form == Form::Never;
   }
+  const bool maybe_null = source.has_default && !source.not_null;
+  never_ = never_ || (settings.null_becomes_default && maybe_null);
   null_ = null_is_trusted(table, source, settings) ? Carry::Null : Carry::Doubtful;
   set_placeholder(table, source, settings);
 }

@@ -122,7 +122,7 @@ struct Moment {
   }
 };
 
-// The year has at most 7 digits: everything below stays far inside 64 bits.
+// The year has at most 7 digits: its days stay far inside 64 bits.
 bool read_date(Cursor& cursor, Moment& moment) {
   const bool negative = cursor.take('-');
   if (!negative) cursor.take('+');
@@ -174,6 +174,13 @@ bool read_zone(Cursor& cursor, Moment& moment) {
 bool read_era(Cursor& cursor, Moment& moment) {
   if (cursor.take(" BC")) moment.year = 1 - moment.year;
   return cursor.done() && moment.valid();
+}
+
+Carry append_moment(std::string& out, const Moment& moment) {
+  // Beyond these years the microseconds might not fit the computation.
+  constexpr std::int64_t kYearMax = 294'277;
+  if (moment.year > kYearMax || moment.year < -kYearMax) return Carry::Unreadable;
+  return append_valid_timestamp(out, moment.micros_since_2000());
 }
 
 bool infinite(std::string_view text, bool& positive) {
@@ -306,7 +313,7 @@ Carry append_timestamptz(std::string& out, std::string_view iso) {
       !read_zone(cursor, moment) || !cursor.done() || !moment.valid()) {
     return Carry::Unreadable;
   }
-  return append_valid_timestamp(out, moment.micros_since_2000());
+  return append_moment(out, moment);
 }
 
 Carry append_interval(std::string& out, std::string_view iso) {
@@ -350,7 +357,7 @@ Carry append_timestamp_text(std::string& out, std::string_view text) {
       !read_era(cursor, moment)) {
     return Carry::Unreadable;
   }
-  return append_valid_timestamp(out, moment.micros_since_2000());
+  return append_moment(out, moment);
 }
 
 Carry append_timestamptz_text(std::string& out, std::string_view text) {
@@ -365,7 +372,7 @@ Carry append_timestamptz_text(std::string& out, std::string_view text) {
       !read_zone(cursor, moment) || !read_era(cursor, moment)) {
     return Carry::Unreadable;
   }
-  return append_valid_timestamp(out, moment.micros_since_2000());
+  return append_moment(out, moment);
 }
 
 }  // namespace lockstep

@@ -65,12 +65,4 @@ bool read_scalar(ondemand::value& value, Scalar& scalar) {
   }
 }
 
-std::string_view raw_key(const ondemand::field& field) {
-  const char* const begin = field.key().raw();
-  const char* end = begin;
-  // The document was checked: the quote is there.  Keys are short, so no memchr.
-  while (*end != '"') end += *end == '\\' ? 2 : 1;
-  return {begin, static_cast<std::size_t>(end - begin)};
-}
-
 }  // namespace lockstep

@@ -22,7 +22,10 @@ struct DecodeSettings {
   // User data may equal the default placeholder: then what looks like one is read again (4.9).
   bool placeholder_is_default = true;
   TimePrecision time = TimePrecision::AdaptiveMicros;
-  bool include_unknown = true;          // include.unknown.datatypes
+  bool include_unknown = true;  // include.unknown.datatypes
+  // replace.null.with.default of the converters: a NULL in a column with a default arrives as the
+  // default (seen on the wire), so no value of such a column is to be believed.
+  bool null_becomes_default = false;
   bool failure_mode_warn = false;       // event.converting.failure.handling.mode is warn or skip.
   bool snapshot_events_reread = false;  // Manifest `snapshot_events: reread` (I16).
   // Debezium takes time[], timestamp[] and timestamptz[] through the time zone of Connect's JVM,

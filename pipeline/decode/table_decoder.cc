@@ -99,16 +99,20 @@ ReadOutcome ObjectReader::read(ondemand::object& object, CodecScratch& scratch, 
       outcome.kind = ReadOutcome::Kind::Broken;
       return outcome;
     }
-    const std::string_view raw = raw_key(field);
-    const bool expected = position < slots_.size() && slots_[position].raw_key == raw;
-    const std::int32_t cell = expected ? slots_[position].cell : find(field, position, raw);
+    const bool expected = position < slots_.size() &&
+                          field.key().unsafe_is_equal(std::string_view(slots_[position].raw_key));
+    std::int32_t cell = expected ? slots_[position].cell : kUnknown;
+    if (!expected) {
+      const std::string_view raw = raw_key(field);
+      cell = find(field, position, raw);
+      if (cell == kUnknown) {
+        outcome.kind = ReadOutcome::Kind::UnknownColumn;
+        outcome.column = raw;
+        return outcome;
+      }
+    }
     ++position;
     if (cell == kSkip) continue;
-    if (cell == kUnknown) {
-      outcome.kind = ReadOutcome::Kind::UnknownColumn;
-      outcome.column = raw;
-      return outcome;
-    }
     const auto index = static_cast<std::size_t>(cell);
     if (spans_[index].size > 0) {
       outcome.kind = ReadOutcome::Kind::Broken;

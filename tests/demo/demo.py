@@ -129,7 +129,8 @@ def main():
     parser.add_argument("--debezium", action="store_true",
                         help="the stream through Debezium and Kafka (the only one so far)")
     parser.add_argument("--scale", type=float, default=1.0, help="1.0 is 1.1 million rows")
-    parser.add_argument("--rate", type=int, default=200, help="the writer's transactions per second")
+    parser.add_argument("--rate", type=int, default=200,
+                        help="the writer's transactions per second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--follow-seconds", type=float, default=5)
     arguments = parser.parse_args()

@@ -121,7 +121,8 @@ SELECT g, 'customer' || g || '@example.org', 'Customer Nø ' || g,
             ELSE ARRAY['tier ' || g % 4, 'a"b,\c'] END,
        CASE WHEN g % 3 = 0 THEN jsonb_build_object('theme', 'dark', 'limit', g % 50, 'x', 1.50) END,
        ('10.' || g % 256 || '.' || g / 256 % 256 || '.7')::inet,
-       md5('customer' || g)::uuid, timestamptz '2021-03-01 08:00:00.123456+00' + g * interval '7 min'
+       md5('customer' || g)::uuid,
+       timestamptz '2021-03-01 08:00:00.123456+00' + g * interval '7 min'
   FROM generate_series(1, :customers) g;
 
 INSERT INTO categories
@@ -131,7 +132,8 @@ SELECT 'c' || g, CASE WHEN g > 10 THEN 'c' || g / 10 END, 'Category ' || g
 INSERT INTO employees
 SELECT g, CASE WHEN g > 1 THEN g / 8 + 1 END, 'Employee ' || g, 2500 + g % 900 + 0.5,
        make_interval(months => g % 5, days => g % 9, secs => g % 1000 * 0.001),
-       TIME '06:00' + g % 600 * interval '1 min', ('08:00:2b:00:' || to_char(g % 90, 'FM00') || ':01')::macaddr,
+       TIME '06:00' + g % 600 * interval '1 min',
+       ('08:00:2b:00:' || to_char(g % 90, 'FM00') || ':01')::macaddr,
        timestamp '2015-01-01 09:00' + g * interval '9 hours'
   FROM generate_series(1, :employees) g;
 
@@ -140,7 +142,8 @@ SELECT g, 'SKU-' || to_char(g, 'FM000000'), 'c' || 1 + g % 600, 'Product ' || g 
        (g % 5000) / 10.0, CASE WHEN g % 9 <> 0 THEN (g % 300) / 7.0 END,
        CASE WHEN g % 100 = 0 THEN 'NaN' ELSE random() * 5 END, g % 30000, ARRAY[g % 40, 40, 42],
        ('{"b": ' || g || ', "a":  "kept as written"}')::json,
-       CASE WHEN g % 8 = 0 THEN tstzrange('2024-01-01', timestamptz '2024-02-01' + g * interval '1 h') END,
+       CASE WHEN g % 8 = 0 THEN
+         tstzrange('2024-01-01', timestamptz '2024-02-01' + g * interval '1 h') END,
        decode(repeat(md5(g::text), 4), 'hex')
   FROM generate_series(1, :products) g;
 
@@ -165,7 +168,8 @@ SELECT g, timestamp '2023-01-01' + g * interval '9 min 7.25 s', 'kind ' || g % 1
 
 INSERT INTO documents
 SELECT md5('document' || g)::uuid, 'Document ' || g, repeat('lorem ' || g || ' ', 400),
-       jsonb_build_object('words', (SELECT jsonb_agg(md5(i::text)) FROM generate_series(g, g + 90) i)),
+       jsonb_build_object('words', (SELECT jsonb_agg(md5(i::text))
+                                      FROM generate_series(g, g + 90) i)),
        CASE WHEN g % 3 <> 0 THEN decode(repeat(md5(g::text), 200), 'hex') END, 1, now()
   FROM generate_series(1, :documents) g;
 

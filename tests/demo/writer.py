@@ -24,8 +24,8 @@ _STATES = ("new", "paid", "packed", "on its way", "delivered", "returned")
 class Writer:
     """Safe to start once and to stop once.
 
-    `connect` opens a connection as the owner of the shop.  `rate` is in transactions per second over
-    all threads, 0 for as fast as possible.
+    `connect` opens a connection as the owner of the shop.  `rate` is in transactions per second
+    over all threads, 0 for as fast as possible.
     """
 
     def __init__(self, connect, seed=1, rate=200, threads=3):
@@ -138,7 +138,8 @@ class _Hand:
             self._insert("INSERT INTO order_lines VALUES (%s, %s, %s, %s, %s, %s, %s)", order, line,
                          product, self.rng.randint(1, 9), self.rng.randrange(10**6) / 100,
                          self.rng.random(), self.rng.choice([None, True, False]))
-            self._update("UPDATE products SET stock = greatest(stock - 1, 0) WHERE id = %s", product)
+            self._update("UPDATE products SET stock = greatest(stock - 1, 0) WHERE id = %s",
+                         product)
         self._insert("INSERT INTO events VALUES (%s, clock_timestamp(), 'order', %s, '[1,5)', %s)",
                      self._new_id(), customer, '{"order": %d}' % order)
 
@@ -225,7 +226,8 @@ class _Hand:
     def edit_document(self):
         """The large values stay as they are: the stream does not carry them."""
         self._update("UPDATE documents SET title = %s, revision = revision + 1,"
-                     " updated_at = clock_timestamp() WHERE id = %s", self._words(), self._document())
+                     " updated_at = clock_timestamp() WHERE id = %s",
+                     self._words(), self._document())
 
     def rewrite_document(self):
         column, value = self.rng.choice([

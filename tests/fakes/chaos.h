@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "pipeline/result.h"
@@ -29,6 +30,9 @@ class Chaos {
   virtual Fate fate(std::string_view /*where*/) { return Fate::Work; }
   // Our process is dead: no call has an effect any more.
   virtual bool killed() const { return false; }
+  // What happened, for a trace; asked only while tracing().
+  virtual bool tracing() const { return false; }
+  virtual void tell(const std::string& /*what*/) {}
 };
 
 inline std::unexpected<Error> lost_connection() {

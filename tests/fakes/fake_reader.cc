@@ -37,6 +37,7 @@ Result<OpenSnapshot> FakeReader::begin() {
   if (lost("begin")) return lost_connection();
   snapshot_ = source_.snapshot();
   const OpenSnapshot opened{*snapshot_, source_.insert_lsn()};
+  if (chaos_.tracing()) chaos_.tell("snapshot " + snapshot_->text());
   // The answer travels: everything may happen before our side knows the snapshot.
   chaos_.interleave("after_snapshot");
   if (chaos_.killed()) return killed_process();

@@ -108,7 +108,7 @@ std::set<StreamId> StreamLog::streams_of(TableId table) const {
 
 FakeStream::FakeStream(const StreamLog& log, Chaos& chaos, Random& random,
                        const std::vector<Position>& start)
-    : log_(log), chaos_(chaos), random_(random), acknowledged_(start) {
+    : log_(log), chaos_(chaos), random_(random), acknowledged_(start), told_(start.size()) {
   for (StreamId stream = 0; stream < start.size(); ++stream) {
     const auto& records = log_.records(stream);
     const auto behind = std::ranges::find_if(
@@ -134,7 +134,9 @@ Status FakeStream::poll(ChangeBatch& batch, std::chrono::milliseconds) {
     }
     // A partition's end, as librdkafka reports it; of a slot, the end of a transaction.
     const bool at_end = next_[stream] == records.size() && !halted_.contains(stream);
-    if (at_end) batch.watermarks.push_back({stream, log_.end(stream)});
+    if (!at_end || (told_[stream] == log_.end(stream) && !random_.chance(200))) continue;
+    told_[stream] = log_.end(stream);
+    batch.watermarks.push_back({stream, told_[stream]});
   }
   return {};
 }
@@ -143,6 +145,12 @@ Status FakeStream::pause_table(TableId table) {
   paused_.insert(table);
   halted_.merge(log_.streams_of(table));
   return {};
+}
+
+std::vector<std::string> FakeStream::streams_of(TableId table) const {
+  std::vector<std::string> names;
+  for (const StreamId stream : log_.streams_of(table)) names.push_back(log_.names()[stream]);
+  return names;
 }
 
 Status FakeStream::acknowledge(StreamId stream, Position position) {

@@ -73,6 +73,7 @@ class FakeStream final : public ChangeSource {
   // Takes a few changes of each stream, the streams in any order.
   Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) override;
   Status pause_table(TableId table) override;
+  std::vector<std::string> streams_of(TableId table) const override;
   Status acknowledge(StreamId stream, Position position) override;
   std::string state() const override { return "streaming"; }
 
@@ -89,6 +90,7 @@ class FakeStream final : public ChangeSource {
   Random& random_;
   std::vector<std::size_t> next_;  // By stream: index of the next record.
   std::vector<Position> acknowledged_;
+  std::vector<Position> told_;     // By stream: the last watermark.
   std::set<TableId> paused_;
   std::set<StreamId> halted_;      // A paused table's partitions; of the slot: no more watermarks.
   std::size_t burst_ = 4;

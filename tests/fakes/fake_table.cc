@@ -112,4 +112,13 @@ ReadRow read_row(const TableMap& table, std::string_view cells) {
   return read;
 }
 
+std::string text_of(const TableMap& table, const Change& change) {
+  constexpr std::string_view kinds[] = {"full", "partial", "delete", "truncate"};
+  const std::string_view kind = kinds[static_cast<std::size_t>(change.kind)];
+  if (change.kind == ChangeKind::Truncate) return fmt::format("t{} truncate", table.id);
+  if (change.kind == ChangeKind::Delete)
+    return fmt::format("t{} delete {}", table.id, key_id(table, change.row));
+  return fmt::format("t{} {} {}", table.id, kind, text_of(read_row(table, change.row).row));
+}
+
 }  // namespace lockstep

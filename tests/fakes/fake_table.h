@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "pipeline/change.h"
 #include "pipeline/table.h"
 
 namespace lockstep {
@@ -56,6 +57,9 @@ struct ReadRow {
   Carried carried;
 };
 ReadRow read_row(const TableMap& table, std::string_view cells);
+
+// For a trace.
+std::string text_of(const TableMap& table, const Change& change);
 
 // The target refuses such a row for a reason of its own.
 inline bool refused_value(const FakeRow& row) { return row.a.starts_with('!'); }

@@ -1,5 +1,7 @@
 #include "tests/fakes/fake_target.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace lockstep {
@@ -12,6 +14,7 @@ Status FakeTarget::call(std::string_view where, Work work) {
   if (fate == Fate::LostBefore) return lost_connection();
   if (fate == Fate::KilledBefore || fate == Fate::Zombie) return killed_process();
   LOCKSTEP_TRY(store_.check_fence(connection_.epoch));
+  if (chaos_.tracing()) chaos_.tell(std::string(where) + " is carried out");
   work();
   if (fate == Fate::LostAfter) return lost_connection();
   if (fate == Fate::KilledAfter) return killed_process();
@@ -35,6 +38,8 @@ Result<ApplyOutcome> FakeTarget::apply(const LaneTransaction& transaction) {
     return killed_process();
   }
   auto outcome = store_.apply(connection_.epoch, transaction);
+  if (chaos_.tracing())
+    chaos_.tell((outcome ? "applied" : outcome.error().message) + text_of(transaction));
   if (fate == Fate::LostAfter) return lost_connection();
   if (fate == Fate::KilledAfter) return killed_process();
   return outcome;
@@ -50,6 +55,8 @@ Status FakeTarget::copy(const TableMap& table, const RowBatch& rows,
   LOCKSTEP_TRY(store_.check_fence(connection_.epoch));
   std::vector<FakeRow> copied;
   for (const std::uint32_t row : chosen) copied.push_back(read_row(table, rows.row(row)).row);
+  if (chaos_.tracing())
+    for (const FakeRow& row : copied) chaos_.tell(fmt::format("COPY t{} {}", table.id, text_of(row)));
   LOCKSTEP_TRY(store_.open_copy(connection_.number, table, std::move(copied)));
   chaos_.interleave("copy_open");
   if (chaos_.killed()) return killed_process();

@@ -1,5 +1,7 @@
 #include "tests/fakes/target_store.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "pipeline/key.h"
@@ -37,6 +39,26 @@ std::unique_ptr<SentTransaction> keep_transaction(std::uint64_t epoch,
     }
   }
   return sent;
+}
+
+std::string text_of(const LaneTransaction& transaction) {
+  constexpr std::string_view kinds[] = {"upsert", "update", "delete", "forget", "open debt"};
+  std::string text;
+  for (const Run& run : transaction.runs) {
+    for (const Write& write : run.writes) {
+      const bool row = run.kind == WriteKind::Upsert || run.kind == WriteKind::Update;
+      text += fmt::format("; t{} {}{} {} xid {}{}", run.table->id,
+                          kinds[static_cast<std::size_t>(run.kind)],
+                          run.snapshot != nullptr ? " under " + run.snapshot->text() : "",
+                          row ? text_of(read_row(*run.table, write.row).row)
+                              : std::to_string(key_id(*run.table, write.key)),
+                          write.xid, write.debt != DebtReason::None ? " with debt" : "");
+    }
+  }
+  for (const ProgressRow& row : transaction.progress)
+    text += fmt::format("; {}[{}] at {}/{}", row.stream, row.lane, row.position.major,
+                        row.position.minor);
+  return text;
 }
 
 std::uint64_t TargetStore::claim() {
@@ -120,7 +142,6 @@ std::optional<int> TargetStore::unique_holder(const TableMap& table, const FakeR
 
 void TargetStore::upsert(const Run& run, const Write& write, ApplyOutcome& outcome) {
   const ReadRow read = read_row(*run.table, write.row);
-  CHECK(read.carried.a && read.carried.toast && read.carried.u);
   if (refused_value(read.row)) return refuse(run, write, DebtReason::Refused, outcome);
   while (const auto holder = unique_holder(*run.table, read.row)) {
     if (!run.evict) return refuse(run, write, DebtReason::Violation, outcome);

@@ -29,6 +29,9 @@ struct SentTransaction {
 std::unique_ptr<SentTransaction> keep_transaction(std::uint64_t epoch,
                                                   const LaneTransaction& transaction);
 
+// For a trace.
+std::string text_of(const LaneTransaction& transaction);
+
 class TargetStore {
  public:
   explicit TargetStore(const std::vector<TableMap>& tables) : tables_(tables), rows_(tables.size()) {}

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Writes debezium/truth.tsv: what the rows behind the captures are in PostgreSQL's binary form.
 
-usage: make_debezium_truth.py SCHEMA_SQL WORK_SQL DSN > debezium/truth.tsv
+usage: make_debezium_truth.py SCHEMA_SQL WORK_SQL RISKY_COPY DSN > debezium/truth.tsv
 
-The captures were made by running WORK_SQL on SCHEMA_SQL's tables.  This runs both on an empty
+The captures were made by running WORK_SQL on SCHEMA_SQL's tables (and inserting RISKY_COPY's rows,
+for the last captures).  This runs all on an empty
 PostgreSQL 15 database (max_prepared_transactions > 0) and keeps every version of every row by
 triggers, so that each event has its truth, not only the last one.
 
@@ -33,7 +34,8 @@ TABLES.append(('Weird Schema', 'Täble ☃ Mixed'))
 TYPE = '''SELECT t.typname, t.typtype, t.typcategory, t.typbasetype, t.typtypmod, t.typelem,
                  (SELECT rngsubtype FROM pg_range WHERE rngtypid = t.oid)
           FROM pg_type t WHERE t.oid = %s'''
-COLUMNS = '''SELECT attname, atttypid, atttypmod, attnotnull, attstorage <> 'p', attgenerated <> ''
+COLUMNS = '''SELECT attname, atttypid, atttypmod, attnotnull, attstorage <> 'p', attgenerated <> '',
+                    atthasdef AND attgenerated = ''
              FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
              ORDER BY attnum'''
 KEY = '''SELECT attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(attnum, position)
@@ -106,11 +108,11 @@ def dump(cursor, schema, table):
     print('table', schema, table, identity, *key, sep='\t')
     cursor.execute(COLUMNS, (oid,))
     selected = []
-    for name, type_oid, typmod, not_null, toastable, generated in cursor.fetchall():
+    for name, type_oid, typmod, not_null, toastable, generated, default in cursor.fetchall():
         kind, own, base, kind_typmod, inner = describe(cursor, type_oid, typmod)
         inner = inner or ('-', 0, 0, -1, None)
         print('column', name, kind, own, base, kind_typmod, int(not_null), int(toastable),
-              int(generated), plane(kind, inner), inner[0], inner[1], inner[2], sep='\t')
+              int(generated), plane(kind, inner), inner[0], inner[1], inner[2], int(default), sep='\t')
         if not generated:
             selected.append(quote(name) + ('::text' if plane(kind, inner) == 'text' else ''))
     query = 'SELECT ' + ', '.join(selected) + ' FROM ' + quote('history of ' + table)
@@ -121,7 +123,7 @@ def dump(cursor, schema, table):
 
 
 def main():
-    schema_sql, work_sql, dsn = sys.argv[1:]
+    schema_sql, work_sql, risky_copy, dsn = sys.argv[1:]
     psql = ['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', dsn]
     subprocess.run(psql + ['-f', schema_sql], check=True)
     connection = psycopg2.connect(dsn)
@@ -131,6 +133,8 @@ def main():
         if table != 'alt':
             keep_history(cursor, schema, table)
     subprocess.run(psql + ['-f', work_sql], check=True, stdout=subprocess.DEVNULL)
+    with open(risky_copy, encoding='utf-8') as rows:
+        cursor.copy_expert('COPY risky FROM STDIN', rows)
     cursor.execute("SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'")
     for schema, table in TABLES:
         dump(cursor, schema, table)

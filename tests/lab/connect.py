@@ -50,6 +50,9 @@ producer.max.request.size=16777216
         wait_until(lambda: self._try("GET", "/connectors") is not None, "Connect's REST interface",
                    alive=self._process)
 
+    def is_running(self):
+        return self._process is not None and self._process.is_alive()
+
     def stop(self):
         if self._process is not None:
             self._process.stop()
@@ -59,6 +62,9 @@ producer.max.request.size=16777216
         """kill -9."""
         self._process.kill()
         self._process = None
+
+    def cpu_seconds(self):
+        return self._process.cpu_seconds()
 
     def restart(self):
         """Starts again with the connectors that were there; their offsets are in a file."""

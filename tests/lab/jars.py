@@ -63,7 +63,8 @@ def _cached(name, fetch):
 
 
 def _maven(*arguments):
-    subprocess.run(["mvn", "-q", "-B", "-Dstyle.color=never", *arguments], check=True, stdout=sys.stderr)
+    subprocess.run(["mvn", "-q", "-B", "-Dstyle.color=never", *arguments], check=True,
+                   stdout=sys.stderr)
 
 
 def _fetch_kafka(version, into):

@@ -15,6 +15,7 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 def java(jars, heap, main_class, *arguments):
     """The command line of a Kafka class."""
     return ["java", f"-Xmx{heap}", "-Xms64m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError",
+            "-Duser.timezone=UTC",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
@@ -72,6 +73,9 @@ log.message.timestamp.after.max.ms=9223372036854775807
 
     def await_ready(self):
         wait_until(self._accepts_a_record, "the broker to accept a record", alive=self._process)
+
+    def is_running(self):
+        return self._process is not None and self._process.is_alive()
 
     def stop(self):
         if self._process is not None:

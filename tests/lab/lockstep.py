@@ -129,7 +129,7 @@ class Lockstep:
         return time.monotonic() - begun
 
     def await_status(self, condition, what, timeout=120):
-        """Polls status until `condition(status)`; returns that status.  Fails if the daemon ends."""
+        """Polls status until `condition(status)`; returns it.  Fails if the daemon ends."""
         found = {}
 
         def satisfied():
@@ -145,6 +145,21 @@ class Lockstep:
     def await_follow(self, timeout=300):
         """Waits until every table's backfill is done and the stream alone is followed."""
         return self.await_status(backfill_done, "the backfill to end", timeout)
+
+    def await_rows(self, rows, timeout=60):
+        """Waits until the backfill has brought at least `rows` rows and is not done."""
+        def begun(status):
+            if backfill_done(status):
+                raise LabError("the backfill was too fast for this test")
+            return sum(table["rows_done"] for table in status["tables"]) >= rows
+
+        return self.await_status(begun, f"{rows} rows of the backfill", timeout)
+
+    def await_waiting(self, timeout=60):
+        """Waits until status names something that is waited for; returns its lines."""
+        found = self.await_status(lambda status: status["waiting_for"], "status to say why",
+                                  timeout)
+        return found["waiting_for"]
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -5,7 +5,10 @@ own, all named after it, so that many live side by side in one Stack.
 """
 
 import subprocess
+import threading
 from contextlib import contextmanager
+
+import psycopg2
 
 from tests.lab.compare import Side, compare
 from tests.lab.lockstep import Lockstep
@@ -114,7 +117,7 @@ class Migration:
         printed = self.lockstep.connector_config()
         config = {**printed["config"], "database.password": self.stack.source.passwords[READER],
                   **self.connector_overrides,
-                  **{key.replace("__", "."): value for key, value in overrides.items()}}
+                  **overrides}
         self.connector = printed["name"]
         self.stack.connect.put(self.connector, config)
         self.await_streaming()
@@ -139,6 +142,14 @@ class Migration:
         wait_until(lambda: self.slot(f"confirmed_flush_lsn >= '{lsn}'"),
                    "the connector to confirm what was written", timeout)
 
+    def await_target(self, sql, expected, timeout=60):
+        """Waits until a query on the target gives `expected` as its first value."""
+        def reached():
+            rows = self.target(sql)
+            return bool(rows) and rows[0][0] == expected
+
+        wait_until(reached, f"{sql} to be {expected!r}", timeout, alive=self.lockstep.process)
+
     def slot(self, expression):
         """Evaluates SQL over our row of pg_replication_slots; None when there is no slot."""
         rows = self.stack.source.execute(
@@ -153,6 +164,28 @@ class Migration:
         wait_until(lambda: self.slot("NOT active"), f"slot {self.slot_name} to be released")
         self.stack.source.execute("postgres", "SELECT pg_drop_replication_slot(%s)",
                                   (self.slot_name,))
+
+    @contextmanager
+    def in_background(self, *statements):
+        """Runs statements of one source session in a thread; awaits their end at the exit."""
+        failures = []
+
+        def work():
+            connection = self.source_connection()
+            try:
+                for statement in statements:
+                    connection.cursor().execute(statement)
+            except psycopg2.Error as error:
+                failures.append(error)
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        yield
+        thread.join()
+        if failures:
+            raise failures[0]
 
     @contextmanager
     def running(self, failpoint=None):

@@ -1,10 +1,11 @@
-"""A private PostgreSQL cluster: unix socket for us (trusted), 127.0.0.1 with passwords for others."""
+"""A private PostgreSQL cluster: its socket for us (trusted), 127.0.0.1 and passwords for others."""
 
 import os
 import secrets
 import shutil
 import signal
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -59,13 +60,9 @@ class Cluster:
                         **self.settings})
 
     def configure(self, settings):
-        """Appends settings to postgresql.conf; they count from the next start or reload()."""
+        """Appends settings to postgresql.conf; they count from the next start."""
         with open(self.data / "postgresql.conf", "a") as conf:
             conf.writelines(f"{key} = {value}\n" for key, value in settings.items())
-
-    def reload(self):
-        with self.connect() as connection:
-            connection.cursor().execute("SELECT pg_reload_conf()")
 
     def start(self, wait=True):
         """Starts the server; with `wait`, returns when it answers."""
@@ -76,6 +73,9 @@ class Cluster:
 
     def await_ready(self):
         wait_until(self._answers, f"PostgreSQL {self.name}", alive=self._process)
+
+    def is_running(self):
+        return self._process is not None and self._process.is_alive()
 
     def stop(self, mode="fast"):
         """Stops the server: smart, fast or immediate."""
@@ -136,9 +136,35 @@ class Cluster:
     def drop_database(self, dbname):
         self.execute("postgres", f'DROP DATABASE IF EXISTS "{dbname}" WITH (FORCE)')
 
-    def copy_of(self, directory):
-        """Copies the data directory.  REQUIRES: the server is stopped."""
-        shutil.copytree(self.data, directory, symlinks=True)
+    @contextmanager
+    def commits_hang(self):
+        """Meanwhile a commit is written and decoded, yet visible to nobody (it awaits a standby).
+
+        Sessions with synchronous_commit = local commit as always.
+        """
+        self._alter("synchronous_standby_names = 'nobody'")
+        try:
+            yield
+        finally:
+            self._alter("synchronous_standby_names = ''")
+
+    def await_waiting(self, condition, what):
+        """Waits until pg_stat_activity has a session for which `condition` (SQL) holds."""
+        wait_until(lambda: self.value("postgres", "SELECT count(*) FROM pg_stat_activity"
+                                                  f" WHERE {condition}"), what)
+
+    def save(self, place):
+        """Copies the data directory to `place`.  REQUIRES: the server is stopped."""
+        subprocess.run(["cp", "-a", self.data, place], check=True)
+
+    def restore(self, place):
+        """Puts a saved data directory back.  REQUIRES: the server is stopped."""
+        shutil.rmtree(self.data)
+        subprocess.run(["cp", "-a", place, self.data], check=True)
+
+    def _alter(self, setting):
+        self.execute("postgres", f"ALTER SYSTEM SET {setting}")
+        self.execute("postgres", "SELECT pg_reload_conf()")
 
     def _answers(self):
         try:

@@ -93,6 +93,11 @@ class Process:
         if self.is_alive():
             self._child.send_signal(number)
 
+    def await_state(self, letter):
+        """Waits for a state of ps(1), such as T for stopped."""
+        wait_until(lambda: self._stat()[0] == letter, f"{self.name} to be in state {letter}",
+                   alive=self)
+
     def wait(self, timeout=60):
         """Waits for the end and returns the exit code (negative: the signal's number)."""
         try:
@@ -128,5 +133,9 @@ class Process:
 
     def cpu_seconds(self):
         """User and system CPU seconds spent so far, ended children not included."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = self._stat()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _stat(self):
+        """The fields of /proc/PID/stat from the state on; the name before may contain anything."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()

@@ -27,10 +27,12 @@ SOURCE_SETTINGS = {
 
 def end_on_signals():
     """Lets the first SIGTERM or Ctrl-C unwind the program, so that what was started is stopped."""
-    def interrupt(_number, _frame):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Once is enough: the unwinding must not end.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
+    signalled = []
+
+    def interrupt(number, _frame):
+        signalled.append(number)
+        if len(signalled) == 1:  # A second one must not end the unwinding.
+            raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGINT, interrupt)
@@ -60,6 +62,14 @@ class Stack:
 
     def __exit__(self, *error):
         return self._undo.__exit__(*error)
+
+    def ensure_up(self):
+        """Starts again what a test stopped or killed and left so."""
+        for part in (self.source, self.target, self.broker):
+            if part is not None and not part.is_running():
+                part.start()
+        if self.connect is not None and not self.connect.is_running():
+            self.connect.restart()
 
     def _remove_directory(self):
         if os.environ.get("LOCKSTEP_KEEP"):

@@ -110,7 +110,8 @@ class Suite:
 
 def main():
     parser = argparse.ArgumentParser(prog="./run test")
-    parser.add_argument("name", nargs="?", help=f"{' '.join(_NATIVE)} integration, or a test's name")
+    parser.add_argument("name", nargs="?",
+                        help=f"{' '.join(_NATIVE)} integration, or a test's name")
     parser.add_argument("--long", action="store_true", help="the full counts")
     arguments = parser.parse_args()
     end_on_signals()

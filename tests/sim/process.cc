@@ -165,7 +165,7 @@ Status Process::step_source() {
 }
 
 Status Process::step_lane(std::uint32_t lane) {
-  constexpr std::size_t kTaken = 400;
+  constexpr std::size_t kTaken = 2000;
   for (LaneItem& item : queues_[lane]->take(kTaken, milliseconds(0)))
     lanes_[lane]->add(std::move(item));
   LOCKSTEP_TRY(lanes_[lane]->step());
@@ -208,7 +208,7 @@ std::string Process::describe(std::size_t turn) const {
                      turns_[turn].index);
 }
 
-std::string Process::why_not_quiet() const {
+std::string Process::why_not_quiet() {
   if (!stream_.at_end()) return "the stream is not at its end";
   for (std::uint32_t lane = 0; lane < options_.lanes; ++lane) {
     if (queues_[lane]->bytes() > 0) return fmt::format("lane {} has a queue", lane);
@@ -221,7 +221,6 @@ std::string Process::why_not_quiet() const {
   return {};
 }
 
-bool Process::quiet() const { return why_not_quiet().empty(); }
 
 bool Process::any_stopped() const {
   for (TableId table = 0; table < tables_.size(); ++table)

@@ -49,10 +49,10 @@ class Process {
   std::string describe(std::size_t turn) const;
 
   // Nothing is left to do, as far as this process knows.
-  bool quiet() const;
-  std::string why_not_quiet() const;
+  bool quiet() { return why_not_quiet().empty(); }
+  std::string why_not_quiet();
   bool any_stopped() const;
-  bool backfill_done() const { return planner_.all_done(); }
+  bool backfill_done() { return planner_.all_done(); }
   void look_for_debts() { debt_reader_.look_again(); }
   void break_table(std::uint32_t lane, TableId table) { lane_targets_[lane]->break_table(table); }
 

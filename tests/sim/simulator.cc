@@ -92,9 +92,11 @@ void Simulator::act(bool nested) {
   ++steps_;
   switch (choose_kind()) {
     case Kind::Apps:
-      return workload_.step();
+      workload_.step();
+      return note_source();
     case Kind::Visible:
-      return workload_.make_one_visible();
+      workload_.make_one_visible();
+      return note_source();
     case Kind::Decode:
       log_.decode(random_.chance(200));
       return;
@@ -109,6 +111,19 @@ void Simulator::act(bool nested) {
       if (!nested) make_trouble();
       return;
   }
+}
+
+// Tells of new commits, and of what became visible.
+void Simulator::note_source() {
+  if (!trace_) return;
+  const auto& log = source_.log();
+  noted_ = std::min(noted_, log.size());
+  for (; noted_ < log.size(); ++noted_) {
+    note("commit", fmt::format("xid {} at {}", log[noted_].xid, log[noted_].commit_lsn));
+    for (const SourceChange& change : log[noted_].changes)
+      for (const Change& event : change.events) note("      ", text_of(tables_[event.table], event));
+  }
+  note("running", source_.snapshot().text());
 }
 
 void Simulator::act_ours() {
@@ -137,12 +152,14 @@ void Simulator::bury() {
 
 void Simulator::restart() {
   if (checkpoint_.older_copies() > 0 && random_.chance(options_.old_checkpoint)) {
-    note("an older checkpoint is put back");
-    checkpoint_.restore(random_.below(checkpoint_.older_copies()));
+    const std::size_t copy = random_.below(checkpoint_.older_copies());
+    if (trace_) note("an older checkpoint is put back", std::to_string(copy));
+    checkpoint_.restore(copy);
   } else if (random_.chance(options_.no_checkpoint)) {
     note("the checkpoint is lost");
     checkpoint_.wipe();
   }
+  if (random_.chance(50)) store_.claim();  // A start that died before it recorded itself.
   ours_ = std::make_unique<Process>(options_, outside());
   note("RESTART", fmt::format("epoch {}", store_.epoch()));
 }

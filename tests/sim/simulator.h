@@ -29,6 +29,8 @@ class Simulator final : public Chaos {
   void interleave(std::string_view where) override;
   Fate fate(std::string_view where) override;
   bool killed() const override { return killed_; }
+  bool tracing() const override { return trace_; }
+  void tell(const std::string& what) override { note("  ", what); }
 
  private:
   enum class Kind : std::uint8_t { Apps, Visible, Decode, Our, Time, Trouble };
@@ -40,6 +42,7 @@ class Simulator final : public Chaos {
   void make_trouble();
   void bury();
   void restart();
+  void note_source();
   void note(std::string_view what, std::string_view detail = {});
   void settle();
   void settle_round();
@@ -66,6 +69,7 @@ class Simulator final : public Chaos {
   bool trace_ = false;
   int depth_ = 0;
   std::size_t steps_ = 0;
+  std::size_t noted_ = 0;  // Transactions of the source's log that the trace has told of.
   std::string failure_;
 };
 

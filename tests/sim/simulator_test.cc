@@ -7,6 +7,9 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdlib>
 #include <string>
 
@@ -18,8 +21,22 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
+// A CHECK aborts: the seed must be known even then.
+volatile std::sig_atomic_t seed_under_way = 0;
+
+extern "C" void tell_seed(int) {
+  char text[] = "LOCKSTEP_SIM_SEED=0000000000\n";
+  auto seed = static_cast<unsigned long>(seed_under_way);
+  for (std::size_t digit = sizeof text - 3; text[digit] != '='; --digit, seed /= 10)
+    text[digit] = static_cast<char>('0' + seed % 10);
+  static_cast<void>(!::write(STDERR_FILENO, text, sizeof text - 1));
+  std::signal(SIGABRT, SIG_DFL);
+  std::abort();
+}
+
 void expect_equal(std::uint64_t seed, bool trace) {
   SCOPED_TRACE("LOCKSTEP_SIM_SEED=" + std::to_string(seed));
+  seed_under_way = static_cast<std::sig_atomic_t>(seed);
   Simulator simulator(draw_options(seed));
   if (trace) simulator.print_trace();
   EXPECT_EQ(simulator.run(), "");
@@ -28,6 +45,7 @@ void expect_equal(std::uint64_t seed, bool trace) {
 TEST(Simulator, TargetEqualsSourceWhateverHappens) {
   if (const std::uint64_t seed = from_environment("LOCKSTEP_SIM_SEED", 0); seed != 0)
     return expect_equal(seed, true);
+  std::signal(SIGABRT, tell_seed);
   const std::uint64_t first = from_environment("LOCKSTEP_SIM_FIRST", 1);
   const std::uint64_t seeds = from_environment("LOCKSTEP_SIM_SEEDS", 2000);
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) expect_equal(seed, false);

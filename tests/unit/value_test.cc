@@ -17,6 +17,7 @@ struct Given {
   bool toastable = false;
   bool not_null = false;
   bool reread_arrays = false;
+  bool has_default = false;
   DecodeSettings settings = {};
 };
 
@@ -25,6 +26,7 @@ std::string cell(const Given& setup, const std::string& json) {
   Column column = column_of("v", setup.type);
   column.toastable = setup.toastable;
   column.not_null = setup.not_null;
+  column.has_default = setup.has_default;
   TableMap table = table_of({column}, 0);
   table.columns[0].plane = setup.plane;
   table.columns[0].reread_arrays = setup.reread_arrays;
@@ -311,7 +313,8 @@ TEST(Value, TimestamptzThatIsNone) {
   for (const char* json :
        {"\"2024-02-30T00:00:00Z\"", "\"2024-13-01T00:00:00Z\"", "\"2024-02-29 00:00:00Z\"",
         "\"2024-02-29T00:00:00\"", "\"\"", "\"2024-02-29T00:00:00.1234567Z\"",
-        "\"-4713-11-23T23:59:59Z\"", "\"+294277-01-01T00:00:00Z\"", "1709205255124"}) {
+        "\"-4713-11-23T23:59:59Z\"", "\"+294277-01-01T00:00:00Z\"", "\"+9999999-01-01T00:00:00Z\"",
+        "1709205255124"}) {
     EXPECT_EQ(cell(TimestampTz, json), "unreadable") << json;
   }
 }
@@ -508,6 +511,16 @@ TEST(Value, NullIsNotBelievedWhereItMayStandForSomethingElse) {
   EXPECT_EQ(cell(warn, "null"), "doubtful");
   warn.type = type_of(Text);
   EXPECT_EQ(cell(warn, "null"), "null");
+}
+
+// replace.null.with.default=true, the converters' default, made NULL a 7 in the captures.
+TEST(Value, ADefaultMayStandForNull) {
+  Given given{.type = type_of(Int4), .has_default = true};
+  EXPECT_EQ(cell(given, "7"), "00000007");
+  given.settings.null_becomes_default = true;
+  EXPECT_EQ(cell(given, "7"), "doubtful");
+  given.not_null = true;
+  EXPECT_EQ(cell(given, "7"), "00000007");
 }
 
 }  // namespace

@@ -1,0 +1,161 @@
+#include "daemon/offline_status.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/checkpoint_reader.h"
+#include "config/selection.h"
+#include "connectors/postgres_bookkeeping.h"
+#include "daemon/prepare.h"
+#include "daemon/status_json.h"
+#include "daemon/tables.h"
+#include "pipeline/run_status.h"
+
+namespace lockstep {
+namespace {
+
+constexpr const char* kConnectSecondsMax = "5";
+
+// Puts the document together from whoever answers.
+class OfflineStatus {
+ public:
+  explicit OfflineStatus(const Manifest& manifest) : manifest_(manifest) {
+    status_.phase = Phase::Stopped;
+    status_.waiting_for.emplace_back("the daemon is not running: start it with lockstep run " +
+                                     manifest.path);
+  }
+
+  Result<std::string> document();
+
+ private:
+  void ask_source();
+  // Whether the target answered.
+  Result<bool> ask_target();
+  Status read_mirror();
+  void add_tables(const Claim& claim);
+  RunTableStatus& entry(const TableName& source);
+  void add_position(const ProgressRow& row);
+  std::string target_of(const TableName& source) const;
+  void wait_for(std::string reason) { status_.waiting_for.push_back(std::move(reason)); }
+
+  const Manifest& manifest_;
+  RunStatus status_;
+  std::map<std::string, Position> positions_;
+  std::map<TableName, RunTableStatus> tables_;
+};
+
+// Whether the chunks leave no gap from the low end of the table to its high end.
+bool cover_all(const std::vector<const ChunkMark*>& chunks) {
+  if (chunks.empty() || chunks.front()->range.lower || chunks.back()->range.upper) return false;
+  for (std::size_t i = 1; i < chunks.size(); ++i)
+    if (chunks[i]->range.lower != chunks[i - 1]->range.upper) return false;
+  return true;
+}
+
+std::string OfflineStatus::target_of(const TableName& source) const {
+  const std::vector<ListedTable> listed = {{source, std::nullopt}};
+  const Selection selection = select_tables(manifest_, listed);
+  return selection.tables.empty() ? "" : selection.tables.front().target.text();
+}
+
+RunTableStatus& OfflineStatus::entry(const TableName& source) {
+  RunTableStatus& table = tables_[source];
+  if (table.table.empty()) {
+    table.table = source.text();
+    table.target = target_of(source);
+  }
+  return table;
+}
+
+// The least of all lanes: everything before it is applied.
+void OfflineStatus::add_position(const ProgressRow& row) {
+  const auto [found, fresh] = positions_.try_emplace(row.stream, row.position);
+  if (!fresh) found->second = std::min(found->second, row.position);
+}
+
+// The source only adds estimates, and the tables of a migration that has not begun.
+void OfflineStatus::ask_source() {
+  PostgresOptions options = connection_options(manifest_, Side::Source, "status");
+  options.keywords.emplace_back("connect_timeout", kConnectSecondsMax);
+  PostgresConnection source(std::move(options));
+  const auto specs = read_source_tables(source, manifest_);
+  if (!specs) return wait_for(specs.error().message);
+  for (const TableSpec& spec : *specs)
+    entry(spec.name).counts.rows_estimated = std::max(0.0, spec.estimated_rows);
+}
+
+Result<bool> OfflineStatus::ask_target() {
+  BookkeepingOptions options = bookkeeping_options(manifest_, "status");
+  options.connection.keywords.emplace_back("connect_timeout", kConnectSecondsMax);
+  Bookkeeping bookkeeping(std::move(options));
+  const auto begun = bookkeeping.exists();
+  if (!begun) {
+    wait_for(begun.error().message);
+    return false;
+  }
+  if (!*begun) {
+    wait_for("the migration has not begun on the target");
+    return true;
+  }
+  LOCKSTEP_ASSIGN(const Claim claim, bookkeeping.read());
+  add_tables(claim);
+  return true;
+}
+
+void OfflineStatus::add_tables(const Claim& claim) {
+  for (const StoredMapping& mapping : claim.mappings)
+    if (mapping.state == "stopped") entry(mapping.source).counts.stopped = mapping.reason;
+  for (const StoredProgress& stored : claim.progress) add_position(stored.row);
+  std::map<TableName, std::vector<const ChunkMark*>> chunks;
+  for (const StoredChunk& chunk : claim.chunks) {
+    chunks[chunk.source].push_back(&chunk.mark);
+    entry(chunk.source).counts.rows_done += chunk.mark.rows;
+  }
+  for (const StoredMapping& mapping : claim.mappings) {
+    const std::vector<const ChunkMark*>& done = chunks[mapping.source];  // In order of sequence.
+    TableStatus& counts = entry(mapping.source).counts;
+    if (mapping.state == "copied" || cover_all(done)) {
+      counts.backfill = BackfillState::Done;
+    } else if (!done.empty()) {
+      counts.backfill = BackfillState::Running;
+    }
+  }
+  for (const StoredDebts& debts : claim.debts) {
+    entry(debts.source).debts = debts.open;
+    entry(debts.source).quarantined = debts.quarantined;
+  }
+}
+
+// What the last daemon knew; the target is away.
+Status OfflineStatus::read_mirror() {
+  const std::string directory = manifest_.state_dir.value.string();
+  LOCKSTEP_ASSIGN(const auto checkpoint, CheckpointReader::open(directory));
+  if (!checkpoint) return {};
+  LOCKSTEP_ASSIGN(const std::vector<ProgressRow> rows, checkpoint->load_progress());
+  for (const ProgressRow& row : rows) add_position(row);
+  if (!rows.empty())
+    wait_for(
+        "the target, which is away: positions are those of the checkpoint, chunks and debts "
+        "are not known");
+  return {};
+}
+
+Result<std::string> OfflineStatus::document() {
+  ask_source();
+  LOCKSTEP_ASSIGN(const bool answered, ask_target());
+  if (!answered) LOCKSTEP_TRY(read_mirror());
+  status_.positions.assign(positions_.begin(), positions_.end());
+  for (auto& [name, table] : tables_) status_.tables.push_back(std::move(table));
+  return status_json(manifest_.migration.value, status_);
+}
+
+}  // namespace
+
+Result<std::string> offline_status(const Manifest& manifest) {
+  return OfflineStatus(manifest).document();
+}
+
+}  // namespace lockstep

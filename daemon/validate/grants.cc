@@ -1,0 +1,196 @@
+// Grants: what our roles lack, with the statement that gives it and who must run it.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "connectors/postgres_bookkeeping_schema.h"
+#include "daemon/validate/validate.h"
+
+namespace lockstep {
+namespace {
+
+struct Privilege {
+  const char* name;
+  bool TablePrivileges::* held;
+};
+
+constexpr Privilege kSourcePrivileges[] = {{"SELECT", &TablePrivileges::select}};
+constexpr Privilege kTargetPrivileges[] = {{"SELECT", &TablePrivileges::select},
+                                           {"INSERT", &TablePrivileges::insert},
+                                           {"UPDATE", &TablePrivileges::update},
+                                           {"DELETE", &TablePrivileges::remove},
+                                           {"TRUNCATE", &TablePrivileges::truncate}};
+
+// Tables that lack the same, of one owner and one rule of the manifest: one statement grants them.
+struct Lack {
+  Where where;
+  std::string privileges;
+  std::string owner;
+  friend auto operator<=>(const Lack&, const Lack&) = default;
+};
+
+struct SchemaLack {
+  Where where;
+  std::string schema;
+  std::string owner;
+  friend auto operator<=>(const SchemaLack&, const SchemaLack&) = default;
+};
+
+std::string quoted_list(const std::vector<TableName>& tables) {
+  std::string list;
+  for (const TableName& table : tables) list += (list.empty() ? "" : ", ") + quoted(table);
+  return list;
+}
+
+std::string shown_list(const std::vector<TableName>& tables) {
+  std::string list;
+  for (const TableName& table : tables) list += (list.empty() ? "" : ", ") + table.text();
+  return list;
+}
+
+// The grants of one side.
+class GrantCheck {
+ public:
+  GrantCheck(Validation& validation, CheckedServer& server)
+      : findings_(validation.findings),
+        server_(server),
+        side_(server.connection.options().side),
+        role_(quote_identifier(server.facts->role.name)) {}
+
+  // `places`: the rule of each table.
+  Status check(const std::map<TableName, Where>& places, std::span<const Privilege> privileges) {
+    std::vector<TableName> names;
+    for (const auto& [name, where] : places) names.push_back(name);
+    LOCKSTEP_ASSIGN(const auto held, read_privileges(server_.connection, names));
+    LOCKSTEP_ASSIGN(const auto owners, read_owners(server_.connection, names));
+    std::map<TableName, TableOwner> owner_of;
+    for (const TableOwner& owner : owners) owner_of[owner.name] = owner;
+    for (const TablePrivileges& table : held) {
+      const TableOwner& owner = owner_of[table.name];
+      const Where where = places.at(table.name);
+      if (!table.usage) schemas_.insert({where, table.name.schema, owner.schema_owner});
+      std::string lacking;
+      for (const Privilege& privilege : privileges)
+        if (!(table.*privilege.held))
+          lacking += (lacking.empty() ? "" : ", ") + std::string(privilege.name);
+      if (!lacking.empty()) tables_[{where, lacking, owner.owner}].push_back(table.name);
+    }
+    report();
+    return {};
+  }
+
+ private:
+  void report() {
+    std::set<std::string> told;
+    for (const SchemaLack& lack : schemas_) {
+      if (!told.insert(lack.schema).second) continue;
+      findings_.error(lack.where,
+                      fmt::format("role {} lacks USAGE on schema {} of the {}",
+                                  server_.facts->role.name, lack.schema, side_),
+                      fmt::format("GRANT USAGE ON SCHEMA {} TO {}; as {} or a superuser of the {}",
+                                  quote_identifier(lack.schema), role_, lack.owner, side_));
+    }
+    for (const auto& [lack, tables] : tables_)
+      findings_.error(lack.where,
+                      fmt::format("role {} lacks {} on {} of the {}", server_.facts->role.name,
+                                  lack.privileges, shown_list(tables), side_),
+                      fmt::format("GRANT {} ON TABLE {} TO {}; as {} or a superuser of the {}",
+                                  lack.privileges, quoted_list(tables), role_, lack.owner, side_));
+  }
+
+  Findings& findings_;
+  CheckedServer& server_;
+  const std::string side_;
+  const std::string role_;
+  std::set<SchemaLack> schemas_;
+  std::map<Lack, std::vector<TableName>> tables_;
+};
+
+}  // namespace
+
+void check_source_grants(Validation& validation) {
+  std::map<TableName, Where> places;
+  for (const PlannedTable& table : validation.plan.tables)
+    if (!table.source.name.table.empty())
+      places[table.source.name] = table.selected.rule->source.where;
+  const Status checked = GrantCheck(validation, validation.source).check(places, kSourcePrivileges);
+  if (!checked) validation.findings.failed(validation.source.where, checked.error());
+
+  const RoleFacts& role = validation.source.facts->role;
+  const bool slot_exists = validation.slot && validation.slot->exists;
+  if (slot_exists || role.replication || role.superuser) return;
+  validation.findings.error(
+      validation.source.where,
+      fmt::format("role {} lacks REPLICATION, and nobody has made the slot yet: the connector that "
+                  "connector-config prints could not",
+                  role.name),
+      fmt::format("ALTER ROLE {} REPLICATION; as a superuser of the source",
+                  quote_identifier(role.name)));
+}
+
+void check_target_grants(Validation& validation) {
+  std::map<TableName, Where> places;
+  for (const PlannedTable& table : validation.plan.tables)
+    places[table.selected.target] = table.selected.rule->source.where;
+  const Status checked = GrantCheck(validation, validation.target).check(places, kTargetPrivileges);
+  if (!checked) validation.findings.failed(validation.target.where, checked.error());
+
+  const auto database = read_database(validation.target.connection);
+  if (!database) return validation.findings.failed(validation.target.where, database.error());
+  if (database->create_temporary) return;
+  const ServerFacts& facts = *validation.target.facts;
+  validation.findings.error(
+      validation.target.where,
+      fmt::format("role {} lacks TEMPORARY on database {} of the target", facts.role.name,
+                  facts.database),
+      fmt::format("GRANT TEMPORARY ON DATABASE {} TO {}; as {} or a superuser of the target",
+                  quote_identifier(facts.database), quote_identifier(facts.role.name),
+                  database->owner));
+}
+
+void check_bookkeeping_grants(Validation& validation) {
+  const At<std::string>& schema = validation.manifest.target.schema;
+  Findings& findings = validation.findings;
+  if (findings.spoiled(schema.where)) return;
+  const ServerFacts& facts = *validation.target.facts;
+  const std::string role = quote_identifier(facts.role.name);
+  const std::string name = quote_identifier(schema.value);
+  const auto grants = read_bookkeeping_grants(validation.target.connection, schema.value);
+  if (!grants) return findings.failed(schema.where, grants.error());
+  if (!grants->schema_exists) {
+    if (facts.role.create_in_database || facts.role.superuser) return;
+    findings.error(schema.where,
+                   fmt::format("schema {} for the bookkeeping does not exist on the target, and "
+                               "role {} lacks CREATE on database {}",
+                               schema.value, facts.role.name, facts.database),
+                   fmt::format("GRANT CREATE ON DATABASE {} TO {}; as its owner or a superuser of "
+                               "the target; or CREATE SCHEMA {} AUTHORIZATION {}",
+                               quote_identifier(facts.database), role, name, role));
+    return;
+  }
+  const bool complete = grants->tables.size() == bookkeeping_tables().size();
+  if (!grants->usage || (!complete && !grants->create)) {
+    const char* const lacking = complete ? "USAGE" : "USAGE, CREATE";
+    findings.error(schema.where,
+                   fmt::format("role {} lacks {} on schema {} of the target, where the bookkeeping "
+                               "lives",
+                               facts.role.name, lacking, schema.value),
+                   fmt::format("GRANT {} ON SCHEMA {} TO {}; as {} or a superuser of the target",
+                               lacking, name, role, grants->owner));
+  }
+  if (grants->not_ours.empty()) return;
+  std::vector<TableName> tables;
+  for (const std::string& table : grants->not_ours) tables.push_back({schema.value, table});
+  findings.error(schema.where,
+                 fmt::format("role {} may not read and write the bookkeeping: {}", facts.role.name,
+                             shown_list(tables)),
+                 fmt::format("GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE {} TO {}; as their "
+                             "owner or a superuser of the target",
+                             quoted_list(tables), role));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,216 @@
+// What a server itself says: version, role, limits; and whether it is the one the migration knows.
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <string>
+
+#include "daemon/validate/validate.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int kOldestVersion = 130000;
+constexpr int kParameterGrants = 150000;
+// Beside lanes and scans.  Source: probe, supervisor, proof.  Target: bookkeeping, census.
+constexpr std::uint64_t kOtherSourceConnections = 3;
+constexpr std::uint64_t kOtherTargetConnections = 2;
+constexpr std::uint64_t kReservedConnections = 3;  // superuser_reserved_connections' default.
+
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 10000, version % 10000);
+}
+
+// One side's checks that are the same for both.
+class ServerCheck {
+ public:
+  ServerCheck(Validation& validation, CheckedServer& server)
+      : findings_(validation.findings),
+        running_(validation.running),
+        server_(server),
+        side_(server.connection.options().side) {}
+
+  void version() {
+    if (facts().version >= kOldestVersion) return;
+    findings_.error(server_.where,
+                    fmt::format("the {} is PostgreSQL {}: lockstep needs 13 or later", side_,
+                                version_text(facts().version)),
+                    "upgrade it first");
+  }
+
+  void surplus() {
+    const RoleFacts& role = facts().role;
+    if (role.superuser) {
+      findings_.warn(server_.where,
+                     fmt::format("role {} is a superuser of the {}: far more than lockstep needs",
+                                 role.name, side_),
+                     "use a role with the grants that validate names");
+      return;
+    }
+    if (!role.create_role && !role.create_database) return;
+    findings_.warn(
+        server_.where,
+        fmt::format("role {} may create {} on the {}, which lockstep never does", role.name,
+                    role.create_role ? "roles" : "databases", side_),
+        fmt::format("ALTER ROLE {} NOCREATEROLE NOCREATEDB", quote_identifier(role.name)));
+  }
+
+  void connections(std::uint64_t needed) {
+    const auto most = static_cast<std::uint64_t>(facts().connections_max);
+    const auto used = running_ ? 0 : static_cast<std::uint64_t>(facts().connections_used);
+    if (needed + kReservedConnections > most) {
+      findings_.error(server_.where,
+                      fmt::format("lockstep needs {} connections to the {}, whose max_connections "
+                                  "is {}",
+                                  needed, side_, most),
+                      "lower target.lanes or backfill.workers, or raise max_connections");
+    } else if (used + needed + kReservedConnections > most) {
+      findings_.warn(server_.where,
+                     fmt::format("lockstep needs {} connections to the {}, where {} of {} are in "
+                                 "use: it may have to wait for some",
+                                 needed, side_, used, most),
+                     "lower target.lanes or backfill.workers, or raise max_connections");
+    }
+  }
+
+  void proxy() {
+    const auto database = read_database(server_.connection);
+    if (!database) return findings_.failed(server_.where, database.error());
+    if (!database->behind_proxy) return;
+    findings_.warn(server_.where,
+                   fmt::format("the {} seems to be reached through a pooling proxy: one that pools "
+                               "transactions is refused while running",
+                               side_),
+                   "connect to the server itself; not every proxy can be seen");
+  }
+
+ private:
+  const ServerFacts& facts() const { return *server_.facts; }
+
+  Findings& findings_;
+  const bool running_;
+  CheckedServer& server_;
+  const std::string side_;
+};
+
+void check_limits(Validation& validation) {
+  const ServerFacts& facts = *validation.source.facts;
+  Findings& findings = validation.findings;
+  const Where where = validation.source.where;
+  if (facts.wal_level != "logical")
+    findings.error(
+        where, fmt::format("wal_level of the source is {}", facts.wal_level),
+        "ALTER SYSTEM SET wal_level = 'logical' as a superuser, then restart the server");
+  const bool slot_exists = validation.slot && validation.slot->exists;
+  if (!slot_exists && facts.replication_slots_used >= facts.replication_slots_max)
+    findings.error(where,
+                   fmt::format("all {} replication slots of the source are in use",
+                               facts.replication_slots_max),
+                   "ALTER SYSTEM SET max_replication_slots to more as a superuser and restart the "
+                   "server, or drop a slot that nobody needs");
+  const bool streams = slot_exists && validation.slot->active;
+  if (!streams && facts.wal_senders_used >= facts.wal_senders_max)
+    findings.error(
+        where, fmt::format("all {} WAL senders of the source are in use", facts.wal_senders_max),
+        "ALTER SYSTEM SET max_wal_senders to more as a superuser and restart the server");
+  if (facts.slot_wal_keep_mb >= 0)
+    findings.warn(where,
+                  fmt::format("max_slot_wal_keep_size of the source is {} MB: a stream that falls "
+                              "further behind loses its slot, and the migration begins anew",
+                              facts.slot_wal_keep_mb),
+                  "-1 keeps the log, as long as the disk lasts");
+  if (facts.encoding == "SQL_ASCII")
+    findings.error(where, "the source's encoding is SQL_ASCII: nobody knows what its bytes mean",
+                   "move it to a database in UTF8 first");
+}
+
+}  // namespace
+
+void check_source_server(Validation& validation) {
+  ServerCheck check(validation, validation.source);
+  check.version();
+  if (validation.source.facts->in_recovery)
+    validation.findings.error(validation.source.where,
+                              "the source is a standby: its snapshots call running transactions "
+                              "visible",
+                              "connect to the primary");
+  check_limits(validation);
+  check.surplus();
+  check.connections(kOtherSourceConnections + validation.manifest.backfill.workers);
+  check.proxy();
+}
+
+void check_target_server(Validation& validation) {
+  ServerCheck check(validation, validation.target);
+  const ServerFacts& facts = *validation.target.facts;
+  const Where where = validation.target.where;
+  Findings& findings = validation.findings;
+  check.version();
+  if (facts.in_recovery || facts.read_only)
+    findings.error(where,
+                   facts.in_recovery ? "the target is a standby"
+                                     : "the target is read-only (default_transaction_read_only)",
+                   "connect to a server that accepts writes");
+  const auto& source = validation.source.facts;
+  const bool same_encoding = source && source->encoding == facts.encoding;
+  if (facts.encoding != "UTF8" && (!same_encoding || facts.encoding == "SQL_ASCII"))
+    findings.error(where,
+                   fmt::format("the target's encoding is {}: it cannot hold every text of the "
+                               "source",
+                               facts.encoding),
+                   "create the target database with ENCODING 'UTF8'");
+  if (source && source->system_identifier == facts.system_identifier &&
+      source->database == facts.database)
+    findings.error(where, "source and target are the same database", "a migration has two of them");
+  if (!facts.role.set_replication_role) {
+    const std::string role = quote_identifier(facts.role.name);
+    findings.error(
+        where,
+        fmt::format("role {} may not set session_replication_role on the target: foreign keys and "
+                    "triggers would act on every row",
+                    facts.role.name),
+        facts.version >= kParameterGrants
+            ? fmt::format("GRANT SET ON PARAMETER session_replication_role TO {}; as a superuser "
+                          "of the target",
+                          role)
+            : fmt::format("ALTER ROLE {} SUPERUSER; as a superuser of the target: before "
+                          "PostgreSQL 15 it cannot be granted alone",
+                          role));
+  }
+  check.surplus();
+  check.connections(kOtherTargetConnections + validation.manifest.target.lanes.value +
+                    validation.manifest.backfill.workers);
+  check.proxy();
+}
+
+// What the target remembers of the migration's beginning (I13, I16).
+void check_start(Validation& validation) {
+  if (!validation.claim || !validation.claim->start) return;
+  const StartFacts& start = *validation.claim->start;
+  const Manifest& manifest = validation.manifest;
+  Findings& findings = validation.findings;
+  if (const auto& source = validation.source.facts; source && !source->in_recovery) {
+    const auto same = same_identity({start.source_system, start.source_timeline},
+                                    {source->system_identifier, source->timeline});
+    if (!same) findings.error(validation.source.where, same.error().message);
+  }
+  if (start.target_system != validation.target.facts->system_identifier)
+    findings.error(validation.target.where,
+                   fmt::format("the target is another server (system {}) than the one this "
+                               "migration began with ({})",
+                               validation.target.facts->system_identifier, start.target_system),
+                   "connect to that one, or begin anew under another name");
+  const At<std::string>& prefix = manifest.source.debezium->topic_prefix;
+  if (start.stream_kind != "debezium" || start.stream_name != prefix.value)
+    findings.error(prefix.where,
+                   fmt::format("this migration began with stream {} '{}'", start.stream_kind,
+                               start.stream_name),
+                   "put it back: the stream of a migration cannot change");
+  if (start.lanes != manifest.target.lanes.value)
+    findings.warn(manifest.target.lanes.where,
+                  fmt::format("the migration began with {} lanes: their number can change only "
+                              "after a drain",
+                              start.lanes),
+                  "stop it with SIGTERM before it starts with another number");
+}
+
+}  // namespace lockstep

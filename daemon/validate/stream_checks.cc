@@ -1,0 +1,301 @@
+// The way of a change: publication, slot, topics, connector (P1, P4, V3).
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <set>
+#include <string>
+
+#include "config/connector_config.h"
+#include "connectors/connect_rest.h"
+#include "connectors/kafka_client.h"
+#include "connectors/kafka_proof.h"
+#include "connectors/kafka_topics.h"
+#include "daemon/prepare.h"
+#include "daemon/validate/validate.h"
+#include "pipeline/key.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::chrono::milliseconds kBrokerTimeout{10000};
+
+std::string quoted_list(const std::vector<TableName>& tables) {
+  std::string list;
+  for (const TableName& table : tables) list += (list.empty() ? "" : ", ") + quoted(table);
+  return list;
+}
+
+std::string shown_list(const std::vector<TableName>& tables) {
+  std::string list;
+  for (const TableName& table : tables) list += (list.empty() ? "" : ", ") + table.text();
+  return list;
+}
+
+// A name that is made from the migration's is no better than that one.
+bool is_known(const Validation& validation, const At<std::string>& name) {
+  return !validation.findings.spoiled(name.where) &&
+         !validation.findings.spoiled(validation.manifest.migration.where) &&
+         !validation.manifest.migration.value.empty();
+}
+
+void check_missing_publication(Validation& validation, const At<std::string>& name) {
+  const auto owners = read_owners(validation.source.connection, validation.source_names());
+  if (!owners) return validation.findings.failed(name.where, owners.error());
+  const RoleFacts& role = validation.source.facts->role;
+  const bool owns_all = std::ranges::all_of(*owners, &TableOwner::owned_by_us);
+  const bool may_create = role.superuser || (role.create_in_database && owns_all);
+  const std::string sql = publication_sql(validation.manifest, validation.source_specs());
+  if (validation.slot && validation.slot->exists) {
+    validation.findings.error(
+        name.where,
+        fmt::format("publication {} does not exist, but slot {} does: the stream would lack what "
+                    "was written before the publication",
+                    name.value, validation.manifest.source.slot.value),
+        fmt::format("{}; then drop the slot and let the connector make it again", sql));
+  } else if (may_create) {
+    validation.findings.warn(
+        name.where, fmt::format("publication {} does not exist yet: run makes it", name.value),
+        sql);
+  } else {
+    validation.findings.error(
+        name.where,
+        fmt::format("publication {} does not exist, and role {} may not make it", name.value,
+                    role.name),
+        fmt::format("{}; as the tables' owner with CREATE on the database, or a superuser of the "
+                    "source",
+                    sql));
+  }
+}
+
+void check_coverage(const PublicationFacts& facts, Validation& validation,
+                    const At<std::string>& name) {
+  Findings& findings = validation.findings;
+  const std::string publication = quote_identifier(name.value);
+  if (!facts.missing.empty())
+    findings.error(
+        name.where,
+        fmt::format("publication {} does not cover {}", name.value, shown_list(facts.missing)),
+        fmt::format("ALTER PUBLICATION {} ADD TABLE {}; as the publication's owner", publication,
+                    quoted_list(facts.missing)));
+  const auto limited = [&](const std::vector<TableName>& tables, const char* what) {
+    if (tables.empty()) return;
+    findings.error(
+        name.where,
+        fmt::format("publication {} has {} for {}", name.value, what, shown_list(tables)),
+        fmt::format("ALTER PUBLICATION {} DROP TABLE {}; then ADD TABLE them without it; "
+                    "as the publication's owner",
+                    publication, quoted_list(tables)));
+  };
+  limited(facts.filtered, "a row filter");
+  limited(facts.narrowed, "a column list");
+  if (!facts.inserts || !facts.updates || !facts.deletes || !facts.truncates)
+    findings.error(name.where,
+                   fmt::format("publication {} leaves out{}{}{}{}", name.value,
+                               facts.inserts ? "" : " insert", facts.updates ? "" : " update",
+                               facts.deletes ? "" : " delete", facts.truncates ? "" : " truncate"),
+                   fmt::format("ALTER PUBLICATION {} SET (publish = 'insert, update, delete, "
+                               "truncate'); as the publication's owner",
+                               publication));
+  const bool partitioned = std::ranges::any_of(
+      validation.plan.tables,
+      [](const PlannedTable& table) { return table.source.kind == RelationKind::PartitionedRoot; });
+  if (partitioned && !facts.via_root)
+    findings.error(
+        name.where,
+        fmt::format("publication {} publishes partitions under their own names", name.value),
+        fmt::format("ALTER PUBLICATION {} SET (publish_via_partition_root = true); as "
+                    "the publication's owner",
+                    publication));
+}
+
+}  // namespace
+
+void check_publication(Validation& validation) {
+  const At<std::string>& name = validation.manifest.source.publication;
+  if (!is_known(validation, name)) return;
+  const auto facts =
+      read_publication(validation.source.connection, name.value, validation.source_names());
+  if (!facts) return validation.findings.failed(name.where, facts.error());
+  if (facts->exists) {
+    check_coverage(*facts, validation, name);
+  } else {
+    check_missing_publication(validation, name);
+  }
+}
+
+void check_slot(Validation& validation) {
+  const At<std::string>& name = validation.manifest.source.slot;
+  if (!validation.slot || !is_known(validation, name)) return;
+  Findings& findings = validation.findings;
+  const SlotFacts& slot = *validation.slot;
+  const auto error = [&](const std::string& what, const std::string& hint) {
+    findings.error(name.where, fmt::format("slot {} {}", name.value, what), hint);
+  };
+  if (!slot.exists && validation.claim && validation.claim->start)
+    return error("is gone: changes since then are lost to the stream", "begin the migration anew");
+  if (!slot.exists)
+    return findings.warn(
+        name.where,
+        fmt::format("slot {} does not exist yet: the connector makes it, and run "
+                    "waits for that",
+                    name.value),
+        fmt::format("start the connector: lockstep connector-config {}", validation.manifest.path));
+  if (slot.plugin != "pgoutput")
+    return error(slot.plugin.empty() ? "is physical" : "has plugin " + slot.plugin,
+                 "drop it, and let the connector make one with pgoutput");
+  if (slot.database != validation.source.facts->database)
+    return error("belongs to database " + slot.database, "give source.slot another name");
+  if (slot.temporary) return error("is temporary", "let the connector make a lasting one");
+  if (slot.wal_status == "lost")
+    return error("has lost its log", "drop it and begin the migration anew");
+  if (!slot.confirmed_flush_lsn)
+    return findings.warn(name.where,
+                         fmt::format("slot {} has no position yet: run waits for it", name.value));
+  if (!slot.active)
+    findings.warn(name.where,
+                  fmt::format("nobody reads slot {}: the source keeps its log until somebody does",
+                              name.value),
+                  "start the connector");
+  if (slot.wal_status == "unreserved")
+    findings.warn(name.where, fmt::format("slot {} is about to lose its log", name.value),
+                  "make the connector catch up, or raise max_slot_wal_keep_size");
+}
+
+namespace {
+
+// The topics of the tables, as the broker has them.
+class TopicCheck {
+ public:
+  TopicCheck(Validation& validation, KafkaClient& client)
+      : validation_(validation),
+        client_(client),
+        prefix_(validation.manifest.source.debezium->topic_prefix.value) {}
+
+  Status check() {
+    LOCKSTEP_ASSIGN(counts_, client_.partition_counts(topics(), kBrokerTimeout));
+    std::set<std::string> existing;
+    for (const auto& [topic, count] : counts_) existing.insert(topic);
+    LOCKSTEP_ASSIGN(const auto compacted, client_.compacted(existing, kBrokerTimeout));
+    for (const PlannedTable& table : validation_.plan.tables) {
+      const std::string topic = topic_name(prefix_, table.source.name);
+      const Where where = table.selected.rule->source.where;
+      if (compacted.contains(topic))
+        validation_.findings.error(
+            where, fmt::format("topic {} of {} is compacted", topic, table.source.name.text()),
+            "set cleanup.policy=delete: compaction takes events away that later ones rely on");
+      if (table.map) check_partitions(*table.map, topic, where);
+      LOCKSTEP_TRY(check_leaves(table));
+    }
+    return {};
+  }
+
+ private:
+  std::set<std::string> topics() const {
+    std::set<std::string> topics;
+    for (const PlannedTable& table : validation_.plan.tables) {
+      topics.insert(topic_name(prefix_, table.source.name));
+      for (const TableName& leaf : table.source.leaves) topics.insert(topic_name(prefix_, leaf));
+    }
+    return topics;
+  }
+
+  // P4: two events of one key must not lie in two partitions.
+  void check_partitions(const TableMap& map, const std::string& topic, Where where) {
+    const auto found = counts_.find(topic);
+    if (found == counts_.end() || found->second <= 1 || wire_equals_canonical(map)) return;
+    validation_.findings.error(
+        where,
+        fmt::format("topic {} has {} partitions, and equal keys of {} need not have equal bytes: "
+                    "their events would lose their order",
+                    topic, found->second, map.text()),
+        "make the topic again with one partition, before the slot is made");
+  }
+
+  Status check_leaves(const PlannedTable& table) {
+    for (const TableName& leaf : table.source.leaves) {
+      const auto found = counts_.find(topic_name(prefix_, leaf));
+      if (found == counts_.end()) continue;
+      std::vector<TopicPartition> partitions;
+      for (std::int32_t i = 0; i < found->second; ++i) partitions.push_back({found->first, i});
+      LOCKSTEP_ASSIGN(const auto ends, client_.ends(partitions, kBrokerTimeout));
+      const bool used = std::ranges::any_of(
+          ends, [](const auto& entry) { return entry.second.end > entry.second.low; });
+      if (!used) continue;
+      validation_.findings.error(
+          table.selected.rule->source.where,
+          fmt::format("partition {} of {} has events in a topic of its own, {}", leaf.text(),
+                      table.source.name.text(), found->first),
+          "publish through the root (publish_via_partition_root = true) and delete that topic");
+    }
+    return {};
+  }
+
+  Validation& validation_;
+  KafkaClient& client_;
+  const std::string& prefix_;
+  std::map<std::string, std::int32_t> counts_;
+};
+
+}  // namespace
+
+void check_topics(Validation& validation) {
+  const DebeziumSection& debezium = *validation.manifest.source.debezium;
+  Findings& findings = validation.findings;
+  for (const std::string& collision :
+       colliding_topics(debezium.topic_prefix.value, validation.source_specs()))
+    findings.error(debezium.topic_prefix.where, collision,
+                   "leave one of them out, or rename it on the source");
+  if (!debezium.kafka_sound) return;
+  KafkaOptions options = kafka_options(validation.manifest);
+  options.group_id.clear();
+  const Where where = debezium.kafka.empty() ? debezium.where : debezium.kafka.front().where;
+  const auto client = KafkaClient::open(options);
+  if (!client) return findings.failed(where, client.error());
+  const Status checked = TopicCheck(validation, **client).check();
+  if (!checked) findings.failed(where, checked.error());
+}
+
+void check_connector(Validation& validation) {
+  const DebeziumSection& debezium = *validation.manifest.source.debezium;
+  if (!debezium.connect_url) return;
+  Findings& findings = validation.findings;
+  const Where where = debezium.connector.where;
+  auto rest = ConnectRest::open(
+      {.url = debezium.connect_url->value, .connector = debezium.connector.value});
+  if (!rest) return findings.failed(debezium.connect_url->where, rest.error());
+  const auto running = rest->config();
+  if (!running && running.error().code == "404")
+    return findings.warn(
+        where, fmt::format("Kafka Connect has no connector {} yet", debezium.connector.value),
+        fmt::format("create it: lockstep connector-config {}", validation.manifest.path));
+  if (!running) return findings.failed(debezium.connect_url->where, running.error());
+  const auto differences =
+      check_connector_config(validation.manifest, validation.source_specs(), *running);
+  for (const std::string& difference : differences)
+    findings.error(
+        where, fmt::format("connector {}: {}", debezium.connector.value, difference),
+        fmt::format("lockstep connector-config {} prints what it needs", validation.manifest.path));
+  for (const std::string& reason : settings_that_void_proof(*running)) {
+    const std::string setting = reason.substr(0, reason.find(' '));
+    const bool told = std::ranges::any_of(
+        differences, [&](const std::string& known) { return known.starts_with(setting); });
+    if (!told)
+      findings.error(where, fmt::format("connector {} cannot prove what it has delivered: {}",
+                                        debezium.connector.value, reason));
+  }
+  const auto status = rest->status();
+  if (!status) return findings.failed(debezium.connect_url->where, status.error());
+  if (status->state != "RUNNING")
+    findings.warn(where, fmt::format("connector {} is {}", debezium.connector.value, status->state),
+                  "resume it: run waits meanwhile");
+  for (const ConnectorStatus::Task& task : status->tasks)
+    if (task.state == "FAILED")
+      findings.error(where,
+                     fmt::format("task {} of connector {} has failed: {}", task.id,
+                                 debezium.connector.value, task.trace),
+                     "cure the cause, then restart the task");
+}
+
+}  // namespace lockstep

@@ -1,0 +1,165 @@
+// What the tables of both sides are like, beyond what their plan decides.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "daemon/fingerprint.h"
+#include "daemon/validate/validate.h"
+
+namespace lockstep {
+namespace {
+
+constexpr double kGibibyte = 1024.0 * 1024 * 1024;
+// Without a view of the target's disk, a copy below this size goes without saying.
+constexpr double kLargeBytes = 10 * kGibibyte;
+// Of the source's size: rows, indexes in another order, and the log that writing them makes.
+constexpr double kHeadroom = 1.3;
+
+std::string size_text(double bytes) {
+  return bytes >= kGibibyte ? fmt::format("{:.1f} GiB", bytes / kGibibyte)
+                            : fmt::format("{:.1f} MiB", bytes / (1024.0 * 1024));
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+void check_row_security(const TableSpec& table, Where where, const CheckedServer& server,
+                        Findings& findings) {
+  if (!table.row_security) return;
+  const std::string& side = server.connection.options().side;
+  const std::string& role = server.facts->role.name;
+  findings.error(where,
+                 fmt::format("row-level security of {} on the {} hides rows from role {}",
+                             table.name.text(), side, role),
+                 fmt::format("ALTER ROLE {} BYPASSRLS; as a superuser of the {}",
+                             quote_identifier(role), side));
+}
+
+void check_actors(const TableSpec& target, Where where, Findings& findings) {
+  if (!target.firing_triggers.empty())
+    findings.warn(
+        where,
+        fmt::format("triggers or rules of {} would fire for every row that lockstep "
+                    "writes: {}",
+                    target.name.text(), joined(target.firing_triggers)),
+        fmt::format("ALTER TABLE {} ENABLE TRIGGER {}; as its owner: then it fires for "
+                    "the application only",
+                    quoted(target.name), quote_identifier(target.firing_triggers.front())));
+  if (!target.deferrable_constraints.empty())
+    findings.warn(where,
+                  fmt::format("deferrable constraints of {} are not enforced for lockstep's rows: "
+                              "{}",
+                              target.name.text(), joined(target.deferrable_constraints)),
+                  "make them NOT DEFERRABLE until the migration has ended");
+}
+
+// Their changes are in no log; a crash empties such a table while progress says that it is full.
+void check_unlogged(CheckedServer& server, const std::map<TableName, Where>& places,
+                    Findings& findings) {
+  std::vector<TableName> names;
+  for (const auto& [name, where] : places) names.push_back(name);
+  const auto owners = read_owners(server.connection, names);
+  if (!owners) return findings.failed(server.where, owners.error());
+  const std::string& side = server.connection.options().side;
+  for (const TableOwner& table : *owners) {
+    if (!table.unlogged) continue;
+    findings.error(
+        places.at(table.name),
+        fmt::format(
+            "table {} of the {} is UNLOGGED: {}", table.name.text(), side,
+            side == "source" ? "its changes are in no stream" : "a crash would empty it unnoticed"),
+        fmt::format("ALTER TABLE {} SET LOGGED; as {}", quoted(table.name), table.owner));
+  }
+}
+
+void check_mapping(const TableMap& map, Where where, const Validation& validation) {
+  if (!validation.claim) return;
+  for (const StoredMapping& stored : validation.claim->mappings) {
+    if (stored.source != map.source.name) continue;
+    if (stored.state == "stopped")
+      validation.findings.warn(where,
+                               fmt::format("table {} has stopped: {}", map.text(), stored.reason));
+    if (!same_rule(stored.fingerprint, fingerprint(map)))
+      validation.findings.error(where,
+                                fmt::format("the manifest maps {} in another way than when the "
+                                            "migration began",
+                                            map.text()),
+                                "put the rule back, or begin anew");
+  }
+}
+
+// P5.  A table that the running migration fills is not empty, of course.
+void check_empty(const TableMap& map, Where where, Validation& validation) {
+  if (validation.manifest.existing.value == ExistingPolicy::Upsert) return;
+  if (validation.has_begun(map.source.name)) return;
+  const auto filled = has_rows(validation.target.connection, map.target.name);
+  if (!filled) {
+    // Without SELECT nobody knows; that it lacks is reported already.
+    if (filled.error().code != "42501")
+      validation.findings.failed(validation.target.where, filled.error());
+    return;
+  }
+  if (!*filled) return;
+  validation.findings.error(
+      where, fmt::format("{} has rows on the target already", map.target.name.text()),
+      "empty it, or say `existing: upsert` to keep what the source lacks and overwrite the rest");
+}
+
+}  // namespace
+
+void check_tables(Validation& validation) {
+  std::map<TableName, Where> sources;
+  std::map<TableName, Where> targets;
+  for (PlannedTable& table : validation.plan.tables) {
+    const Where where = table.selected.rule->source.where;
+    validation.findings.add(std::move(table.problems));
+    if (!table.source.name.table.empty()) {
+      sources[table.source.name] = where;
+      check_row_security(table.source, where, validation.source, validation.findings);
+    }
+    if (!table.map) continue;
+    targets[table.map->target.name] = where;
+    check_row_security(table.map->target, where, validation.target, validation.findings);
+    check_actors(table.map->target, where, validation.findings);
+    check_mapping(*table.map, where, validation);
+    check_empty(*table.map, where, validation);
+  }
+  check_unlogged(validation.source, sources, validation.findings);
+  if (validation.target.facts) check_unlogged(validation.target, targets, validation.findings);
+}
+
+// PostgreSQL tells nobody how much disk it has left.  On this machine the file system does.
+void check_disk(Validation& validation) {
+  double bytes = 0;
+  for (const PlannedTable& table : validation.plan.tables)
+    if (!validation.has_begun(table.source.name)) bytes += table.source.estimated_bytes;
+  const double needed = bytes * kHeadroom;
+  const auto database = read_database(validation.target.connection);
+  if (!database) return;  // Asked before, and reported then.
+  std::error_code unknown = std::make_error_code(std::errc::not_supported);
+  std::filesystem::space_info space{};
+  if (database->data_directory && validation.manifest.target.connect.is_local())
+    space = std::filesystem::space(*database->data_directory, unknown);
+  if (unknown) {
+    if (needed < kLargeBytes) return;
+    validation.findings.warn(
+        validation.target.where,
+        fmt::format("the tables have about {} on the source; PostgreSQL does not tell how much "
+                    "disk the target has left",
+                    size_text(bytes)),
+        fmt::format("make sure that the target has {} free, log included", size_text(needed)));
+    return;
+  }
+  if (static_cast<double>(space.available) >= needed) return;
+  validation.findings.error(
+      validation.target.where,
+      fmt::format("the tables have about {} on the source, and the target's disk has {} left",
+                  size_text(bytes), size_text(static_cast<double>(space.available))),
+      fmt::format("it takes about {}, log included", size_text(needed)));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,126 @@
+#include "daemon/validate/validate.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "checkpoint/state_lock.h"
+#include "daemon/prepare.h"
+
+namespace lockstep {
+namespace {
+
+constexpr const char* kConnectSecondsMax = "10";
+
+CheckedServer make_server(const Manifest& manifest, Side side) {
+  PostgresOptions options = connection_options(manifest, side, "validate");
+  const Connect& connect = side == Side::Source ? manifest.source.connect : manifest.target.connect;
+  if (connect.find("connect_timeout") == nullptr)
+    options.keywords.emplace_back("connect_timeout", kConnectSecondsMax);
+  return {PostgresConnection(std::move(options)), connect.where, std::nullopt};
+}
+
+// A server whose `connect` is broken in the file is left alone: that is reported already.
+void ask_server(CheckedServer& server, const Connect& connect, Findings& findings) {
+  if (!connect.sound) return;
+  auto facts = read_server(server.connection);
+  if (facts) {
+    server.facts = std::move(*facts);
+  } else {
+    findings.failed(server.where, facts.error());
+  }
+}
+
+void plan(Validation& validation) {
+  if (!validation.source.facts) return;
+  auto planned = validation.target.facts
+                     ? plan_tables(validation.source.connection, validation.target.connection,
+                                   validation.manifest)
+                     : plan_source(validation.source.connection, validation.manifest);
+  if (!planned) return validation.findings.failed(validation.manifest.tables, planned.error());
+  validation.plan = std::move(*planned);
+  validation.findings.add(std::move(validation.plan.problems));
+}
+
+// What an earlier run left on the target.  Where we may not read it, that is reported with the
+// bookkeeping's grants.
+void read_claim(Validation& validation) {
+  Bookkeeping bookkeeping(bookkeeping_options(validation.manifest, "validate"));
+  const auto begun = bookkeeping.exists();
+  if (!begun || !*begun) return;
+  if (auto claim = bookkeeping.read()) validation.claim = std::move(*claim);
+}
+
+void check_stream(Validation& validation) {
+  if (!validation.manifest.source.debezium) return;
+  if (validation.source.facts) {
+    check_publication(validation);
+    check_slot(validation);
+  }
+  if (!validation.findings.spoiled(validation.manifest.source.debezium->topic_prefix.where))
+    check_topics(validation);
+  check_connector(validation);
+}
+
+}  // namespace
+
+std::vector<TableSpec> Validation::source_specs() const {
+  std::vector<TableSpec> specs;
+  for (const PlannedTable& table : plan.tables)
+    if (!table.source.name.table.empty()) specs.push_back(table.source);
+  return specs;
+}
+
+std::vector<TableName> Validation::source_names() const {
+  std::vector<TableName> names;
+  for (const TableSpec& spec : source_specs()) names.push_back(spec.name);
+  return names;
+}
+
+bool Validation::has_begun(const TableName& name) const {
+  return claim && claim->start &&
+         std::ranges::any_of(claim->mappings, [&](const StoredMapping& mapping) {
+           return mapping.source == name;
+         });
+}
+
+void check_manifest(const Manifest& manifest, Findings& findings) {
+  findings.add(check_supported(manifest));
+}
+
+void check_servers(const Manifest& manifest, Findings& findings) {
+  Validation validation{manifest,
+                        findings,
+                        make_server(manifest, Side::Source),
+                        make_server(manifest, Side::Target),
+                        {},
+                        std::nullopt,
+                        std::nullopt,
+                        false};
+  const auto owner = read_lock_owner(manifest.state_dir.value.string());
+  validation.running = owner && owner->has_value();
+  ask_server(validation.source, manifest.source.connect, findings);
+  ask_server(validation.target, manifest.target.connect, findings);
+  if (validation.target.facts) read_claim(validation);
+  plan(validation);
+  if (validation.source.facts) {
+    auto slot = read_slot(validation.source.connection, manifest.source.slot.value);
+    if (slot) {
+      validation.slot = std::move(*slot);
+    } else {
+      findings.failed(manifest.source.slot.where, slot.error());
+    }
+    check_source_server(validation);
+    check_source_grants(validation);
+    check_tables(validation);
+  }
+  if (validation.target.facts) {
+    check_target_server(validation);
+    if (manifest.source.debezium) check_start(validation);
+    check_bookkeeping_grants(validation);
+    check_target_grants(validation);
+    check_disk(validation);
+  }
+  check_stream(validation);
+}
+
+}  // namespace lockstep

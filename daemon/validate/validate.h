@@ -1,0 +1,70 @@
+// Validate: everything that can be known to be wrong before a run, all of it at once.
+//
+//   file ──> both servers ──> tables, grants ──> publication, slot ──> broker ──> Connect
+//
+// Each part has a file here and adds to the Findings; a server that is away leaves out its part.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "config/manifest.h"
+#include "connectors/postgres_bookkeeping.h"
+#include "connectors/postgres_checks.h"
+#include "connectors/postgres_connection.h"
+#include "connectors/postgres_facts.h"
+#include "daemon/tables.h"
+#include "daemon/validate/findings.h"
+
+namespace lockstep {
+
+// One server and what it said.
+struct CheckedServer {
+  PostgresConnection connection;
+  Where where;                       // Of its `connect`.
+  std::optional<ServerFacts> facts;  // Nothing: it did not answer, which is reported.
+};
+
+// What the checks know; filled by check_servers() from top to bottom.
+struct Validation {
+  const Manifest& manifest;
+  Findings& findings;
+  CheckedServer source;
+  CheckedServer target;
+  TablePlan plan;
+  std::optional<Claim> claim;  // Of a migration that has begun on the target.
+  std::optional<SlotFacts> slot;
+  bool running = false;  // A daemon owns the state directory.
+
+  // Of the planned tables.
+  std::vector<TableSpec> source_specs() const;
+  std::vector<TableName> source_names() const;
+  bool has_begun(const TableName& name) const;
+};
+
+// Version, role and limits of each server; what a migration that has begun remembers of them.
+void check_source_server(Validation& validation);
+void check_target_server(Validation& validation);
+void check_start(Validation& validation);
+
+// Grants, each with the statement and who must run it.
+void check_source_grants(Validation& validation);
+void check_target_grants(Validation& validation);
+void check_bookkeeping_grants(Validation& validation);
+
+// What the tables are like: rows, row-level security, triggers, constraints, sizes.
+void check_tables(Validation& validation);
+void check_disk(Validation& validation);
+
+// REQUIRES: `stream: debezium`; the first two a source that answered.
+void check_publication(Validation& validation);
+void check_slot(Validation& validation);
+void check_topics(Validation& validation);
+void check_connector(Validation& validation);
+
+// What the manifest asks for and this version lacks.
+void check_manifest(const Manifest& manifest, Findings& findings);
+// Everything the servers, the broker and Connect can tell.
+void check_servers(const Manifest& manifest, Findings& findings);
+
+}  // namespace lockstep

@@ -1,0 +1,69 @@
+"""One real stack for the whole session; each test gets databases, topics and a slot of its own."""
+
+import itertools
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from tests.lab.migration import Migration  # noqa: E402
+from tests.lab.stack import Stack, end_on_signals  # noqa: E402
+
+_numbers = itertools.count(1)
+
+# A backfill slow enough to do something in the middle of it: about five chunks a second.
+SLOW = {"workers": 1, "chunk_rows": 200, "rate_limit_rows_per_second": 1000}
+
+
+def pytest_configure(config):
+    end_on_signals()
+
+
+def is_long():
+    """True under `./run test --long`."""
+    return bool(os.environ.get("LOCKSTEP_LONG"))
+
+
+@pytest.fixture(scope="session")
+def stack():
+    with Stack() as running:
+        yield running
+
+
+@pytest.fixture
+def migrate(stack, request):
+    """Makes a migration from SQL for the source; everything of it is removed afterwards.
+
+    `migrate("CREATE TABLE ...", backfill={...})`: the keywords are merged into the manifest.
+    """
+    made = []
+    request.node.migrations = made
+
+    def make(schema, **overrides):
+        words = re.sub(r"[^a-z0-9]+", "_", request.node.name.lower())
+        migration = Migration(stack, f"t{next(_numbers)}_{words}"[:30].rstrip("_"), **overrides)
+        made.append(migration)
+        migration.source(schema)
+        return migration
+
+    yield make
+    stack.ensure_up()
+    for migration in made:
+        migration.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the end of lockstep's log."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        for migration in getattr(item, "migrations", []):
+            lines = migration.lockstep.log_text().splitlines()[-60:]
+            report.sections.append((f"log of {migration.name}", "\n".join(lines)))

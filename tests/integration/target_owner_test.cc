@@ -1,0 +1,252 @@
+// PostgresTarget and Bookkeeping against a real server: who may write, COPY, TRUNCATE, and the
+// record of a migration.
+#include "tests/integration/target_fixture.h"
+
+namespace lockstep {
+namespace {
+
+using testing::HasSubstr;
+
+// ---------------------------------------------------------------- who may write (I12)
+
+TEST_F(DebtTest, AnOlderIncarnationWritesNothing) {
+  const TableMap& map = plan("t");
+  const Rows rows = read(map, "id <= 3");
+  ASSERT_TRUE(target().open().has_value());
+  ASSERT_EQ(books().claim().value().epoch, claim_.epoch + 1);
+  LaneTransaction transaction;
+  transaction.runs = {run_of(map, WriteKind::Upsert, rows)};
+  Result<ApplyOutcome> outcome = target().apply(transaction);
+  // The claim has ended its server process; connecting again, it finds itself shut out.
+  if (!outcome.has_value() && outcome.error().reaction == Reaction::Retry)
+    outcome = target().apply(transaction);
+  ASSERT_FALSE(outcome.has_value());
+  EXPECT_EQ(outcome.error().reaction, Reaction::Halt);
+  EXPECT_EQ(outcome.error().code, "fenced");
+  EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), "0");
+}
+
+TEST_F(DebtTest, AFenceThatRisesUnderALivingSessionStopsItsPipeline) {
+  const TableMap& map = plan("t");
+  const Rows rows = read(map, "id <= 3");
+  ASSERT_TRUE(target().open().has_value());
+  on_target("UPDATE books.fence SET epoch = epoch + 1");
+  LaneTransaction transaction;
+  transaction.runs = {run_of(map, WriteKind::Upsert, rows)};
+  const auto outcome = target().apply(transaction);
+  ASSERT_FALSE(outcome.has_value());
+  EXPECT_EQ(outcome.error().code, "fenced");
+  RowBatch batch;
+  batch.add(rows.cells[0]);
+  const std::uint32_t chosen[] = {0};
+  EXPECT_EQ(target().copy(map, batch, chosen).error().code, "fenced");
+  EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), "0");
+}
+
+TEST_F(DebtTest, AClaimEndsAZombieInsideATransaction) {
+  const TableMap& map = plan("t");
+  RowBatch batch;
+  batch.add(read(map, "id = 1").cells[0]);
+  const std::uint32_t chosen[] = {0};
+  ASSERT_TRUE(target().copy(map, batch, chosen).has_value()) << "and never commits";
+  ASSERT_EQ(books().claim().value().epoch, claim_.epoch + 1);
+  EXPECT_FALSE(target().copy_commit({}).has_value());
+  EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), "0");
+}
+
+TEST_F(DebtTest, AnotherBackendUnderTheSameConnectionIsRefused) {
+  const TableMap& map = plan("t");
+  ASSERT_TRUE(target().open().has_value());
+  TargetSession session(target_options().session);
+  ASSERT_TRUE(session.open().has_value());
+  const std::string pid = target_text("SELECT max(pid) FROM books.session");
+  ASSERT_TRUE(session.resume().has_value());
+  static_cast<void>(map);
+  std::string epoch;
+  append_be64(epoch, claim_.epoch);
+  std::string other;
+  append_be32(other, 1);
+  const std::optional<std::string_view> params[] = {epoch, other};
+  ASSERT_TRUE(session.queue_sql("BEGIN").has_value());
+  ASSERT_TRUE(session.queue_sql("SELECT 1").has_value());
+  ASSERT_TRUE(session.queue("fence", params).has_value());
+  const auto outcome = session.flush();
+  ASSERT_TRUE(outcome.has_value() && outcome->failure.has_value());
+  EXPECT_EQ(outcome->failure->error.code, "pooled");
+}
+
+TEST_F(DebtTest, ALostConnectionIsRetriedAndApplyingTwiceIsOnce) {
+  const TableMap& map = plan("t");
+  const Rows rows = read(map, "id <= 3");
+  Rows partial{{without(read(map, "id = 9").cells[0], {3})}, {read(map, "id = 9").keys[0]}};
+  LaneTransaction transaction;
+  transaction.runs = {run_of(map, WriteKind::Upsert, rows),
+                      run_of(map, WriteKind::Update, partial)};
+  transaction.progress = {{"wal", 0, {9, 1}, 100, 100}};
+  ASSERT_TRUE(target().apply(transaction).has_value());
+  const std::string before = target_text("SELECT * FROM shop.t ORDER BY 1") + debts();
+  on_target("SELECT pg_terminate_backend(pid) FROM books.session");
+  const auto lost = target().apply(transaction);
+  ASSERT_FALSE(lost.has_value());
+  EXPECT_EQ(lost.error().reaction, Reaction::Retry);
+  EXPECT_TRUE(target().apply(transaction).has_value());
+  EXPECT_EQ(target_text("SELECT * FROM shop.t ORDER BY 1") + debts(), before);
+  EXPECT_EQ(target_text("SELECT major, minor, max_xid FROM books.progress"), "9|1|100");
+  EXPECT_EQ(target_text("SELECT count(*) FROM books.session"), "1");
+}
+
+// ---------------------------------------------------------------- COPY and chunks
+
+TEST_F(DebtTest, ACopyThatMeetsARowIsRejectedAndLeavesNothing) {
+  const TableMap& map = plan("t");
+  on_target("INSERT INTO shop.t VALUES (2, 0, 'there')");
+  const Rows rows = read(map, "id <= 3");
+  RowBatch batch;
+  for (const std::string& row : rows.cells) batch.add(row);
+  const std::uint32_t chosen[] = {0, 1, 2};
+  const Status copied = target().copy(map, batch, chosen);
+  ASSERT_FALSE(copied.has_value());
+  EXPECT_EQ(copied.error().reaction, Reaction::Reject);
+  ASSERT_TRUE(target().copy_abort().has_value());
+  EXPECT_EQ(target_text("SELECT id FROM shop.t"), "2");
+  const std::uint32_t others[] = {0, 2};
+  ASSERT_TRUE(target().copy(map, batch, others).has_value());
+  ASSERT_TRUE(target().copy_commit({}).has_value());
+  EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), "3");
+}
+
+TEST_F(DebtTest, ACopyThatWaitsForALockGivesUp) {
+  const TableMap& map = plan("t");
+  PostgresConnection blocker(test_server(""));
+  ASSERT_TRUE(blocker.open().has_value());
+  ASSERT_TRUE(blocker.run("BEGIN; LOCK TABLE shop.t").has_value());
+  RowBatch batch;
+  batch.add(read(map, "id = 1").cells[0]);
+  const std::uint32_t chosen[] = {0};
+  PostgresTargetOptions options = target_options();
+  options.copy_lock_max = std::chrono::milliseconds(50);
+  lane_ = std::make_unique<PostgresTarget>(options, tables_, counts_);
+  EXPECT_EQ(target().copy(map, batch, chosen).error().reaction, Reaction::Reject);
+  EXPECT_TRUE(target().copy_abort().has_value());
+}
+
+TEST_F(DebtTest, AbortingAfterALostConnectionIsSureOfTheEnd) {
+  const TableMap& map = plan("t");
+  RowBatch batch;
+  batch.add(read(map, "id = 1").cells[0]);
+  const std::uint32_t chosen[] = {0};
+  ASSERT_TRUE(target().copy(map, batch, chosen).has_value());
+  on_target("SELECT pg_terminate_backend(pid) FROM books.session");
+  EXPECT_FALSE(target().copy_commit({}).has_value());
+  EXPECT_TRUE(target().copy_abort().has_value());
+  EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), "0");
+}
+
+TEST_F(DebtTest, AWiderMarkTakesThePlaceOfTheMarksItCovers) {
+  const TableMap& map = plan("t");
+  const Rows rows = read(map, "id <= 2");
+  ASSERT_TRUE(target().mark_done({map.id, 1, 1, {std::nullopt, rows.keys[0]}, 10}).has_value());
+  ASSERT_TRUE(target().mark_done({map.id, 2, 2, {rows.keys[0], rows.keys[1]}, 20}).has_value());
+  ASSERT_TRUE(target().mark_done({map.id, 1, 2, {std::nullopt, rows.keys[1]}, 30}).has_value());
+  const Claim claim = books().read().value();
+  ASSERT_EQ(claim.chunks.size(), 1U);
+  EXPECT_EQ(claim.chunks[0].mark.range.upper, rows.keys[1]);
+  EXPECT_EQ(claim.chunks[0].mark.rows, 30U);
+  EXPECT_EQ(claim.chunks[0].source, map.source.name);
+}
+
+// ---------------------------------------------------------------- TRUNCATE (I15)
+
+TEST_F(DebtTest, TruncateRaisesAllLanesAndDropsOlderDebts) {
+  on_target("CREATE TABLE shop.child (id int REFERENCES shop.t)");
+  const TableMap& map = plan("t");
+  ASSERT_TRUE(map.target.referenced);
+  ASSERT_TRUE(books()
+                  .save_start({"s", 1, "t", 1, "direct", "slot", 5, 2},
+                              std::vector<StoredMapping>{{map.source.name, "f", "active", "", {}}},
+                              {})
+                  .has_value());
+  const Rows rows = read(map, "id <= 3");
+  apply({run_of(map, WriteKind::Upsert, rows)});
+  TableRun debt = run_of(map, WriteKind::OpenDebt, {{}, {rows.keys[0], rows.keys[1]}}, 700);
+  debt.rule = DebtRule::Keep;
+  for (Write& write : debt.writes) write.debt = DebtReason::Doubtful;
+  debt.writes[1].xid = 900;
+  apply({debt});
+  ASSERT_TRUE(target().mark_done({map.id, 1, 1, {}, 3}).has_value());
+  ASSERT_TRUE(target().truncate({map.id, "wal", {50, 2}, {0, 1}, 800, {33, 44}, true}).has_value());
+  EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), "0");
+  EXPECT_EQ(debts(), "t|doubtful|open|0|900");
+  EXPECT_EQ(target_text("SELECT lane, major, minor, max_xid FROM books.progress ORDER BY 1"),
+            "0|50|2|800\n1|50|2|800");
+  EXPECT_EQ(target_text("SELECT horizon_major, horizon_minor FROM books.mapping"), "33|44");
+  EXPECT_EQ(target_text("SELECT count(*) FROM books.chunk"), "0");
+}
+
+TEST_F(DebtTest, TruncateDeletesWhereAForeignKeyCameLater) {
+  const TableMap& map = plan("t");
+  on_target("INSERT INTO shop.t VALUES (1, 1); CREATE TABLE shop.child (id int REFERENCES shop.t)");
+  const Status truncated = target().truncate({map.id, "wal", {50, 2}, {0}, 800, {}, false});
+  ASSERT_TRUE(truncated.has_value()) << truncated.error().message;
+  EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), "0");
+}
+
+// ---------------------------------------------------------------- the bookkeeping itself
+
+TEST_F(TargetTest, AStartIsRecordedOnceAndReadBack) {
+  const StartFacts facts{
+      "6900000000000000001", 3, "6900000000000000002", 1, "debezium", "shop'topic", 1ULL << 33U, 2};
+  const std::vector<StoredMapping> mappings{{{"shop", "a.b"}, "f1", "active", "", {}}};
+  const std::vector<ProgressRow> progress{{"topic/0", 0, {7, 0}, 5, 6},
+                                          {"topic/0", 1, {7, 0}, 5, 9}};
+  ASSERT_TRUE(books().save_start(facts, mappings, progress).has_value());
+  ASSERT_TRUE(books().save_start(facts, mappings, progress).has_value()) << "safe twice";
+  StartFacts other = facts;
+  other.stream_name = "other";
+  EXPECT_EQ(books().save_start(other, mappings, progress).error().reaction, Reaction::Halt);
+  ASSERT_TRUE(books().set_table_state({"shop", "a.b"}, "stopped", "column gone").has_value());
+  const Claim claim = books().read().value();
+  EXPECT_EQ(*claim.start, facts);
+  EXPECT_EQ(claim.mappings.at(0).reason, "column gone");
+  EXPECT_EQ(claim.progress.at(1).row.max_xid, 9U);
+}
+
+TEST_F(TargetTest, TheNumberOfLanesChangesOnlyAtOnePosition) {
+  const StartFacts facts{"1", 1, "2", 1, "direct", "slot", 5, 2};
+  const std::vector<ProgressRow> progress{{"wal", 0, {7, 1}, 5, 6}, {"wal", 1, {7, 2}, 4, 9}};
+  ASSERT_TRUE(books().save_start(facts, {}, progress).has_value());
+  const Status refused = books().change_lanes(3);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error().message, HasSubstr("lanes: 2, stop with SIGTERM"));
+  on_target("UPDATE books.progress SET minor = 2");
+  ASSERT_TRUE(books().change_lanes(3).has_value());
+  EXPECT_EQ(target_text("SELECT lane, minor, max_xid FROM books.progress ORDER BY 1"),
+            "0|2|9\n1|2|9\n2|2|9");
+}
+
+TEST_F(DebtTest, QuarantinedRowsAreListedRetriedAndDropped) {
+  const TableMap& map = plan("t");
+  const Rows rows = read(map, "id <= 2");
+  TableRun debt = run_of(map, WriteKind::OpenDebt, rows, 700);
+  for (Write& write : debt.writes) write.debt = DebtReason::Refused;
+  apply({debt});
+  for (const Write& write : debt.writes)
+    ASSERT_TRUE(target().fail_debt(map.id, write.key_hash, "it's no", true).has_value());
+  const auto listed = books().quarantined().value();
+  ASSERT_EQ(listed.size(), 2U);
+  EXPECT_EQ(listed[0].detail, "it's no");
+  const std::vector<std::string> first{listed[0].id};
+  EXPECT_EQ(books().drop_quarantined(first).value(), 1U);
+  EXPECT_EQ(books().count_debts().value().at(0).dropped, 1U);
+  EXPECT_EQ(books().retry_quarantined({}).value(), 2U);
+  DebtCensus census({test_server(""), name_, {}, {}}, tables_);
+  EXPECT_EQ(census.count_debts().value().at(0).open, 2U);
+}
+
+TEST_F(TargetTest, ANewerFormatIsRefused) {
+  on_target("UPDATE books.fence SET format = 99");
+  EXPECT_EQ(books().create().error().reaction, Reaction::Halt);
+}
+
+}  // namespace
+}  // namespace lockstep

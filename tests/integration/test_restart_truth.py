@@ -1,0 +1,121 @@
+"""After a restart with less than it left behind, lockstep ends equal or halts and says why."""
+
+import shutil
+import signal
+
+import pytest
+
+from tests.lab.lockstep import Lockstep
+
+TABLES = """
+CREATE TABLE t (id int PRIMARY KEY, v text, n int);
+INSERT INTO t SELECT g, 'v' || g, 0 FROM generate_series(1, 3000) g;
+"""
+HALTED = 65
+
+
+@pytest.fixture
+def moved(migrate):
+    """A migration that has copied and followed for a while, and is stopped."""
+    migration = migrate(TABLES)
+    migration.prepare()
+    migration.finish()
+    return migration
+
+
+def change(migration, n):
+    """One round of changes of every kind, each round on other rows."""
+    migration.source("UPDATE t SET n = %s WHERE id %% 10 = %s", (n, n % 10))
+    migration.source("DELETE FROM t WHERE id BETWEEN %s AND %s", (n * 100, n * 100 + 20))
+    migration.source("INSERT INTO t VALUES (%s, 'new', %s)", (10000 + n, n))
+    migration.source("UPDATE t SET id = id + 20000 WHERE id = %s", (n * 100 + 50,))
+
+
+def ends_equal_or_halts(migration):
+    """Runs to the end; a halt must name its reason and leave the rows alone."""
+    migration.lockstep.start("--until", "synced")
+    code = migration.lockstep.wait_exit(120)
+    if code == 0:
+        migration.assert_equal()
+        return
+    assert code == HALTED, migration.lockstep.process.log_tail()
+    assert "halt" in migration.lockstep.log_text().lower()
+
+
+def test_older_copy_of_the_state_directory(moved):
+    older = moved.lockstep.directory / "older"
+    shutil.copytree(moved.lockstep.state, older, symlinks=True)
+    change(moved, 1)
+    moved.finish()
+    change(moved, 2)
+    shutil.rmtree(moved.lockstep.state)
+    older.rename(moved.lockstep.state)
+    ends_equal_or_halts(moved)
+
+
+def test_empty_state_directory(moved):
+    change(moved, 1)
+    shutil.rmtree(moved.lockstep.state)
+    moved.finish()
+
+
+def test_empty_state_directory_in_the_middle_of_the_backfill(migrate):
+    migration = migrate(TABLES, backfill={"workers": 1, "chunk_rows": 200,
+                                          "rate_limit_rows_per_second": 1000})
+    migration.prepare()
+    migration.lockstep.start()
+    migration.lockstep.await_rows(600)
+    change(migration, 1)
+    migration.lockstep.kill()
+    shutil.rmtree(migration.lockstep.state)
+    change(migration, 2)
+    migration.finish()
+
+
+def test_target_restored_to_a_point_in_time(moved, stack):
+    saved = stack.target.directory / "saved"
+    stack.target.stop()
+    stack.target.save(saved)
+    stack.target.start()
+    change(moved, 1)
+    moved.finish()
+    change(moved, 2)
+    stack.target.stop()
+    stack.target.restore(saved)
+    stack.target.start()
+    ends_equal_or_halts(moved)
+
+
+def test_slot_ahead_of_what_is_in_kafka(moved, stack):
+    """Changes skipped on the slot never reach Kafka: equality would be a lie."""
+    config = stack.connect.request("GET", f"/connectors/{moved.connector}/config")
+    stack.connect.delete(moved.connector)
+    moved.drop_slot()
+    change(moved, 3)
+    stack.source.execute(moved.name, "SELECT pg_create_logical_replication_slot(%s, 'pgoutput')",
+                         (moved.slot_name,))
+    stack.connect.put(moved.connector, config)
+    moved.lockstep.start("--until", "synced")
+    code = moved.lockstep.wait_exit(120)
+    assert code == HALTED, "changes were lost and lockstep did not notice"
+
+
+def test_a_zombie_writes_nothing(moved):
+    """A process stopped inside a transaction; a second one takes over from another machine."""
+    moved.lockstep.start(failpoint="lane_before_commit:1:stop")
+    change(moved, 1)
+    moved.stack.target.await_waiting(
+        f"datname = '{moved.name}' AND state = 'idle in transaction'", "the zombie to stop")
+    heir_manifest = {**moved.manifest, "state_dir": "other-state"}
+    heir = Lockstep(moved.lockstep.directory / "heir", heir_manifest)
+    for name in ("source.password", "target.password"):
+        shutil.copy(moved.lockstep.directory / name, heir.directory / name)
+    try:
+        change(moved, 2)
+        heir.run_until_synced()
+        moved.assert_equal()
+        moved.lockstep.process.send(signal.SIGCONT)
+        assert moved.lockstep.wait_exit(60) != 0
+        moved.assert_equal()
+    finally:
+        heir.end()

@@ -1,0 +1,133 @@
+// Mutants: each rule of the merge is needed, and the simulator would notice its loss.
+//
+// A test switches one rule off and runs seeds, bent towards what the rule is for, until the target
+// differs from the source or the run does not come to an end.  With LOCKSTEP_SIM_SEED it runs that
+// seed only, bent likewise but with the rule on, and traces it.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "pipeline/rules.h"
+#include "tests/sim/simulator.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::uint64_t kSeedsMax = 3000;
+
+using Bend = void (*)(SimOptions&);
+
+// The first seed that notices, or 0.
+std::uint64_t first_noticed(Rule rule, Bend bend) {
+  switch_rule_off(rule);
+  std::uint64_t noticed = 0;
+  for (std::uint64_t seed = 1; seed <= kSeedsMax && noticed == 0; ++seed) {
+    SimOptions options = draw_options(seed);
+    bend(options);
+    Simulator simulator(options);
+    if (!simulator.run().empty()) noticed = seed;
+  }
+  switch_all_rules_on();
+  return noticed;
+}
+
+std::string run_with_rules(std::uint64_t seed, Bend bend, bool trace) {
+  SimOptions options = draw_options(seed);
+  bend(options);
+  Simulator simulator(options);
+  if (trace) simulator.print_trace();
+  return simulator.run();
+}
+
+void expect_noticed(Rule rule, Bend bend) {
+  if (const char* text = std::getenv("LOCKSTEP_SIM_SEED"); text != nullptr) {
+    EXPECT_EQ(run_with_rules(std::strtoull(text, nullptr, 10), bend, true), "");
+    return;
+  }
+  const std::uint64_t seed = first_noticed(rule, bend);
+  EXPECT_NE(seed, 0u) << "switching the rule off goes unnoticed";
+  ::testing::Test::RecordProperty("seed", std::to_string(seed));
+  SCOPED_TRACE("LOCKSTEP_SIM_SEED=" + std::to_string(seed));
+  EXPECT_EQ(run_with_rules(seed, bend, false), "") << "with all rules on";
+}
+
+void as_drawn(SimOptions&) {}
+
+void slow_to_become_visible(SimOptions& options) {
+  options.visible_weight = 1;
+  options.interleave = 250;
+}
+
+void numeric_keys(SimOptions& options) {
+  for (std::size_t i = 0; i < options.tables.size(); ++i) {
+    options.tables[i].key = KeyKind::Numeric;
+    options.partitions[i] = 1;
+  }
+  options.lanes = 3;
+}
+
+void unique_values(SimOptions& options) {
+  for (FakeTableOptions& table : options.tables) table.unique = true;
+  options.unique_values = 4;
+}
+
+void fragile_source(SimOptions& options) {
+  options.source_crash = 20;
+  options.asynchronous = 800;
+}
+
+void short_lived(SimOptions& options) {
+  options.kill = 10;
+}
+
+void several_partitions(SimOptions& options) {
+  options.mode = StreamMode::Kafka;
+  options.lanes = 3;
+  options.truncate = 40;
+  for (std::size_t i = 0; i < options.tables.size(); ++i) {
+    options.tables[i].key = KeyKind::Integer;
+    options.partitions[i] = 3;
+  }
+}
+
+void large_batches(SimOptions& options) {
+  options.batch_rows_max = 12;
+  options.lane_weight = 2;
+}
+
+void direct_copies(SimOptions& options) {
+  for (FakeTableOptions& table : options.tables) table.direct_copy = true;
+  options.interleave = 250;
+}
+
+TEST(Mutant, I2LaneByCanonicalKey) { expect_noticed(Rule::LaneByCanonicalKey, numeric_keys); }
+TEST(Mutant, I3RecordBeforeSend) {
+  expect_noticed(Rule::RecordBeforeSend, slow_to_become_visible);
+}
+TEST(Mutant, I4ForgetOnlyWhatEverySnapshotSees) {
+  expect_noticed(Rule::ForgetOnlyVisible, slow_to_become_visible);
+}
+TEST(Mutant, I5AcceptOnlySnapshotsThatSeeWhatWasApplied) {
+  expect_noticed(Rule::AcceptSnapshot, slow_to_become_visible);
+}
+TEST(Mutant, I5RegisterSnapshotBeforeItBegins) {
+  expect_noticed(Rule::RegisterBeforeBegin, slow_to_become_visible);
+}
+TEST(Mutant, I6WaitForFlush) { expect_noticed(Rule::WaitForFlush, fragile_source); }
+TEST(Mutant, I7DropRowsThatAChangeOvertook) {
+  expect_noticed(Rule::DropUnseenRow, slow_to_become_visible);
+}
+TEST(Mutant, I8NeverSkipForAChunk) { expect_noticed(Rule::NeverSkipForChunk, as_drawn); }
+TEST(Mutant, I10MarkAfterCommit) { expect_noticed(Rule::MarkAfterCommit, short_lived); }
+TEST(Mutant, I11DebtOnViolation) { expect_noticed(Rule::DebtOnViolation, unique_values); }
+TEST(Mutant, I12Fence) { expect_noticed(Rule::Fence, short_lived); }
+TEST(Mutant, I13ProgressWithBatch) { expect_noticed(Rule::ProgressWithBatch, short_lived); }
+TEST(Mutant, I15TruncateBarrier) { expect_noticed(Rule::TruncateBarrier, several_partitions); }
+TEST(Mutant, I17DebtForMissingRow) { expect_noticed(Rule::DebtForMissingRow, as_drawn); }
+TEST(Mutant, I17EvictHolder) { expect_noticed(Rule::EvictHolder, unique_values); }
+TEST(Mutant, I18OpenCopySet) { expect_noticed(Rule::OpenCopySet, direct_copies); }
+TEST(Mutant, I19FoldPartialIntoFull) { expect_noticed(Rule::FoldPartialIntoFull, large_batches); }
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,130 @@
+// The Kafka proof without Connect, topic names, settings and secrets.
+#include "connectors/kafka_proof.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/unit/kafka_mock.h"
+
+namespace lockstep {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Pair;
+
+TEST(KafkaTopics, FollowDebeziumsNaming) {
+  EXPECT_EQ(topic_name("p0", {"public", "orders"}), "p0.public.orders");
+  // As captured from a real connector.
+  EXPECT_EQ(topic_name("p0", {"Weird Schema",
+                              "T\xC3\xA4"
+                              "ble \xE2\x98\x83 Mixed"}),
+            "p0.Weird_Schema.T_ble___Mixed");
+  EXPECT_EQ(topic_name("p", {"s", "\xF0\x9F\x98\x80"}), "p.s.__");  // Two UTF-16 units.
+  EXPECT_EQ(topic_name("p", {"s", std::string(300, 'x')}).size(), 249u);
+}
+
+TEST(KafkaTopics, LeavesHaveTopicsOfTheirOwn) {
+  const auto plan = plan_topics("p", {{7, {"public", "part"}, {{"public", "part_1"}}, true}});
+  ASSERT_TRUE(plan.has_value());
+  EXPECT_EQ(plan->at("p.public.part").role, TopicRole::Table);
+  EXPECT_EQ(plan->at("p.public.part_1").role, TopicRole::Leaf);
+  EXPECT_EQ(plan->at("p.public.part_1").table, 7u);
+}
+
+TEST(KafkaSettings, SecretsAreNotPrinted) {
+  KafkaOptions options;
+  options.properties = {{"bootstrap.servers", "k1:9092"}, {"sasl.password", "canary"}};
+  EXPECT_EQ(redacted(options), "bootstrap.servers=k1:9092 sasl.password=***");
+  options.properties = {{"security.protocol", "ssl"}, {"ssl.key.pem", "canary"}};
+  const auto client = KafkaClient::open(options);
+  ASSERT_FALSE(client.has_value());
+  EXPECT_THAT(client.error().message, testing::Not(HasSubstr("canary")));
+}
+
+TEST(KafkaSettings, WhatExactnessRestsOnCannotBeChosen) {
+  KafkaOptions options;
+  options.properties = {{"auto.offset.reset", "earliest"}};
+  const auto client = KafkaClient::open(options);
+  ASSERT_FALSE(client.has_value());
+  EXPECT_EQ(client.error().exit, ExitCode::Config);
+  EXPECT_THAT(client.error().message, HasSubstr("auto.offset.reset: is set by lockstep"));
+  options.properties = {{"no.such.thing", "1"}};
+  EXPECT_THAT(KafkaClient::open(options).error().message, HasSubstr("no.such.thing"));
+}
+
+TEST(KafkaProof, SettingsThatVoidItAreNamed) {
+  EXPECT_THAT(settings_that_void_proof({{"lsn.flush.mode", "CONNECTOR"}}), IsEmpty());
+  EXPECT_THAT(settings_that_void_proof({{"errors.tolerance", "all"},
+                                        {"lsn.flush.mode", "manual"},
+                                        {"producer.override.acks", "1"},
+                                        {"transforms", "f"},
+                                        {"transforms.f.type", "io.debezium.transforms.Filter"}}),
+              ElementsAre(HasSubstr("lsn.flush.mode"), HasSubstr("errors.tolerance"),
+                          HasSubstr("acks"), HasSubstr("io.debezium.transforms.Filter")));
+}
+
+class KafkaNearProofTest : public testing::Test {
+ protected:
+  KafkaNearProofTest() {
+    options_.kafka.properties = {{"bootstrap.servers", mock_.bootstrap()}};
+    options_.topic_prefix = "shop";
+    options_.tables = {{0, {"public", "a"}, {}, true}, {1, {"public", "b"}, {}, true}};
+    options_.slot = "lockstep_shop";
+    options_.timeout = std::chrono::milliseconds(1000);
+    options_.confirmed_flush = [this] { return Result<std::optional<Lsn>>(flushed_); };
+  }
+  StreamProof::Answer ask(Lsn lsn) {
+    if (!proof_) {
+      auto opened = KafkaProof::open(options_);
+      CHECK(opened.has_value());
+      proof_ = std::move(opened).value();
+    }
+    auto answer = proof_->reached(lsn);
+    CHECK(answer.has_value());
+    return std::move(answer).value();
+  }
+
+  KafkaMock mock_;
+  KafkaProofOptions options_;
+  std::optional<Lsn> flushed_;
+  std::unique_ptr<KafkaProof> proof_;
+};
+
+TEST_F(KafkaNearProofTest, WaitsForTheSlot) {
+  EXPECT_EQ(ask(0x20).waiting_for, "slot lockstep_shop has no confirmed position yet");
+  flushed_ = 0x10;
+  EXPECT_EQ(ask(0x20).waiting_for, "slot lockstep_shop is confirmed up to 0/10, waiting for 0/20");
+}
+
+TEST_F(KafkaNearProofTest, EndsIncludeTopicsThatAppearedSince) {
+  flushed_ = 0x20;
+  mock_.create_topic("shop.public.a", 1);
+  EXPECT_THAT(ask(0x20).ends, ElementsAre(Pair("shop.public.a/0", Position{0, 0})));
+  mock_.create_topic("shop.public.b", 1);
+  mock_.produce("shop.public.b", 0, "k", "first");
+  const auto answer = ask(0x20);
+  EXPECT_TRUE(answer.reached);
+  EXPECT_FALSE(answer.exact);
+  EXPECT_THAT(answer.ends, ElementsAre(Pair("shop.public.a/0", Position{0, 0}),
+                                       Pair("shop.public.b/0", Position{1, 0})));
+}
+
+TEST_F(KafkaNearProofTest, ABrokerThatIsDownIsWaitedFor) {
+  flushed_ = 0x20;
+  mock_.create_topic("shop.public.a", 1);
+  ASSERT_TRUE(ask(0x20).reached);
+  mock_.broker_down();
+  const auto answer = ask(0x20);
+  EXPECT_FALSE(answer.reached);
+  EXPECT_THAT(answer.waiting_for, HasSubstr("broker unreachable"));
+}
+
+TEST_F(KafkaNearProofTest, AConnectThatIsDownIsWaitedFor) {
+  options_.connect = ConnectOptions{"http://127.0.0.1:1", "shop"};
+  flushed_ = 0x20;
+  EXPECT_THAT(ask(0x10).waiting_for, HasSubstr("connector shop at http://127.0.0.1:1"));
+}
+
+}  // namespace
+}  // namespace lockstep
