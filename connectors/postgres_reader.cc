@@ -332,8 +332,9 @@ Status PostgresReader::check_filenodes(const TableMap& table) {
   if (current == planned) return {};
   // VACUUM FULL, CLUSTER or TRUNCATE: this read is void, the next one is measured by the new files.
   filenodes_[table.id] = current;
-  Error error = changed(table, "it was rewritten or truncated meanwhile; it is read again", "filenode")
-                    .error();
+  Error error =
+      changed(table, "it was rewritten or truncated meanwhile; it is read again", "filenode")
+          .error();
   error.reaction = Reaction::Retry;
   return fail(std::move(error));
 }

@@ -65,8 +65,9 @@ class PostgresReader : public ChunkReader {
   Status start_keys(const TableMap& table, std::span<const std::string> keys) override;
   // Holds one row beyond `max_bytes` at most.
   Result<bool> read(RowBatch& out, std::size_t max_bytes) override;
-  // Error::code says what changed: "columns", "partitions" or "dropped".  Retry with code "filenode"
-  // when the table was rewritten or truncated since its last good read: this read is void.
+  // Error::code says what changed: "columns", "partitions" or "dropped".  Retry with code
+  // "filenode" when the table was rewritten or truncated since its last good read: this read is
+  // void.
   Status check_shape(const TableMap& table) override;
   void end() override;
 
@@ -89,9 +90,9 @@ class PostgresReader : public ChunkReader {
   LogGeometry log_;
   std::map<TableId, std::string> operator_paths_;
   std::map<TableId, std::vector<std::uint32_t>> filenodes_;  // As the last good read left them.
-  std::string path_;      // The session's search_path.
-  bool seqscan_ = false;  // The transaction's enable_seqscan.
-  bool open_ = false;     // Between begin() and end().
+  std::string path_;                                         // The session's search_path.
+  bool seqscan_ = false;                                     // The transaction's enable_seqscan.
+  bool open_ = false;                                        // Between begin() and end().
   Reading reading_ = Reading::Nothing;
   bool header_read_ = false;   // Of the COPY.
   std::size_t columns_ = 0;    // Of the rows being read.

@@ -29,13 +29,14 @@ CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& wh
 int run_main(int count, char** arguments) {
   CLI::App app{"lockstep: moves a live PostgreSQL database to a new home, exactly.", "lockstep"};
   app.require_subcommand(1);
-  app.footer("Exit codes: 0 ok, 3 incomplete, 64 usage, 65 bad data or halted, 69 unreachable,\n"
-             "70 invariant broken, 74 I/O, 75 state directory in use, 77 permission, 78 manifest.");
+  app.footer(
+      "Exit codes: 0 ok, 3 incomplete, 64 usage, 65 bad data or halted, 69 unreachable,\n"
+      "70 invariant broken, 74 I/O, 75 state directory in use, 77 permission, 78 manifest.");
   std::function<ExitCode()> chosen;
 
   RunCommand run;
-  CLI::App& run_verb = add_verb(app, "run", "Copy, follow and keep in step until stopped",
-                                run.manifest);
+  CLI::App& run_verb =
+      add_verb(app, "run", "Copy, follow and keep in step until stopped", run.manifest);
   std::string until;
   run_verb.add_option("--until", until, "synced: end once everything committed is applied")
       ->check(CLI::IsMember({"synced"}));
@@ -54,8 +55,8 @@ int run_main(int count, char** arguments) {
   validate_verb.callback([&] { chosen = [&] { return validate_command(validate); }; });
 
   StatusCommand status;
-  CLI::App& status_verb = add_verb(app, "status", "Where the migration stands, running or not",
-                                   status.manifest);
+  CLI::App& status_verb =
+      add_verb(app, "status", "Where the migration stands, running or not", status.manifest);
   status_verb.add_flag("--exit-code", status.exit_code, "Exit 3 when not synced");
   add_format(status_verb, status.format);
   status_verb.callback([&] { chosen = [&] { return status_command(status); }; });
@@ -64,8 +65,8 @@ int run_main(int count, char** arguments) {
   CLI::App& group = *app.add_subcommand("quarantine", "Rows that were set aside");
   group.require_subcommand(1);
   for (const char* verb : {"list", "show", "retry", "drop"}) {
-    CLI::App& one = add_verb(group, verb, std::string(verb) + " rows that were set aside",
-                             quarantine.manifest);
+    CLI::App& one =
+        add_verb(group, verb, std::string(verb) + " rows that were set aside", quarantine.manifest);
     one.add_option("ID", quarantine.ids, "As `list` prints them; none: all");
     one.add_flag("--show-values", quarantine.show_values, "Print keys and event bytes");
     add_format(one, quarantine.format);

@@ -107,7 +107,8 @@ Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& ta
   for (const TableMap* table : tables) {
     LOCKSTEP_ASSIGN(const PgResult found,
                     target_.run("SELECT EXISTS (SELECT FROM " + quoted(table->target.name) + ")"));
-    if (field(found, 0, 0) == "t") filled += (filled.empty() ? "" : ", ") + table->target.name.text();
+    if (field(found, 0, 0) == "t")
+      filled += (filled.empty() ? "" : ", ") + table->target.name.text();
   }
   if (filled.empty()) return {};
   return refuse("the target already has rows in " + filled +
@@ -133,18 +134,17 @@ Status Preparation::need_publication() {
     return text;
   };
   if (!facts.missing.empty())
-    return refuse(fmt::format("publication {} does not cover {}; run on the source: ALTER "
-                              "PUBLICATION {} ADD TABLE {}",
-                              name, list(facts.missing), quote_identifier(name),
-                              list(facts.missing)));
+    return refuse(
+        fmt::format("publication {} does not cover {}; run on the source: ALTER "
+                    "PUBLICATION {} ADD TABLE {}",
+                    name, list(facts.missing), quote_identifier(name), list(facts.missing)));
   if (!facts.filtered.empty() || !facts.narrowed.empty())
     return refuse(fmt::format("publication {} filters rows or columns of {}", name,
                               list(facts.filtered.empty() ? facts.narrowed : facts.filtered)));
   if (!facts.inserts || !facts.updates || !facts.deletes || !facts.truncates)
     return refuse("publication " + name +
                   " leaves out operations; run on the source: ALTER PUBLICATION " +
-                  quote_identifier(name) +
-                  " SET (publish = 'insert, update, delete, truncate')");
+                  quote_identifier(name) + " SET (publish = 'insert, update, delete, truncate')");
   const bool partitioned = std::ranges::any_of(
       out_.maps, [](const TableMap& m) { return m.source.kind == RelationKind::PartitionedRoot; });
   if (partitioned && !facts.via_root)
@@ -162,18 +162,19 @@ Status Preparation::need_slot() {
   if (!slot.exists || !slot.confirmed_flush_lsn) {
     const std::string why = slot.exists ? "is not streaming yet" : "does not exist yet";
     if (first_)
-      return wait_for(fmt::format("slot {}: it {}; start the connector (its configuration: "
-                                  "lockstep connector-config {})",
-                                  name, why, manifest_.path));
+      return wait_for(
+          fmt::format("slot {}: it {}; start the connector (its configuration: "
+                      "lockstep connector-config {})",
+                      name, why, manifest_.path));
     return fail(Reaction::Halt,
                 fmt::format("slot {} is gone: changes since then are lost to the stream; forget "
                             "the migration and begin anew",
                             name));
   }
   if (slot.wal_status == "lost")
-    return fail(Reaction::Halt,
-                fmt::format("slot {} has lost its log (wal_status lost); begin the migration anew",
-                            name));
+    return fail(
+        Reaction::Halt,
+        fmt::format("slot {} has lost its log (wal_status lost); begin the migration anew", name));
   return {};
 }
 
@@ -191,9 +192,8 @@ Status Preparation::first_start() {
   LOCKSTEP_TRY(refuse_filled_targets(out_.tables));
   LOCKSTEP_TRY(need_publication());
   LOCKSTEP_TRY(need_slot());
-  LOCKSTEP_ASSIGN(const TopicPlan plan,
-                  plan_topics(manifest_.source.debezium->topic_prefix.value,
-                              kafka_tables(out_.tables)));
+  LOCKSTEP_ASSIGN(const TopicPlan plan, plan_topics(manifest_.source.debezium->topic_prefix.value,
+                                                    kafka_tables(out_.tables)));
   LOCKSTEP_ASSIGN(const std::vector<StreamEnd> ends,
                   read_end_offsets(kafka_options(manifest_), plan, kBrokerTimeout));
   PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
@@ -254,9 +254,10 @@ Status Preparation::compare_mappings() {
     }
     if (found->second.fingerprint == now) continue;
     if (!same_rule(found->second.fingerprint, now))
-      return refuse(fmt::format("the manifest maps {} in another way than when the migration began; "
-                                "that cannot change while it runs: put the rule back, or begin anew",
-                                map.source.name.text()));
+      return refuse(
+          fmt::format("the manifest maps {} in another way than when the migration began; "
+                      "that cannot change while it runs: put the rule back, or begin anew",
+                      map.source.name.text()));
     LOCKSTEP_TRY(bookkeeping_.forget_chunks(map.source.name));
     LOCKSTEP_TRY(bookkeeping_.set_fingerprint(map.source.name, now));
   }
@@ -292,8 +293,8 @@ Status Preparation::finish() {
   options.lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
   options.epoch = out_.claim.epoch;
   floor_and_unseen(*out_.claim.start);
-  LOCKSTEP_TRY(store_.begin_incarnation(
-      {out_.claim.epoch, options.snapshot_floor, options.unseen}));
+  LOCKSTEP_TRY(
+      store_.begin_incarnation({out_.claim.epoch, options.snapshot_floor, options.unseen}));
   options.batches.assign(options.lanes, 0);
   for (const StoredProgress& stored : out_.claim.progress) options.progress.push_back(stored.row);
   std::map<TableName, TableId> ids;

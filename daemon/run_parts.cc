@@ -42,8 +42,7 @@ KafkaProofOptions proof_options(const Manifest& manifest, const Prepared& prepar
     options.connect->url = manifest.source.debezium->connect_url->value;
     options.connect->connector = manifest.source.debezium->connector.value;
   }
-  options.confirmed_flush = [&connection,
-                             slot = options.slot]() -> Result<std::optional<Lsn>> {
+  options.confirmed_flush = [&connection, slot = options.slot]() -> Result<std::optional<Lsn>> {
     LOCKSTEP_ASSIGN(const SlotFacts facts, read_slot(connection, slot));
     if (!facts.exists)
       return fail(Reaction::Halt, "slot " + slot + " is gone: its changes are lost to the stream");
@@ -58,8 +57,7 @@ PostgresTargetOptions target_options(const Manifest& manifest, const Prepared& p
   options.session.connection = connection_options(manifest, Side::Target, role);
   options.session.bookkeeping = {manifest.target.schema.value, manifest.migration.value};
   options.session.epoch = prepared.claim.epoch;
-  if (manifest.existing.value == ExistingPolicy::Upsert)
-    options.holders = HolderPolicy::Quarantine;
+  if (manifest.existing.value == ExistingPolicy::Upsert) options.holders = HolderPolicy::Quarantine;
   return options;
 }
 
@@ -86,9 +84,9 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
   LOCKSTEP_ASSIGN(parts.proof,
                   KafkaProof::open(proof_options(manifest, prepared, *parts.slot_connection)));
   const auto probe = [&](const std::string& role) {
-    return std::make_unique<PostgresProbe>(PostgresProbe::Options{
-        connection_options(manifest, Side::Source, role), prepared.source,
-        manifest.migration.value});
+    return std::make_unique<PostgresProbe>(
+        PostgresProbe::Options{connection_options(manifest, Side::Source, role), prepared.source,
+                               manifest.migration.value});
   };
   parts.probe = probe("probe");
   parts.marker_probe = probe("supervisor");
@@ -106,8 +104,8 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
   for (std::uint64_t scan = 0; scan < manifest.backfill.workers; ++scan) {
     const std::string role = fmt::format("scan {}", scan);
     ScanPorts ports;
-    ports.reader = std::make_unique<PostgresReader>(PostgresReader::Options{
-        connection_options(manifest, Side::Source, role), prepared.source});
+    ports.reader = std::make_unique<PostgresReader>(
+        PostgresReader::Options{connection_options(manifest, Side::Source, role), prepared.source});
     ports.target = std::make_unique<PostgresTarget>(target_options(manifest, prepared, role),
                                                     prepared.tables, *parts.debts);
     parts.scans.push_back(std::move(ports));

@@ -40,7 +40,7 @@ class RunState {
   RunStatus status() const REQUIRES(mutex_);
 
   const Manifest& manifest_;
-  RocksdbStore& store_;  // Safe for concurrent use.
+  RocksdbStore& store_;            // Safe for concurrent use.
   BoundedQueue<char> stopped_{1};  // Closed once somebody asked to stop.
   mutable Mutex mutex_;
   Runner* runner_ GUARDED_BY(mutex_) = nullptr;

@@ -14,18 +14,20 @@ namespace json = boost::json;
 std::string_view table_state(const RunTableStatus& table) {
   if (!table.counts.stopped.empty()) return "stopped";
   switch (table.counts.backfill) {
-    case BackfillState::Pending: return "pending";
-    case BackfillState::Running: return "backfill";
-    case BackfillState::Done: return "following";
+    case BackfillState::Pending:
+      return "pending";
+    case BackfillState::Running:
+      return "backfill";
+    case BackfillState::Done:
+      return "following";
   }
   return "unknown";
 }
 
 double shown_estimate(const RunTableStatus& table) {
   const auto done = static_cast<double>(table.counts.rows_done);
-  return table.counts.backfill == BackfillState::Done
-             ? done
-             : std::max(table.counts.rows_estimated, done);
+  return table.counts.backfill == BackfillState::Done ? done
+                                                      : std::max(table.counts.rows_estimated, done);
 }
 
 json::object table_object(const RunTableStatus& table) {
@@ -38,8 +40,8 @@ json::object table_object(const RunTableStatus& table) {
   object["events_applied"] = table.counts.events_applied;
   object["debts"] = table.debts;
   object["quarantined"] = table.quarantined;
-  object["reason"] = table.counts.stopped.empty() ? json::value(nullptr)
-                                                  : json::value(table.counts.stopped);
+  object["reason"] =
+      table.counts.stopped.empty() ? json::value(nullptr) : json::value(table.counts.stopped);
   return object;
 }
 

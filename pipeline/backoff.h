@@ -8,8 +8,8 @@
 
 namespace lockstep {
 
-// One per thread.  Doubles from 50 ms to 5 s; half of each wait is jitter, so that many lanes do not
-// come back to a server all at once.
+// One per thread.  Doubles from 50 ms to 5 s; half of each wait is jitter, so that many lanes do
+// not come back to a server all at once.
 class Backoff {
  public:
   explicit Backoff(std::uint64_t seed) : random_(seed) {}

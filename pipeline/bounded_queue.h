@@ -1,5 +1,6 @@
-// BoundedQueue: the hand-over between two threads, bounded by bytes; a full queue blocks its producer,
-// and that is the back-pressure.  The only place of the program with a condition variable.
+// BoundedQueue: the hand-over between two threads, bounded by bytes; a full queue blocks its
+// producer, and that is the back-pressure.  The only place of the program with a condition
+// variable.
 #pragma once
 
 #include <chrono>
@@ -42,8 +43,8 @@ class BoundedQueue {
 
   // Takes everything queued, at most `bytes` of it but at least one item.  Waits until `deadline`
   // for the first item; returns an empty deque when none came or the queue is closed and empty.
-  std::deque<T> take(std::size_t bytes, std::chrono::milliseconds deadline)
-      NO_THREAD_SAFETY_ANALYSIS {
+  std::deque<T> take(std::size_t bytes,
+                     std::chrono::milliseconds deadline) NO_THREAD_SAFETY_ANALYSIS {
     std::unique_lock lock(mutex_.native());
     items_present_.wait_for(lock, deadline, [&] { return closed_ || !items_.empty(); });
     std::deque<T> taken;

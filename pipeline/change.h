@@ -20,7 +20,8 @@ using StreamId = std::uint32_t;
 
 // Where a stream stands: everything before it is dealt with.  Kafka: `major` is the next offset to
 // read, `minor` identifies the record before it (0: none), so that a topic that was recreated is
-// noticed; it follows from `major`, so positions compare by offset.  Direct stream: commit LSN, and the ordinal of the row change in its transaction.
+// noticed; it follows from `major`, so positions compare by offset.  Direct stream: commit LSN, and
+// the ordinal of the row change in its transaction.
 struct Position {
   std::uint64_t major = 0;
   std::uint64_t minor = 0;
@@ -55,14 +56,14 @@ struct Change {
   ChangeKind kind = ChangeKind::Full;
   DebtReason debt = DebtReason::None;  // Not None: applied as far as carried, and a debt is opened.
   StreamId stream = 0;
-  Position next;                       // The stream's position after this change.
-  Xid xid = 0;                         // Top-level transaction, widened; 0: unknown visibility.
-  std::int64_t commit_us = 0;          // Commit time, microseconds since 1970.
-  Hash128 key;                         // Of the canonical key, seeded by table; 0 for Truncate.
-  std::string row;                     // Cells in TableMap::columns order (Delete: key cells).
+  Position next;               // The stream's position after this change.
+  Xid xid = 0;                 // Top-level transaction, widened; 0: unknown visibility.
+  std::int64_t commit_us = 0;  // Commit time, microseconds since 1970.
+  Hash128 key;                 // Of the canonical key, seeded by table; 0 for Truncate.
+  std::string row;             // Cells in TableMap::columns order (Delete: key cells).
   // Truncate on Kafka: events of other partitions whose sequence is below are dropped (I15).
-  Position sequence;                   // Debezium `sequence`: [last commit LSN, own LSN].
-  std::string evidence;                // Raw event, only with debt == Unreadable.
+  Position sequence;     // Debezium `sequence`: [last commit LSN, own LSN].
+  std::string evidence;  // Raw event, only with debt == Unreadable.
 
   std::size_t bytes() const { return sizeof(Change) + row.size() + evidence.size(); }
 };

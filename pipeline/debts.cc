@@ -23,11 +23,16 @@ void DebtReader::look_again() { empty_.assign(empty_.size(), false); }
 
 Result<DebtReader::Step> DebtReader::step() {
   switch (state_) {
-    case State::Idle: return pick_table();
-    case State::Opening: return open();
-    case State::Flushing: return await_flush();
-    case State::Reading: return read_rows();
-    case State::Draining: return drain();
+    case State::Idle:
+      return pick_table();
+    case State::Opening:
+      return open();
+    case State::Flushing:
+      return await_flush();
+    case State::Reading:
+      return read_rows();
+    case State::Draining:
+      return drain();
   }
   CHECK(false);
   return Step::Done;

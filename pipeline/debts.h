@@ -18,9 +18,9 @@
 namespace lockstep {
 
 struct DebtReaderOptions {
-  std::size_t debts_max = 2000;     // Read in one round.
+  std::size_t debts_max = 2000;  // Read in one round.
   std::size_t piece_bytes = 4 << 20;
-  std::uint32_t attempts_max = 10;  // `debt_attempts`: then the debt is quarantined.
+  std::uint32_t attempts_max = 10;             // `debt_attempts`: then the debt is quarantined.
   std::chrono::milliseconds again_after{200};  // A round that left debts open.
 };
 
@@ -64,11 +64,11 @@ class DebtReader {
 
   State state_ = State::Idle;
   std::size_t next_table_ = 0;
-  std::vector<std::uint64_t> seen_;   // By table: the board's debts_opened when it was last empty.
-  std::vector<bool> empty_;           // By table: it had no debt then.
+  std::vector<std::uint64_t> seen_;  // By table: the board's debts_opened when it was last empty.
+  std::vector<bool> empty_;          // By table: it had no debt then.
   const TableMap* table_ = nullptr;
-  std::vector<Debt> debts_;           // Of this round.
-  std::vector<Hash128> found_;        // Keys of the round that have a row.
+  std::vector<Debt> debts_;     // Of this round.
+  std::vector<Hash128> found_;  // Keys of the round that have a row.
   std::vector<Hash128> refused_;
   std::uint64_t items_out_ = 0;
   // Debts that could not be settled yet are not asked for again before.

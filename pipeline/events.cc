@@ -31,7 +31,7 @@ std::string logfmt_text(std::string_view text) {
   return plain ? std::string(text) : json_text(text);
 }
 
-constexpr std::array<std::string_view, 7> kLevels = {"trace", "debug", "info",    "warn",
+constexpr std::array<std::string_view, 7> kLevels = {"trace", "debug", "info",   "warn",
                                                      "error", "fatal", "unknown"};
 
 }  // namespace
@@ -39,8 +39,8 @@ constexpr std::array<std::string_view, 7> kLevels = {"trace", "debug", "info",  
 Events::Events(LogFormat format, std::string migration)
     : format_(format),
       migration_(std::move(migration)),
-      logger_(std::make_shared<spdlog::logger>(
-          "lockstep", std::make_shared<spdlog::sinks::stderr_sink_mt>())) {
+      logger_(std::make_shared<spdlog::logger>("lockstep",
+                                               std::make_shared<spdlog::sinks::stderr_sink_mt>())) {
   logger_->set_pattern(format == LogFormat::Json ? "%v" : "%Y-%m-%dT%H:%M:%S.%e%z %v");
   logger_->flush_on(spdlog::level::info);
 }

@@ -1,7 +1,7 @@
 // Events: what the program tells its operators; one call per kind of event, nothing else logs.
 //
-// A terminal gets logfmt lines, anything else JSON lines.  The message is a fixed sentence, data are
-// fields; no column values and no secrets ever pass here.
+// A terminal gets logfmt lines, anything else JSON lines.  The message is a fixed sentence, data
+// are fields; no column values and no secrets ever pass here.
 #pragma once
 
 #include <memory>

@@ -14,8 +14,7 @@ bool reads_source(const Effect& effect) { return effect.rule == DebtRule::ClearV
 std::string shape(std::string_view row) {
   std::string shape;
   CellReader cells(row);
-  while (!cells.done())
-    shape.push_back(cells.next().presence == Presence::Unavailable ? '-' : '+');
+  while (!cells.done()) shape.push_back(cells.next().presence == Presence::Unavailable ? '-' : '+');
   return shape;
 }
 

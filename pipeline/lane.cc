@@ -156,7 +156,7 @@ bool Lane::collect_rows(RowsItem& item) {
 }
 
 bool Lane::skipped(const Change& change, const StreamState& stream) const {
-  if (change.next <= stream.skip_until) return true;                              // I8a
+  if (change.next <= stream.skip_until) return true;  // I8a
   if (!rule_on(Rule::NeverSkipForChunk) && shared_.visibility.horizon().passes(change.xid) &&
       shared_.board.status(change.table).backfill == BackfillState::Done)
     return true;
@@ -332,7 +332,8 @@ void Lane::committed(const ApplyOutcome& outcome) {
     if (rows == nullptr) continue;
     LaneReport& report = reports_[next_report++];
     for (const DebtOpened& debt : outcome.opened)
-      if (rows->settles && debt.reason == DebtReason::Refused && debt.table == rows->read->table->id)
+      if (rows->settles && debt.reason == DebtReason::Refused &&
+          debt.table == rows->read->table->id)
         report.refused.push_back(debt.key_hash);
     rows->read->reports.push_now(std::move(report), sizeof(LaneReport));
   }

@@ -28,8 +28,8 @@ namespace lockstep {
 struct Shared {
   const std::vector<const TableMap*>& tables;  // By TableId.
   Visibility& visibility;
-  std::vector<std::unique_ptr<Recent>>& recents;        // By lane.
-  std::vector<std::unique_ptr<LaneQueue>>& queues;      // By lane.
+  std::vector<std::unique_ptr<Recent>>& recents;    // By lane.
+  std::vector<std::unique_ptr<LaneQueue>>& queues;  // By lane.
   Progress& progress;
   TableBoard& board;
   CheckpointStore& checkpoint;
@@ -39,7 +39,7 @@ struct Shared {
 struct LaneOptions {
   std::uint32_t index = 0;
   std::uint64_t epoch = 0;
-  std::uint64_t first_batch = 0;            // This lane's transaction counter in the target.
+  std::uint64_t first_batch = 0;  // This lane's transaction counter in the target.
   std::size_t batch_bytes_max = 4 << 20;
   std::size_t batch_rows_max = 4000;
   std::chrono::milliseconds watermark_every{1000};  // Idle lanes commit it at this pace.
@@ -47,7 +47,8 @@ struct LaneOptions {
 
 // Used by one thread, its lane's.
 //
-// Invariant: a position is committed in the transaction of the last change before it, never earlier.
+// Invariant: a position is committed in the transaction of the last change before it, never
+// earlier.
 class Lane {
  public:
   enum class Step : std::uint8_t {
@@ -75,9 +76,9 @@ class Lane {
  private:
   struct StreamState {
     std::string name;
-    Position committed;  // On the target.
-    Position position;   // After the batch under way.
-    Position skip_until; // Committed when this process started (I8a).
+    Position committed;   // On the target.
+    Position position;    // After the batch under way.
+    Position skip_until;  // Committed when this process started (I8a).
     Xid last_xid = 0;
     Xid max_xid = 0;
     bool known = false;   // The target has a row of it.
@@ -116,7 +117,7 @@ class Lane {
 
   std::deque<LaneItem> pending_;
   std::size_t pending_bytes_ = 0;
-  std::vector<LaneItem> batch_;     // Items of the transaction under way.
+  std::vector<LaneItem> batch_;  // Items of the transaction under way.
   std::size_t batch_rows_ = 0;
   std::size_t batch_bytes_ = 0;
   std::vector<LaneReport> reports_;  // One per RowsItem of the batch.

@@ -2,8 +2,8 @@
 // barriers; scanners push rows they read, and wake a lane that waits for their COPY.
 #pragma once
 
-#include <functional>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,8 +20,8 @@ namespace lockstep {
 // A lane's answer to a scanner about one RowsItem.
 struct LaneReport {
   std::uint64_t written = 0;
-  std::uint64_t dropped = 0;  // A newer change made them void (I7); of a debt: it stays open.
-  bool retake = false;        // Some rows could not be judged: read the whole chunk again.
+  std::uint64_t dropped = 0;     // A newer change made them void (I7); of a debt: it stays open.
+  bool retake = false;           // Some rows could not be judged: read the whole chunk again.
   std::vector<Hash128> refused;  // Of a debt: the target refused the row for a reason of its own.
 };
 

@@ -77,8 +77,8 @@ class StreamProof {
   virtual ~StreamProof() = default;
   struct Answer {
     bool reached = false;
-    bool exact = false;                // false: V3's near-proof.
-    std::string waiting_for;           // When not reached: one sentence for status.
+    bool exact = false;       // false: V3's near-proof.
+    std::string waiting_for;  // When not reached: one sentence for status.
     std::vector<std::pair<std::string, Position>> ends;  // When reached: per stream name.
   };
   // Whether the stream has passed `lsn`; when it has, its ends read afterwards.
@@ -178,7 +178,8 @@ enum class WriteKind : std::uint8_t {
   Upsert,  // INSERT ... ON CONFLICT (key) DO UPDATE.
   Update,  // Of the cells that are available; a row that is hit nowhere opens a MissingRow debt.
   Delete,
-  Forget,  // Writes no row: the key's debts go as the run's rule says (a settled debt without a row).
+  Forget,    // Writes no row: the key's debts go as the run's rule says (a settled debt without a
+             // row).
   OpenDebt,  // Writes no row: only opens the write's debt.
 };
 
@@ -204,7 +205,7 @@ struct Run {
   const TableMap* table = nullptr;
   WriteKind kind = WriteKind::Upsert;
   DebtRule rule = DebtRule::Clear;
-  bool evict = false;                  // A settled debt: a unique conflict evicts its holders (I17).
+  bool evict = false;  // A settled debt: a unique conflict evicts its holders (I17).
   const Snapshot* snapshot = nullptr;  // Set with ClearVisible.
   std::vector<Write> writes;           // Update: all have the same available columns.
 };
@@ -231,11 +232,11 @@ struct ApplyOutcome {
 struct Truncation {
   TableId table = 0;
   std::string stream;
-  Position position;             // All lanes' progress of `stream` rises to it.
+  Position position;  // All lanes' progress of `stream` rises to it.
   std::vector<std::uint32_t> lanes;
-  Xid xid = 0;                   // Debts of the table that are not newer go.
-  Position horizon;              // The event's sequence; events below it are dropped (I15).
-  bool forget_chunks = false;    // Several partitions: all chunks of the table are not done.
+  Xid xid = 0;                 // Debts of the table that are not newer go.
+  Position horizon;            // The event's sequence; events below it are dropped (I15).
+  bool forget_chunks = false;  // Several partitions: all chunks of the table are not done.
 };
 
 // One writing connection to the target, fenced by the epoch (I12).  One thread each: a lane, or a
@@ -244,8 +245,8 @@ struct Truncation {
 // Halt with code "fenced" when another incarnation owns the migration.
 //
 // After a lost connection the next call connects again and first makes sure that the old backend
-// (pid, backend_start) is gone, ending it if need be: statements that were sent may still be carried
-// out, and must not land behind newer ones.
+// (pid, backend_start) is gone, ending it if need be: statements that were sent may still be
+// carried out, and must not land behind newer ones.
 class Target {
  public:
   virtual ~Target() = default;

@@ -59,8 +59,7 @@ std::vector<std::pair<std::string, Position>> Progress::positions() const {
   const MutexLock lock(mutex_);
   std::vector<std::pair<std::string, Position>> positions;
   positions.reserve(streams_.size());
-  for (const auto& [name, lanes] : streams_)
-    positions.emplace_back(name, std::ranges::min(lanes));
+  for (const auto& [name, lanes] : streams_) positions.emplace_back(name, std::ranges::min(lanes));
   return positions;
 }
 

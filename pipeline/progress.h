@@ -32,7 +32,8 @@ class Progress {
 
   // The least position over all lanes; zero for a stream that no lane has committed yet.
   Position least(const std::string& name) const;
-  // Whether every lane has committed past each of `ends`; else `behind` names the first that has not.
+  // Whether every lane has committed past each of `ends`; else `behind` names the first that has
+  // not.
   bool reached(const std::vector<std::pair<std::string, Position>>& ends,
                std::string* behind) const;
   // (name, least) of every stream, by name, for status and acknowledgement.

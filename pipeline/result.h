@@ -2,7 +2,8 @@
 //
 // An Error is named after the reaction it asks for (Reaction), since that is all a caller decides.
 // Connectors classify once (SQLSTATE, rd_kafka_resp_err_t); everyone above switches on the reaction
-// and adds, with Error::during(), what it was doing.  A layer either handles an error or returns it.
+// and adds, with Error::during(), what it was doing.  A layer either handles an error or returns
+// it.
 #pragma once
 
 #include <cstdint>
@@ -41,9 +42,9 @@ enum class ExitCode : std::uint8_t {
 
 struct [[nodiscard]] Error {
   Reaction reaction = Reaction::Halt;
-  std::string message;                   // One sentence: what happened, to what, what to do.
-  ExitCode exit = ExitCode::BadData;     // Used only if this error ends the program.
-  std::string code;                      // SQLSTATE or librdkafka error name, "" when neither.
+  std::string message;                // One sentence: what happened, to what, what to do.
+  ExitCode exit = ExitCode::BadData;  // Used only if this error ends the program.
+  std::string code;                   // SQLSTATE or librdkafka error name, "" when neither.
 
   // Returns this error with `doing` in front of its message: "while reading orders: ...".
   Error during(std::string_view doing) && {
@@ -65,7 +66,8 @@ inline std::unexpected<Error> fail(Reaction reaction, std::string message, ExitC
 inline std::unexpected<Error> fail(Error error) { return std::unexpected(std::move(error)); }
 
 [[noreturn]] inline void check_failed(const char* condition, const char* file, int line) {
-  std::fprintf(stderr, "lockstep: invariant broken: %s (%s:%d); restart resumes from the checkpoint\n",
+  std::fprintf(stderr,
+               "lockstep: invariant broken: %s (%s:%d); restart resumes from the checkpoint\n",
                condition, file, line);
   std::abort();
 }
@@ -78,10 +80,10 @@ inline std::unexpected<Error> fail(Error error) { return std::unexpected(std::mo
   ((condition) ? static_cast<void>(0) : ::lockstep::check_failed(#condition, __FILE__, __LINE__))
 
 // Returns the error of a Status or Result to the caller.
-#define LOCKSTEP_TRY(expression)                                             \
-  do {                                                                       \
-    if (auto lockstep_status = (expression); !lockstep_status.has_value())   \
-      return ::std::unexpected(::std::move(lockstep_status).error());        \
+#define LOCKSTEP_TRY(expression)                                           \
+  do {                                                                     \
+    if (auto lockstep_status = (expression); !lockstep_status.has_value()) \
+      return ::std::unexpected(::std::move(lockstep_status).error());      \
   } while (false)
 
 #define LOCKSTEP_CONCAT_INNER(a, b) a##b
@@ -90,7 +92,7 @@ inline std::unexpected<Error> fail(Error error) { return std::unexpected(std::mo
 // LOCKSTEP_ASSIGN(const Rows rows, read()): declares `rows`, or returns the error to the caller.
 #define LOCKSTEP_ASSIGN(declaration, expression) \
   LOCKSTEP_ASSIGN_INNER(LOCKSTEP_CONCAT(lockstep_result_, __LINE__), declaration, expression)
-#define LOCKSTEP_ASSIGN_INNER(result, declaration, expression)                   \
-  auto result = (expression);                                                    \
+#define LOCKSTEP_ASSIGN_INNER(result, declaration, expression)                    \
+  auto result = (expression);                                                     \
   if (!result.has_value()) return ::std::unexpected(::std::move(result).error()); \
   declaration = ::std::move(result).value()

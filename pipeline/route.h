@@ -16,7 +16,7 @@ std::uint32_t lane_of(const TableMap& table, const Hash128& key, std::uint32_t l
 
 struct RouterOptions {
   std::uint32_t lanes = 1;
-  std::size_t item_changes_max = 500;       // Changes in one queue item.
+  std::size_t item_changes_max = 500;  // Changes in one queue item.
   // Whether the table's changes come in several streams now (I15).  Asked on the source thread.
   std::function<bool(TableId)> several_streams;
 };
@@ -26,9 +26,9 @@ class Router {
  public:
   Router(RouterOptions options, Shared shared);
 
-  // The source has `streams` streams now.  Each new one gets a progress row of every lane before any
-  // of its changes is applied: without it a restart could not tell it from one that appeared while
-  // nobody looked.  Returns false once the queues are closed.
+  // The source has `streams` streams now.  Each new one gets a progress row of every lane before
+  // any of its changes is applied: without it a restart could not tell it from one that appeared
+  // while nobody looked.  Returns false once the queues are closed.
   bool announce(std::size_t streams);
   // Takes the batch.  Returns false once the queues are closed.
   bool route(ChangeBatch& batch);

@@ -1,7 +1,8 @@
 // Row: the values of one table row, in PostgreSQL's binary send/recv form.
 //
-// Everything between a source and the target speaks this form: binary COPY of a chunk passes through
-// untouched, a change event is converted once, at decode, and the hash is taken over these bytes.
+// Everything between a source and the target speaks this form: binary COPY of a chunk passes
+// through untouched, a change event is converted once, at decode, and the hash is taken over these
+// bytes.
 //
 // Layout: one cell per mapped column (TableMap::columns), in order, each an int32 big-endian length
 // and that many bytes.  Length -1 is NULL, as in COPY's binary format; -2 is "unavailable": the

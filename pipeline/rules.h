@@ -10,23 +10,23 @@
 namespace lockstep {
 
 enum class Rule : std::uint8_t {
-  LaneByCanonicalKey,     // I2
-  RecordBeforeSend,       // I3
-  ForgetOnlyVisible,      // I4
-  AcceptSnapshot,         // I5
-  RegisterBeforeBegin,    // I5, S registered late
-  WaitForFlush,           // I6
-  DropUnseenRow,          // I7
-  NeverSkipForChunk,      // I8
-  MarkAfterCommit,        // I10
-  DebtOnViolation,        // I11
-  Fence,                  // I12
-  ProgressWithBatch,      // I13
-  TruncateBarrier,        // I15
-  DebtForMissingRow,      // I17
-  EvictHolder,            // I17
-  OpenCopySet,            // I18
-  FoldPartialIntoFull,    // I19
+  LaneByCanonicalKey,   // I2
+  RecordBeforeSend,     // I3
+  ForgetOnlyVisible,    // I4
+  AcceptSnapshot,       // I5
+  RegisterBeforeBegin,  // I5, S registered late
+  WaitForFlush,         // I6
+  DropUnseenRow,        // I7
+  NeverSkipForChunk,    // I8
+  MarkAfterCommit,      // I10
+  DebtOnViolation,      // I11
+  Fence,                // I12
+  ProgressWithBatch,    // I13
+  TruncateBarrier,      // I15
+  DebtForMissingRow,    // I17
+  EvictHolder,          // I17
+  OpenCopySet,          // I18
+  FoldPartialIntoFull,  // I19
 };
 
 #ifdef LOCKSTEP_MUTANTS

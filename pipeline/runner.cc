@@ -125,11 +125,11 @@ class Runner::Threads {
   Supervisor supervisor_;
   StreamNames stream_names_;
 
-  StopFlag asked_;         // Somebody wants the run to end.
-  StopFlag source_stop_;   // The flags below end the threads, in flow order.
+  StopFlag asked_;        // Somebody wants the run to end.
+  StopFlag source_stop_;  // The flags below end the threads, in flow order.
   StopFlag scan_stop_;
   StopFlag probe_stop_;
-  StopFlag lanes_abandon_;  // Do not drain: leave the rest to the next start.
+  StopFlag lanes_abandon_;                 // Do not drain: leave the rest to the next start.
   std::atomic<bool> flush_wanted_{false};  // A hint; nothing else depends on its order.
   Mutex failure_mutex_;
   std::optional<Error> failure_ GUARDED_BY(failure_mutex_);
@@ -438,7 +438,8 @@ Result<ExitCode> Runner::Threads::run() {
 }
 
 Runner::Runner(RunnerOptions options, std::vector<const TableMap*> tables, RunnerPorts ports)
-    : threads_(std::make_unique<Threads>(std::move(options), std::move(tables), std::move(ports))) {}
+    : threads_(std::make_unique<Threads>(std::move(options), std::move(tables), std::move(ports))) {
+}
 Runner::~Runner() = default;
 
 class Beside::Thread {

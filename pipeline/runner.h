@@ -29,9 +29,9 @@ struct RunnerOptions {
   std::uint32_t lanes = 1;
   std::uint64_t epoch = 0;
   bool until_synced = false;
-  Xid snapshot_floor = 0;               // Visibility's floor.
-  std::vector<Xid> unseen;              // U, where the checkpoint proved it current.
-  std::vector<std::uint64_t> batches;   // By lane: transactions so far.
+  Xid snapshot_floor = 0;              // Visibility's floor.
+  std::vector<Xid> unseen;             // U, where the checkpoint proved it current.
+  std::vector<std::uint64_t> batches;  // By lane: transactions so far.
   std::vector<ProgressRow> progress;
   std::vector<ChunkMark> marks;
   std::vector<std::pair<TableId, Position>> horizons;
@@ -39,8 +39,8 @@ struct RunnerOptions {
   ScannerOptions scanner;
   DebtReaderOptions debts;
   std::uint64_t rate_limit_rows_per_second = 0;
-  std::size_t queue_bytes_max = 8 << 20;       // Per lane.
-  std::size_t recent_entries_max = 200'000;    // Per lane.
+  std::size_t queue_bytes_max = 8 << 20;     // Per lane.
+  std::size_t recent_entries_max = 200'000;  // Per lane.
   std::chrono::milliseconds probe_every{500};
   std::chrono::milliseconds drain_limit{30'000};
   // Called on the main thread: every second at first, later every 5 s, then every 30 s.
@@ -55,8 +55,8 @@ struct ScanPorts {
 // What a run talks to.  References outlive the Runner.
 struct RunnerPorts {
   ChangeSource& source;
-  SourceProbe& probe;              // The probe thread's.
-  SourceProbe& marker_probe;       // The supervisor's.
+  SourceProbe& probe;         // The probe thread's.
+  SourceProbe& marker_probe;  // The supervisor's.
   StreamProof& proof;
   Census& census;
   CheckpointStore& checkpoint;

@@ -1,4 +1,5 @@
-// Snapshot: which transactions a PostgreSQL snapshot sees; the merge is decided by it, never by LSN.
+// Snapshot: which transactions a PostgreSQL snapshot sees; the merge is decided by it, never by
+// LSN.
 #pragma once
 
 #include <compare>
@@ -28,7 +29,7 @@ struct Snapshot {
 // Parses pg_snapshot's text form.
 Result<Snapshot> parse_snapshot(std::string_view text);
 
-std::string lsn_text(Lsn lsn);             // "16/B374D848"
+std::string lsn_text(Lsn lsn);  // "16/B374D848"
 Result<Lsn> parse_lsn(std::string_view text);
 
 // Widens a 32-bit xid to 64 bits by signed distance from `last`, a widened xid of the same stream

@@ -6,11 +6,16 @@ namespace lockstep {
 
 std::string_view phase_text(Phase phase) {
   switch (phase) {
-    case Phase::Prepare: return "prepare";
-    case Phase::Backfill: return "backfill";
-    case Phase::Follow: return "follow";
-    case Phase::Drain: return "drain";
-    case Phase::Stopped: return "stopped";
+    case Phase::Prepare:
+      return "prepare";
+    case Phase::Backfill:
+      return "backfill";
+    case Phase::Follow:
+      return "follow";
+    case Phase::Drain:
+      return "drain";
+    case Phase::Stopped:
+      return "stopped";
   }
   return "unknown";
 }

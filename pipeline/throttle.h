@@ -27,8 +27,8 @@ class Pacer {
     const MutexLock lock(mutex_);
     if (rows_per_second_ == 0) return now;
     const double seconds = static_cast<double>(rows) / static_cast<double>(rows_per_second_);
-    next_ = std::max(next_, now) + std::chrono::duration_cast<Time::duration>(
-                                       std::chrono::duration<double>(seconds));
+    next_ = std::max(next_, now) +
+            std::chrono::duration_cast<Time::duration>(std::chrono::duration<double>(seconds));
     return next_;
   }
 

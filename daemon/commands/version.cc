@@ -16,7 +16,8 @@ ExitCode version_command(const VersionCommand& command) {
   }
   if (command.format == OutputFormat::Text) {
     std::cout << "lockstep " << version_text() << "\n" << "compiler " << __VERSION__ << "\n";
-    for (const auto& [name, version] : library_versions()) std::cout << name << " " << version << "\n";
+    for (const auto& [name, version] : library_versions())
+      std::cout << name << " " << version << "\n";
     return ExitCode::Ok;
   }
   boost::json::object document;

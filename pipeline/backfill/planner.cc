@@ -121,8 +121,8 @@ void Planner::done(const ChunkTask& task, std::uint64_t rows, std::chrono::milli
   publish(table);
   // A chunk that was cut short says nothing about a full one.
   if (rows * 2 < chunk_rows_ || took.count() == 0) return;
-  const double scale = static_cast<double>(options_.chunk_aim.count()) /
-                       static_cast<double>(took.count());
+  const double scale =
+      static_cast<double>(options_.chunk_aim.count()) / static_cast<double>(took.count());
   const double wanted = static_cast<double>(chunk_rows_) * std::clamp(scale, 0.5, 2.0);
   chunk_rows_ = std::clamp(static_cast<std::uint64_t>(wanted), options_.chunk_rows_min,
                            std::max(options_.chunk_rows_min, options_.chunk_rows_max));

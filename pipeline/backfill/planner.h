@@ -48,16 +48,17 @@ class Planner {
   // What a scanner should do.
   struct Next {
     enum class Kind : std::uint8_t {
-      Scan,   // Scan `task`.
-      Plan,   // Ask the source for the key `rows` after task.range.lower, then call planned().
-      Wait,   // Others are planning or scanning the rest.
-      Done,   // Every table is done or stopped.
+      Scan,  // Scan `task`.
+      Plan,  // Ask the source for the key `rows` after task.range.lower, then call planned().
+      Wait,  // Others are planning or scanning the rest.
+      Done,  // Every table is done or stopped.
     } kind = Kind::Done;
     ChunkTask task;
     std::uint64_t rows = 0;
   };
   Next next();
-  // The cut point of a Plan; nothing: the rest of the table is one chunk.  Returns the task to scan.
+  // The cut point of a Plan; nothing: the rest of the table is one chunk.  Returns the task to
+  // scan.
   ChunkTask planned(const ChunkTask& task, std::optional<std::string> upper);
   // Planning failed; it will be asked again.
   void plan_failed(const ChunkTask& task);
@@ -75,13 +76,13 @@ class Planner {
  private:
   struct Table {
     TableId id = 0;
-    std::deque<ChunkTask> gaps;        // To scan, before anything new.
+    std::deque<ChunkTask> gaps;  // To scan, before anything new.
     std::uint64_t next_sequence = 0;
-    std::optional<std::string> cursor; // Planned up to here; nothing: the low end.
+    std::optional<std::string> cursor;  // Planned up to here; nothing: the low end.
     bool planned_to_end = false;
     bool planning = false;
     std::uint64_t in_flight = 0;
-    std::uint64_t generation = 0;      // Raised when all chunks are forgotten.
+    std::uint64_t generation = 0;  // Raised when all chunks are forgotten.
   };
 
   Table& find(TableId id) REQUIRES(mutex_);

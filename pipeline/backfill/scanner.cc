@@ -36,13 +36,20 @@ void Scanner::Piece::clear() {
 
 Result<Scanner::Step> Scanner::step() {
   switch (state_) {
-    case State::Idle: return take_task();
-    case State::Opening: return open();
-    case State::Flushing: return await_flush();
-    case State::Reading: return read_piece();
-    case State::Copying: return commit_copy();
-    case State::Draining: return drain();
-    case State::Marking: return mark();
+    case State::Idle:
+      return take_task();
+    case State::Opening:
+      return open();
+    case State::Flushing:
+      return await_flush();
+    case State::Reading:
+      return read_piece();
+    case State::Copying:
+      return commit_copy();
+    case State::Draining:
+      return drain();
+    case State::Marking:
+      return mark();
   }
   CHECK(false);
   return Step::Done;
@@ -60,9 +67,13 @@ std::string Scanner::waiting_for() const {
 Result<Scanner::Step> Scanner::take_task() {
   Planner::Next next = planner_.next();
   switch (next.kind) {
-    case Planner::Next::Kind::Done: return Step::Done;
-    case Planner::Next::Kind::Wait: return Step::Waiting;
-    case Planner::Next::Kind::Scan: task_ = std::move(next.task); break;
+    case Planner::Next::Kind::Done:
+      return Step::Done;
+    case Planner::Next::Kind::Wait:
+      return Step::Waiting;
+    case Planner::Next::Kind::Scan:
+      task_ = std::move(next.task);
+      break;
     case Planner::Next::Kind::Plan: {
       const TableMap& table = *shared_.tables[next.task.table];
       auto upper = reader_.bound_after(table, next.task.range.lower, next.rows);
@@ -278,9 +289,13 @@ Result<Scanner::Step> Scanner::drain() {
 Result<Scanner::Step> Scanner::mark() {
   Recent& recent = *shared_.recents[0];
   switch (recent.open_mark(table_->id, session_.read()->snapshot)) {
-    case Verdict::Drop: return Step::Waiting;  // A TRUNCATE is passing.
-    case Verdict::Retake: finish(false); return Step::Working;
-    case Verdict::Write: break;
+    case Verdict::Drop:
+      return Step::Waiting;  // A TRUNCATE is passing.
+    case Verdict::Retake:
+      finish(false);
+      return Step::Working;
+    case Verdict::Write:
+      break;
   }
   if (!planner_.current(task_)) {
     recent.close_mark(table_->id);

@@ -59,10 +59,10 @@ class Scanner {
   // What is read and not handed on yet.
   struct Piece {
     RowBatch rows;
-    std::vector<Hash128> keys;                   // By row.
-    std::vector<std::uint32_t> direct;           // Rows for the COPY.
+    std::vector<Hash128> keys;                    // By row.
+    std::vector<std::uint32_t> direct;            // Rows for the COPY.
     std::vector<std::vector<std::uint32_t>> via;  // Rows for the lanes, by lane.
-    std::vector<std::vector<Hash128>> opened;    // Keys in the open set, by lane.
+    std::vector<std::vector<Hash128>> opened;     // Keys in the open set, by lane.
     void clear();
   };
 
@@ -97,10 +97,10 @@ class Scanner {
   ReadSession session_;
   Piece piece_;
   bool read_complete_ = false;
-  bool void_ = false;            // The chunk must be taken again.
-  bool abort_pending_ = false;   // A COPY's end is not known yet.
-  bool all_direct_ = true;       // No row of the chunk went through a lane.
-  bool marked_ = false;          // The done-mark went with the last piece.
+  bool void_ = false;           // The chunk must be taken again.
+  bool abort_pending_ = false;  // A COPY's end is not known yet.
+  bool all_direct_ = true;      // No row of the chunk went through a lane.
+  bool marked_ = false;         // The done-mark went with the last piece.
   bool refused_snapshot_ = false;
   std::uint64_t rows_ = 0;
   std::uint64_t items_out_ = 0;  // Given to lanes, not reported yet.

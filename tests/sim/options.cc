@@ -37,6 +37,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.piece_bytes = static_cast<std::size_t>(random.between(60, 300));
   options.item_rows_max = static_cast<std::size_t>(random.between(1, 4));
   options.interleave = random.between(0, 250);
+  options.interleave_steps = random.chance(200) ? 25 : 6;
   options.lost = random.chance(300) ? 0 : random.between(1, 40);
   options.kill = random.chance(300) ? 0 : random.between(1, 8);
   options.source_crash = random.chance(600) ? 0 : random.between(1, 6);

@@ -30,6 +30,7 @@ struct SimOptions {
   std::size_t item_rows_max = 2;
 
   int interleave = 100;
+  int interleave_steps = 6;  // At most, each time.
   int lost = 5;
   int kill = 3;
   int source_crash = 2;

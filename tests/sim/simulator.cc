@@ -197,7 +197,7 @@ void Simulator::interleave(std::string_view where) {
   if (calm_ || killed_ || depth_ >= kDepthMax || !random_.chance(options_.interleave)) return;
   note("meanwhile", where);
   ++depth_;
-  for (int i = random_.between(1, 6); i > 0 && !killed_; --i) act(true);
+  for (int i = random_.between(1, options_.interleave_steps); i > 0 && !killed_; --i) act(true);
   --depth_;
 }
 

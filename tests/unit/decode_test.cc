@@ -10,8 +10,9 @@ namespace lockstep {
 namespace {
 
 constexpr std::string_view kSource =
-    R"("source":{"version":"3.6.0.Final","connector":"postgresql","name":"p","ts_ms":1795237531903,)"
-    R"("snapshot":"false","db":"kd","sequence":"[\"27658328\",\"27658552\"]","ts_us":1795237531903547,)"
+    R"("source":{"version":"3.6.0.Final","connector":"postgresql","name":"p",)"
+    R"("ts_ms":1795237531903,"snapshot":"false","db":"kd",)"
+    R"("sequence":"[\"27658328\",\"27658552\"]","ts_us":1795237531903547,)"
     R"("schema":"public","table":"t","txId":781,"lsn":27658552,"xmin":null})";
 
 using Headers = std::map<std::string, std::string>;
@@ -343,9 +344,9 @@ TEST_F(Decode, AChangeWithoutATransactionHalts) {
 }
 
 TEST_F(Decode, TheFirstSequenceMayHaveNoPredecessor) {
-  const std::string value =
-      std::string("{\"after\":") + kRow +
-      R"(,"source":{"schema":"public","table":"t","txId":781,"ts_ms":5,"sequence":"[null,\"9\"]"},"op":"u"})";
+  const std::string value = std::string("{\"after\":") + kRow +
+                            R"(,"source":{"schema":"public","table":"t","txId":781,"ts_ms":5,)"
+                            R"("sequence":"[null,\"9\"]"},"op":"u"})";
   const Result<Decoded> decoded = record(R"({"id":1})", value);
   ASSERT_TRUE(decoded.has_value());
   EXPECT_EQ(decoded->change.sequence, (Position{0, 9}));
