@@ -27,12 +27,17 @@ Run new_run(const Effect& effect) {
   return {effect.table, effect.kind, effect.rule, effect.evict, effect.snapshot, {effect.write}};
 }
 
+// Keys that only the server can compare: two different hashes may be one row.
+bool opaque(const TableMap& table) {
+  return std::ranges::find(table.canonical, CanonicalRule::Opaque) != table.canonical.end();
+}
+
 // An ordered table: source order is kept, one key at most once in a run, updates one by one.
 void add_in_order(std::vector<Run>& runs, const std::vector<Effect>& effects) {
   const std::size_t first = runs.size();
   std::unordered_set<Hash128, Hash128Hasher> keys;  // Of the last run.
   for (const Effect& effect : effects) {
-    const bool joins = runs.size() > first && effect.kind != WriteKind::Update && !effect.evict &&
+    const bool joins = runs.size() > first && !opaque(*effect.table) && effect.kind != WriteKind::Update && !effect.evict &&
                        same_run(runs.back(), effect) && !keys.contains(effect.write.key_hash);
     if (joins) {
       runs.back().writes.push_back(effect.write);
@@ -87,8 +92,7 @@ void Fold::add(const Effect& effect) {
     // Only neighbours of one key may fold: nothing of another key lies between them.
     const bool neighbour = !stage->effects.empty() &&
                            stage->effects.back().write.key_hash == effect.write.key_hash &&
-                           std::ranges::find(effect.table->canonical, CanonicalRule::Opaque) ==
-                               effect.table->canonical.end();
+                           !opaque(*effect.table);
     if (neighbour && fold(stage->effects.back(), effect)) return;
     stage->effects.push_back(effect);
     return;

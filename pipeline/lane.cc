@@ -237,6 +237,7 @@ void Lane::fold_rows(const RowsItem& item) {
 void Lane::note_watermarks(const WatermarkItem& item) {
   for (const Watermark& mark : item.watermarks) {
     StreamState& at = stream(mark.stream);
+    at.marked = std::max(at.marked, mark.position);
     if (!at.frozen) at.position = std::max(at.position, mark.position);
   }
 }
@@ -256,6 +257,9 @@ void Lane::refold() {
       fold_rows(std::get<RowsItem>(item));
     }
   }
+  // Watermarks travel outside the batch; their stream may never tell them again.
+  for (auto& [id, at] : streams_)
+    if (!at.frozen) at.position = std::max(at.position, at.marked);
 }
 
 std::vector<ProgressRow> Lane::changed_progress() const {

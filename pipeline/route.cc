@@ -61,9 +61,14 @@ bool Router::route(ChangeBatch& batch) {
     }
     const TableMap& table = *shared_.tables[change.table];
     const std::uint32_t lane = lane_of(table, change.key, options_.lanes);
+    // The halves of a key change may carry one position (I13): committed apart, a restart between
+    // them would skip the second.
+    const std::vector<Change>& waiting = items_[lane].changes;
+    const bool second_half = !waiting.empty() && waiting.back().stream == change.stream &&
+                             waiting.back().next == change.next;
+    const bool full = waiting.size() >= options_.item_changes_max;
+    if (full && !second_half && !push_changes(lane)) return false;
     items_[lane].changes.push_back(std::move(change));
-    if (items_[lane].changes.size() >= options_.item_changes_max && !push_changes(lane))
-      return false;
   }
   for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
     if (!push_changes(lane)) return false;

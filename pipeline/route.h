@@ -30,7 +30,8 @@ class Router {
   // any of its changes is applied: without it a restart could not tell it from one that appeared
   // while nobody looked.  Returns false once the queues are closed.
   bool announce(std::size_t streams);
-  // Takes the batch.  Returns false once the queues are closed.
+  // Takes the batch.  REQUIRES: changes that carry one position come in one batch, side by side.
+  // Returns false once the queues are closed.
   bool route(ChangeBatch& batch);
 
  private:

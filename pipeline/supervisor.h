@@ -74,6 +74,7 @@ class Supervisor {
   // Used by the main thread only.
   bool backfilled_ = false;
   std::optional<Lsn> marker_;
+  std::chrono::steady_clock::time_point next_marker_{};
   std::vector<std::pair<std::string, Position>> ends_;
   bool passed_ = false;
   bool exact_ = false;

@@ -73,12 +73,15 @@ void check_coverage(const PublicationFacts& facts, Validation& validation,
                     const At<std::string>& name) {
   Findings& findings = validation.findings;
   const std::string publication = quote_identifier(name.value);
-  if (!facts.missing.empty())
-    findings.error(
-        name.where,
-        fmt::format("publication {} does not cover {}", name.value, shown_list(facts.missing)),
-        fmt::format("ALTER PUBLICATION {} ADD TABLE {}; as the publication's owner", publication,
-                    quoted_list(facts.missing)));
+  std::vector<TableName> missing = facts.missing;
+  std::erase_if(missing, [&](const TableName& table) {
+    return validation.unlogged.contains(table);  // Reported as such: it cannot be added.
+  });
+  if (!missing.empty())
+    findings.error(name.where,
+                   fmt::format("publication {} does not cover {}", name.value, shown_list(missing)),
+                   fmt::format("ALTER PUBLICATION {} ADD TABLE {}; as the publication's owner",
+                               publication, quoted_list(missing)));
   const auto limited = [&](const std::vector<TableName>& tables, const char* what) {
     if (tables.empty()) return;
     findings.error(
@@ -254,7 +257,11 @@ void check_topics(Validation& validation) {
   const auto client = KafkaClient::open(options);
   if (!client) return findings.failed(where, client.error());
   const Status checked = TopicCheck(validation, **client).check();
-  if (!checked) findings.failed(where, checked.error());
+  if (checked) return;
+  const std::string& problem = (*client)->problem();
+  findings.failed(
+      where,
+      Error(checked.error()).during(problem.empty() ? "the broker" : "the broker: " + problem));
 }
 
 void check_connector(Validation& validation) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 
 #include "daemon/fingerprint.h"
@@ -58,15 +59,21 @@ void check_actors(const TableSpec& target, Where where, Findings& findings) {
 }
 
 // Their changes are in no log; a crash empties such a table while progress says that it is full.
-void check_unlogged(CheckedServer& server, const std::map<TableName, Where>& places,
-                    Findings& findings) {
+// Returns them.
+std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableName, Where>& places,
+                                   Findings& findings) {
+  std::set<TableName> unlogged;
   std::vector<TableName> names;
   for (const auto& [name, where] : places) names.push_back(name);
   const auto owners = read_owners(server.connection, names);
-  if (!owners) return findings.failed(server.where, owners.error());
+  if (!owners) {
+    findings.failed(server.where, owners.error());
+    return unlogged;
+  }
   const std::string& side = server.connection.options().side;
   for (const TableOwner& table : *owners) {
     if (!table.unlogged) continue;
+    unlogged.insert(table.name);
     findings.error(
         places.at(table.name),
         fmt::format(
@@ -74,6 +81,7 @@ void check_unlogged(CheckedServer& server, const std::map<TableName, Where>& pla
             side == "source" ? "its changes are in no stream" : "a crash would empty it unnoticed"),
         fmt::format("ALTER TABLE {} SET LOGGED; as {}", quoted(table.name), table.owner));
   }
+  return unlogged;
 }
 
 void check_mapping(const TableMap& map, Where where, const Validation& validation) {
@@ -128,7 +136,7 @@ void check_tables(Validation& validation) {
     check_mapping(*table.map, where, validation);
     check_empty(*table.map, where, validation);
   }
-  check_unlogged(validation.source, sources, validation.findings);
+  validation.unlogged = check_unlogged(validation.source, sources, validation.findings);
   if (validation.target.facts) check_unlogged(validation.target, targets, validation.findings);
 }
 

@@ -78,9 +78,8 @@ std::vector<TableName> Validation::source_names() const {
 
 bool Validation::has_begun(const TableName& name) const {
   return claim && claim->start &&
-         std::ranges::any_of(claim->mappings, [&](const StoredMapping& mapping) {
-           return mapping.source == name;
-         });
+         std::ranges::any_of(claim->mappings,
+                             [&](const StoredMapping& mapping) { return mapping.source == name; });
 }
 
 void check_manifest(const Manifest& manifest, Findings& findings) {
@@ -95,6 +94,7 @@ void check_servers(const Manifest& manifest, Findings& findings) {
                         {},
                         std::nullopt,
                         std::nullopt,
+                        {},
                         false};
   const auto owner = read_lock_owner(manifest.state_dir.value.string());
   validation.running = owner && owner->has_value();

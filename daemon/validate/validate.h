@@ -6,6 +6,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "config/manifest.h"
@@ -34,7 +35,8 @@ struct Validation {
   TablePlan plan;
   std::optional<Claim> claim;  // Of a migration that has begun on the target.
   std::optional<SlotFacts> slot;
-  bool running = false;  // A daemon owns the state directory.
+  std::set<TableName> unlogged;  // Of the source: no publication can cover them.
+  bool running = false;          // A daemon owns the state directory.
 
   // Of the planned tables.
   std::vector<TableSpec> source_specs() const;

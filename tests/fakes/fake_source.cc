@@ -190,20 +190,18 @@ void FakeSource::flush(Lsn up_to) {
 }
 
 void FakeSource::crash() {
+  // The latest first: an open TRUNCATE hides what an earlier transaction wrote.
+  for (const Xid xid : open_transactions()) {
+    undo(xid);
+    running_.erase(xid);
+  }
   while (!log_.empty() && log_.back().commit_lsn > flush_lsn_) {
     undo(log_.back().xid);
     running_.erase(log_.back().xid);
     log_.pop_back();
   }
-  while (!running_.empty()) {
-    const Xid xid = running_.begin()->first;
-    if (running_.begin()->second.commit_lsn != 0) {
-      CHECK(make_visible(xid));  // Flushed: recovery completes it.
-      continue;
-    }
-    undo(xid);
-    running_.erase(xid);
-  }
+  // What is left is flushed: recovery completes it.
+  for (const Xid xid : logged_transactions()) CHECK(make_visible(xid));
   for (Table& state : state_) state.readers = 0;
   unflushed_.clear();
   next_xid_ = durable_xid_ + 1;

@@ -175,7 +175,7 @@ void Simulator::make_trouble() {
   }
   if (ours_ != nullptr && random_.chance(options_.kill * 5)) return bury();
   if (random_.chance(options_.source_crash * 5)) {
-    note("the source crashes");
+    if (trace_) note("the source crashes", fmt::format("flushed to {}", source_.flush_lsn()));
     return source_.crash();
   }
   if (options_.mode == StreamMode::Kafka && random_.chance(options_.repeat * 10)) {
