@@ -17,6 +17,11 @@ namespace http = beast::http;
 
 constexpr std::chrono::seconds kTimeout{30};
 
+std::unexpected<Error> unanswered(const std::string& socket, const std::string& why) {
+  return fail(Reaction::Retry, "the daemon does not answer on " + socket + ": " + why,
+              ExitCode::Unreachable);
+}
+
 }  // namespace
 
 Result<ControlResponse> ask_daemon(const std::string& socket, const ControlRequest& request) {
@@ -44,11 +49,10 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
                        [&](boost::system::error_code ended, std::size_t) { failed = ended; });
     });
     context.run();
-    if (failed) throw boost::system::system_error(failed);
+    if (failed) return unanswered(socket, failed.message());
     return ControlResponse{answer.result_int(), answer.body()};
   } catch (const std::exception& error) {
-    return fail(Reaction::Retry, "the daemon does not answer on " + socket + ": " + error.what(),
-                ExitCode::Unreachable);
+    return unanswered(socket, error.what());
   }
 }
 

@@ -37,7 +37,8 @@ void add_in_order(std::vector<Run>& runs, const std::vector<Effect>& effects) {
   const std::size_t first = runs.size();
   std::unordered_set<Hash128, Hash128Hasher> keys;  // Of the last run.
   for (const Effect& effect : effects) {
-    const bool joins = runs.size() > first && !opaque(*effect.table) && effect.kind != WriteKind::Update && !effect.evict &&
+    const bool joins = runs.size() > first && !opaque(*effect.table) &&
+                       effect.kind != WriteKind::Update && !effect.evict &&
                        same_run(runs.back(), effect) && !keys.contains(effect.write.key_hash);
     if (joins) {
       runs.back().writes.push_back(effect.write);

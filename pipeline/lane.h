@@ -79,6 +79,7 @@ class Lane {
     Position committed;   // On the target.
     Position position;    // After the batch under way.
     Position skip_until;  // Committed when this process started (I8a).
+    Position marked;      // The last watermark.
     Xid last_xid = 0;
     Xid max_xid = 0;
     bool known = false;   // The target has a row of it.
@@ -117,7 +118,9 @@ class Lane {
 
   std::deque<LaneItem> pending_;
   std::size_t pending_bytes_ = 0;
-  std::vector<LaneItem> batch_;  // Items of the transaction under way.
+  // Items of the transaction under way.  A deque: effects borrow their bytes, and moving a short
+  // RowBatch would move them.
+  std::deque<LaneItem> batch_;
   std::size_t batch_rows_ = 0;
   std::size_t batch_bytes_ = 0;
   std::vector<LaneReport> reports_;  // One per RowsItem of the batch.

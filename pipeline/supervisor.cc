@@ -68,7 +68,12 @@ void Supervisor::note_tables() {
 Status Supervisor::count_debts() {
   LOCKSTEP_ASSIGN(const std::vector<DebtCount> counts, ports_.census.count_debts());
   debts_.clear();
-  for (const DebtCount& count : counts) debts_[count.table] = count;
+  for (const DebtCount& count : counts) {
+    debts_[count.table] = count;
+    // An operator may have opened it again: the reader, who took the table to be free of debts, is
+    // told to look.
+    if (count.open > 0) shared_.board.debts_opened(count.table, 1);
+  }
   debts_known_ = true;
   return {};
 }

@@ -1,5 +1,5 @@
-// FakeCheckpoint: what RocksDB would hold, with every older copy of it, since an operator may put one
-// back.
+// FakeCheckpoint: what RocksDB would hold, with every older copy of it, since an operator may put
+// one back.
 #pragma once
 
 #include <map>

@@ -112,8 +112,7 @@ Result<Snapshot> FakeProbe::probe() {
     candidate_ = source_.snapshot();
     candidate_lsn_ = source_.insert_lsn();
   }
-  if (rule_on(Rule::WaitForFlush) && source_.flush_lsn() < candidate_lsn_)
-    return lost_connection();
+  if (rule_on(Rule::WaitForFlush) && source_.flush_lsn() < candidate_lsn_) return lost_connection();
   const Snapshot probed = *candidate_;
   candidate_.reset();
   return probed;

@@ -4,8 +4,8 @@
 //                                                                  -> visible to snapshots
 //
 // The last two come in either order: a synchronous commit is visible only after its flush, and a
-// wait for a standby may keep the gap open as long as you like; an asynchronous one is visible first,
-// and a crash may then take it back.
+// wait for a standby may keep the gap open as long as you like; an asynchronous one is visible
+// first, and a crash may then take it back.
 #pragma once
 
 #include <deque>
@@ -26,9 +26,9 @@ enum class CommitMode : std::uint8_t { Sync, Async };
 
 // How a change looks on the wire.
 struct Wire {
-  bool toast = true;           // The toast value is carried although it did not change.
-  bool doubtful = false;       // `a` cannot be carried exactly.
-  bool split_key = false;      // A key change to an equal key arrives as delete and insert.
+  bool toast = true;       // The toast value is carried although it did not change.
+  bool doubtful = false;   // `a` cannot be carried exactly.
+  bool split_key = false;  // A key change to an equal key arrives as delete and insert.
 };
 
 // One row change; a key change arrives as two events.
@@ -74,14 +74,15 @@ class FakeSource {
   Lsn insert_lsn() const { return insert_lsn_; }
   Lsn flush_lsn() const { return flush_lsn_; }
   std::uint64_t generation() const { return generation_; }  // Rises with every crash.
-  std::vector<Xid> open_transactions() const;    // No commit record yet.
-  std::vector<Xid> logged_transactions() const;  // Committed, not visible yet.
+  std::vector<Xid> open_transactions() const;               // No commit record yet.
+  std::vector<Xid> logged_transactions() const;             // Committed, not visible yet.
   Xid next_xid() const { return next_xid_; }
 
   // Commit order; only what is flushed may be decoded.
   const std::vector<LoggedTransaction>& log() const { return log_; }
 
-  // Readers hold a shared lock from their first read on; TRUNCATE an exclusive one until it is visible.
+  // Readers hold a shared lock from their first read on; TRUNCATE an exclusive one until it is
+  // visible.
   bool lock_shared(TableId table);
   void unlock_shared(TableId table);
   std::vector<FakeRow> rows(TableId table, const Snapshot& snapshot) const;

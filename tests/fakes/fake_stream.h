@@ -61,13 +61,14 @@ class StreamLog {
   std::vector<std::string> names_;
   std::vector<StreamId> first_;  // By table: its partition 0.
   std::vector<Stream> streams_;
-  std::size_t decoded_ = 0;      // Transactions of the source's log.
+  std::size_t decoded_ = 0;  // Transactions of the source's log.
 };
 
 class FakeStream final : public ChangeSource {
  public:
   // `start`: by stream, where to read on.
-  FakeStream(const StreamLog& log, Chaos& chaos, Random& random, const std::vector<Position>& start);
+  FakeStream(const StreamLog& log, Chaos& chaos, Random& random,
+             const std::vector<Position>& start);
 
   const std::vector<std::string>& streams() const override { return log_.names(); }
   // Takes a few changes of each stream, the streams in any order.
@@ -90,9 +91,9 @@ class FakeStream final : public ChangeSource {
   Random& random_;
   std::vector<std::size_t> next_;  // By stream: index of the next record.
   std::vector<Position> acknowledged_;
-  std::vector<Position> told_;     // By stream: the last watermark.
+  std::vector<Position> told_;  // By stream: the last watermark.
   std::set<TableId> paused_;
-  std::set<StreamId> halted_;      // A paused table's partitions; of the slot: no more watermarks.
+  std::set<StreamId> halted_;  // A paused table's partitions; of the slot: no more watermarks.
   std::size_t burst_ = 4;
 };
 

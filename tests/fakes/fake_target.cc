@@ -56,7 +56,8 @@ Status FakeTarget::copy(const TableMap& table, const RowBatch& rows,
   std::vector<FakeRow> copied;
   for (const std::uint32_t row : chosen) copied.push_back(read_row(table, rows.row(row)).row);
   if (chaos_.tracing())
-    for (const FakeRow& row : copied) chaos_.tell(fmt::format("COPY t{} {}", table.id, text_of(row)));
+    for (const FakeRow& row : copied)
+      chaos_.tell(fmt::format("COPY t{} {}", table.id, text_of(row)));
   LOCKSTEP_TRY(store_.open_copy(connection_.number, table, std::move(copied)));
   chaos_.interleave("copy_open");
   if (chaos_.killed()) return killed_process();
@@ -85,8 +86,7 @@ Status FakeTarget::truncate(const Truncation& truncation) {
   return call("truncate", [&] { store_.truncate(connection_.epoch, truncation); });
 }
 
-Status FakeTarget::fail_debt(TableId table, const Hash128& key, std::string_view,
-                             bool quarantine) {
+Status FakeTarget::fail_debt(TableId table, const Hash128& key, std::string_view, bool quarantine) {
   return call("fail_debt", [&] { store_.fail_debt(table, key, quarantine); });
 }
 

@@ -68,8 +68,8 @@ std::uint64_t TargetStore::claim() {
 
 Status TargetStore::check_fence(std::uint64_t epoch) const {
   if (!rule_on(Rule::Fence) || epoch == epoch_) return {};
-  return fail(Error{Reaction::Halt, "another incarnation owns the migration", ExitCode::BadData,
-                    "fenced"});
+  return fail(
+      Error{Reaction::Halt, "another incarnation owns the migration", ExitCode::BadData, "fenced"});
 }
 
 bool TargetStore::locked_by_copy(TableId table, const FakeRow& row) const {

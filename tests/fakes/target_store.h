@@ -1,7 +1,8 @@
-// TargetStore: the target database: committed rows and bookkeeping, and the COPYs not committed yet.
+// TargetStore: the target database: committed rows and bookkeeping, and the COPYs not committed
+// yet.
 //
-// It keeps PostgreSQL's habits that the merge's races live on: rows of an open COPY are invisible, a
-// DELETE or UPDATE of their keys hits nothing, a write of one waits, and a COPY over a row fails.
+// It keeps PostgreSQL's habits that the merge's races live on: rows of an open COPY are invisible,
+// a DELETE or UPDATE of their keys hits nothing, a write of one waits, and a COPY over a row fails.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,8 @@ std::string text_of(const LaneTransaction& transaction);
 
 class TargetStore {
  public:
-  explicit TargetStore(const std::vector<TableMap>& tables) : tables_(tables), rows_(tables.size()) {}
+  explicit TargetStore(const std::vector<TableMap>& tables)
+      : tables_(tables), rows_(tables.size()) {}
 
   // ---- what the fake connections do
   // Raises the epoch and ends the open COPYs of earlier ones (I12).

@@ -18,7 +18,7 @@ from tests.lab.stack import Stack, end_on_signals  # noqa: E402
 _numbers = itertools.count(1)
 
 # A backfill slow enough to do something in the middle of it: about five chunks a second.
-SLOW = {"workers": 1, "chunk_rows": 200, "rate_limit_rows_per_second": 1000}
+SLOW = {"workers": 1, "chunk_rows": 100, "rate_limit_rows_per_second": 250}
 
 
 def pytest_configure(config):

@@ -56,7 +56,7 @@ def test_prepared_transactions_and_savepoints_during_the_backfill(migrate):
                          "PREPARE TRANSACTION 'one'")
         migration.source("BEGIN; DELETE FROM items WHERE id % 100 = 7; PREPARE TRANSACTION 'two'")
         migration.source("BEGIN; UPDATE items SET n = 5 WHERE id % 3 = 1; SAVEPOINT a;"
-                         "UPDATE items SET n = 6; ROLLBACK TO a; DELETE FROM items WHERE id = 50;"
+                         "UPDATE items SET n = 6 WHERE id % 3 = 1; ROLLBACK TO a; DELETE FROM items WHERE id = 50;"
                          "SAVEPOINT b; UPDATE items SET id = 9050 WHERE id = 52; RELEASE b; COMMIT")
         migration.source("ROLLBACK PREPARED 'two'")
         lockstep.await_rows(800)

@@ -26,6 +26,8 @@ _NATIVE = {
                                        "ASAN_OPTIONS": "detect_stack_use_after_return=1",
                                        "UBSAN_OPTIONS": "print_stacktrace=1"}),
 }
+# One cache for every clone of the repository, as in ./run build.
+_CCACHE = {"CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
 
 
 class Suite:
@@ -52,7 +54,8 @@ class Suite:
 
     def integration(self, expression=None):
         """Runs the integration tests, or those whose name matches."""
-        if not self._build("release", ["lockstep"]):
+        if not (self._build("release", ["lockstep"]) and
+                self._build("dev", ["lockstep_integration_test"])):
             return
         self._say(f"integration{': ' + expression if expression else ''}")
         report = self.scratch / "pytest.xml"
@@ -75,7 +78,8 @@ class Suite:
         """Runs a child to its end and returns its exit code; a signal to us ends it first."""
         # In a session of its own, so that Ctrl-C reaches it once, from here.
         child = subprocess.Popen(list(map(str, argv)), cwd=ROOT, start_new_session=True,
-                                 stdin=subprocess.DEVNULL, env={**self.environment, **extra})
+                                 stdin=subprocess.DEVNULL,
+                                 env={**self.environment, **_CCACHE, **extra})
         try:
             return child.wait()
         except KeyboardInterrupt:

@@ -88,9 +88,7 @@ void fragile_source(SimOptions& options) {
   options.asynchronous = 800;
 }
 
-void short_lived(SimOptions& options) {
-  options.kill = 10;
-}
+void short_lived(SimOptions& options) { options.kill = 10; }
 
 void several_partitions(SimOptions& options) {
   options.mode = StreamMode::Kafka;
@@ -113,9 +111,7 @@ void direct_copies(SimOptions& options) {
 }
 
 TEST(Mutant, I2LaneByCanonicalKey) { expect_noticed(Rule::LaneByCanonicalKey, numeric_keys); }
-TEST(Mutant, I3RecordBeforeSend) {
-  expect_noticed(Rule::RecordBeforeSend, slow_to_become_visible);
-}
+TEST(Mutant, I3RecordBeforeSend) { expect_noticed(Rule::RecordBeforeSend, slow_to_become_visible); }
 TEST(Mutant, I4ForgetOnlyWhatEverySnapshotSees) {
   expect_noticed(Rule::ForgetOnlyVisible, slow_to_become_visible);
 }

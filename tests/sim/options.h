@@ -18,8 +18,8 @@ struct SimOptions {
   std::vector<std::uint32_t> partitions;  // By table.
   std::uint32_t lanes = 2;
   std::uint32_t scanners = 2;
-  int keys = 8;            // Per table.
-  int unique_values = 6;   // Per table that has them.
+  int keys = 8;           // Per table.
+  int unique_values = 6;  // Per table that has them.
   int steps = 600;
 
   std::size_t item_changes_max = 3;
@@ -39,20 +39,20 @@ struct SimOptions {
   int stop_table = 0;
   int old_checkpoint = 150;  // At a restart.
   int no_checkpoint = 100;
-  int asynchronous = 300;    // Of transactions.
-  int truncate = 15;         // Of row changes.
-  int partial = 350;         // Of updates: the toast value is left alone and not carried.
-  int doubtful = 60;         // Of updates.
-  int refused = 0;           // Of values.
-  int swap = 80;             // Of row changes of a unique table.
+  int asynchronous = 300;  // Of transactions.
+  int truncate = 15;       // Of row changes.
+  int partial = 350;       // Of updates: the toast value is left alone and not carried.
+  int doubtful = 60;       // Of updates.
+  int refused = 0;         // Of values.
+  int swap = 80;           // Of row changes of a unique table.
   int rekey = 80;
 
   // Weights of the next step's kind.
   int source_weight = 30;
-  int visible_weight = 8;    // Low: decoded long before visible.
+  int visible_weight = 8;  // Low: decoded long before visible.
   int poll_weight = 12;
-  int lane_weight = 12;      // Each.
-  int scan_weight = 8;       // Each.
+  int lane_weight = 12;  // Each.
+  int scan_weight = 8;   // Each.
   int debt_weight = 6;
   int probe_weight = 4;
 };

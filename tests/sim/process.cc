@@ -16,8 +16,8 @@ std::vector<std::unique_ptr<Recent>> make_recents(const SimOptions& options,
                                                   const Visibility& visibility) {
   std::vector<std::unique_ptr<Recent>> recents;
   for (std::uint32_t lane = 0; lane < options.lanes; ++lane)
-    recents.push_back(std::make_unique<Recent>(options.tables.size(), options.recent_entries_max,
-                                               visibility));
+    recents.push_back(
+        std::make_unique<Recent>(options.tables.size(), options.recent_entries_max, visibility));
   return recents;
 }
 
@@ -63,8 +63,8 @@ Unseen Process::current(const Outside& outside, std::uint64_t last_epoch) {
   const CheckpointState& state = outside.checkpoint.state();
   std::vector<LaneIntent> intents;
   for (const auto& [lane, intent] : state.intents) intents.push_back(intent);
-  const auto unseen = current_unseen(state.incarnation, intents, last_epoch,
-                                     outside.store.lane_batches());
+  const auto unseen =
+      current_unseen(state.incarnation, intents, last_epoch, outside.store.lane_batches());
   if (unseen) return *unseen;
   Unseen largest;
   for (const ProgressRow& row : outside.store.progress())
@@ -74,7 +74,7 @@ Unseen Process::current(const Outside& outside, std::uint64_t last_epoch) {
 
 // Kafka is asked for exactly the offset; a slot sends whole transactions again.
 std::vector<Position> Process::resume(const SimOptions& options, const Outside& outside,
-                                          const Progress& progress) {
+                                      const Progress& progress) {
   std::vector<Position> start;
   for (const std::string& name : outside.log.names()) {
     Position position = progress.least(name);
@@ -127,8 +127,8 @@ void Process::build_lanes() {
     lane.epoch = epoch_;
     lane.first_batch = outside_.store.last_batch(index);
     lane.batch_rows_max = options_.batch_rows_max;
-    lane_targets_.push_back(std::make_unique<FakeTarget>(outside_.store, outside_.zombies,
-                                                         outside_.chaos, connect()));
+    lane_targets_.push_back(
+        std::make_unique<FakeTarget>(outside_.store, outside_.zombies, outside_.chaos, connect()));
     lanes_.push_back(std::make_unique<Lane>(
         lane, shared_, *lane_targets_.back(),
         [&log = outside_.log](StreamId stream) { return log.names()[stream]; }));
@@ -142,8 +142,8 @@ void Process::build_scanners() {
     scanner.piece_bytes_max = scanner.piece_bytes_min = options_.piece_bytes;
     scanner.item_rows_max = options_.item_rows_max;
     readers_.push_back(std::make_unique<FakeReader>(outside_.source, outside_.chaos));
-    scan_targets_.push_back(std::make_unique<FakeTarget>(outside_.store, outside_.zombies,
-                                                         outside_.chaos, connect()));
+    scan_targets_.push_back(
+        std::make_unique<FakeTarget>(outside_.store, outside_.zombies, outside_.chaos, connect()));
     scanners_.push_back(std::make_unique<Scanner>(scanner, shared_, planner_, pacer_,
                                                   *readers_.back(), *scan_targets_.back()));
     turns_.push_back({Actor::Scanner, index});
@@ -220,7 +220,6 @@ std::string Process::why_not_quiet() {
   if (!debt_reader_.idle()) return "debts are being read";
   return {};
 }
-
 
 bool Process::any_stopped() const {
   for (TableId table = 0; table < tables_.size(); ++table)

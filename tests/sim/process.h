@@ -33,7 +33,8 @@ struct Outside {
   Chaos& chaos;
 };
 
-// Claims the migration, as `prepare` does: U is what the checkpoint proves, else the largest xid (I5).
+// Claims the migration, as `prepare` does: U is what the checkpoint proves, else the largest xid
+// (I5).
 class Process {
  public:
   Process(const SimOptions& options, const Outside& outside);

@@ -121,7 +121,8 @@ void Simulator::note_source() {
   for (; noted_ < log.size(); ++noted_) {
     note("commit", fmt::format("xid {} at {}", log[noted_].xid, log[noted_].commit_lsn));
     for (const SourceChange& change : log[noted_].changes)
-      for (const Change& event : change.events) note("      ", text_of(tables_[event.table], event));
+      for (const Change& event : change.events)
+        note("      ", text_of(tables_[event.table], event));
   }
   note("running", source_.snapshot().text());
 }

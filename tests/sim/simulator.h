@@ -1,17 +1,17 @@
 // Simulator: a whole migration in one thread, decided by one seed.
 //
 // Each step lets somebody act: the applications, the source's log, our source thread, a lane, a
-// scanner; or fails something.  Inside a call to a fake port others may act too, so that everything a
-// real server would let happen between two statements can happen.  At the end the applications stop,
-// everything settles, and the target must equal the source.
+// scanner; or fails something.  Inside a call to a fake port others may act too, so that everything
+// a real server would let happen between two statements can happen.  At the end the applications
+// stop, everything settles, and the target must equal the source.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "tests/sim/process.h"
 #include "tests/sim/options.h"
+#include "tests/sim/process.h"
 #include "tests/sim/workload.h"
 
 namespace lockstep {

@@ -6,7 +6,6 @@
 #include "tests/sim/simulator.h"
 
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <csignal>

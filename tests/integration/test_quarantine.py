@@ -1,0 +1,83 @@
+"""Rows that were set aside: listed, shown, taken up again or given up; with a daemon and without."""
+
+import json
+
+from tests.lab.lockstep import _verb
+
+SCHEMA = """
+CREATE TABLE people (id int PRIMARY KEY, name text);
+INSERT INTO people SELECT g, 'person ' || g FROM generate_series(1, 100) g;
+UPDATE people SET name = 'refused' WHERE id IN (17, 18);
+"""
+
+
+def prepared(migrate):
+    """Two of the source's rows violate a constraint that only the target has."""
+    migration = migrate(SCHEMA, debt_attempts=1)
+    migration.prepare()
+    migration.target("ALTER TABLE people ADD CHECK (name <> 'refused')")
+    return migration
+
+
+def run(migration, verb, *arguments, expected=0):
+    """Runs `lockstep quarantine VERB FILE ...` and returns its JSON."""
+    done = _verb("quarantine", verb, migration.lockstep.manifest, *arguments)
+    assert done.returncode == expected, done.stdout + done.stderr
+    return json.loads(done.stdout) if done.stdout.startswith("{") else None
+
+
+def await_two(lockstep):
+    def both(status):
+        return sum(table["quarantined"] for table in status["tables"]) == 2
+
+    lockstep.await_status(both, "two rows to be quarantined")
+
+
+def test_lists_and_edits_through_the_running_daemon(migrate):
+    migration = prepared(migrate)
+    with migration.running() as lockstep:
+        await_two(lockstep)
+        listed = run(migration, "list", "--format", "json")
+        assert {row["state"] for row in listed["rows"]} == {"quarantined"}
+        assert not any("key" in row or "event" in row for row in listed["rows"])
+        shown = run(migration, "show", "--show-values", "--format", "json")
+        keys = {row["key"]: row["id"] for row in shown["rows"]}
+        assert set(keys) == {"id=17", "id=18"}
+        assert run(migration, "drop", keys["id=17"], "--format", "json") == {"changed": 1}
+        migration.target("ALTER TABLE people DROP CONSTRAINT people_name_check")
+        assert run(migration, "retry", keys["id=18"], "--format", "json") == {"changed": 1}
+        migration.await_target("SELECT count(*) FROM people WHERE id = 18", 1)
+    assert migration.target("SELECT count(*) FROM people")[0][0] == 99
+
+
+def test_lists_and_edits_without_a_daemon(migrate):
+    migration = prepared(migrate)
+    with migration.running() as lockstep:
+        await_two(lockstep)
+    status = migration.lockstep.status()
+    assert status["phase"] == "stopped" and not status["synced"]
+    assert "the daemon is not running" in status["waiting_for"][0]
+    assert [(table["state"], table["quarantined"], table["rows_done"], table["target"])
+            for table in status["tables"]] == [("following", 2, 100, "public.people")]
+    shown = run(migration, "show", "--show-values", "--format", "json")
+    assert {row["key"] for row in shown["rows"]} == {"id=17", "id=18"}
+    assert run(migration, "drop", "--format", "json") == {"changed": 2}
+    assert {row["state"] for row in run(migration, "list", "--format", "json")["rows"]} == {
+        "dropped"}
+
+
+def test_a_row_that_is_not_there_is_the_callers_mistake(migrate):
+    migration = migrate("CREATE TABLE people (id int PRIMARY KEY)")
+    migration.copy_schema()
+    migration.grant()
+    assert run(migration, "list", "--format", "json") == {"rows": []}
+    run(migration, "drop", "0123", expected=64)
+
+
+def test_status_of_a_migration_that_never_ran(migrate):
+    migration = migrate(SCHEMA)
+    migration.copy_schema()
+    migration.grant()
+    status = migration.lockstep.status()
+    assert "the migration has not begun on the target" in status["waiting_for"]
+    assert [table["state"] for table in status["tables"]] == ["pending"]

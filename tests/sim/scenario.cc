@@ -1,0 +1,181 @@
+#include "tests/sim/scenario.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace lockstep {
+namespace {
+
+constexpr int kRoundsMax = 60;
+
+std::vector<TableMap> make_tables(const SimOptions& options) {
+  std::vector<TableMap> tables;
+  for (const FakeTableOptions& table : options.tables) tables.push_back(fake_table(table));
+  return tables;
+}
+
+}  // namespace
+
+SimOptions scenario_options(std::vector<FakeTableOptions> tables) {
+  SimOptions options;
+  options.partitions.assign(tables.size(), 1);
+  options.tables = std::move(tables);
+  options.scanners = 1;
+  options.chunk_rows = 100;
+  options.piece_bytes = 10'000;
+  options.item_changes_max = 1;
+  options.item_rows_max = 1;
+  return options;
+}
+
+FakeRow row(int id, int version, const std::string& unique) {
+  return {id, 0, fmt::format("a{}", version), fmt::format("toast{}", version), unique};
+}
+
+Scenario::Scenario(SimOptions options)
+    : options_(std::move(options)),
+      random_(1),
+      tables_(make_tables(options_)),
+      source(tables_, 100),
+      store(tables_),
+      log_(options_.mode, source, options_.partitions),
+      checkpoint_(*this) {}
+
+void Scenario::interleave(std::string_view where) {
+  const auto found = work_.find(where);
+  if (found == work_.end()) return;
+  const auto work = std::move(found->second);
+  work_.erase(found);
+  work();
+}
+
+Fate Scenario::fate(std::string_view where) {
+  const auto found = fates_.find(where);
+  if (found == fates_.end()) return Fate::Work;
+  const Fate fate = found->second;
+  fates_.erase(found);
+  killed_ = fate == Fate::KilledBefore || fate == Fate::KilledAfter || fate == Fate::Zombie;
+  return fate;
+}
+
+void Scenario::log(Xid xid) {
+  source.log_commit(xid);
+  source.flush(source.insert_lsn());
+  while (log_.decode(false)) {
+  }
+}
+
+void Scenario::visible(Xid xid) { CHECK(source.make_visible(xid)); }
+
+void Scenario::commit(Xid xid) {
+  log(xid);
+  visible(xid);
+}
+
+void Scenario::start() {
+  if (store.epoch() == 0) {
+    store.claim();
+    const Xid floor = source.snapshot().xmax - 1;
+    for (StreamId stream = 0; stream < log_.names().size(); ++stream)
+      for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
+        store.put_progress(0, 0, {log_.names()[stream], lane, log_.end(stream), 0, floor});
+  }
+  ours_ = std::make_unique<Process>(options_, Outside{tables_, source, log_, store, zombies_,
+                                                      checkpoint_, clock_, random_, *this});
+}
+
+void Scenario::crash() {
+  ours_.reset();
+  killed_ = false;
+  work_.clear();
+  fates_.clear();
+  start();
+}
+
+void Scenario::step(Process::Actor actor, std::uint32_t index) {
+  const auto& turns = ours_->turns();
+  for (std::size_t turn = 0; turn < turns.size(); ++turn) {
+    if (turns[turn].actor != actor || turns[turn].index != index) continue;
+    const auto done = ours_->step(turn);
+    if (!done) CHECK(done.error().reaction != Reaction::Halt);
+  }
+}
+
+void Scenario::deliver() {
+  for (int i = 0; i < 40; ++i) step(Process::Actor::Source);
+}
+
+void Scenario::apply(std::uint32_t lane) {
+  for (int i = 0; i < 12; ++i) step(Process::Actor::Lane, lane);
+}
+
+void Scenario::apply() {
+  for (int i = 0; i < 12; ++i)
+    for (std::uint32_t lane = 0; lane < options_.lanes; ++lane) step(Process::Actor::Lane, lane);
+}
+
+void Scenario::scan(int steps) {
+  for (int i = 0; i < steps; ++i) step(Process::Actor::Scanner);
+}
+
+void Scenario::scan_all() {
+  for (int i = 0; i < 20; ++i) {
+    scan(1);
+    apply();
+  }
+}
+
+void Scenario::read_debts(int steps) {
+  ours_->look_for_debts();
+  for (int i = 0; i < steps; ++i) step(Process::Actor::Debts);
+}
+
+void Scenario::carry_out_zombies() {
+  for (const auto& zombie : zombies_)
+    static_cast<void>(store.apply(zombie->epoch, zombie->transaction));  // Nobody hears of it.
+  zombies_.clear();
+}
+
+std::string Scenario::settle() {
+  for (const Xid xid : source.open_transactions()) source.log_commit(xid);
+  source.flush(source.insert_lsn());
+  for (const Xid xid : source.logged_transactions()) visible(xid);
+  while (log_.decode(false)) {
+  }
+  std::string waiting = "rounds are over";
+  for (int round = 0; round < kRoundsMax && !waiting.empty(); ++round) {
+    clock_.advance(std::chrono::seconds(2));
+    deliver();
+    probe();
+    scan_all();
+    read_debts(8);
+    apply();
+    waiting = store.debts().empty() ? ours_->why_not_quiet() : "debts are open";
+  }
+  return waiting.empty() ? difference() : "does not come to an end: " + waiting;
+}
+
+std::string Scenario::difference() const {
+  for (TableId table = 0; table < tables_.size(); ++table) {
+    TargetStore::Rows expected;
+    for (const FakeRow& row : source.rows(table, source.snapshot())) expected[row.id] = row;
+    if (expected == store.rows(table)) continue;
+    std::string text = fmt::format("table {}: source", table);
+    for (const auto& [id, row] : expected) text += " [" + text_of(row) + "]";
+    text += ", target";
+    for (const auto& [id, row] : store.rows(table)) text += " [" + text_of(row) + "]";
+    return text;
+  }
+  return {};
+}
+
+void expect_needed(Rule rule, const std::function<std::string()>& script) {
+  EXPECT_EQ(script(), "");
+  switch_rule_off(rule);
+  EXPECT_NE(script(), "") << "the scenario does not need the rule";
+  switch_all_rules_on();
+}
+
+}  // namespace lockstep

@@ -1,0 +1,90 @@
+// Scenario: a scripted interleaving on the simulator's parts, in the words of the models: a change
+// is logged, delivered, applied, visible; a chunk is read, copied, committed.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pipeline/rules.h"
+#include "tests/sim/process.h"
+
+namespace lockstep {
+
+// One table per entry of `tables`, two lanes, one scanner whose chunk is the whole table.
+SimOptions scenario_options(std::vector<FakeTableOptions> tables = {FakeTableOptions{}});
+
+class Scenario final : public Chaos {
+ public:
+  explicit Scenario(SimOptions options = scenario_options());
+
+  // ---- the applications
+  // Rows that are there before the migration starts.  REQUIRES: start() was not called.
+  void seed(const FakeRow& row, TableId table = 0) { source.seed_row(table, row); }
+  Xid begin(CommitMode mode = CommitMode::Sync) { return source.begin(mode); }
+  // What was written so far is flushed (I6 waits for nothing).
+  void flush() { source.flush(source.insert_lsn()); }
+  // Decodable from now on; not visible.
+  void log(Xid xid);
+  void visible(Xid xid);
+  // Both at once.
+  void commit(Xid xid);
+
+  // ---- our process
+  void start();
+  void crash();  // And start again.
+  void deliver();
+  void apply();  // All lanes, as far as they get.
+  void apply(std::uint32_t lane);
+  void scan(int steps);  // Of the scanner.
+  void scan_all();       // Until the scanner has nothing left, the lanes helping.
+  void probe() { step(Process::Actor::Probe); }
+  void read_debts(int steps);
+  // Runs `work` once, at the next call to the fake port named `where`.
+  void at(const std::string& where, std::function<void()> work) { work_[where] = std::move(work); }
+  void fail_next(const std::string& where, Fate fate) { fates_[where] = fate; }
+  void carry_out_zombies();
+
+  // Everything ends.  Returns what is wrong; empty: nothing.
+  std::string settle();
+  std::string difference() const;
+  bool on_target(int id, TableId table = 0) const { return store.rows(table).contains(id); }
+  std::size_t debts() const { return store.debts().size(); }
+
+  // Chaos
+  void interleave(std::string_view where) override;
+  Fate fate(std::string_view where) override;
+  bool killed() const override { return killed_; }
+
+ private:
+  void step(Process::Actor actor, std::uint32_t index = 0);
+
+  const SimOptions options_;
+  Random random_;
+  std::vector<TableMap> tables_;
+
+ public:
+  FakeSource source;
+  TargetStore store;
+
+ private:
+  StreamLog log_;
+  Zombies zombies_;
+  FakeCheckpoint checkpoint_;
+  FakeClock clock_;
+  std::unique_ptr<Process> ours_;
+  bool killed_ = false;
+  std::map<std::string, std::function<void()>, std::less<>> work_;
+  std::map<std::string, Fate, std::less<>> fates_;
+};
+
+// The row as version `version` of an application would write it.
+FakeRow row(int id, int version, const std::string& unique = "");
+
+// Runs `script` with all rules on, when the target must equal the source at its end, and with
+// `rule` off, when it must not: the scenario is the one that the rule is for.
+void expect_needed(Rule rule, const std::function<std::string()>& script);
+
+}  // namespace lockstep

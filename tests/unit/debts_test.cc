@@ -1,0 +1,125 @@
+// Rows that must be read again are read under a snapshot that sees their debt (I17).
+#include "pipeline/debts.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "pipeline/key.h"
+#include "tests/fakes/fake_checkpoint.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_reader.h"
+#include "tests/fakes/fake_target.h"
+
+namespace lockstep {
+namespace {
+
+class DebtTest : public ::testing::Test {
+ protected:
+  DebtTest() {
+    queues_.push_back(std::make_unique<LaneQueue>(1 << 20));
+    store_.claim();
+  }
+  std::vector<std::unique_ptr<Recent>> one_recent() {
+    std::vector<std::unique_ptr<Recent>> recents;
+    recents.push_back(std::make_unique<Recent>(1, 1000, visibility_));
+    return recents;
+  }
+  void owe(int id, Xid xid) {
+    const std::string key = key_cells(tables_[0], id, 0);
+    Run run{&tables_[0], WriteKind::OpenDebt, DebtRule::Keep, false, nullptr, {}};
+    run.writes.push_back({{}, key, key_hash(tables_[0], key), xid, 0, DebtReason::Doubtful});
+    EXPECT_TRUE(store_.apply(1, {{run}, {}, 0}).has_value());
+  }
+  DebtReader reader(std::size_t piece_bytes = 1000) {
+    DebtReaderOptions options;
+    options.piece_bytes = piece_bytes;
+    options.attempts_max = 2;
+    return DebtReader(options, shared_, source_reader_, target_);
+  }
+  // Lets reader and lane act until the reader has nothing left.  Returns whether it came to that.
+  bool settle(DebtReader& reader) {
+    for (int i = 0; i < 60; ++i) {
+      const auto step = reader.step();
+      if (step && *step == DebtReader::Step::Done) return true;
+      for (LaneItem& item : queues_[0]->take(1 << 20, std::chrono::milliseconds(0)))
+        lane_.add(std::move(item));
+      EXPECT_TRUE(lane_.step().has_value());
+      reader.look_again();
+    }
+    return false;
+  }
+
+  std::vector<TableMap> tables_{fake_table({})};
+  std::vector<const TableMap*> pointers_{&tables_[0]};
+  Chaos chaos_;
+  FakeClock clock_;
+  FakeSource source_{tables_, 100};
+  Visibility visibility_{0, {}};
+  std::vector<std::unique_ptr<Recent>> recents_ = one_recent();  // Before the lane.
+  std::vector<std::unique_ptr<LaneQueue>> queues_;
+  Progress progress_{1, {}};
+  TableBoard board_{1};
+  FakeCheckpoint checkpoint_{chaos_};
+  TargetStore store_{tables_};
+  Zombies zombies_;
+  FakeTarget target_{store_, zombies_, chaos_, {1, 1}};
+  FakeTarget lane_target_{store_, zombies_, chaos_, {1, 2}};
+  FakeReader source_reader_{source_, chaos_};
+  const Shared shared_{pointers_, visibility_, recents_,    queues_,
+                       progress_, board_,      checkpoint_, clock_};
+  Lane lane_{{}, shared_, lane_target_, [](StreamId) { return "t/0"; }};
+};
+
+TEST_F(DebtTest, ARowIsReadAndWritten) {
+  source_.seed_row(0, {1, 0, "a", "t", ""});
+  owe(1, 50);
+  DebtReader reader = this->reader();
+  EXPECT_TRUE(settle(reader));
+  EXPECT_EQ(store_.rows(0).at(1).a, "a");
+  EXPECT_TRUE(store_.debts().empty());
+}
+
+TEST_F(DebtTest, AnAbsentRowSettlesItsDebt) {
+  owe(1, 50);
+  DebtReader reader = this->reader();
+  EXPECT_TRUE(settle(reader));
+  EXPECT_TRUE(store_.rows(0).empty());
+  EXPECT_TRUE(store_.debts().empty());
+}
+
+TEST_F(DebtTest, WaitsUntilItsTransactionIsVisible) {
+  const Xid xid = source_.begin(CommitMode::Sync);
+  owe(1, xid);
+  DebtReader reader = this->reader();
+  EXPECT_FALSE(settle(reader));
+  EXPECT_EQ(store_.debts().size(), 1u);
+  source_.log_commit(xid);
+  source_.flush(source_.insert_lsn());
+  ASSERT_TRUE(source_.make_visible(xid));
+  EXPECT_TRUE(settle(reader));
+}
+
+// Rows of more than one piece once made the reader turn for ever.
+TEST_F(DebtTest, RowsLargerThanAPieceAreReadPieceByPiece) {
+  for (int id = 1; id <= 5; ++id) {
+    source_.seed_row(0, {id, 0, "a", std::string(100, 't'), ""});
+    owe(id, 50);
+  }
+  DebtReader reader = this->reader(150);
+  EXPECT_TRUE(settle(reader));
+  EXPECT_EQ(store_.rows(0).size(), 5u);
+}
+
+TEST_F(DebtTest, ARowThatTheTargetRefusesIsQuarantined) {
+  source_.seed_row(0, {1, 0, "!bad", "t", ""});
+  owe(1, 50);
+  DebtReader reader = this->reader();
+  EXPECT_TRUE(settle(reader));
+  ASSERT_EQ(store_.debts().size(), 1u);
+  EXPECT_TRUE(store_.debts()[0].quarantined);
+  EXPECT_EQ(store_.debts()[0].attempts, 2u);
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,48 @@
+// One safe resume point per stream (I13).
+#include "pipeline/progress.h"
+
+#include <gtest/gtest.h>
+
+namespace lockstep {
+namespace {
+
+TEST(Progress, TheSlowestLaneDecides) {
+  Progress progress(2, {});
+  progress.committed(0, "t/0", {7, 0});
+  EXPECT_EQ(progress.least("t/0"), (Position{}));
+  progress.committed(1, "t/0", {5, 0});
+  EXPECT_EQ(progress.least("t/0"), (Position{5, 0}));
+}
+
+TEST(Progress, NeverGoesBack) {
+  Progress progress(1, {});
+  progress.committed(0, "t/0", {7, 0});
+  progress.committed(0, "t/0", {6, 9});
+  EXPECT_EQ(progress.least("t/0"), (Position{7, 0}));
+}
+
+TEST(Progress, StartsWhereTheTargetStood) {
+  const Progress progress(2, {{"t/0", 0, {7, 0}, 3, 4}, {"t/0", 1, {9, 0}, 3, 4}});
+  EXPECT_EQ(progress.least("t/0"), (Position{7, 0}));
+  EXPECT_EQ(progress.start("t/0", 1)->position, (Position{9, 0}));
+  EXPECT_FALSE(progress.start("u/0", 1));
+}
+
+TEST(Progress, ReachedNamesTheStreamThatIsBehind) {
+  Progress progress(1, {});
+  progress.committed(0, "t/0", {7, 0});
+  std::string behind;
+  EXPECT_TRUE(progress.reached({{"t/0", {7, 0}}}, &behind));
+  EXPECT_FALSE(progress.reached({{"t/0", {7, 0}}, {"u/0", {1, 0}}}, &behind));
+  EXPECT_EQ(behind, "u/0");
+}
+
+TEST(Progress, ATruncateRaisesAllLanes) {
+  Progress progress(2, {});
+  progress.committed(0, "t/0", {9, 0});
+  progress.committed_by_all("t/0", {8, 0});
+  EXPECT_EQ(progress.least("t/0"), (Position{8, 0}));
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,94 @@
+// What a lane remembers of its keys, and which of them an open COPY holds (I3, I4, I7, I18).
+#include "pipeline/recent.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+namespace lockstep {
+namespace {
+
+constexpr Hash128 kKey{1, 1};
+constexpr Hash128 kOther{2, 2};
+const Snapshot kSeesTen{11, 11, {}};
+const Snapshot kDoesNotSeeTen{10, 11, {10}};
+
+class RecentTest : public ::testing::Test {
+ protected:
+  Recent::CopyVerdict open(const Hash128& key, const Snapshot& snapshot) {
+    std::array<Recent::CopyVerdict, 1> verdict;
+    recent_.open_for_copy(0, std::array{key}, snapshot, verdict);
+    return verdict[0];
+  }
+
+  Visibility visibility_{0, {}};
+  Recent recent_{2, 2, visibility_};
+};
+
+TEST_F(RecentTest, ARowIsDroppedWhenItsChangeIsNotSeen) {
+  recent_.record(0, kKey, 10);
+  EXPECT_EQ(recent_.judge(0, kKey, kDoesNotSeeTen), Verdict::Drop);
+  EXPECT_EQ(recent_.judge(0, kKey, kSeesTen), Verdict::Write);
+  EXPECT_EQ(recent_.judge(0, kOther, kDoesNotSeeTen), Verdict::Write);
+}
+
+TEST_F(RecentTest, AnUnknownTransactionIsNeverSeen) {
+  recent_.record(0, kKey, 0);
+  EXPECT_EQ(recent_.judge(0, kKey, kSeesTen), Verdict::Drop);
+}
+
+TEST_F(RecentTest, ForgetsOnceAProbeSeesTheChange) {
+  recent_.record(0, kKey, 10);
+  visibility_.probed(kDoesNotSeeTen);
+  recent_.forget();
+  EXPECT_EQ(recent_.entries(), 1u);
+  visibility_.probed(kSeesTen);
+  recent_.forget();
+  EXPECT_EQ(recent_.entries(), 0u);
+}
+
+TEST_F(RecentTest, OverflowDegradesOneTableOnly) {
+  recent_.record(1, Hash128{7, 7}, 10);
+  recent_.record(0, kKey, 10);
+  recent_.record(0, kOther, 10);
+  EXPECT_EQ(recent_.entries(), 1u);
+  EXPECT_EQ(recent_.judge(0, Hash128{9, 9}, kDoesNotSeeTen), Verdict::Retake);
+  EXPECT_EQ(recent_.judge(1, Hash128{9, 9}, kDoesNotSeeTen), Verdict::Write);
+  EXPECT_EQ(recent_.judge(0, kKey, kSeesTen), Verdict::Write);
+}
+
+TEST_F(RecentTest, ATruncateVoidsSnapshotsThatDoNotSeeIt) {
+  recent_.record_table(0, 10);
+  EXPECT_EQ(recent_.judge(0, kKey, kDoesNotSeeTen), Verdict::Retake);
+  EXPECT_EQ(recent_.open_mark(0, kDoesNotSeeTen), Verdict::Retake);
+  visibility_.probed(kSeesTen);
+  recent_.forget();
+  EXPECT_EQ(recent_.judge(0, kKey, kDoesNotSeeTen), Verdict::Write);
+}
+
+TEST_F(RecentTest, AnOpenCopyHoldsItsKeysUntilClosed) {
+  EXPECT_FALSE(open(kKey, kSeesTen).via_lane);
+  EXPECT_TRUE(recent_.copy_open(kKey));
+  EXPECT_EQ(recent_.open_copies(0), 1u);
+  recent_.close_copy(0, std::array{kKey});
+  EXPECT_FALSE(recent_.copy_open(kKey));
+  EXPECT_EQ(recent_.open_copies(0), 0u);
+}
+
+TEST_F(RecentTest, AKeyThatWasWrittenGoesThroughItsLane) {
+  recent_.record(0, kKey, 10);
+  EXPECT_TRUE(open(kKey, kSeesTen).via_lane);
+  EXPECT_FALSE(recent_.copy_open(kKey));
+}
+
+TEST_F(RecentTest, NoCopyBeginsWhileTheTableIsHeld) {
+  recent_.hold_copies(0, true);
+  EXPECT_TRUE(open(kKey, kSeesTen).via_lane);
+  EXPECT_EQ(recent_.open_mark(0, kSeesTen), Verdict::Drop);
+  recent_.hold_copies(0, false);
+  EXPECT_EQ(recent_.open_mark(0, kSeesTen), Verdict::Write);
+  recent_.close_mark(0);
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,83 @@
+// Which snapshots may be used, and what may be forgotten (I4, I5).
+#include "pipeline/visibility.h"
+
+#include <gtest/gtest.h>
+
+namespace lockstep {
+namespace {
+
+const Snapshot kNothingRuns{20, 20, {}};
+const Snapshot kTwelveRuns{12, 20, {12}};
+
+bool accepts(Visibility& visibility, const Snapshot& snapshot) {
+  const auto ticket = visibility.begin();
+  const bool accepted = visibility.accept(ticket, snapshot);
+  visibility.end(ticket);
+  return accepted;
+}
+
+void apply(Visibility& visibility, Xid xid) {
+  const Xid xids[] = {xid};
+  visibility.applied(xids);
+}
+
+TEST(Visibility, RefusesASnapshotBelowTheFloor) {
+  Visibility visibility(19, {});
+  EXPECT_FALSE(accepts(visibility, kTwelveRuns));
+  EXPECT_TRUE(accepts(visibility, kNothingRuns));
+}
+
+TEST(Visibility, RefusesASnapshotThatDoesNotSeeWhatWasApplied) {
+  Visibility visibility(0, {});
+  apply(visibility, 12);
+  EXPECT_FALSE(accepts(visibility, kTwelveRuns));
+  EXPECT_EQ(visibility.waiting_for(), 12u);
+}
+
+TEST(Visibility, RefusesWhatTheCheckpointProvedApplied) {
+  const Xid unseen[] = {12};
+  Visibility visibility(0, unseen);
+  EXPECT_FALSE(accepts(visibility, kTwelveRuns));
+}
+
+TEST(Visibility, AProbeReducesWhatIsUnseen) {
+  Visibility visibility(0, {});
+  apply(visibility, 12);
+  visibility.probed(kNothingRuns);
+  EXPECT_TRUE(visibility.unseen().empty());
+}
+
+TEST(Visibility, NothingIsReducedWhileASnapshotHasNoValue) {
+  Visibility visibility(0, {});
+  apply(visibility, 12);
+  const auto ticket = visibility.begin();
+  visibility.probed(kNothingRuns);
+  EXPECT_EQ(visibility.unseen().size(), 1u);
+  EXPECT_TRUE(visibility.horizon().snapshots.empty());
+  EXPECT_FALSE(visibility.accept(ticket, kTwelveRuns));
+}
+
+TEST(Visibility, AnUnknownTransactionIsNotKept) {
+  Visibility visibility(0, {});
+  apply(visibility, 0);
+  EXPECT_TRUE(visibility.unseen().empty());
+}
+
+TEST(Visibility, ForgetsOnlyWhatEverySnapshotInFlightSees) {
+  Visibility visibility(0, {});
+  const auto ticket = visibility.begin();
+  EXPECT_TRUE(visibility.accept(ticket, kTwelveRuns));
+  visibility.probed(kNothingRuns);
+  EXPECT_FALSE(visibility.horizon().passes(12));
+  EXPECT_TRUE(visibility.horizon().passes(11));
+  visibility.end(ticket);
+  EXPECT_TRUE(visibility.horizon().passes(12));
+}
+
+TEST(Visibility, ForgetsNothingWithoutAProbe) {
+  const Visibility visibility(0, {});
+  EXPECT_FALSE(visibility.horizon().passes(1));
+}
+
+}  // namespace
+}  // namespace lockstep
