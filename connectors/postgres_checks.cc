@@ -48,6 +48,7 @@ Result<std::vector<TableOwner>> read_owners(PostgresConnection& connection,
   LOCKSTEP_ASSIGN(const PgResult rows,
                   connection.ask(kOwners, {{.value = schema_array}, {.value = name_array}}));
   std::vector<TableOwner> owners;
+  owners.reserve(static_cast<std::size_t>(PQntuples(rows.get())));
   for (int i = 0; i < PQntuples(rows.get()); ++i)
     owners.push_back({{text_field(rows, i, 0), text_field(rows, i, 1)},
                       text_field(rows, i, 2),

@@ -59,11 +59,12 @@ class GrantCheck {
       : findings_(validation.findings),
         server_(server),
         side_(server.connection.options().side),
-        role_(quote_identifier(server.facts->role.name)) {}
+        role_(quote_identifier(server.facts.role.name)) {}
 
   // `places`: the rule of each table.
   Status check(const std::map<TableName, Where>& places, std::span<const Privilege> privileges) {
     std::vector<TableName> names;
+    names.reserve(places.size());
     for (const auto& [name, where] : places) names.push_back(name);
     LOCKSTEP_ASSIGN(const auto held, read_privileges(server_.connection, names));
     LOCKSTEP_ASSIGN(const auto owners, read_owners(server_.connection, names));
@@ -90,13 +91,13 @@ class GrantCheck {
       if (!told.insert(lack.schema).second) continue;
       findings_.error(lack.where,
                       fmt::format("role {} lacks USAGE on schema {} of the {}",
-                                  server_.facts->role.name, lack.schema, side_),
+                                  server_.facts.role.name, lack.schema, side_),
                       fmt::format("GRANT USAGE ON SCHEMA {} TO {}; as {} or a superuser of the {}",
                                   quote_identifier(lack.schema), role_, lack.owner, side_));
     }
     for (const auto& [lack, tables] : tables_)
       findings_.error(lack.where,
-                      fmt::format("role {} lacks {} on {} of the {}", server_.facts->role.name,
+                      fmt::format("role {} lacks {} on {} of the {}", server_.facts.role.name,
                                   lack.privileges, shown_list(tables), side_),
                       fmt::format("GRANT {} ON TABLE {} TO {}; as {} or a superuser of the {}",
                                   lack.privileges, quoted_list(tables), role_, lack.owner, side_));
@@ -120,7 +121,7 @@ void check_source_grants(Validation& validation) {
   const Status checked = GrantCheck(validation, validation.source).check(places, kSourcePrivileges);
   if (!checked) validation.findings.failed(validation.source.where, checked.error());
 
-  const RoleFacts& role = validation.source.facts->role;
+  const RoleFacts& role = validation.source.facts.role;
   const bool slot_exists = validation.slot && validation.slot->exists;
   if (slot_exists || role.replication || role.superuser) return;
   validation.findings.error(
@@ -142,7 +143,7 @@ void check_target_grants(Validation& validation) {
   const auto database = read_database(validation.target.connection);
   if (!database) return validation.findings.failed(validation.target.where, database.error());
   if (database->create_temporary) return;
-  const ServerFacts& facts = *validation.target.facts;
+  const ServerFacts& facts = validation.target.facts;
   validation.findings.error(
       validation.target.where,
       fmt::format("role {} lacks TEMPORARY on database {} of the target", facts.role.name,
@@ -156,7 +157,7 @@ void check_bookkeeping_grants(Validation& validation) {
   const At<std::string>& schema = validation.manifest.target.schema;
   Findings& findings = validation.findings;
   if (findings.spoiled(schema.where)) return;
-  const ServerFacts& facts = *validation.target.facts;
+  const ServerFacts& facts = validation.target.facts;
   const std::string role = quote_identifier(facts.role.name);
   const std::string name = quote_identifier(schema.value);
   const auto grants = read_bookkeeping_grants(validation.target.connection, schema.value);
@@ -184,6 +185,7 @@ void check_bookkeeping_grants(Validation& validation) {
   }
   if (grants->not_ours.empty()) return;
   std::vector<TableName> tables;
+  tables.reserve(grants->not_ours.size());
   for (const std::string& table : grants->not_ours) tables.push_back({schema.value, table});
   findings.error(schema.where,
                  fmt::format("role {} may not read and write the bookkeeping: {}", facts.role.name,

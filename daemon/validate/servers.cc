@@ -84,7 +84,7 @@ class ServerCheck {
   }
 
  private:
-  const ServerFacts& facts() const { return *server_.facts; }
+  const ServerFacts& facts() const { return server_.facts; }
 
   Findings& findings_;
   const bool running_;
@@ -93,7 +93,7 @@ class ServerCheck {
 };
 
 void check_limits(Validation& validation) {
-  const ServerFacts& facts = *validation.source.facts;
+  const ServerFacts& facts = validation.source.facts;
   Findings& findings = validation.findings;
   const Where where = validation.source.where;
   if (facts.wal_level != "logical")
@@ -128,7 +128,7 @@ void check_limits(Validation& validation) {
 void check_source_server(Validation& validation) {
   ServerCheck check(validation, validation.source);
   check.version();
-  if (validation.source.facts->in_recovery)
+  if (validation.source.facts.in_recovery)
     validation.findings.error(validation.source.where,
                               "the source is a standby: its snapshots call running transactions "
                               "visible",
@@ -141,7 +141,7 @@ void check_source_server(Validation& validation) {
 
 void check_target_server(Validation& validation) {
   ServerCheck check(validation, validation.target);
-  const ServerFacts& facts = *validation.target.facts;
+  const ServerFacts& facts = validation.target.facts;
   const Where where = validation.target.where;
   Findings& findings = validation.findings;
   check.version();
@@ -150,16 +150,17 @@ void check_target_server(Validation& validation) {
                    facts.in_recovery ? "the target is a standby"
                                      : "the target is read-only (default_transaction_read_only)",
                    "connect to a server that accepts writes");
-  const auto& source = validation.source.facts;
-  const bool same_encoding = source && source->encoding == facts.encoding;
+  const bool asked_source = validation.source.answered;
+  const ServerFacts& source = validation.source.facts;
+  const bool same_encoding = asked_source && source.encoding == facts.encoding;
   if (facts.encoding != "UTF8" && (!same_encoding || facts.encoding == "SQL_ASCII"))
     findings.error(where,
                    fmt::format("the target's encoding is {}: it cannot hold every text of the "
                                "source",
                                facts.encoding),
                    "create the target database with ENCODING 'UTF8'");
-  if (source && source->system_identifier == facts.system_identifier &&
-      source->database == facts.database)
+  if (asked_source && source.system_identifier == facts.system_identifier &&
+      source.database == facts.database)
     findings.error(where, "source and target are the same database", "a migration has two of them");
   if (!facts.role.set_replication_role) {
     const std::string role = quote_identifier(facts.role.name);
@@ -188,18 +189,19 @@ void check_start(Validation& validation) {
   const StartFacts& start = *validation.claim->start;
   const Manifest& manifest = validation.manifest;
   Findings& findings = validation.findings;
-  if (const auto& source = validation.source.facts; source && !source->in_recovery) {
+  const ServerFacts& source = validation.source.facts;
+  if (validation.source.answered && !source.in_recovery) {
     const auto same = same_identity({start.source_system, start.source_timeline},
-                                    {source->system_identifier, source->timeline});
+                                    {source.system_identifier, source.timeline});
     if (!same) findings.error(validation.source.where, same.error().message);
   }
-  if (start.target_system != validation.target.facts->system_identifier)
+  if (start.target_system != validation.target.facts.system_identifier)
     findings.error(validation.target.where,
                    fmt::format("the target is another server (system {}) than the one this "
                                "migration began with ({})",
-                               validation.target.facts->system_identifier, start.target_system),
+                               validation.target.facts.system_identifier, start.target_system),
                    "connect to that one, or begin anew under another name");
-  const At<std::string>& prefix = manifest.source.debezium->topic_prefix;
+  const At<std::string>& prefix = validation.debezium().topic_prefix;
   if (start.stream_kind != "debezium" || start.stream_name != prefix.value)
     findings.error(prefix.where,
                    fmt::format("this migration began with stream {} '{}'", start.stream_kind,

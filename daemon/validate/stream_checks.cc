@@ -43,7 +43,7 @@ bool is_known(const Validation& validation, const At<std::string>& name) {
 void check_missing_publication(Validation& validation, const At<std::string>& name) {
   const auto owners = read_owners(validation.source.connection, validation.source_names());
   if (!owners) return validation.findings.failed(name.where, owners.error());
-  const RoleFacts& role = validation.source.facts->role;
+  const RoleFacts& role = validation.source.facts.role;
   const bool owns_all = std::ranges::all_of(*owners, &TableOwner::owned_by_us);
   const bool may_create = role.superuser || (role.create_in_database && owns_all);
   const std::string sql = publication_sql(validation.manifest, validation.source_specs());
@@ -148,7 +148,7 @@ void check_slot(Validation& validation) {
   if (slot.plugin != "pgoutput")
     return error(slot.plugin.empty() ? "is physical" : "has plugin " + slot.plugin,
                  "drop it, and let the connector make one with pgoutput");
-  if (slot.database != validation.source.facts->database)
+  if (slot.database != validation.source.facts.database)
     return error("belongs to database " + slot.database, "give source.slot another name");
   if (slot.temporary) return error("is temporary", "let the connector make a lasting one");
   if (slot.wal_status == "lost")
@@ -174,7 +174,7 @@ class TopicCheck {
   TopicCheck(Validation& validation, KafkaClient& client)
       : validation_(validation),
         client_(client),
-        prefix_(validation.manifest.source.debezium->topic_prefix.value) {}
+        prefix_(validation.debezium().topic_prefix.value) {}
 
   Status check() {
     LOCKSTEP_ASSIGN(counts_, client_.partition_counts(topics(), kBrokerTimeout));
@@ -221,6 +221,7 @@ class TopicCheck {
       const auto found = counts_.find(topic_name(prefix_, leaf));
       if (found == counts_.end()) continue;
       std::vector<TopicPartition> partitions;
+      partitions.reserve(static_cast<std::size_t>(found->second));
       for (std::int32_t i = 0; i < found->second; ++i) partitions.push_back({found->first, i});
       LOCKSTEP_ASSIGN(const auto ends, client_.ends(partitions, kBrokerTimeout));
       const bool used = std::ranges::any_of(
@@ -244,7 +245,7 @@ class TopicCheck {
 }  // namespace
 
 void check_topics(Validation& validation) {
-  const DebeziumSection& debezium = *validation.manifest.source.debezium;
+  const DebeziumSection& debezium = validation.debezium();
   Findings& findings = validation.findings;
   for (const std::string& collision :
        colliding_topics(debezium.topic_prefix.value, validation.source_specs()))
@@ -265,7 +266,7 @@ void check_topics(Validation& validation) {
 }
 
 void check_connector(Validation& validation) {
-  const DebeziumSection& debezium = *validation.manifest.source.debezium;
+  const DebeziumSection& debezium = validation.debezium();
   if (!debezium.connect_url) return;
   Findings& findings = validation.findings;
   const Where where = debezium.connector.where;

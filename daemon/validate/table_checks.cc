@@ -32,7 +32,7 @@ void check_row_security(const TableSpec& table, Where where, const CheckedServer
                         Findings& findings) {
   if (!table.row_security) return;
   const std::string& side = server.connection.options().side;
-  const std::string& role = server.facts->role.name;
+  const std::string& role = server.facts.role.name;
   findings.error(where,
                  fmt::format("row-level security of {} on the {} hides rows from role {}",
                              table.name.text(), side, role),
@@ -64,6 +64,7 @@ std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableNa
                                    Findings& findings) {
   std::set<TableName> unlogged;
   std::vector<TableName> names;
+  names.reserve(places.size());
   for (const auto& [name, where] : places) names.push_back(name);
   const auto owners = read_owners(server.connection, names);
   if (!owners) {
@@ -137,7 +138,7 @@ void check_tables(Validation& validation) {
     check_empty(*table.map, where, validation);
   }
   validation.unlogged = check_unlogged(validation.source, sources, validation.findings);
-  if (validation.target.facts) check_unlogged(validation.target, targets, validation.findings);
+  if (validation.target.answered) check_unlogged(validation.target, targets, validation.findings);
 }
 
 // PostgreSQL tells nobody how much disk it has left.  On this machine the file system does.
@@ -150,8 +151,9 @@ void check_disk(Validation& validation) {
   if (!database) return;  // Asked before, and reported then.
   std::error_code unknown = std::make_error_code(std::errc::not_supported);
   std::filesystem::space_info space{};
-  if (database->data_directory && validation.manifest.target.connect.is_local())
-    space = std::filesystem::space(*database->data_directory, unknown);
+  const std::string directory = database->data_directory.value_or("");
+  if (!directory.empty() && validation.manifest.target.connect.is_local())
+    space = std::filesystem::space(directory, unknown);
   if (unknown) {
     if (needed < kLargeBytes) return;
     validation.findings.warn(

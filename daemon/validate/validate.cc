@@ -16,7 +16,7 @@ CheckedServer make_server(const Manifest& manifest, Side side) {
   const Connect& connect = side == Side::Source ? manifest.source.connect : manifest.target.connect;
   if (connect.find("connect_timeout") == nullptr)
     options.keywords.emplace_back("connect_timeout", kConnectSecondsMax);
-  return {PostgresConnection(std::move(options)), connect.where, std::nullopt};
+  return {PostgresConnection(std::move(options)), connect.where, false, {}};
 }
 
 // A server whose `connect` is broken in the file is left alone: that is reported already.
@@ -25,14 +25,15 @@ void ask_server(CheckedServer& server, const Connect& connect, Findings& finding
   auto facts = read_server(server.connection);
   if (facts) {
     server.facts = std::move(*facts);
+    server.answered = true;
   } else {
     findings.failed(server.where, facts.error());
   }
 }
 
 void plan(Validation& validation) {
-  if (!validation.source.facts) return;
-  auto planned = validation.target.facts
+  if (!validation.source.answered) return;
+  auto planned = validation.target.answered
                      ? plan_tables(validation.source.connection, validation.target.connection,
                                    validation.manifest)
                      : plan_source(validation.source.connection, validation.manifest);
@@ -52,16 +53,21 @@ void read_claim(Validation& validation) {
 
 void check_stream(Validation& validation) {
   if (!validation.manifest.source.debezium) return;
-  if (validation.source.facts) {
+  if (validation.source.answered) {
     check_publication(validation);
     check_slot(validation);
   }
-  if (!validation.findings.spoiled(validation.manifest.source.debezium->topic_prefix.where))
+  if (!validation.findings.spoiled(validation.debezium().topic_prefix.where))
     check_topics(validation);
   check_connector(validation);
 }
 
 }  // namespace
+
+const DebeziumSection& Validation::debezium() const {
+  CHECK(manifest.source.debezium);
+  return *manifest.source.debezium;
+}
 
 std::vector<TableSpec> Validation::source_specs() const {
   std::vector<TableSpec> specs;
@@ -100,9 +106,9 @@ void check_servers(const Manifest& manifest, Findings& findings) {
   validation.running = owner && owner->has_value();
   ask_server(validation.source, manifest.source.connect, findings);
   ask_server(validation.target, manifest.target.connect, findings);
-  if (validation.target.facts) read_claim(validation);
+  if (validation.target.answered) read_claim(validation);
   plan(validation);
-  if (validation.source.facts) {
+  if (validation.source.answered) {
     auto slot = read_slot(validation.source.connection, manifest.source.slot.value);
     if (slot) {
       validation.slot = std::move(*slot);
@@ -113,7 +119,7 @@ void check_servers(const Manifest& manifest, Findings& findings) {
     check_source_grants(validation);
     check_tables(validation);
   }
-  if (validation.target.facts) {
+  if (validation.target.answered) {
     check_target_server(validation);
     if (manifest.source.debezium) check_start(validation);
     check_bookkeeping_grants(validation);

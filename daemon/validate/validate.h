@@ -22,8 +22,9 @@ namespace lockstep {
 // One server and what it said.
 struct CheckedServer {
   PostgresConnection connection;
-  Where where;                       // Of its `connect`.
-  std::optional<ServerFacts> facts;  // Nothing: it did not answer, which is reported.
+  Where where;            // Of its `connect`.
+  bool answered = false;  // Otherwise that is reported, and `facts` says nothing.
+  ServerFacts facts;
 };
 
 // What the checks know; filled by check_servers() from top to bottom.
@@ -38,6 +39,8 @@ struct Validation {
   std::set<TableName> unlogged;  // Of the source: no publication can cover them.
   bool running = false;          // A daemon owns the state directory.
 
+  // REQUIRES: `stream: debezium`.
+  const DebeziumSection& debezium() const;
   // Of the planned tables.
   std::vector<TableSpec> source_specs() const;
   std::vector<TableName> source_names() const;

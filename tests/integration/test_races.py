@@ -1,6 +1,7 @@
 """Races that exist only between real servers, each forced by a lock, a signal or a setting."""
 
 import signal
+from contextlib import ExitStack
 
 import pytest
 
@@ -24,8 +25,11 @@ def test_commit_that_is_decoded_before_it_is_visible(migrate, stack):
     with migration.running() as lockstep:
         lockstep.await_rows(200)
         change = f"UPDATE items SET v = 'new', big = 'small' WHERE id = {LAST}"
-        with migration.in_background("SET synchronous_commit = on", change), \
-                stack.source.commits_hang():
+        with ExitStack() as ends:
+            hang = stack.source.commits_hang()
+            hang.__enter__()
+            ends.enter_context(migration.in_background("SET synchronous_commit = on", change))
+            ends.push(hang)  # Ends first: the background's commit waits for it.
             stack.source.await_waiting("wait_event = 'SyncRep'", "the commit to hang")
             migration.await_target(f"SELECT v FROM items WHERE id = {LAST}", "new")
             assert migration.source(f"SELECT v FROM items WHERE id = {LAST}") == [(f"v{LAST}",)]
@@ -54,7 +58,7 @@ def test_prepared_transactions_and_savepoints_during_the_backfill(migrate):
         lockstep.await_rows(200)
         migration.source("BEGIN; UPDATE items SET n = 1 WHERE id % 3 = 0;"
                          "PREPARE TRANSACTION 'one'")
-        migration.source("BEGIN; DELETE FROM items WHERE id % 100 = 7; PREPARE TRANSACTION 'two'")
+        migration.source("BEGIN; DELETE FROM items WHERE id % 300 = 8; PREPARE TRANSACTION 'two'")
         migration.source("BEGIN; UPDATE items SET n = 5 WHERE id % 3 = 1; SAVEPOINT a;"
                          "UPDATE items SET n = 6 WHERE id % 3 = 1; ROLLBACK TO a; DELETE FROM items WHERE id = 50;"
                          "SAVEPOINT b; UPDATE items SET id = 9050 WHERE id = 52; RELEASE b; COMMIT")

@@ -59,15 +59,19 @@ void slow_to_become_visible(SimOptions& options) {
   options.interleave = 250;
 }
 
-// Much happens while a snapshot's answer travels.
+// Much happens while a snapshot's answer travels, and little else goes wrong.
 void slow_answers(SimOptions& options) {
-  options.visible_weight = 3;
-  options.interleave = 200;
-  options.interleave_steps = 40;
-  options.probe_weight = 10;
-  options.chunk_rows = 1;
-  options.keys = 12;
-  options.steps = 800;
+  options.interleave = 150;
+  options.interleave_steps = 60;
+  options.visible_weight = 8;
+  options.probe_weight = 20;
+  options.poll_weight = 20;
+  options.lane_weight = 15;
+  options.flush = 400;
+  options.chunk_rows = 2;
+  options.keys = 8;
+  options.steps = 250;
+  options.lost = options.kill = options.source_crash = 0;
 }
 
 void numeric_keys(SimOptions& options) {
@@ -88,7 +92,17 @@ void fragile_source(SimOptions& options) {
   options.asynchronous = 800;
 }
 
-void short_lived(SimOptions& options) { options.kill = 10; }
+void short_lived(SimOptions& options) {
+  options.kill = 15;
+  options.lost = 0;
+  options.steps = 700;
+}
+
+void through_lanes(SimOptions& options) {
+  short_lived(options);
+  options.lane_weight = 2;
+  for (FakeTableOptions& table : options.tables) table.direct_copy = false;
+}
 
 void several_partitions(SimOptions& options) {
   options.mode = StreamMode::Kafka;
@@ -126,7 +140,7 @@ TEST(Mutant, I7DropRowsThatAChangeOvertook) {
   expect_noticed(Rule::DropUnseenRow, slow_to_become_visible);
 }
 TEST(Mutant, I8NeverSkipForAChunk) { expect_noticed(Rule::NeverSkipForChunk, as_drawn); }
-TEST(Mutant, I10MarkAfterCommit) { expect_noticed(Rule::MarkAfterCommit, short_lived); }
+TEST(Mutant, I10MarkAfterCommit) { expect_noticed(Rule::MarkAfterCommit, through_lanes); }
 TEST(Mutant, I11DebtOnViolation) { expect_noticed(Rule::DebtOnViolation, unique_values); }
 TEST(Mutant, I12Fence) { expect_noticed(Rule::Fence, short_lived); }
 TEST(Mutant, I13ProgressWithBatch) { expect_noticed(Rule::ProgressWithBatch, short_lived); }

@@ -41,6 +41,7 @@ struct SimOptions {
   int no_checkpoint = 100;
   int asynchronous = 300;  // Of transactions.
   int truncate = 15;       // Of row changes.
+  int flush = 150;         // Of the applications' steps.
   int partial = 350;       // Of updates: the toast value is left alone and not carried.
   int doubtful = 60;       // Of updates.
   int refused = 0;         // Of values.

@@ -47,7 +47,7 @@ void Workload::step() {
     source_.begin(random_.chance(options_.asynchronous) ? CommitMode::Async : CommitMode::Sync);
     return;
   }
-  if (random_.chance(150)) {
+  if (random_.chance(options_.flush)) {
     source_.flush(random_.chance(700) ? source_.insert_lsn() : source_.flush_lsn() + 1);
     return;
   }

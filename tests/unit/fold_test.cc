@@ -28,7 +28,7 @@ class FoldTest : public ::testing::Test {
   // "upsert 1=a/toast 2=...; delete 3": the runs as text.
   std::string runs() {
     std::string text;
-    for (const Run& run : fold_.runs()) {
+    for (const lockstep::Run& run : fold_.runs()) {
       if (!text.empty()) text += "; ";
       text += run.kind == WriteKind::Upsert   ? "upsert"
               : run.kind == WriteKind::Update ? "update"
