@@ -147,7 +147,7 @@ def test_truncate_with_four_partitions_and_a_foreign_key(migrate, stack):
         CREATE TABLE pets (id text PRIMARY KEY, owner text REFERENCES owners, n int);
         INSERT INTO owners SELECT 'o' || g, 'v' FROM generate_series(1, 400) g;
         INSERT INTO pets SELECT 'p' || g, 'o' || g, 0 FROM generate_series(1, 400) g""",
-                        backfill={**SLOW, "chunk_rows": 50})
+                        backfill=SLOW)
     for table in ("owners", "pets"):
         stack.broker.create_topic(migration.topic(table), partitions=4)
     migration.prepare()

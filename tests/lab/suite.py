@@ -22,10 +22,12 @@ _NATIVE = {
     "unit": ("dev", ["unit"], {}),
     "sim": ("dev", ["sim"], {}),
     "tidy": ("dev", ["tidy"], {}),
-    "asan": ("asan", ["unit", "sim"], {"LOCKSTEP_SEEDS": "200",
+    "asan": ("asan", ["unit", "sim"], {"LOCKSTEP_SIM_SEEDS": "200",
                                        "ASAN_OPTIONS": "detect_stack_use_after_return=1",
                                        "UBSAN_OPTIONS": "print_stacktrace=1"}),
 }
+_LONG = {"LOCKSTEP_LONG": "1", "LOCKSTEP_SIM_SEEDS": "100000"}
+
 # One cache for every clone of the repository, as in ./run build.
 _CCACHE = {"CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
 
@@ -119,7 +121,7 @@ def main():
     parser.add_argument("--long", action="store_true", help="the full counts")
     arguments = parser.parse_args()
     end_on_signals()
-    environment = {**os.environ, **({"LOCKSTEP_LONG": "1"} if arguments.long else {})}
+    environment = {**os.environ, **(_LONG if arguments.long else {})}
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lockstep-test-") as scratch:
         suite = Suite(scratch, environment)
