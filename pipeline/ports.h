@@ -134,7 +134,10 @@ struct BlockingTransaction {
 class SourceProbe {
  public:
   virtual ~SourceProbe() = default;
-  virtual Result<Snapshot> probe() = 0;  // pg_current_snapshot(), and P3/I16 identity checks.
+  // pg_current_snapshot(), and P3/I16 identity checks.  Answers only once the log is flushed past
+  // the insert position read right after it (I6): a crash of the source gives the number of an
+  // unflushed transaction to another one, which an older probe would then wrongly claim to see.
+  virtual Result<Snapshot> probe() = 0;
   virtual Result<Xid> assign_xid() = 0;  // pg_current_xact_id() of a transaction that then commits.
   // Emits a transactional logical message and returns the insert LSN read after its commit.
   virtual Result<Lsn> emit_marker() = 0;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <iostream>
 
 #include "checkpoint/state_lock.h"
@@ -21,7 +22,11 @@ Result<std::string> read_status(const Manifest& manifest) {
       return fail(Reaction::Halt,
                   fmt::format("the daemon (pid {}) answered {}", owner->pid, answer->status),
                   ExitCode::Failed);
-    return std::unexpected(std::move(answer).error());
+    // It owns the directory and has not bound its socket yet, or is just ending.
+    if (std::filesystem::exists(owner->socket)) return std::unexpected(std::move(answer).error());
+    RunStatus starting;
+    starting.waiting_for = {fmt::format("the daemon (pid {}) starts or ends", owner->pid)};
+    return status_json(manifest.migration.value, starting);
   }
   return offline_status(manifest);
 }

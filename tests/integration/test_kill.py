@@ -26,7 +26,7 @@ SEED = 20
 def shop(migrate, stack):
     """A small shop with some extra: what makes debts, and a table to truncate."""
     def make(scale, **backfill):
-        migration = migrate("", backfill={"workers": WORKERS, "chunk_rows": CHUNK, **backfill})
+        migration = migrate("SELECT 1", backfill={"workers": WORKERS, "chunk_rows": CHUNK, **backfill})
         stack.source.psql(migration.name, "-v", f"scale={scale}", "-f", SHOP)
         migration.source("CREATE TABLE carts (id int PRIMARY KEY, v text);"
                          "CREATE TABLE offsets (id int PRIMARY KEY, at timetz, v int);"

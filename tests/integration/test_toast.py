@@ -71,8 +71,8 @@ class Ambush:
 
 
 def rows_done(status, table):
-    return next(each["rows_done"] for each in status["tables"]
-                if each["table"] == f"public.{table}")
+    return next((each["rows_done"] for each in status["tables"]
+                 if each["table"] == f"public.{table}"), 0)  # None while it prepares.
 
 
 def ambush_every_table(migration):
