@@ -42,7 +42,7 @@ def disturb(migration):
     """Changes of the kinds the writer leaves out: TRUNCATE, and values the wire cannot carry."""
     migration.source("INSERT INTO carts SELECT g, 'cart' FROM generate_series(1, 20) g"
                      " ON CONFLICT DO NOTHING")
-    migration.source("UPDATE offsets SET v = v + 1, at = at + '1 minute' WHERE id % 7 = 3")
+    migration.source("UPDATE offsets SET v = v + 1, at = at + interval '1 minute' WHERE id % 7 = 3")
     migration.source("TRUNCATE carts")
 
 
