@@ -55,7 +55,11 @@ Result<Snapshot> PostgresProbe::probe() {
   // Before the snapshot: a snapshot of another server must not be looked at.
   LOCKSTEP_ASSIGN(const SourceIdentity found, read_identity(connection_));
   LOCKSTEP_TRY(same_identity(identity_, found));
-  LOCKSTEP_ASSIGN(const PgResult row, connection_.ask("SELECT pg_current_snapshot()"));
+  LOCKSTEP_ASSIGN(const PgResult row,
+                  connection_.ask("SELECT pg_current_snapshot(),"
+                                  " pg_current_wal_insert_lsn() <= pg_current_wal_flush_lsn()"));
+  // A commit of our own flushes what the snapshot saw, asynchronous commits of others included.
+  if (!bool_field(row, 0, 1)) LOCKSTEP_TRY(emit_marker());
   return parse_snapshot(field(row, 0, 0));
 }
 
