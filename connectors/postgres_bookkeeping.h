@@ -38,7 +38,7 @@ struct StartFacts {
   std::uint32_t target_timeline = 0;
   std::string stream_kind;  // "direct", "debezium".
   std::string stream_name;  // Slot, or topic prefix.
-  Xid start_xid = 0;        // xmax(P0): P1.
+  Xid start_xid = 0;        // Assigned at P0: snapshots need xmin above it (P1).
   std::uint32_t lanes = 0;
   friend bool operator==(const StartFacts&, const StartFacts&) = default;
 };

@@ -50,7 +50,7 @@ class TargetTest : public testing::Test {
 
   void SetUp() override {
     if (std::getenv("LOCKSTEP_TEST_TARGET") == nullptr)
-      GTEST_SKIP() << "LOCKSTEP_TEST_TARGET names no server";
+      FAIL() << "LOCKSTEP_TEST_TARGET names no server";
     const char* reset =
         "DROP SCHEMA IF EXISTS shop CASCADE; CREATE SCHEMA shop;"
         "CREATE EXTENSION IF NOT EXISTS hstore SCHEMA public;"
