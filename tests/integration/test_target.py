@@ -6,7 +6,7 @@ import subprocess
 from tests.lab.lockstep import ROOT
 from tests.lab.postgres import SUPERUSER
 
-BINARY = ROOT / "build" / "dev" / "tests" / "lockstep_integration_test"
+BINARY = ROOT / "build" / "asan" / "tests" / "lockstep_integration_test"
 
 
 def test_target_on_a_real_server(stack):

@@ -22,11 +22,20 @@ _NATIVE = {
     "unit": ("dev", ["unit"], {}),
     "sim": ("dev", ["sim"], {}),
     "tidy": ("dev", ["tidy"], {}),
-    "asan": ("asan", ["unit", "sim"], {"LOCKSTEP_SIM_SEEDS": "200",
-                                       "ASAN_OPTIONS": "detect_stack_use_after_return=1",
-                                       "UBSAN_OPTIONS": "print_stacktrace=1"}),
+    "asan": ("asan", ["unit", "sim", "tidy"], {"LOCKSTEP_SIM_SEEDS": "2000"}),
+    "tsan": ("tsan", ["unit", "sim"], {"LOCKSTEP_SIM_SEEDS": "200"}),
 }
+# What runs when no group is named: each thing once, under the sanitizers, so that a clean clone
+# compiles as little as possible.
+_SHORT = ["asan"]
+_FULL = ["sim", "asan", "tsan"]
 _LONG = {"LOCKSTEP_LONG": "1", "LOCKSTEP_SIM_SEEDS": "100000"}
+
+_SANITIZERS = {
+    "ASAN_OPTIONS": "detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": f"suppressions={ROOT}/tests/tsan.supp second_deadlock_stack=1",
+}
 
 # One cache for every clone of the repository, as in ./run build.
 _CCACHE = {"CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
@@ -56,14 +65,22 @@ class Suite:
 
     def integration(self, expression=None):
         """Runs the integration tests, or those whose name matches."""
-        if not (self._build("release", ["lockstep"]) and
-                self._build("dev", ["lockstep_integration_test"])):
-            return
-        self._say(f"integration{': ' + expression if expression else ''}")
-        report = self.scratch / "pytest.xml"
+        if (self._build("release", ["lockstep"]) and
+                self._build("asan", ["lockstep_integration_test"])):
+            self._pytest("release", expression)
+
+    def sanitized_integration(self, preset):
+        """One whole migration with the daemon under a sanitizer."""
+        if self._build(preset, ["lockstep"]):
+            self._pytest(preset, "test_smoke")
+
+    def _pytest(self, preset, expression):
+        self._say(f"integration ({preset}){': ' + expression if expression else ''}")
+        report = self.scratch / f"pytest-{preset}.xml"
         chosen = ["-k", expression] if expression else []
         code = self._run([sys.executable, "-m", "pytest", ROOT / "tests" / "integration",
-                          "-p", "no:cacheprovider", f"--junitxml={report}", *chosen], {})
+                          "-p", "no:cacheprovider", f"--junitxml={report}", *chosen],
+                         {"LOCKSTEP_BINARY": str(ROOT / "build" / preset / "lockstep")})
         self._count_pytest(report, code)
 
     def _build(self, preset, targets):
@@ -81,7 +98,7 @@ class Suite:
         # In a session of its own, so that Ctrl-C reaches it once, from here.
         child = subprocess.Popen(list(map(str, argv)), cwd=ROOT, start_new_session=True,
                                  stdin=subprocess.DEVNULL,
-                                 env={**self.environment, **_CCACHE, **extra})
+                                 env={**self.environment, **_CCACHE, **_SANITIZERS, **extra})
         try:
             return child.wait()
         except KeyboardInterrupt:
@@ -125,11 +142,14 @@ def main():
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lockstep-test-") as scratch:
         suite = Suite(scratch, environment)
-        groups = [arguments.name] if arguments.name else list(_NATIVE)
-        for group in filter(_NATIVE.get, groups):
+        groups = _FULL if arguments.long else _SHORT
+        for group in filter(_NATIVE.get, [arguments.name] if arguments.name else groups):
             suite.native(group)
         if arguments.name not in _NATIVE:
             suite.integration(None if arguments.name == "integration" else arguments.name)
+        if arguments.long and not arguments.name:
+            suite.sanitized_integration("asan")
+            suite.sanitized_integration("tsan")
     print(f"== {time.monotonic() - begun:.0f} s")
     print(f"{suite.passed} passed, {suite.failed} failed", flush=True)
     return 1 if suite.failed else 0
