@@ -59,7 +59,7 @@ struct Reserved {
   std::string_view name;
   std::string_view reason;
 };
-constexpr std::array<Reserved, 8> kReservedKafka = {{
+constexpr std::array<Reserved, 10> kReservedKafka = {{
     {"enable.auto.commit", "offsets come from the target's progress"},
     {"enable.auto.offset.store", "offsets come from the target's progress"},
     {"auto.offset.reset", "an offset that is gone must stop the migration"},
@@ -68,6 +68,8 @@ constexpr std::array<Reserved, 8> kReservedKafka = {{
     {"check.crcs", "broken records must be seen"},
     {"group.instance.id", "partitions are assigned by lockstep"},
     {"partition.assignment.strategy", "partitions are assigned by lockstep"},
+    {"allow.auto.create.topics", "a missing topic must be seen"},
+    {"max.poll.interval.ms", "not polling is how lockstep holds the broker back"},
 }};
 
 bool is_sensitive(std::string_view name) {

@@ -49,6 +49,7 @@ struct StoredMapping {
   std::string state = "active";  // active, copied, stopped.
   std::string reason;
   Position horizon;
+  std::string files;  // As files_text() writes them: what all chunks were read from (I15).
 };
 
 struct StoredProgress {
@@ -127,6 +128,8 @@ class Bookkeeping {
   // Accepts a changed mapping of a table.
   Status set_fingerprint(const TableName& source, const std::string& fingerprint);
 
+  Status set_files(const TableName& source, const std::string& files);
+
   // Forgets a table's chunks, so that it is copied again.
   Status forget_chunks(const TableName& source);
 
@@ -180,6 +183,12 @@ class DebtCensus final : public Census {
   DebtCensus(BookkeepingOptions options, const std::vector<const TableMap*>& tables)
       : bookkeeping_(std::move(options)), tables_(tables) {}
   Result<std::vector<DebtCount>> count_debts() override;
+  Status save_files(TableId table, const std::string& files) override {
+    return bookkeeping_.set_files(tables_[table]->source.name, files);
+  }
+  Status forget_chunks(TableId table) override {
+    return bookkeeping_.forget_chunks(tables_[table]->source.name);
+  }
 
  private:
   Bookkeeping bookkeeping_;

@@ -93,7 +93,7 @@ Status Bookkeeping::read_start(Claim& claim) {
 Status Bookkeeping::read_mappings(Claim& claim) {
   LOCKSTEP_ASSIGN(const PgResult rows,
                   run(fmt::format("SELECT source_schema, source_table, fingerprint, state, reason,"
-                                  " horizon_major, horizon_minor FROM {} WHERE {}"
+                                  " horizon_major, horizon_minor, files FROM {} WHERE {}"
                                   " ORDER BY source_schema, source_table",
                                   table("mapping"), mine(options_.name))));
   for (int row = 0; row < PQntuples(rows.get()); ++row)
@@ -102,7 +102,8 @@ Status Bookkeeping::read_mappings(Claim& claim) {
          std::string(field(rows, row, 2)),
          std::string(field(rows, row, 3)),
          std::string(field(rows, row, 4)),
-         {number<std::uint64_t>(field(rows, row, 5)), number<std::uint64_t>(field(rows, row, 6))}});
+         {number<std::uint64_t>(field(rows, row, 5)), number<std::uint64_t>(field(rows, row, 6))},
+         std::string(field(rows, row, 7))});
   return {};
 }
 
@@ -195,12 +196,12 @@ Status Bookkeeping::add_mappings(std::span<const StoredMapping> mappings,
 Status Bookkeeping::insert_mappings(std::span<const StoredMapping> mappings) {
   for (const StoredMapping& mapping : mappings)
     LOCKSTEP_TRY(run(fmt::format(
-        "INSERT INTO {} (migration, source_schema, source_table, fingerprint, state, reason)"
-        " VALUES ({}, {}, {}, {}, {}, {}) ON CONFLICT DO NOTHING",
+        "INSERT INTO {} (migration, source_schema, source_table, fingerprint, state, reason, files)"
+        " VALUES ({}, {}, {}, {}, {}, {}, {}) ON CONFLICT DO NOTHING",
         table("mapping"), quote_literal(options_.name.migration),
         quote_literal(mapping.source.schema), quote_literal(mapping.source.table),
         quote_literal(mapping.fingerprint), quote_literal(mapping.state),
-        quote_literal(mapping.reason))));
+        quote_literal(mapping.reason), quote_literal(mapping.files))));
   return {};
 }
 
@@ -228,6 +229,14 @@ Status Bookkeeping::set_fingerprint(const TableName& source, const std::string& 
   return transact([&]() -> Status {
     LOCKSTEP_TRY(run(fmt::format("UPDATE {} SET fingerprint = {} WHERE {}", table("mapping"),
                                  quote_literal(fingerprint), of_table(options_.name, source))));
+    return {};
+  });
+}
+
+Status Bookkeeping::set_files(const TableName& source, const std::string& files) {
+  return transact([&]() -> Status {
+    LOCKSTEP_TRY(run(fmt::format("UPDATE {} SET files = {} WHERE {}", table("mapping"),
+                                 quote_literal(files), of_table(options_.name, source))));
     return {};
   });
 }

@@ -45,7 +45,7 @@ constexpr const char* kLeaves = R"(
   FROM tree t JOIN pg_class c ON c.oid = t.oid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_class d ON d.oid = c.reltoastrelid
   WHERE c.relkind IN ('r', 'f', 'm'))
-SELECT root, nspname, relname, coalesce(pg_relation_filenode(oid), 0), oid <> root,
+SELECT root, nspname, relname, oid <> root,
        greatest(reltuples, live, 0)::float8, reltuples::float8,
        CASE WHEN bytes > 0 THEN bytes ELSE coalesce(pg_table_size(oid), 0) END
 FROM leaf ORDER BY root, nspname, relname)";
@@ -229,12 +229,11 @@ Status SpecReader::read_leaves() {
   LOCKSTEP_ASSIGN(const PgResult rows, query(std::string(kTree) + kLeaves));
   for (int i = 0; i < PQntuples(rows.get()); ++i) {
     TableSpec& spec = spec_of(rows, i);
-    if (bool_field(rows, i, 4))
+    if (bool_field(rows, i, 3))
       spec.leaves.push_back({text_field(rows, i, 1), text_field(rows, i, 2)});
-    spec.filenodes.push_back(number_field<std::uint32_t>(rows, i, 3));
-    const auto estimate = number_field<double>(rows, i, 5);
-    const auto counted = number_field<double>(rows, i, 6);  // When pages were counted; -1: never.
-    auto bytes = number_field<double>(rows, i, 7);
+    const auto estimate = number_field<double>(rows, i, 4);
+    const auto counted = number_field<double>(rows, i, 5);  // When pages were counted; -1: never.
+    auto bytes = number_field<double>(rows, i, 6);
     // The table has grown since its pages were counted.
     if (counted > 0 && estimate > counted) bytes *= estimate / counted;
     spec.estimated_bytes += bytes;
@@ -368,6 +367,18 @@ Result<std::vector<TableName>> list_tables(PostgresConnection& connection) {
   for (int i = 0; i < PQntuples(rows.get()); ++i)
     names.push_back({text_field(rows, i, 0), text_field(rows, i, 1)});
   return names;
+}
+
+Result<std::optional<TableName>> find_root(PostgresConnection& connection, const TableSpec& leaf) {
+  if (!leaf.is_leaf) return std::optional<TableName>();
+  const std::string oid = std::to_string(leaf.oid);
+  LOCKSTEP_ASSIGN(const PgResult rows,
+                  connection.ask("SELECT n.nspname, c.relname FROM pg_class c"
+                                 " JOIN pg_namespace n ON n.oid = c.relnamespace"
+                                 " WHERE c.oid = pg_partition_root($1::oid)",
+                                 {{.value = oid}}));
+  if (PQntuples(rows.get()) == 0) return std::optional<TableName>();
+  return std::optional<TableName>({text_field(rows, 0, 0), text_field(rows, 0, 1)});
 }
 
 Result<std::vector<TableSpec>> read_tables(PostgresConnection& connection,

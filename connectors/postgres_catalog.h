@@ -17,11 +17,13 @@ namespace lockstep {
 // Returns every table and partitioned table of users, sorted by name: for the globs of a manifest.
 // Partitions, temporary tables and tables that belong to an extension are left out.
 Result<std::vector<TableName>> list_tables(PostgresConnection& connection);
+// Returns the partitioned root above a leaf; nothing for any other table.
+Result<std::optional<TableName>> find_root(PostgresConnection& connection, const TableSpec& leaf);
 
 // Returns the specs of those of `names` that exist, in the order of `names`.  A view or foreign
 // table comes with RelationKind::Other.  Column::collation is the collation's name; "default" is
 // resolved to the database's locale, and citext's is the database's in any case, since citext folds
-// by that.  A foreign partition's filenode is 0.
+// by that.
 // REQUIRES: no transaction is open.  Waits at most 5 s for a lock (then Retry).
 Result<std::vector<TableSpec>> read_tables(PostgresConnection& connection,
                                            const std::vector<TableName>& names);

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
+
+#include "connectors/postgres_catalog.h"
 
 namespace lockstep {
 namespace {
@@ -20,6 +23,18 @@ UNION ALL
 SELECT format('prepared transaction %L of database %s', gid, database), transaction, '',
        floor(extract(epoch FROM clock_timestamp() - prepared))::bigint, '', ''
 FROM pg_prepared_xacts)";
+
+// Catalog tables only: functions on relations would wait for the locks of a running rewrite.
+constexpr const char* kFiles = R"(
+WITH RECURSIVE tree(root, relation) AS (
+  SELECT oid, oid FROM unnest($1::oid[]) oid
+  UNION
+  SELECT t.root, i.inhrelid FROM tree t JOIN pg_class p ON p.oid = t.relation AND p.relkind = 'p'
+  JOIN pg_inherits i ON i.inhparent = t.relation AND NOT (to_jsonb(i) @> '{"inhdetachpending": true}')
+)
+SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname
+FROM tree t JOIN pg_class c ON c.oid = t.relation AND c.relkind <> 'p'
+JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY t.root, c.oid)";
 
 struct Blocker {
   Xid xid = 0;
@@ -48,7 +63,8 @@ PostgresProbe::PostgresProbe(Options options)
     : identity_(std::move(options.identity)),
       migration_(std::move(options.migration)),
       connection_(with_setup(std::move(options.connection),
-                             "SET synchronous_commit = local; SET jit = off")) {}
+                             "SET synchronous_commit = local; SET jit = off;"
+                             "SET lock_timeout = '1s'")) {}
 
 Result<Snapshot> PostgresProbe::probe() {
   LOCKSTEP_TRY(connection_.open());
@@ -80,6 +96,34 @@ Result<Lsn> PostgresProbe::insert_lsn() {
   LOCKSTEP_TRY(connection_.open());
   LOCKSTEP_ASSIGN(const PgResult row, connection_.ask("SELECT pg_current_wal_insert_lsn()"));
   return parse_lsn(field(row, 0, 0));
+}
+
+Result<std::vector<std::vector<TableFile>>> PostgresProbe::files(
+    std::span<const TableMap* const> tables) {
+  LOCKSTEP_TRY(connection_.open());
+  std::vector<std::uint32_t> oids;
+  std::unordered_map<std::uint32_t, std::size_t> places;
+  for (const TableMap* table : tables) {
+    places.emplace(table->source.oid, oids.size());
+    oids.push_back(table->source.oid);
+  }
+  const std::string roots = oid_array(oids);
+  LOCKSTEP_ASSIGN(const PgResult rows, connection_.ask(kFiles, {{.value = roots}}));
+  std::vector<std::vector<TableFile>> files(tables.size());
+  for (int i = 0; i < PQntuples(rows.get()); ++i)
+    files[places.at(number_field<std::uint32_t>(rows, i, 0))].push_back(
+        {number_field<std::uint32_t>(rows, i, 1), number_field<std::uint32_t>(rows, i, 2),
+         text_field(rows, i, 3)});
+  return files;
+}
+
+Result<bool> PostgresProbe::has_rows(std::uint32_t relation) {
+  LOCKSTEP_TRY(connection_.open());
+  const std::string oid = std::to_string(relation);
+  LOCKSTEP_ASSIGN(const PgResult row,
+                  connection_.ask("SELECT coalesce(pg_relation_size($1::oid), 0) > 0",
+                                  {{.value = oid}}));
+  return bool_field(row, 0, 0);
 }
 
 Result<std::vector<BlockingTransaction>> PostgresProbe::blockers(Xid xid) {

@@ -29,6 +29,9 @@ class PostgresProbe : public SourceProbe {
   Result<Lsn> emit_marker() override;
   Result<Lsn> insert_lsn() override;
   Result<std::vector<BlockingTransaction>> blockers(Xid xid) override;
+  Result<std::vector<std::vector<TableFile>>> files(
+      std::span<const TableMap* const> tables) override;
+  Result<bool> has_rows(std::uint32_t relation) override;
 
  private:
   const SourceIdentity identity_;

@@ -29,9 +29,10 @@ WHERE c.opcdefault AND c.opcintype = ANY($1::oid[]) AND n.nspname <> 'pg_catalog
 
 // Functions, not catalog tables: SQL on catalogs sees the transaction's snapshot, these functions
 // see what is there now.
-constexpr const char* kFilenode = "SELECT $1::oid, pg_relation_filenode($1::oid)";
+constexpr const char* kFilenode = "SELECT pg_relation_filenode($1::oid)";
 constexpr const char* kLeafFilenodes =
-    "SELECT relid, pg_relation_filenode(relid) FROM pg_partition_tree($1::oid) WHERE isleaf";
+    "SELECT string_agg(relid::oid || ' ' || pg_relation_filenode(relid), ',' ORDER BY relid::oid)"
+    " FROM pg_partition_tree($1::oid) WHERE isleaf";
 
 // The fixed start of binary COPY: signature, flags, length of an extension.
 constexpr std::size_t kCopyHeaderBytes = 19;
@@ -181,6 +182,7 @@ Status PostgresReader::start_range(const TableMap& table, const KeyRange& range)
   CHECK(open_ && reading_ == Reading::Nothing);
   LOCKSTEP_TRY(ready());
   LOCKSTEP_TRY(prepare_session(table));
+  LOCKSTEP_ASSIGN(filenodes_, filenodes(table));
   LOCKSTEP_ASSIGN(const KeyLiterals lower, literals(table, range.lower));
   LOCKSTEP_ASSIGN(const KeyLiterals upper, literals(table, range.upper));
   // A whole table is read in heap order; everything else by its key index.
@@ -203,6 +205,7 @@ Status PostgresReader::start_keys(const TableMap& table, std::span<const std::st
   CHECK(!keys.empty() && keys.size() * table.key.size() <= kKeyCellsMax);
   LOCKSTEP_TRY(ready());
   LOCKSTEP_TRY(prepare_session(table));
+  LOCKSTEP_ASSIGN(filenodes_, filenodes(table));
   if (std::exchange(seqscan_, false))
     LOCKSTEP_TRY(connection_.run("SET LOCAL enable_seqscan = off"));
 
@@ -288,7 +291,15 @@ Status PostgresReader::check_shape(const TableMap& table) {
   CHECK(open_ && reading_ == Reading::Nothing);
   LOCKSTEP_TRY(ready());
   LOCKSTEP_TRY(check_columns(table));
-  return check_filenodes(table);
+  LOCKSTEP_ASSIGN(const std::string now, filenodes(table));
+  if (now == filenodes_) return {};
+  Error error = changed(table,
+                        "it was rewritten or truncated, or a partition came or went; "
+                        "it is read again",
+                        "filenode")
+                    .error();
+  error.reaction = Reaction::Retry;
+  return fail(std::move(error));
 }
 
 // A statement is parsed by the catalogs as they are now, whatever the transaction's snapshot, and
@@ -312,31 +323,13 @@ Status PostgresReader::check_columns(const TableMap& table) {
   return {};
 }
 
-Status PostgresReader::check_filenodes(const TableMap& table) {
+// The files a read takes its rows from, as one text.
+Result<std::string> PostgresReader::filenodes(const TableMap& table) {
   const bool root = table.source.kind == RelationKind::PartitionedRoot;
   const std::string oid = std::to_string(table.source.oid);
-  LOCKSTEP_ASSIGN(const PgResult rows,
+  LOCKSTEP_ASSIGN(const PgResult row,
                   connection_.run(root ? kLeafFilenodes : kFilenode, {{.value = oid}}));
-  std::vector<std::uint32_t> current;
-  current.reserve(static_cast<std::size_t>(PQntuples(rows.get())));
-  for (int i = 0; i < PQntuples(rows.get()); ++i)
-    current.push_back(number_field<std::uint32_t>(rows, i, 1));
-  std::sort(current.begin(), current.end());
-  std::vector<std::uint32_t> planned =
-      filenodes_.try_emplace(table.id, table.source.filenodes).first->second;
-  std::sort(planned.begin(), planned.end());
-  if (current.size() != planned.size())
-    return changed(table,
-                   fmt::format("it has {} partitions now, not {}", current.size(), planned.size()),
-                   "partitions");
-  if (current == planned) return {};
-  // VACUUM FULL, CLUSTER or TRUNCATE: this read is void, the next one is measured by the new files.
-  filenodes_[table.id] = current;
-  Error error =
-      changed(table, "it was rewritten or truncated meanwhile; it is read again", "filenode")
-          .error();
-  error.reaction = Reaction::Retry;
-  return fail(std::move(error));
+  return text_field(row, 0, 0);
 }
 
 void PostgresReader::end() {

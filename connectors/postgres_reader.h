@@ -83,13 +83,13 @@ class PostgresReader : public ChunkReader {
   Result<bool> read_range(RowBatch& out, std::size_t max_bytes);
   Result<bool> read_keys(RowBatch& out, std::size_t max_bytes);
   Status check_columns(const TableMap& table);
-  Status check_filenodes(const TableMap& table);
+  Result<std::string> filenodes(const TableMap& table);
 
   const std::optional<SourceIdentity> identity_;
   PostgresConnection connection_;
   LogGeometry log_;
   std::map<TableId, std::string> operator_paths_;
-  std::map<TableId, std::vector<std::uint32_t>> filenodes_;  // As the last good read left them.
+  std::string filenodes_;  // Of the table being read, from before its first row.
   std::string path_;                                         // The session's search_path.
   bool seqscan_ = false;                                     // The transaction's enable_seqscan.
   bool open_ = false;                                        // Between begin() and end().

@@ -87,7 +87,9 @@ std::string debt_conflict(std::string_view keep) {
   };
   return fmt::format(
       " ON CONFLICT (migration, source_schema, source_table, key_hash) DO UPDATE SET"
-      " key = excluded.key, xid = {}, commit_us = {}, reason = excluded.reason,"
+      " key = excluded.key, xid = {}, commit_us = {},"
+      // It may have been a delete; that stays to be found out.
+      " reason = CASE WHEN d.reason = 'unreadable' THEN d.reason ELSE excluded.reason END,"
       " detail = excluded.detail, holder = excluded.holder, attempts = {},"
       " state = CASE WHEN excluded.state = 'quarantined' THEN 'quarantined' ELSE {} END",
       unless_kept("xid",
@@ -229,7 +231,8 @@ std::string clear_debts_sql(const BookkeepingName& name) {
 // pg_visible_in_snapshot takes 0 for an old transaction, but here it means "unknown".
 std::string clear_visible_debts_sql(const BookkeepingName& name) {
   return clear_debts_sql(name) +
-         " AND CASE WHEN xid = '0' THEN $5 ELSE pg_visible_in_snapshot(xid, $4::pg_snapshot) END";
+         " AND CASE WHEN xid = '0' THEN $5 ELSE pg_visible_in_snapshot(xid, $4::pg_snapshot) END"
+         " AND ($6 OR reason <> 'unreadable')";
 }
 
 std::string open_debts_sql(const BookkeepingName& name) {

@@ -45,7 +45,8 @@ Status prepare_ledger_statements(TargetSession& session, const BookkeepingName& 
   LOCKSTEP_TRY(
       session.prepare("clear_debts", clear_debts_sql(name), {kTextOid, kTextOid, kByteaArrayOid}));
   LOCKSTEP_TRY(session.prepare("clear_visible_debts", clear_visible_debts_sql(name),
-                               {kTextOid, kTextOid, kByteaArrayOid, kInferred, kInferred}));
+                               {kTextOid, kTextOid, kByteaArrayOid, kInferred, kInferred,
+                                kInferred}));
   LOCKSTEP_TRY(session.prepare("progress", progress_sql(name),
                                {kTextArrayOid, kInt4ArrayOid, kInt8ArrayOid, kInt8ArrayOid,
                                 kXid8ArrayOid, kXid8ArrayOid, kInt8Oid, kInt8Oid}));
@@ -65,10 +66,12 @@ Status queue_clear_debts(TargetSession& session, const Run& run) {
   const std::string snapshot = snapshot_bytes(*run.snapshot);
   // A debt without an xid is settled by a snapshot begun after it was opened, which holds for the
   // rows that were read for debts; of a chunk's rows it is not known.
-  const bool settles = run.evict || run.kind == WriteKind::Forget;
+  const bool settles = run.evict || run.kind != WriteKind::Upsert;
   const std::string unknown_too(1, settles ? '\1' : '\0');
-  const std::array<Parameter, 5> params{table.schema, table.table, hashes.bytes(), snapshot,
-                                        unknown_too};
+  // One that was opened since may have been a delete: the target's row must go with it.
+  const std::string unreadable_too(1, run.kind != WriteKind::Forget ? '\1' : '\0');
+  const std::array<Parameter, 6> params{table.schema, table.table, hashes.bytes(),
+                                        snapshot,     unknown_too, unreadable_too};
   return session.queue("clear_visible_debts", params);
 }
 

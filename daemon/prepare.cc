@@ -49,7 +49,7 @@ class Preparation {
   Status compare_mappings();
   void floor_and_unseen(const StartFacts& start);
   Status finish();
-  std::vector<StoredMapping> mappings() const;
+  Result<std::vector<StoredMapping>> mappings();
 
   const Manifest& manifest_;
   RocksdbStore& store_;
@@ -178,10 +178,15 @@ Status Preparation::need_slot() {
   return {};
 }
 
-std::vector<StoredMapping> Preparation::mappings() const {
+// The tables as they are before anything of them is read.
+Result<std::vector<StoredMapping>> Preparation::mappings() {
+  PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
+                       manifest_.migration.value});
+  LOCKSTEP_ASSIGN(const auto files, probe.files(out_.tables));
   std::vector<StoredMapping> mappings;
   for (std::size_t i = 0; i < out_.maps.size(); ++i)
-    mappings.push_back({out_.maps[i].source.name, fingerprint(out_.maps[i]), "active", "", {}});
+    mappings.push_back({out_.maps[i].source.name, fingerprint(out_.maps[i]), "active", "", {},
+                        files_text(files[i])});
   return mappings;
 }
 
@@ -194,6 +199,13 @@ Status Preparation::first_start() {
   LOCKSTEP_TRY(need_slot());
   LOCKSTEP_ASSIGN(const TopicPlan plan, plan_topics(manifest_.source.debezium->topic_prefix.value,
                                                     kafka_tables(out_.tables)));
+  LOCKSTEP_ASSIGN(const std::set<std::string> compacted,
+                  compacted_topics(kafka_options(manifest_), plan, kBrokerTimeout));
+  if (!compacted.empty())
+    return refuse(fmt::format(
+        "topic {} is compacted, which takes events away that later ones rely on; set its "
+        "cleanup.policy=delete",
+        *compacted.begin()));
   LOCKSTEP_ASSIGN(const std::vector<StreamEnd> ends,
                   read_end_offsets(kafka_options(manifest_), plan, kBrokerTimeout));
   PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
@@ -212,7 +224,8 @@ Status Preparation::first_start() {
                          manifest_.source.debezium->topic_prefix.value,
                          start_xid,
                          lanes};
-  LOCKSTEP_TRY(bookkeeping_.save_start(facts, mappings(), progress));
+  LOCKSTEP_ASSIGN(const std::vector<StoredMapping> tables, mappings());
+  LOCKSTEP_TRY(bookkeeping_.save_start(facts, tables, progress));
   failpoint("prepare_after_positions");
   return {};
 }
@@ -244,11 +257,12 @@ Status Preparation::compare_mappings() {
   std::vector<const TableMap*> fresh_tables;
   std::map<TableName, StoredMapping> stored;
   for (const StoredMapping& mapping : out_.claim.mappings) stored[mapping.source] = mapping;
+  LOCKSTEP_ASSIGN(const std::vector<StoredMapping> current, mappings());
   for (const TableMap& map : out_.maps) {
     const auto found = stored.find(map.source.name);
-    const std::string now = fingerprint(map);
+    const std::string& now = current[map.id].fingerprint;
     if (found == stored.end()) {
-      fresh.push_back({map.source.name, now, "active", "", {}});
+      fresh.push_back(current[map.id]);
       fresh_tables.push_back(&map);
       continue;
     }
@@ -305,9 +319,12 @@ Status Preparation::finish() {
     options.marks.push_back(chunk.mark);
     options.marks.back().table = id->second;
   }
+  options.files.resize(out_.maps.size());
   for (const StoredMapping& mapping : out_.claim.mappings) {
     const auto id = ids.find(mapping.source);
-    if (id != ids.end()) options.horizons.emplace_back(id->second, mapping.horizon);
+    if (id == ids.end()) continue;
+    options.horizons.emplace_back(id->second, mapping.horizon);
+    options.files[id->second] = parse_files(mapping.files);
   }
   options.planner.chunk_rows_max = manifest_.backfill.chunk_rows;
   for (const TableMap* table : out_.tables) options.planner.order.push_back(table->id);

@@ -25,7 +25,10 @@ Result<std::vector<ListedTable>> list_for_selection(PostgresConnection& source,
   }
   if (named.empty()) return listed;
   LOCKSTEP_ASSIGN(const std::vector<TableSpec> specs, read_tables(source, named));
-  for (const TableSpec& spec : specs) listed.push_back({spec.name, std::nullopt});
+  for (const TableSpec& spec : specs) {
+    LOCKSTEP_ASSIGN(std::optional<TableName> root, find_root(source, spec));
+    listed.push_back({spec.name, std::move(root)});
+  }
   return listed;
 }
 

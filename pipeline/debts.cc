@@ -126,6 +126,7 @@ void DebtReader::hand_absent_to_lanes() {
     RowsItem& item = items[lane_of(*table_, debt.key_hash, lanes)];
     item.absent.add(debt.key);
     item.absent_keys.push_back(debt.key_hash);
+    item.absent_deleted.push_back(debt.reason == DebtReason::Unreadable);
   }
   push(std::move(items));
 }

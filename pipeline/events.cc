@@ -77,6 +77,10 @@ void Events::backfill_done(std::string_view table, std::uint64_t rows) {
   write(spdlog::level::info, "backfill of a table is done",
         {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
 }
+void Events::copied_again(std::string_view table, std::string_view why) {
+  write(spdlog::level::warn, "a table is copied again",
+        {{"table", std::string(table)}, {"why", std::string(why)}});
+}
 void Events::synced(std::string_view proof) {
   write(spdlog::level::info, "synced", {{"proof", std::string(proof)}});
 }

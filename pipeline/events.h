@@ -29,6 +29,8 @@ class Events {
   void started(std::string_view version, std::uint64_t epoch);
   void prepared(std::size_t tables, std::size_t streams);
   void backfill_done(std::string_view table, std::uint64_t rows);
+  // The table's chunks are all read again (I15).
+  void copied_again(std::string_view table, std::string_view why);
   void synced(std::string_view proof);
   void draining(std::string_view why);
   void ended(std::string_view how, int exit_code);

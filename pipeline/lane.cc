@@ -202,6 +202,16 @@ void Lane::fold_change(const Change& change) {
   fold_.add(effect);
 }
 
+// A row that must be read again under any later snapshot.
+Effect Lane::owed(const TableMap& table, const Hash128& key, std::string_view key_cells) const {
+  Effect effect;
+  effect.table = &table;
+  effect.kind = WriteKind::OpenDebt;
+  effect.rule = DebtRule::Keep;
+  effect.write = {{}, key_cells, key, 0, shared_.clock.wall_us(), DebtReason::Doubtful};
+  return effect;
+}
+
 void Lane::fold_rows(const RowsItem& item) {
   LaneReport& report = reports_.emplace_back();
   const TableMap& table = *item.read->table;
@@ -209,18 +219,21 @@ void Lane::fold_rows(const RowsItem& item) {
     report.retake = true;
     return;
   }
-  const auto add = [&](const Hash128& key, std::string_view row, std::string_view key_cells) {
+  const bool copying_again = shared_.board.copying_again(table.id);
+  const auto add = [&](WriteKind kind, const Hash128& key, std::string_view row,
+                       std::string_view key_cells) {
     const Verdict verdict = recent_.judge(table.id, key, item.read->snapshot);
     if (verdict != Verdict::Write) {
       report.retake = report.retake || verdict == Verdict::Retake;
       ++report.dropped;
+      if (verdict == Verdict::Drop && copying_again) fold_.add(owed(table, key, key_cells));
       return;
     }
     Effect effect;
     effect.table = &table;
-    effect.kind = row.empty() ? WriteKind::Forget : WriteKind::Upsert;
+    effect.kind = kind;
     effect.rule = DebtRule::ClearVisible;
-    effect.evict = item.settles && !row.empty() && rule_on(Rule::EvictHolder);
+    effect.evict = item.settles && kind == WriteKind::Upsert && rule_on(Rule::EvictHolder);
     effect.snapshot = &item.read->snapshot;
     effect.write = {row, key_cells, key, 0, shared_.clock.wall_us(), DebtReason::None};
     fold_.add(effect);
@@ -228,10 +241,12 @@ void Lane::fold_rows(const RowsItem& item) {
   };
   for (std::size_t i = 0; i < item.keys.size(); ++i) {
     CHECK(extract_key(table, item.rows.row(i), scratch_));
-    add(item.keys[i], item.rows.row(i), keys_.store(scratch_));
+    add(WriteKind::Upsert, item.keys[i], item.rows.row(i), keys_.store(scratch_));
   }
-  for (std::size_t i = 0; i < item.absent_keys.size(); ++i)
-    add(item.absent_keys[i], {}, item.absent.row(i));
+  for (std::size_t i = 0; i < item.absent_keys.size(); ++i) {
+    const WriteKind kind = item.absent_deleted[i] ? WriteKind::Delete : WriteKind::Forget;
+    add(kind, item.absent_keys[i], {}, item.absent.row(i));
+  }
 }
 
 void Lane::note_watermarks(const WatermarkItem& item) {

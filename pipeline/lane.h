@@ -92,6 +92,7 @@ class Lane {
   bool any_open(const ChangesItem& item) const;
   bool skipped(const Change& change, const StreamState& stream) const;
   void fold_change(const Change& change);
+  Effect owed(const TableMap& table, const Hash128& key, std::string_view key_cells) const;
   void fold_rows(const RowsItem& item);
   void note_watermarks(const WatermarkItem& item);
   void refold();

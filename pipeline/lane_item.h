@@ -55,6 +55,8 @@ struct RowsItem {
   bool settles = false;              // Read for debts: may evict; `absent` keys have no row.
   RowBatch absent;                   // Key cells.
   std::vector<Hash128> absent_keys;  // Of `absent`.
+  // Of `absent`: the unreadable event may have been the delete, so the target's row goes, too.
+  std::vector<bool> absent_deleted;
 };
 
 struct WatermarkItem {

@@ -130,7 +130,17 @@ struct BlockingTransaction {
   std::string what;  // "pid 4711 (psql), open for 312 s, xid 8812", "prepared transaction 'x'".
 };
 
-// One source connection; probe thread only.
+// One file of rows of a source table: its own, or one of its leaves'.
+struct TableFile {
+  std::uint32_t relation = 0;  // Its oid; a leaf keeps it, whatever is done to it.
+  std::uint32_t node = 0;      // Another one after each rewrite and TRUNCATE.
+  std::string name;            // "public.orders_2026", for people; may be unknown.
+  friend bool operator==(const TableFile& a, const TableFile& b) {
+    return a.relation == b.relation && a.node == b.node;
+  }
+};
+
+// One source connection; one thread.
 class SourceProbe {
  public:
   virtual ~SourceProbe() = default;
@@ -144,6 +154,11 @@ class SourceProbe {
   virtual Result<Lsn> insert_lsn() = 0;
   // The oldest transactions below `xid` that are still running, for status.
   virtual Result<std::vector<BlockingTransaction>> blockers(Xid xid) = 0;
+  // The files of each table, by relation; none for a table that was dropped (I15).
+  virtual Result<std::vector<std::vector<TableFile>>> files(
+      std::span<const TableMap* const> tables) = 0;
+  // Whether the relation's file has ever held a row.
+  virtual Result<bool> has_rows(std::uint32_t relation) = 0;
 };
 
 // ---------------------------------------------------------------- the target
@@ -291,12 +306,16 @@ struct DebtCount {
   std::int64_t oldest_commit_us = 0;  // Of the open ones; 0 when none.
 };
 
-// What the target's bookkeeping says of all tables at once.  Supervisor thread only.
+// The target's bookkeeping of whole tables.  Supervisor thread only.
 class Census {
  public:
   virtual ~Census() = default;
   // One entry per table that has debts or quarantined rows.
   virtual Result<std::vector<DebtCount>> count_debts() = 0;
+  // What all chunks of the table were read from (I15); `files` as files_text() writes them.
+  virtual Status save_files(TableId table, const std::string& files) = 0;
+  // No chunk of the table is done any more.
+  virtual Status forget_chunks(TableId table) = 0;
 };
 
 // ---------------------------------------------------------------- our own state

@@ -22,6 +22,7 @@
 #include "pipeline/ports.h"
 #include "pipeline/route.h"
 #include "pipeline/run_status.h"
+#include "pipeline/shape_watch.h"
 
 namespace lockstep {
 
@@ -35,6 +36,7 @@ struct RunnerOptions {
   std::vector<ProgressRow> progress;
   std::vector<ChunkMark> marks;
   std::vector<std::pair<TableId, Position>> horizons;
+  std::vector<TableFiles> files;  // By TableId: what its chunks were read from.
   PlannerOptions planner;
   ScannerOptions scanner;
   DebtReaderOptions debts;

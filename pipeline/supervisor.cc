@@ -5,7 +5,7 @@
 namespace lockstep {
 namespace {
 
-constexpr std::chrono::seconds kMarkerEvery{2};
+constexpr std::chrono::seconds kLookEvery{5};  // At the source's catalog.
 
 }  // namespace
 
@@ -26,12 +26,17 @@ std::string_view phase_text(Phase phase) {
 }
 
 Supervisor::Supervisor(Shared shared, Planner& planner, Health& health, Events& events,
-                       SupervisorPorts ports)
+                       SupervisorPorts ports, std::vector<TableFiles> known_files)
     : shared_(shared),
       planner_(planner),
       health_(health),
       events_(events),
       ports_(ports),
+      proof_(shared, ports.probe, ports.proof),
+      shapes_(
+          shared, ports.probe, ports.proof, ports.census,
+          [&events](const auto& table, const auto& why) { events.copied_again(table, why); },
+          std::move(known_files)),
       oldest_us_(shared.queues.size(), 0) {}
 
 Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
@@ -39,6 +44,7 @@ Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
   note_tables();
   auto counted = count_debts();
   Result<Verdict> verdict = Verdict::GoOn;
+  if (counted) counted = watch_shapes();
   if (counted && want_proof) verdict = prove();
   publish(verdict.value_or(Verdict::GoOn));
   if (!counted) return std::unexpected(std::move(counted).error());
@@ -78,41 +84,35 @@ Status Supervisor::count_debts() {
   return {};
 }
 
+// A table that was rewritten is copied again, once the events before that are applied (I15).
+Status Supervisor::watch_shapes() {
+  if (shared_.clock.now() >= next_look_) {
+    next_look_ = shared_.clock.now() + kLookEvery;
+    LOCKSTEP_TRY(shapes_.look());
+  }
+  LOCKSTEP_ASSIGN(std::string awaited, shapes_.advance(paused()));
+  if (!awaited.empty()) waits_for(std::move(awaited));
+  return {};
+}
+
+std::set<std::string> Supervisor::paused() const {
+  const MutexLock lock(mutex_);
+  return paused_;
+}
+
 // One step towards the proof of V3; see the class invariant for the order.
 Result<Supervisor::Verdict> Supervisor::prove() {
-  if (!backfilled_) return Verdict::GoOn;
-  if (!marker_) {
-    LOCKSTEP_ASSIGN(marker_, ports_.probe.emit_marker());
-    next_marker_ = shared_.clock.now() + kMarkerEvery;
-  }
-  if (!passed_) {
-    LOCKSTEP_ASSIGN(StreamProof::Answer answer, ports_.proof.reached(*marker_));
-    if (!answer.reached) {
-      waits_for(answer.waiting_for);
-      // A connector's offset moves with commits only, and L may lie a little behind the marker's:
-      // on an idle source nothing would ever pass it but another marker.
-      if (shared_.clock.now() >= next_marker_) {
-        next_marker_ = shared_.clock.now() + kMarkerEvery;
-        LOCKSTEP_ASSIGN([[maybe_unused]] const Lsn later, ports_.probe.emit_marker());
-      }
-      return Verdict::GoOn;
-    }
-    passed_ = true;
-    exact_ = answer.exact;
-    ends_ = std::move(answer.ends);
-  }
-  for (const auto& queue : shared_.queues) queue->push_now(FlushItem{}, 0);
-  std::vector<std::pair<std::string, Position>> ends;
-  {
-    const MutexLock lock(mutex_);
-    std::ranges::copy_if(ends_, std::back_inserter(ends),
-                         [&](const auto& end) { return !paused_.contains(end.first); });
-  }
-  std::string behind;
-  if (!shared_.progress.reached(ends, &behind)) {
-    waits_for("every lane to commit " + behind);
+  if (!backfilled_) {
+    proof_.reset();
     return Verdict::GoOn;
   }
+  LOCKSTEP_ASSIGN(const bool applied, proof_.step(paused()));
+  if (!applied) {
+    waits_for(proof_.waiting_for());
+    return Verdict::GoOn;
+  }
+  LOCKSTEP_ASSIGN(const bool unchanged, shapes_.look());
+  if (!unchanged) return Verdict::GoOn;
   LOCKSTEP_TRY(count_debts());  // Counted after the positions: a debt opened by them is in it.
   bool complete = true;
   for (const auto& [id, count] : debts_) {
@@ -141,8 +141,8 @@ void Supervisor::publish(Verdict verdict) {
   RunStatus status;
   status.synced = verdict == Verdict::Synced;
   status.positions = shared_.progress.positions();
-  status.proven = passed_;
-  status.proof_exact = exact_;
+  status.proven = proof_.stream_passed();
+  status.proof_exact = proof_.exact();
   status.waiting_for = waiting_;
   for (std::string& line : health_.waiting()) status.waiting_for.push_back(std::move(line));
   const std::vector<TableStatus> all = shared_.board.all();

@@ -16,8 +16,10 @@
 #include "pipeline/events.h"
 #include "pipeline/health.h"
 #include "pipeline/lane.h"
+#include "pipeline/passage.h"
 #include "pipeline/ports.h"
 #include "pipeline/run_status.h"
+#include "pipeline/shape_watch.h"
 
 namespace lockstep {
 
@@ -32,7 +34,8 @@ struct SupervisorPorts {
 //
 // Invariant: it answers Synced only after, in this order: every table's backfill was done, a marker
 // L was emitted, the stream was proven to have passed L, every lane had committed past the stream's
-// ends read after that, and then no debt was open (V3, I14).
+// ends read after that, and then every table was still the one that was copied (I15), and no debt
+// was open (V3, I14).
 class Supervisor {
  public:
   enum class Verdict : std::uint8_t {
@@ -42,7 +45,7 @@ class Supervisor {
   };
 
   Supervisor(Shared shared, Planner& planner, Health& health, Events& events,
-             SupervisorPorts ports);
+             SupervisorPorts ports, std::vector<TableFiles> known_files);
 
   // `want_proof`: work towards a verdict; else only the status is kept.
   // Retry: a server did not answer; tick again.
@@ -59,7 +62,9 @@ class Supervisor {
 
  private:
   Status count_debts();
+  Status watch_shapes();
   Result<Verdict> prove();
+  std::set<std::string> paused() const;
   void note_tables();
   void publish(Verdict verdict);
   std::optional<double> lag() const REQUIRES(mutex_);
@@ -73,11 +78,9 @@ class Supervisor {
 
   // Used by the main thread only.
   bool backfilled_ = false;
-  std::optional<Lsn> marker_;
-  std::chrono::steady_clock::time_point next_marker_{};
-  std::vector<std::pair<std::string, Position>> ends_;
-  bool passed_ = false;
-  bool exact_ = false;
+  Passage proof_;
+  ShapeWatch shapes_;
+  std::chrono::steady_clock::time_point next_look_{};
   std::map<TableId, DebtCount> debts_;
   bool debts_known_ = false;
   std::vector<std::string> waiting_;

@@ -133,8 +133,6 @@ struct TableSpec {
   bool referenced = false;    // A foreign key of another table refers to it.
   bool row_security = false;  // RLS is on and the current role is subject to it.
   ReplicaIdentity replica_identity = ReplicaIdentity::Default;
-  std::vector<std::uint32_t>
-      filenodes;                  // pg_relation_filenode of it or of its leaves, by leaf name.
   std::vector<TableName> leaves;  // Of a partitioned root, ordered by name.
   double estimated_rows = 0;
   double estimated_bytes = 0;

@@ -5,7 +5,7 @@
 namespace lockstep {
 
 TableBoard::TableBoard(std::size_t tables)
-    : tables_(tables), horizons_(tables), forget_chunks_(tables, false) {}
+    : tables_(tables), horizons_(tables), forget_chunks_(tables, false), copying_again_(tables, false) {}
 
 bool TableBoard::stop(TableId table, const std::string& reason) {
   const MutexLock lock(mutex_);
@@ -32,6 +32,7 @@ Position TableBoard::horizon(TableId table) const {
 void TableBoard::forget_chunks(TableId table) {
   const MutexLock lock(mutex_);
   forget_chunks_[table] = true;
+  tables_[table].backfill = BackfillState::Running;
 }
 
 bool TableBoard::take_forget_chunks(TableId table) {
@@ -39,6 +40,16 @@ bool TableBoard::take_forget_chunks(TableId table) {
   const bool forget = forget_chunks_[table];
   forget_chunks_[table] = false;
   return forget;
+}
+
+void TableBoard::copying_again(TableId table, bool is) {
+  const MutexLock lock(mutex_);
+  copying_again_[table] = is;
+}
+
+bool TableBoard::copying_again(TableId table) const {
+  const MutexLock lock(mutex_);
+  return copying_again_[table];
 }
 
 void TableBoard::backfill(TableId table, BackfillState state) {

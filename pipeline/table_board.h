@@ -41,6 +41,10 @@ class TableBoard {
   // All chunks of the table must be read again (I15); the planner takes the request once.
   void forget_chunks(TableId table);
   bool take_forget_chunks(TableId table);
+  // The target's rows of the table stem from files that are gone, so no value of them can be relied
+  // on until all is copied again: a row of a chunk that is left out must be read again (I15, I17).
+  void copying_again(TableId table, bool is);
+  bool copying_again(TableId table) const;
 
   void backfill(TableId table, BackfillState state);
   void estimate(TableId table, double rows);
@@ -57,6 +61,7 @@ class TableBoard {
   std::vector<TableStatus> tables_ GUARDED_BY(mutex_);
   std::vector<Position> horizons_ GUARDED_BY(mutex_);
   std::vector<bool> forget_chunks_ GUARDED_BY(mutex_);
+  std::vector<bool> copying_again_ GUARDED_BY(mutex_);
 };
 
 }  // namespace lockstep

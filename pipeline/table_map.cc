@@ -57,6 +57,9 @@ class Planner {
     add_constants();
     check_unfed_columns();
     plan_key_and_lanes(map_, problems_);
+    if (map_.partitions == PartitionPolicy::Delete)
+      error(RulePart::Table, "", "partitions: delete is not in this version",
+            "leave it out (stop), or write partitions: keep and delete the rows by hand");
     map_.direct_copy = std::all_of(map_.columns.begin(), map_.columns.end(), [](const auto& c) {
       return !c.cast && c.plane == Plane::Binary;
     });

@@ -52,6 +52,7 @@ bool Planner::finished(const Table& table) const {
 }
 
 void Planner::publish(Table& table) {
+  forget_if_asked(table);
   const bool begun = table.next_sequence > 0;
   board_.backfill(table.id, finished(table) ? BackfillState::Done
                             : begun         ? BackfillState::Running

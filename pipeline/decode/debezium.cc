@@ -328,11 +328,17 @@ Result<Decoded> DebeziumDecoder::broken(const Record& record, Stream& stream,
   if (found.op == 't') {
     return stop(*table, where(record) + ": a TRUNCATE that cannot be read");
   }
+  // Without it nobody can tell which snapshot of the row is newer than the event.
+  if (found.tx_id == 0) {
+    return stop(*table, where(record) + ": " + std::string(why) +
+                            ", and the event's transaction cannot be told; move this table by a "
+                            "migration of its own");
+  }
   Change change;
   change.table = table->table().id;
   change.stream = record.stream;
   change.next = record.next;
-  if (found.tx_id != 0) change.xid = stream.last_xid = widen(stream, found.tx_id);
+  change.xid = stream.last_xid = widen(stream, found.tx_id);
   change.key = key_hash(table->table(), key_);
   change.kind = found.op == 'd' ? ChangeKind::Delete : ChangeKind::Partial;
   change.row = found.op == 'd' ? key_ : with_key(table->table(), key_, {});

@@ -58,6 +58,7 @@ Status FakeReader::start(const TableMap& table) {
   // A running TRUNCATE holds its lock: a real reader waits, this one asks to be called again.
   if (!source_.lock_shared(table.id)) return lost_connection();
   locked_ = table.id;
+  filenode_ = source_.filenode(table.id);
   rows_.clear();
   next_ = 0;
   return {};
@@ -90,8 +91,8 @@ Result<bool> FakeReader::read(RowBatch& out, std::size_t max_bytes) {
   return next_ < rows_.size();
 }
 
-Status FakeReader::check_shape(const TableMap&) {
-  if (lost("check_shape")) return lost_connection();
+Status FakeReader::check_shape(const TableMap& table) {
+  if (lost("check_shape") || filenode_ != source_.filenode(table.id)) return lost_connection();
   return {};
 }
 
@@ -116,6 +117,18 @@ Result<Snapshot> FakeProbe::probe() {
   const Snapshot probed = *candidate_;
   candidate_.reset();
   return probed;
+}
+
+Result<std::vector<std::vector<TableFile>>> FakeProbe::files(
+    std::span<const TableMap* const> tables) {
+  chaos_.interleave("files");
+  if (chaos_.killed()) return killed_process();
+  const Fate fate = chaos_.fate("files");
+  if (fate == Fate::LostBefore || fate == Fate::LostAfter) return lost_connection();
+  std::vector<std::vector<TableFile>> files;
+  for (const TableMap* table : tables)
+    files.push_back({{table->id + 1, source_.filenode(table->id), table->text()}});
+  return files;
 }
 
 Result<Xid> FakeProbe::assign_xid() {

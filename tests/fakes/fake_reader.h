@@ -37,6 +37,7 @@ class FakeReader final : public ChunkReader {
   std::optional<Snapshot> snapshot_;
   std::uint64_t generation_ = 0;
   std::optional<TableId> locked_;
+  std::uint32_t filenode_ = 0;
   std::vector<std::string> rows_;
   std::size_t next_ = 0;
 };
@@ -53,6 +54,9 @@ class FakeProbe final : public SourceProbe {
   Result<Lsn> emit_marker() override { return source_.insert_lsn(); }
   Result<Lsn> insert_lsn() override { return source_.insert_lsn(); }
   Result<std::vector<BlockingTransaction>> blockers(Xid) override { return {}; }
+  Result<std::vector<std::vector<TableFile>>> files(
+      std::span<const TableMap* const> tables) override;
+  Result<bool> has_rows(std::uint32_t) override { return true; }
 
  private:
   FakeSource& source_;

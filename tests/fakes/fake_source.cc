@@ -108,11 +108,17 @@ bool FakeSource::update(Xid xid, TableId table, int id, const FakeRow& row, Wire
   return true;
 }
 
-bool FakeSource::remove(Xid xid, TableId table, int id) {
+bool FakeSource::remove(Xid xid, TableId table, int id, bool readable) {
   const std::optional<FakeRow> old = find(xid, table, id);
   if (!old) return false;
   put(xid, table, id, std::nullopt);
-  record(xid, table, {delete_event(xid, table, *old)});
+  Change change = delete_event(xid, table, *old);
+  if (!readable) {
+    change.kind = ChangeKind::Partial;
+    change.debt = DebtReason::Unreadable;
+    change.row = row_cells(tables_[table], *old, {false, false, false});
+  }
+  record(xid, table, {std::move(change)});
   return true;
 }
 
@@ -139,6 +145,25 @@ bool FakeSource::truncate(Xid xid, TableId table) {
   state.truncated_by = xid;
   record(xid, table, {event(xid, table, ChangeKind::Truncate)});
   return true;
+}
+
+bool FakeSource::rewrite(TableId table) {
+  Table& state = state_[table];
+  if (state.readers > 0 || state.truncated_by != 0) return false;
+  for (const auto& [id, chain] : state.chains)
+    if (!can_write(0, table, id)) return false;
+  const Xid xid = begin(CommitMode::Sync);
+  for (auto& [id, chain] : state.chains) {
+    if (chain.empty() || !chain.back().row) continue;
+    FakeRow row = *chain.back().row;
+    row.a += "r";
+    row.toast += "r";
+    put(xid, table, id, std::move(row));
+  }
+  log_commit(xid);
+  flush(insert_lsn_);
+  ++state.filenode;
+  return make_visible(xid);
 }
 
 void FakeSource::log_commit(Xid xid) {

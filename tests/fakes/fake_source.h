@@ -57,10 +57,15 @@ class FakeSource {
   // Each returns false, and does nothing, where a real statement would wait or fail.
   bool insert(Xid xid, TableId table, const FakeRow& row);
   bool update(Xid xid, TableId table, int id, const FakeRow& row, Wire wire);
-  bool remove(Xid xid, TableId table, int id);
+  // Not readable: the event tells its key and transaction only, not that it deletes.
+  bool remove(Xid xid, TableId table, int id, bool readable = true);
   // Two rows exchange their unique values (a deferrable constraint on the source).
   bool swap_unique(Xid xid, TableId table, int first, int second);
   bool truncate(Xid xid, TableId table);
+  // ALTER TABLE ... USING: changes every row without an event, in a transaction of its own.
+  bool rewrite(TableId table);
+  // Rises with each rewrite; not with TRUNCATE, so that what that needs is seen alone.
+  std::uint32_t filenode(TableId table) const { return state_[table].filenode; }
 
   void log_commit(Xid xid);
   void rollback(Xid xid);
@@ -103,6 +108,7 @@ class FakeSource {
     Chains before_truncate;
     Xid truncated_by = 0;  // Holds the exclusive lock.
     int readers = 0;
+    std::uint32_t filenode = 1;
   };
   struct Transaction {
     CommitMode mode = CommitMode::Sync;

@@ -75,7 +75,8 @@ bool StreamLog::decode(bool offset_hole) {
 void StreamLog::repeat(std::size_t transactions) {
   CHECK(mode_ == StreamMode::Kafka);
   const auto& log = source_.log();
-  for (std::size_t i = decoded_ - std::min(decoded_, transactions); i < decoded_; ++i)
+  const std::size_t from = decoded_ - std::min(decoded_, transactions);
+  for (std::size_t i = std::max(from, confirmed_); i < decoded_; ++i)
     append(log[i], {i == 0 ? 1 : log[i - 1].commit_lsn, 0}, false);
 }
 
@@ -95,6 +96,22 @@ void StreamLog::emit_reread(TableId table, int id) {
   change.stream = stream;
   change.next = streams_[stream].end;
   streams_[stream].records.push_back({change.next, {change}});
+}
+
+bool StreamLog::confirm(Lsn lsn) {
+  const auto& log = source_.log();
+  if (decoded_ < log.size() && log[decoded_].commit_lsn <= lsn) return false;
+  confirmed_ = decoded_;
+  return true;
+}
+
+Result<StreamProof::Answer> FakeProof::reached(Lsn lsn) {
+  Answer answer;
+  answer.reached = log_.confirm(lsn);
+  if (!answer.reached) return answer;
+  for (StreamId id = 0; id < log_.names().size(); ++id)
+    answer.ends.emplace_back(log_.names()[id], log_.end(id));
+  return answer;
 }
 
 bool StreamLog::decoded_all() const { return decoded_ == source_.log().size(); }

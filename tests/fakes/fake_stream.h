@@ -43,6 +43,8 @@ class StreamLog {
   // Everything of the stream lies before it.
   Position end(StreamId stream) const { return streams_[stream].end; }
   bool decoded_all() const;
+  // Whether everything committed up to `lsn` is decoded; then it is never repeated.
+  bool confirm(Lsn lsn);
   std::set<StreamId> streams_of(TableId table) const;
   std::uint32_t partitions(TableId table) const { return partitions_[table]; }
 
@@ -61,7 +63,17 @@ class StreamLog {
   std::vector<std::string> names_;
   std::vector<StreamId> first_;  // By table: its partition 0.
   std::vector<Stream> streams_;
-  std::size_t decoded_ = 0;  // Transactions of the source's log.
+  std::size_t decoded_ = 0;    // Transactions of the source's log.
+  std::size_t confirmed_ = 0;  // The connector does not go back behind them.
+};
+
+class FakeProof final : public StreamProof {
+ public:
+  explicit FakeProof(StreamLog& log) : log_(log) {}
+  Result<Answer> reached(Lsn lsn) override;
+
+ private:
+  StreamLog& log_;
 };
 
 class FakeStream final : public ChangeSource {

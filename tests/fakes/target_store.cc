@@ -205,8 +205,10 @@ void TargetStore::clear_debts(const Run& run, const Write& write) {
   if (run.rule == DebtRule::ClearVisible) {
     const Xid xid = found->second.xid;
     // A snapshot begun after a debt without an xid was opened: known of rows read for debts only.
-    const bool settles = run.evict || run.kind == WriteKind::Forget;
+    const bool settles = run.evict || run.kind != WriteKind::Upsert;
     if (xid == 0 ? !settles : !run.snapshot->sees(xid)) return;
+    const bool unreadable = found->second.reason == DebtReason::Unreadable;
+    if (unreadable && run.kind == WriteKind::Forget) return;
   }
   debts_.erase(found);
 }
@@ -214,9 +216,10 @@ void TargetStore::clear_debts(const Run& run, const Write& write) {
 void TargetStore::open_debt(const Debt& debt, ApplyOutcome& outcome) {
   const auto [found, fresh] = debts_.try_emplace({debt.table, debt.key_hash}, debt);
   if (!fresh) {
-    const Xid xid = greater_xid(found->second.xid, debt.xid);
+    const Debt before = found->second;
     found->second = debt;
-    found->second.xid = xid;
+    found->second.xid = greater_xid(before.xid, debt.xid);
+    if (before.reason == DebtReason::Unreadable) found->second.reason = before.reason;
   }
   outcome.opened.push_back({debt.table, debt.key_hash, debt.reason});
 }
@@ -267,9 +270,11 @@ void TargetStore::truncate(std::uint64_t epoch, const Truncation& truncation) {
     put_progress(stored.epoch == 0 ? epoch : stored.epoch, stored.batch, stored.row);
   }
   horizons_[truncation.table] = std::max(horizons_[truncation.table], truncation.horizon);
-  if (truncation.forget_chunks)
-    std::erase_if(marks_,
-                  [&](const auto& entry) { return entry.second.table == truncation.table; });
+  if (truncation.forget_chunks) forget_chunks(truncation.table);
+}
+
+void TargetStore::forget_chunks(TableId table) {
+  std::erase_if(marks_, [&](const auto& entry) { return entry.second.table == table; });
 }
 
 void TargetStore::fail_debt(TableId table, const Hash128& key, bool quarantine) {

@@ -36,7 +36,7 @@ std::string text_of(const LaneTransaction& transaction);
 class TargetStore {
  public:
   explicit TargetStore(const std::vector<TableMap>& tables)
-      : tables_(tables), rows_(tables.size()) {}
+      : tables_(tables), rows_(tables.size()), files_(tables.size()) {}
 
   // ---- what the fake connections do
   // Raises the epoch and ends the open COPYs of earlier ones (I12).
@@ -59,6 +59,9 @@ class TargetStore {
   std::uint64_t last_batch(std::uint32_t lane) const;
   std::vector<ChunkMark> marks() const;
   Position horizon(TableId table) const;
+  const std::string& files(TableId table) const { return files_[table]; }
+  void save_files(TableId table, const std::string& files) { files_[table] = files; }
+  void forget_chunks(TableId table);
   std::uint64_t epoch() const { return epoch_; }
 
   // ---- what tests look at
@@ -94,6 +97,7 @@ class TargetStore {
 
   const std::vector<TableMap>& tables_;
   std::vector<Rows> rows_;
+  std::vector<std::string> files_;  // By table.
   std::map<DebtKey, Debt> debts_;
   std::map<std::pair<std::string, std::uint32_t>, StoredProgress> progress_;
   std::map<std::pair<TableId, std::uint64_t>, ChunkMark> marks_;

@@ -89,7 +89,9 @@ void unique_values(SimOptions& options) {
 
 void fragile_source(SimOptions& options) {
   options.source_crash = 20;
-  options.asynchronous = 800;
+  options.asynchronous = 900;
+  options.flush = 40;
+  options.rewrite = 0;  // It flushes.
 }
 
 void short_lived(SimOptions& options) {

@@ -42,6 +42,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.kill = random.chance(300) ? 0 : random.between(1, 8);
   options.source_crash = random.chance(600) ? 0 : random.between(1, 6);
   options.stop_table = random.chance(850) ? 0 : 2;
+  options.rewrite = random.chance(850) ? 0 : 5;
   options.refused = random.chance(850) ? 0 : 40;
   options.truncate = random.chance(500) ? 0 : random.between(5, 40);
   options.visible_weight = random.between(1, 12);

@@ -37,13 +37,14 @@ struct SimOptions {
   int repeat = 3;
   int reread = 3;
   int stop_table = 0;
+  int rewrite = 0;
   int old_checkpoint = 150;  // At a restart.
   int no_checkpoint = 100;
   int asynchronous = 300;  // Of transactions.
   int truncate = 15;       // Of row changes.
   int flush = 150;         // Of the applications' steps.
   int partial = 350;       // Of updates: the toast value is left alone and not carried.
-  int doubtful = 60;       // Of updates.
+  int doubtful = 60;       // Of updates; and of deletes that cannot be read.
   int refused = 0;         // Of values.
   int swap = 80;           // Of row changes of a unique table.
   int rekey = 80;
@@ -56,6 +57,7 @@ struct SimOptions {
   int scan_weight = 8;   // Each.
   int debt_weight = 6;
   int probe_weight = 4;
+  int watch_weight = 2;
 };
 
 SimOptions draw_options(std::uint64_t seed);

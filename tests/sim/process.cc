@@ -72,6 +72,19 @@ Unseen Process::current(const Outside& outside, std::uint64_t last_epoch) {
   return largest;
 }
 
+// A first start stores the tables as they are before anything is read.
+std::vector<TableFiles> Process::known_files(const Outside& outside) {
+  std::vector<TableFiles> known;
+  for (const TableMap& table : outside.tables) {
+    if (outside.store.files(table.id).empty()) {
+      const TableFile now{table.id + 1, outside.source.filenode(table.id), {}};
+      outside.store.save_files(table.id, files_text({&now, 1}));
+    }
+    known.push_back(parse_files(outside.store.files(table.id)));
+  }
+  return known;
+}
+
 // Kafka is asked for exactly the offset; a slot sends whole transactions again.
 std::vector<Position> Process::resume(const SimOptions& options, const Outside& outside,
                                       const Progress& progress) {
@@ -107,7 +120,11 @@ Process::Process(const SimOptions& options, const Outside& outside)
       probe_(outside.source, outside.chaos),
       debt_source_(outside.source, outside.chaos),
       debt_target_(outside.store, outside.zombies, outside.chaos, connect()),
-      debt_reader_(debt_options(options), shared_, debt_source_, debt_target_) {
+      debt_reader_(debt_options(options), shared_, debt_source_, debt_target_),
+      proof_(outside.log),
+      census_(outside.store, outside.chaos),
+      watch_(
+          shared_, probe_, proof_, census_, [](const auto&, const auto&) {}, known_files(outside)) {
   outside_.checkpoint.begin_incarnation({epoch_, unseen_.floor, unseen_.xids});
   for (const FakeTableOptions& table : options.tables)
     board_.set_horizon(table.id, outside.store.horizon(table.id));
@@ -117,6 +134,7 @@ Process::Process(const SimOptions& options, const Outside& outside)
   build_scanners();
   turns_.push_back({Actor::Debts, 0});
   turns_.push_back({Actor::Probe, 0});
+  turns_.push_back({Actor::Watch, 0});
   busy_.assign(turns_.size(), false);
 }
 
@@ -172,6 +190,18 @@ Status Process::step_lane(std::uint32_t lane) {
   return {};
 }
 
+Status Process::step_watch() {
+  LOCKSTEP_ASSIGN(watch_settled_, watch_.look());
+  std::set<std::string> paused;
+  for (TableId table = 0; table < tables_.size(); ++table) {
+    if (!board_.stopped(table)) continue;
+    for (const StreamId stream : outside_.log.streams_of(table))
+      paused.insert(outside_.log.names()[stream]);
+  }
+  LOCKSTEP_ASSIGN([[maybe_unused]] const std::string awaited, watch_.advance(paused));
+  return {};
+}
+
 Result<bool> Process::step(std::size_t turn) {
   if (busy_[turn]) return false;
   busy_[turn] = true;
@@ -196,6 +226,9 @@ Result<bool> Process::step(std::size_t turn) {
       else
         done = fail(std::move(probed).error());
       break;
+    case Actor::Watch:
+      done = step_watch();
+      break;
   }
   busy_[turn] = false;
   LOCKSTEP_TRY(std::move(done));
@@ -203,7 +236,8 @@ Result<bool> Process::step(std::size_t turn) {
 }
 
 std::string Process::describe(std::size_t turn) const {
-  constexpr std::string_view names[] = {"source", "lane", "scanner", "debts", "probe"};
+  constexpr std::string_view names[] = {"source", "lane", "scanner", "debts", "probe",
+                                        "watch"};
   return fmt::format("{} {}", names[static_cast<std::size_t>(turns_[turn].actor)],
                      turns_[turn].index);
 }
@@ -215,6 +249,7 @@ std::string Process::why_not_quiet() {
     if (!lanes_[lane]->drained()) return fmt::format("lane {} is not drained", lane);
   }
   if (!planner_.all_done()) return "chunks are left";
+  if (!watch_settled_) return "a table was rewritten";
   for (const auto& scanner : scanners_)
     if (!scanner->idle()) return "a scanner is at work: " + scanner->waiting_for();
   if (!debt_reader_.idle()) return "debts are being read";

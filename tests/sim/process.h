@@ -11,6 +11,7 @@
 #include "pipeline/debts.h"
 #include "pipeline/lane.h"
 #include "pipeline/route.h"
+#include "pipeline/shape_watch.h"
 #include "tests/fakes/fake_checkpoint.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_reader.h"
@@ -39,7 +40,7 @@ class Process {
  public:
   Process(const SimOptions& options, const Outside& outside);
 
-  enum class Actor : std::uint8_t { Source, Lane, Scanner, Debts, Probe };
+  enum class Actor : std::uint8_t { Source, Lane, Scanner, Debts, Probe, Watch };
   struct Turn {
     Actor actor = Actor::Source;
     std::uint32_t index = 0;
@@ -59,6 +60,7 @@ class Process {
 
  private:
   static Unseen current(const Outside& outside, std::uint64_t last_epoch);
+  static std::vector<TableFiles> known_files(const Outside& outside);
   static std::vector<Position> resume(const SimOptions& options, const Outside& outside,
                                       const Progress& progress);
   void build_lanes();
@@ -67,6 +69,7 @@ class Process {
 
   Status step_source();
   Status step_lane(std::uint32_t lane);
+  Status step_watch();
 
   const SimOptions& options_;
   const Outside outside_;
@@ -94,6 +97,10 @@ class Process {
   FakeReader debt_source_;
   FakeTarget debt_target_;
   DebtReader debt_reader_;
+  FakeProof proof_;
+  FakeCensus census_;
+  ShapeWatch watch_;
+  bool watch_settled_ = false;
   std::vector<Turn> turns_;
   std::vector<bool> busy_;  // By turn.
 };

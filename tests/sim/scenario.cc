@@ -132,6 +132,12 @@ void Scenario::read_debts(int steps) {
   for (int i = 0; i < steps; ++i) step(Process::Actor::Debts);
 }
 
+void Scenario::watch() {
+  while (log_.decode(false)) {
+  }
+  step(Process::Actor::Watch);
+}
+
 void Scenario::carry_out_zombies() {
   for (const auto& zombie : zombies_)
     static_cast<void>(store.apply(zombie->epoch, zombie->transaction));  // Nobody hears of it.
@@ -149,6 +155,7 @@ std::string Scenario::settle() {
     clock_.advance(std::chrono::seconds(2));
     deliver();
     probe();
+    watch();
     scan_all();
     read_debts(8);
     apply();

@@ -42,6 +42,8 @@ class Scenario final : public Chaos {
   void scan_all();       // Until the scanner has nothing left, the lanes helping.
   void probe() { step(Process::Actor::Probe); }
   void read_debts(int steps);
+  // What is logged is decoded first.
+  void watch();
   // Runs `work` once, at the next call to the fake port named `where`.
   void at(const std::string& where, std::function<void()> work) { work_[where] = std::move(work); }
   void fail_next(const std::string& where, Fate fate) { fates_[where] = fate; }

@@ -76,7 +76,7 @@ std::string Simulator::run() {
 
 Simulator::Kind Simulator::choose_kind() {
   const int ours = options_.poll_weight + options_.debt_weight + options_.probe_weight +
-                   static_cast<int>(options_.lanes) * options_.lane_weight +
+                   options_.watch_weight + static_cast<int>(options_.lanes) * options_.lane_weight +
                    static_cast<int>(options_.scanners) * options_.scan_weight;
   const int weights[] = {options_.source_weight, options_.visible_weight, 12, ours, 4, 4};
   int total = 0;
@@ -132,7 +132,7 @@ void Simulator::act_ours() {
   const auto& turns = ours_->turns();
   for (std::size_t turn = 0; turn < turns.size(); ++turn) {
     const int weights[] = {options_.poll_weight, options_.lane_weight, options_.scan_weight,
-                           options_.debt_weight, options_.probe_weight};
+                           options_.debt_weight, options_.probe_weight, options_.watch_weight};
     const int weight = weights[static_cast<std::size_t>(turns[turn].actor)];
     choices.insert(choices.end(), static_cast<std::size_t>(weight), turn);
   }
@@ -178,6 +178,11 @@ void Simulator::make_trouble() {
   if (random_.chance(options_.source_crash * 5)) {
     if (trace_) note("the source crashes", fmt::format("flushed to {}", source_.flush_lsn()));
     return source_.crash();
+  }
+  if (random_.chance(options_.rewrite * 20)) {
+    const auto table = static_cast<TableId>(random_.below(tables_.size()));
+    if (source_.rewrite(table)) note("a table is rewritten", std::to_string(table));
+    return;
   }
   if (options_.mode == StreamMode::Kafka && random_.chance(options_.repeat * 10)) {
     note("the connector repeats itself");

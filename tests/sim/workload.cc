@@ -84,7 +84,7 @@ void Workload::change(Xid xid) {
   if (!old)
     source_.insert(xid, table, new_row(table, id));
   else if (random_.chance(250))
-    source_.remove(xid, table, id);
+    source_.remove(xid, table, id, !random_.chance(options_.doubtful));
   else
     update(xid, table, *old);
 }

@@ -25,10 +25,10 @@ class DebtTest : public ::testing::Test {
     recents.push_back(std::make_unique<Recent>(1, 1000, visibility_));
     return recents;
   }
-  void owe(int id, Xid xid) {
+  void owe(int id, Xid xid, DebtReason reason = DebtReason::Doubtful) {
     const std::string key = key_cells(tables_[0], id, 0);
     lockstep::Run run{&tables_[0], WriteKind::OpenDebt, DebtRule::Keep, false, nullptr, {}};
-    run.writes.push_back({{}, key, key_hash(tables_[0], key), xid, 0, DebtReason::Doubtful});
+    run.writes.push_back({{}, key, key_hash(tables_[0], key), xid, 0, reason});
     EXPECT_TRUE(store_.apply(1, {{run}, {}, 0}).has_value());
   }
   DebtReader reader(std::size_t piece_bytes = 1000) {
@@ -83,6 +83,23 @@ TEST_F(DebtTest, ARowIsReadAndWritten) {
 TEST_F(DebtTest, AnAbsentRowSettlesItsDebt) {
   owe(1, 50);
   DebtReader reader = this->reader();
+  EXPECT_TRUE(settle(reader));
+  EXPECT_TRUE(store_.rows(0).empty());
+  EXPECT_TRUE(store_.debts().empty());
+}
+
+// The target has the row that an unreadable event may have deleted.
+TEST_F(DebtTest, AnUnreadableDeleteIsCarriedOut) {
+  const std::string row = row_cells(tables_[0], {1, 0, "a", "t", ""}, {});
+  const std::string key = key_cells(tables_[0], 1, 0);
+  lockstep::Run run{&tables_[0], WriteKind::Upsert, DebtRule::Clear, false, nullptr, {}};
+  run.writes.push_back({row, key, key_hash(tables_[0], key), 40, 0, DebtReason::None});
+  ASSERT_TRUE(store_.apply(1, {{run}, {}, 0}).has_value());
+  owe(1, 50, DebtReason::Doubtful);
+  DebtReader reader = this->reader();
+  EXPECT_TRUE(settle(reader));
+  EXPECT_TRUE(store_.rows(0).contains(1)) << "its delete is still to come";
+  owe(1, 50, DebtReason::Unreadable);
   EXPECT_TRUE(settle(reader));
   EXPECT_TRUE(store_.rows(0).empty());
   EXPECT_TRUE(store_.debts().empty());

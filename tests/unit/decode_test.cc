@@ -245,12 +245,17 @@ TEST_F(Decode, ALargeValueIsCarried) {
 }
 
 TEST_F(Decode, BrokenJsonWithAReadableKeyIsADebt) {
-  const Change update = record(R"({"id":1})", R"({"before":null,"after":{"id":1,"v":"a)")->change;
+  const std::string cut = "{\"before\":null,\"after\":{\"id\":1,\"v\":}," + std::string(kSource);
+  const Change update = record(R"({"id":1})", cut)->change;
   EXPECT_EQ(update.kind, ChangeKind::Partial);
   EXPECT_EQ(update.debt, DebtReason::Unreadable);
-  EXPECT_EQ(update.xid, 0U);
+  EXPECT_EQ(update.xid, 781U);
   EXPECT_EQ(cells_of(update.row), (Cells{"00000001", "unavailable", "unavailable"}));
-  EXPECT_EQ(update.evidence, R"({"before":null,"after":{"id":1,"v":"a)");
+  EXPECT_EQ(update.evidence, cut);
+}
+
+TEST_F(Decode, BrokenJsonWithoutATransactionStopsTheTable) {
+  EXPECT_NE(stop(record(R"({"id":1})", R"({"before":null,"after":{"id":1,"v":"a)")), "no stop");
 }
 
 TEST_F(Decode, BadUtf8KeepsTransactionAndOperation) {

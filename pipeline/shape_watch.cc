@@ -1,0 +1,143 @@
+#include "pipeline/shape_watch.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace lockstep {
+namespace {
+
+const TableFile* find(const TableFiles& files, std::uint32_t relation) {
+  const auto found = std::ranges::find(files, relation, &TableFile::relation);
+  return found == files.end() ? nullptr : &*found;
+}
+
+std::string gone(const TableMap& table, const TableFile& file) {
+  if (table.source.kind != RelationKind::PartitionedRoot) return "the source table was dropped";
+  const std::string name = file.name.empty() ? fmt::format("(oid {})", file.relation) : file.name;
+  return fmt::format(
+      "partition {} was detached or dropped on the source; its rows are still on the target: "
+      "delete them there if they are to go, say `partitions: keep` for {}, and start again",
+      name, table.text());
+}
+
+}  // namespace
+
+std::string files_text(std::span<const TableFile> files) {
+  std::string text;
+  for (const TableFile& file : files)
+    text += fmt::format("{}{}/{}", text.empty() ? "" : " ", file.relation, file.node);
+  return text;
+}
+
+TableFiles parse_files(std::string_view text) {
+  TableFiles files;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at < end) {
+    TableFile file;
+    at = std::from_chars(at, end, file.relation).ptr;
+    CHECK(at < end && *at == '/');
+    at = std::from_chars(at + 1, end, file.node).ptr;
+    CHECK(at == end || *at == ' ');
+    at += at < end ? 1 : 0;
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Census& census,
+                       Tell tell, std::vector<TableFiles> known)
+    : shared_(shared),
+      probe_(probe),
+      census_(census),
+      tell_(std::move(tell)),
+      before_(shared, probe, proof),
+      tables_(known.size()) {
+  CHECK(known.size() == shared_.tables.size());
+  for (std::size_t i = 0; i < known.size(); ++i) tables_[i].files = std::move(known[i]);
+}
+
+Result<bool> ShapeWatch::look() {
+  LOCKSTEP_ASSIGN(std::vector<TableFiles> now, probe_.files(shared_.tables));
+  bool settled = true;
+  for (TableId id = 0; id < tables_.size(); ++id) {
+    const TableStatus status = shared_.board.status(id);
+    if (!status.stopped.empty()) continue;
+    Table& table = tables_[id];
+    if (table.files != now[id]) {
+      LOCKSTEP_ASSIGN(const Verdict verdict, judge(id, now[id]));
+      if (verdict == Verdict::Stop) continue;
+      if (verdict == Verdict::CopyAgain) {
+        table.state = State::Noticed;
+        before_.reset();
+      }
+      if (table.state == State::Settled) LOCKSTEP_TRY(settle(id, now[id]));
+    } else if (table.state == State::Copying && status.backfill == BackfillState::Done) {
+      LOCKSTEP_TRY(settle(id, now[id]));
+    }
+    table.files = std::move(now[id]);  // With their names.
+    settled = settled && table.state == State::Settled;
+  }
+  return settled;
+}
+
+Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now) {
+  const TableMap& map = *shared_.tables[id];
+  const bool keeps = map.source.kind == RelationKind::PartitionedRoot &&
+                     map.partitions == PartitionPolicy::Keep;
+  for (const TableFile& old : tables_[id].files) {
+    if (keeps || find(now, old.relation) != nullptr) continue;
+    shared_.board.stop(id, gone(map, old));
+    return Verdict::Stop;
+  }
+  for (const TableFile& file : now) {
+    const TableFile* const old = find(tables_[id].files, file.relation);
+    std::string why;
+    if (old == nullptr) {
+      // A partition that was created here has all its rows in the stream.
+      LOCKSTEP_ASSIGN(const bool rows, probe_.has_rows(file.relation));
+      if (rows) why = "partition " + file.name + " was attached with rows";
+    } else if (old->node != file.node) {
+      why = file.name + " was rewritten or truncated";
+    }
+    if (why.empty()) continue;
+    tell_(map.text(), why);
+    return Verdict::CopyAgain;
+  }
+  return Verdict::Accept;
+}
+
+Status ShapeWatch::settle(TableId id, const TableFiles& now) {
+  LOCKSTEP_TRY(census_.save_files(id, files_text(now)));
+  tables_[id].state = State::Settled;
+  shared_.board.copying_again(id, false);
+  return {};
+}
+
+Result<std::string> ShapeWatch::advance(const std::set<std::string>& paused) {
+  const auto noticed = [](const Table& table) { return table.state == State::Noticed; };
+  if (std::ranges::none_of(tables_, noticed)) return std::string();
+  LOCKSTEP_ASSIGN(const bool applied, before_.step(paused));
+  if (!applied) return "the events before a table was rewritten: " + before_.waiting_for();
+  LOCKSTEP_TRY(copy_again());
+  return std::string();
+}
+
+// The board first: from then on no chunk that was read before is marked.  A mark that was on its
+// way is harmless: the stored files stay the old ones until the whole table is copied again, so a
+// restart begins it anew.
+Status ShapeWatch::copy_again() {
+  for (TableId id = 0; id < tables_.size(); ++id) {
+    if (tables_[id].state != State::Noticed) continue;
+    shared_.board.copying_again(id, true);
+    shared_.board.forget_chunks(id);
+    LOCKSTEP_TRY(census_.forget_chunks(id));
+    tables_[id].state = State::Copying;
+  }
+  return {};
+}
+
+}  // namespace lockstep

@@ -1,0 +1,72 @@
+// ShapeWatch: notices what the stream does not tell: a table that was rewritten, partitions that
+// came or went (I15).
+//
+//   source's catalog -- files --> ShapeWatch -- stop, or every chunk again --> TableBoard
+//                                            -- what the rows stem from -----> target's bookkeeping
+//
+// A rewrite may have changed every row without an event (ALTER TABLE ... USING), and a partition
+// that was attached brings rows without events: the table is copied again.  Older events would
+// undo that, so first all of them are applied.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/lane.h"
+#include "pipeline/passage.h"
+#include "pipeline/ports.h"
+
+namespace lockstep {
+
+using TableFiles = std::vector<TableFile>;
+
+// "relation/node relation/node ...", as the bookkeeping stores it.
+std::string files_text(std::span<const TableFile> files);
+// The reverse, without names.
+TableFiles parse_files(std::string_view text);
+
+// Supervisor thread only.
+//
+// Invariant: the stored files of a table are those that all its done chunks were read from, or
+// older ones.
+class ShapeWatch {
+ public:
+  // Told of a table that is to be copied again, and why.
+  using Tell = std::function<void(const std::string& table, const std::string& why)>;
+
+  // `known`: by TableId, as the bookkeeping holds them.
+  ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Census& census, Tell tell,
+             std::vector<TableFiles> known);
+
+  // Looks at the source's catalog.  Returns whether every table that goes on is as it was copied.
+  Result<bool> look();
+  // Goes on with what was noticed: waits until the stream has passed it, then has it copied again.
+  // Streams in `paused` are left out.  Returns what is waited for; empty: nothing.
+  Result<std::string> advance(const std::set<std::string>& paused);
+
+ private:
+  enum class State : std::uint8_t { Settled, Noticed, Copying };
+  struct Table {
+    TableFiles files;  // Settled: of all its chunks; else what is to be copied.
+    State state = State::Settled;
+  };
+  enum class Verdict : std::uint8_t { Accept, CopyAgain, Stop };
+
+  Result<Verdict> judge(TableId id, const TableFiles& now);
+  Status settle(TableId id, const TableFiles& now);
+  Status copy_again();
+
+  const Shared shared_;
+  SourceProbe& probe_;
+  Census& census_;
+  const Tell tell_;
+  Passage before_;             // The events before what was noticed last.
+  std::vector<Table> tables_;  // By TableId.
+};
+
+}  // namespace lockstep

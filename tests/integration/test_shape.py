@@ -1,0 +1,118 @@
+"""What the stream does not tell: rewrites, and partitions that come and go (I15)."""
+
+LOG = """
+CREATE TABLE log (id int, day date, v text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+CREATE TABLE log_2020 PARTITION OF log FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+CREATE TABLE log_2021 PARTITION OF log FOR VALUES FROM ('2021-01-01') TO ('2022-01-01');
+INSERT INTO log SELECT g, DATE '2020-01-01' + g % 700, 'x' FROM generate_series(1, 2000) g;
+CREATE TABLE bystander (id int PRIMARY KEY, v text);
+INSERT INTO bystander VALUES (1, 'a');
+"""
+
+# By name: a partition that was detached would match a glob, as a table of its own.
+TABLES = [{"source": "public.log"}, {"source": "public.bystander"}]
+
+
+def await_stop(lockstep, table):
+    """Waits until the table is stopped; returns the reason."""
+    def reason(status):
+        return [t["reason"] for t in status["tables"]
+                if t["table"] == table and t["state"] == "stopped"]
+
+    return reason(lockstep.await_status(reason, f"{table} to be stopped"))[0]
+
+
+def copied_again(migration):
+    return migration.lockstep.log_text().count("a table is copied again")
+
+
+def test_rewrite_that_changes_every_row_without_an_event(migrate):
+    migration = migrate("""
+        CREATE TABLE words (id int PRIMARY KEY, v text, n int DEFAULT 0);
+        INSERT INTO words SELECT g, 'word ' || g FROM generate_series(1, 3000) g""")
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("UPDATE words SET v = 'changed before ' || id WHERE id <= 500")
+        migration.source("ALTER TABLE words ALTER v TYPE text USING upper(v)")
+        migration.source("UPDATE words SET n = 1 WHERE id BETWEEN 400 AND 900")
+        migration.await_target("SELECT count(*) FROM words WHERE v = upper(v)", 3000)
+    assert copied_again(migration) == 1
+    migration.finish()
+
+
+def test_rewrite_while_lockstep_is_down(migrate):
+    migration = migrate("""
+        CREATE TABLE words (id int PRIMARY KEY, v text);
+        INSERT INTO words SELECT g, 'word ' || g FROM generate_series(1, 3000) g""")
+    migration.prepare()
+    migration.lockstep.run_until_synced()
+    migration.source("UPDATE words SET v = 'changed before' WHERE id <= 50")
+    migration.source("ALTER TABLE words ALTER v TYPE text USING upper(v)")
+    migration.finish()
+    assert copied_again(migration) == 1
+
+
+def test_vacuum_full_changes_nothing(migrate):
+    migration = migrate("""
+        CREATE TABLE words (id int PRIMARY KEY, v text);
+        INSERT INTO words SELECT g, 'word ' || g FROM generate_series(1, 3000) g""")
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("DELETE FROM words WHERE id % 2 = 0")
+        with migration.in_background("VACUUM FULL words"):
+            pass
+        migration.source("UPDATE words SET v = 'after' WHERE id <= 99")
+    migration.finish()
+
+
+def test_partition_attached_with_rows_and_one_created(migrate):
+    migration = migrate(LOG)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        for side in (migration.source, migration.target):
+            side("CREATE TABLE log_2022 (LIKE log INCLUDING ALL)")
+        migration.source("INSERT INTO log_2022 SELECT g, '2022-05-05', 'kept apart'"
+                         " FROM generate_series(1, 300) g")
+        for side in (migration.target, migration.source):
+            side("ALTER TABLE log ATTACH PARTITION log_2022"
+                 " FOR VALUES FROM ('2022-01-01') TO ('2023-01-01')")
+            side("CREATE TABLE log_2023 PARTITION OF log"
+                 " FOR VALUES FROM ('2023-01-01') TO ('2024-01-01')")
+        migration.source("INSERT INTO log VALUES (1, '2023-03-03', 'new'), (2, '2022-05-06', 'new')")
+        migration.await_target("SELECT count(*) FROM log", 2302)
+    migration.finish()
+
+
+def test_partition_detached_stops_the_table_unless_told_to_keep(migrate):
+    migration = migrate(LOG, tables=TABLES)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("ALTER TABLE log DETACH PARTITION log_2020")
+        reason = await_stop(lockstep, "public.log")
+        assert "public.log_2020" in reason and "partitions: keep" in reason
+        migration.source("UPDATE bystander SET v = 'goes on'")
+        migration.await_target("SELECT v FROM bystander", "goes on")
+    assert migration.lockstep.start("--until", "synced").wait(120) == 3, "still stopped"
+    kept = migration.source("SELECT count(*) FROM log_2020")[0][0]
+    migration.lockstep.write({**migration.manifest, "tables": [
+        {**table, "partitions": "keep"} for table in TABLES]})
+    migration.source("INSERT INTO log VALUES (5000, '2021-02-02', 'later')")
+    migration.lockstep.run_until_synced()
+    assert migration.target("SELECT count(*) FROM log WHERE day < '2021-01-01'")[0][0] == kept
+    assert (migration.target("SELECT * FROM log WHERE day >= '2021-01-01' ORDER BY 1, 2")
+            == migration.source("SELECT * FROM log ORDER BY 1, 2"))
+
+
+def test_dropped_partition_and_dropped_table_are_named(migrate):
+    migration = migrate(LOG)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("DROP TABLE log_2020")
+        migration.source("DROP TABLE bystander")
+        assert "public.log_2020" in await_stop(lockstep, "public.log")
+        assert "dropped" in await_stop(lockstep, "public.bystander")
