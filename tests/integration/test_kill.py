@@ -116,9 +116,9 @@ class Restarts:
                              " AND application_name LIKE 'lockstep %%'", (self.migration.name,))
 
     def _rows_read(self):
-        return self.migration.source("SELECT (coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))"
-                                     "::bigint FROM pg_stat_user_tables"
-                                     " WHERE relname = 'archive'")[0][0]
+        return self.migration.source(
+            "SELECT (coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint"
+            " FROM pg_stat_user_tables WHERE relname = 'archive'")[0][0]
 
     def _rows_done(self):
         def ask(sql):
