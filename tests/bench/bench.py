@@ -1,7 +1,8 @@
 """`./run bench`: ratios on this machine, both sides of each measured in one run.
 
     backfill   lockstep's rows/s against a raw binary COPY pipe of the same table
-    drain      events/s and client CPU per event while a backlog of updates in Kafka is applied
+    drain      events/s and client CPU per event while a backlog of updates in Kafka is applied,
+               against the server-side floor: the same updates from a table on the target
     --peers    the same against native logical replication and the Debezium JDBC sink connector
 """
 
@@ -12,15 +13,15 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from tests.bench import peers
+from tests.bench import floor, peers
+from tests.bench.backlog import Backlog
 from tests.bench.pipe import fill_target
-from tests.lab.lockstep import ROOT, backfill_done
+from tests.lab.lockstep import ROOT
 from tests.lab.migration import Migration
-from tests.lab.process import LabError, wait_until
+from tests.lab.process import LabError
 from tests.lab.stack import Stack, end_on_signals
 
 TABLE = ROOT / "tests" / "bench" / "bench.sql"
-UPDATES_PER_TRANSACTION = 1000
 CONNECTIONS = 2
 
 
@@ -54,13 +55,12 @@ def backfill(bench):
         migration.target("TRUNCATE bench")
         bench.settle()
         with migration.running() as lockstep:
-            begun = lockstep.await_status(lambda status: status["phase"] != "prepare", "the start")
-            started = time.monotonic()
-            if backfill_done(begun):
-                raise LabError("the table is too small to measure: --rows")
-            lockstep.await_follow(900)
-            seconds = time.monotonic() - started
-            cpu, (_, peak) = lockstep.process.cpu_seconds(), lockstep.process.resident_bytes()
+            # Nothing is polled meanwhile: it would take its share of the CPUs.
+            seconds = -lockstep.await_event("prepared")
+            cpu = -lockstep.process.cpu_seconds()
+            seconds += lockstep.await_event("backfill of a table is done", 900)
+            cpu += lockstep.process.cpu_seconds()
+            peak = lockstep.process.resident_bytes()[1]
         migration.assert_equal()
         migration.target("TRUNCATE bench")
         # Before and after: the machine drifts.
@@ -73,51 +73,27 @@ def backfill(bench):
     bench.note("backfill: peak resident, MiB", peak / 2**20)
 
 
-def make_backlog(bench, migration, captured=True):
-    """Updates rows all over the table, in transactions of UPDATES_PER_TRANSACTION.
-
-    With `captured`, returns when Debezium has written them all to Kafka.
-    """
-    connection = migration.source_connection()
-    cursor = connection.cursor()
-    stride = max(bench.rows // UPDATES_PER_TRANSACTION, 1)
-    for number in range(bench.events // UPDATES_PER_TRANSACTION):
-        cursor.execute("UPDATE bench SET ver = ver + 1, rate = rate + 1, note = 'changed ' || ver"
-                       " WHERE id IN (SELECT 1 + (g * %s + %s) %% %s"
-                       "                FROM generate_series(1, %s) g)",
-                       (stride, number, bench.rows, UPDATES_PER_TRANSACTION))
-    connection.close()
-    if captured:
-        migration.await_captured(600)
-
-
 def drain(bench):
     """How fast a backlog of updates that waits in Kafka is applied."""
     with Migration(bench.stack, "drain", backfill={"workers": CONNECTIONS}) as migration:
         bench.load(migration)
         migration.prepare()
         migration.lockstep.run_until_synced(900)
-        make_backlog(bench, migration)
-        waiting = bench.stack.broker.record_count(migration.topic("bench").replace(".", "\\."))
+        backlog = Backlog(bench.rows, bench.events)
+        backlog.write(migration)
+        migration.await_captured(900)
         bench.settle()
         with migration.running() as lockstep:
-            lockstep.await_status(lambda status: events_applied(status) > 0, "the first event", 60)
-            first, cpu_before = time.monotonic(), lockstep.process.cpu_seconds()
-            applied_before = events_applied(lockstep.status())
-            wait_until(lambda: events_applied(lockstep.status()) >= waiting, "the backlog's end",
-                       900, alive=lockstep.process)
-            seconds = time.monotonic() - first
-            cpu, (_, peak) = lockstep.process.cpu_seconds() - cpu_before, \
-                lockstep.process.resident_bytes()
+            rate, cpu = backlog.watch(migration, lockstep.process)
+            peak = lockstep.process.resident_bytes()[1]
         migration.finish()
-    measured = waiting - applied_before
-    bench.note("drain: lockstep, events/s", measured / seconds)
-    bench.note("drain: client CPU, us/event", cpu / measured * 1e6)
+        bench.settle()
+        server = floor.apply_rate(migration, backlog, CONNECTIONS)
+    bench.note("drain: lockstep, events/s", rate)
+    bench.note("drain: client CPU, us/event", cpu * 1e6)
     bench.note("drain: peak resident, MiB", peak / 2**20)
-
-
-def events_applied(status):
-    return sum(table["events_applied"] for table in status["tables"])
+    bench.note("drain: server-side floor, rows/s", server)
+    bench.note("drain: lockstep / floor", rate / server)
 
 
 def run(arguments):
@@ -129,8 +105,8 @@ def run(arguments):
             backfill(bench)
             drain(bench)
         if arguments.peers:
-            peers.native_replication(bench, make_backlog)
-            peers.jdbc_sink(bench, make_backlog)
+            peers.native_replication(bench)
+            peers.jdbc_sink(bench)
             compare_with_peers(bench)
     if arguments.json:
         with open(arguments.json, "w") as file:
