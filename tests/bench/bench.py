@@ -3,6 +3,7 @@
     backfill   lockstep's rows/s against a raw binary COPY pipe of the same table
     drain      events/s and client CPU per event while a backlog of updates in Kafka is applied,
                against the server-side floor: the same updates from a table on the target
+    decode     events per CPU second, with and without the schema part
     --peers    the same against native logical replication and the Debezium JDBC sink connector
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 
 from tests.bench import floor, peers
 from tests.bench.backlog import Backlog
+from tests.bench.decode import decode_rates
 from tests.bench.pipe import fill_target
 from tests.lab.lockstep import ROOT
 from tests.lab.migration import Migration
@@ -37,8 +39,8 @@ class Bench:
         self.figures[name] = round(value, 4)
         print(f"{name:<52} {value:>14,.2f}", flush=True)
 
-    def load(self, migration):
-        self.stack.source.psql(migration.name, "-v", f"rows={self.rows}", "-f", TABLE)
+    def load(self, migration, rows=None):
+        self.stack.source.psql(migration.name, "-v", f"rows={rows or self.rows}", "-f", TABLE)
 
     def settle(self):
         """Leaves nothing of one measurement for the next to pay for."""
@@ -88,12 +90,21 @@ def drain(bench):
             peak = lockstep.process.resident_bytes()[1]
         migration.finish()
         bench.settle()
-        server = floor.apply_rate(migration, backlog, CONNECTIONS)
+        floors = {count: floor.apply_rate(migration, backlog, count) for count in (1, CONNECTIONS)}
     bench.note("drain: lockstep, events/s", rate)
     bench.note("drain: client CPU, us/event", cpu * 1e6)
     bench.note("drain: peak resident, MiB", peak / 2**20)
-    bench.note("drain: server-side floor, rows/s", server)
-    bench.note("drain: lockstep / floor", rate / server)
+    for count, server in floors.items():
+        bench.note(f"drain: server-side floor, {count} connections, rows/s", server)
+        bench.note(f"drain: lockstep / floor, {count} connections", rate / server)
+
+
+def decode(bench):
+    """The decoder alone."""
+    without, with_schema = decode_rates(bench)
+    bench.note("decode: without schema part, events/CPU s", without)
+    bench.note("decode: with schema part, events/CPU s", with_schema)
+    bench.note("decode: with / without", with_schema / without)
 
 
 def run(arguments):
@@ -104,6 +115,7 @@ def run(arguments):
         if not arguments.only_peers:
             backfill(bench)
             drain(bench)
+            decode(bench)
         if arguments.peers:
             peers.native_replication(bench)
             peers.jdbc_sink(bench)
