@@ -1,7 +1,9 @@
 """`./run bench`: ratios on this machine, both sides of each measured in one run.
 
     backfill   lockstep's rows/s against a raw binary COPY pipe of the same table
-    drain      events/s and client CPU per event while a backlog of updates in Kafka is applied
+    drain      events/s and client CPU per event while a backlog of updates in Kafka is applied,
+               against the server-side floor: the same updates from a table on the target
+    decode     events per CPU second, with and without the schema part
     --peers    the same against native logical replication and the Debezium JDBC sink connector
 """
 
@@ -12,15 +14,16 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from tests.bench import peers
+from tests.bench import floor, peers
+from tests.bench.backlog import Backlog
+from tests.bench.decode import decode_rates
 from tests.bench.pipe import fill_target
-from tests.lab.lockstep import ROOT, backfill_done
+from tests.lab.lockstep import ROOT
 from tests.lab.migration import Migration
-from tests.lab.process import LabError, wait_until
+from tests.lab.process import LabError
 from tests.lab.stack import Stack, end_on_signals
 
 TABLE = ROOT / "tests" / "bench" / "bench.sql"
-UPDATES_PER_TRANSACTION = 1000
 CONNECTIONS = 2
 
 
@@ -36,8 +39,8 @@ class Bench:
         self.figures[name] = round(value, 4)
         print(f"{name:<52} {value:>14,.2f}", flush=True)
 
-    def load(self, migration):
-        self.stack.source.psql(migration.name, "-v", f"rows={self.rows}", "-f", TABLE)
+    def load(self, migration, rows=None):
+        self.stack.source.psql(migration.name, "-v", f"rows={rows or self.rows}", "-f", TABLE)
 
     def settle(self):
         """Leaves nothing of one measurement for the next to pay for."""
@@ -54,13 +57,12 @@ def backfill(bench):
         migration.target("TRUNCATE bench")
         bench.settle()
         with migration.running() as lockstep:
-            begun = lockstep.await_status(lambda status: status["phase"] != "prepare", "the start")
-            started = time.monotonic()
-            if backfill_done(begun):
-                raise LabError("the table is too small to measure: --rows")
-            lockstep.await_follow(900)
-            seconds = time.monotonic() - started
-            cpu, (_, peak) = lockstep.process.cpu_seconds(), lockstep.process.resident_bytes()
+            # Nothing is polled meanwhile: it would take its share of the CPUs.
+            seconds = -lockstep.await_event("prepared")
+            cpu = -lockstep.process.cpu_seconds()
+            seconds += lockstep.await_event("backfill of a table is done", 900)
+            cpu += lockstep.process.cpu_seconds()
+            peak = lockstep.process.resident_bytes()[1]
         migration.assert_equal()
         migration.target("TRUNCATE bench")
         # Before and after: the machine drifts.
@@ -73,51 +75,36 @@ def backfill(bench):
     bench.note("backfill: peak resident, MiB", peak / 2**20)
 
 
-def make_backlog(bench, migration, captured=True):
-    """Updates rows all over the table, in transactions of UPDATES_PER_TRANSACTION.
-
-    With `captured`, returns when Debezium has written them all to Kafka.
-    """
-    connection = migration.source_connection()
-    cursor = connection.cursor()
-    stride = max(bench.rows // UPDATES_PER_TRANSACTION, 1)
-    for number in range(bench.events // UPDATES_PER_TRANSACTION):
-        cursor.execute("UPDATE bench SET ver = ver + 1, rate = rate + 1, note = 'changed ' || ver"
-                       " WHERE id IN (SELECT 1 + (g * %s + %s) %% %s"
-                       "                FROM generate_series(1, %s) g)",
-                       (stride, number, bench.rows, UPDATES_PER_TRANSACTION))
-    connection.close()
-    if captured:
-        migration.await_captured(600)
-
-
 def drain(bench):
     """How fast a backlog of updates that waits in Kafka is applied."""
     with Migration(bench.stack, "drain", backfill={"workers": CONNECTIONS}) as migration:
         bench.load(migration)
         migration.prepare()
         migration.lockstep.run_until_synced(900)
-        make_backlog(bench, migration)
-        waiting = bench.stack.broker.record_count(migration.topic("bench").replace(".", "\\."))
+        backlog = Backlog(bench.rows, bench.events)
+        backlog.write(migration)
+        migration.await_captured(900)
         bench.settle()
         with migration.running() as lockstep:
-            lockstep.await_status(lambda status: events_applied(status) > 0, "the first event", 60)
-            first, cpu_before = time.monotonic(), lockstep.process.cpu_seconds()
-            applied_before = events_applied(lockstep.status())
-            wait_until(lambda: events_applied(lockstep.status()) >= waiting, "the backlog's end",
-                       900, alive=lockstep.process)
-            seconds = time.monotonic() - first
-            cpu, (_, peak) = lockstep.process.cpu_seconds() - cpu_before, \
-                lockstep.process.resident_bytes()
+            rate, cpu = backlog.watch(migration, lockstep.process)
+            peak = lockstep.process.resident_bytes()[1]
         migration.finish()
-    measured = waiting - applied_before
-    bench.note("drain: lockstep, events/s", measured / seconds)
-    bench.note("drain: client CPU, us/event", cpu / measured * 1e6)
+        bench.settle()
+        floors = {count: floor.apply_rate(migration, backlog, count) for count in (1, CONNECTIONS)}
+    bench.note("drain: lockstep, events/s", rate)
+    bench.note("drain: client CPU, us/event", cpu * 1e6)
     bench.note("drain: peak resident, MiB", peak / 2**20)
+    for count, server in floors.items():
+        bench.note(f"drain: server-side floor, {count} connections, rows/s", server)
+        bench.note(f"drain: lockstep / floor, {count} connections", rate / server)
 
 
-def events_applied(status):
-    return sum(table["events_applied"] for table in status["tables"])
+def decode(bench):
+    """The decoder alone."""
+    without, with_schema = decode_rates(bench)
+    bench.note("decode: without schema part, events/CPU s", without)
+    bench.note("decode: with schema part, events/CPU s", with_schema)
+    bench.note("decode: with / without", with_schema / without)
 
 
 def run(arguments):
@@ -128,9 +115,10 @@ def run(arguments):
         if not arguments.only_peers:
             backfill(bench)
             drain(bench)
+            decode(bench)
         if arguments.peers:
-            peers.native_replication(bench, make_backlog)
-            peers.jdbc_sink(bench, make_backlog)
+            peers.native_replication(bench)
+            peers.jdbc_sink(bench)
             compare_with_peers(bench)
     if arguments.json:
         with open(arguments.json, "w") as file:

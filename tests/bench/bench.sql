@@ -12,7 +12,7 @@ CREATE TABLE bench (
   note text
 );
 INSERT INTO bench
-SELECT g, 0, g * 7919 % 100000, (g % 100000) / 100.0, g / 7.0, g % 2 = 0,
+SELECT g, 0, g::bigint * 7919 % 100000, (g % 100000) / 100.0, g / 7.0, g % 2 = 0,
        timestamptz '2024-01-01 00:00:00+00' + g * interval '1 s', 'code-' || g % 1000,
        'A title of some length for row ' || g, repeat(md5(g::text), 3)
   FROM generate_series(1, :rows) g;

@@ -2,6 +2,7 @@
 
 import time
 
+from tests.bench.backlog import Backlog
 from tests.bench.pipe import fill_target
 from tests.lab.migration import Migration
 from tests.lab.postgres import OWNER
@@ -10,7 +11,7 @@ from tests.lab.process import wait_until
 JDBC_BATCH = 500  # The best of 500 and 5000 rows, and of 1 and 4 tasks, in earlier measurements.
 
 
-def native_replication(bench, make_backlog):
+def native_replication(bench):
     """PostgreSQL's own logical replication: initial copy, then a backlog of updates."""
     stack = bench.stack
     with Migration(stack, "native") as migration:
@@ -31,15 +32,16 @@ def native_replication(bench, make_backlog):
         bench.note("native: initial copy, rows/s", bench.rows / (time.monotonic() - begun))
         stack.target.execute(migration.name, "ALTER SUBSCRIPTION bench DISABLE")
         wait_until(lambda: migration.slot("NOT active"), "the subscription to pause")
-        make_backlog(bench, migration, captured=False)  # The slot is the backlog.
+        backlog = Backlog(bench.rows, bench.events)
+        backlog.write(migration)  # The slot keeps it.
         bench.settle()
         stack.target.execute(migration.name, "ALTER SUBSCRIPTION bench ENABLE")
-        bench.note("native: apply, events/s", _apply_rate(bench, migration))
+        bench.note("native: apply, events/s", backlog.watch(migration)[0])
         migration.assert_equal()
         stack.target.execute(migration.name, "DROP SUBSCRIPTION bench")
 
 
-def jdbc_sink(bench, make_backlog):
+def jdbc_sink(bench):
     """The Debezium JDBC sink connector on a topic of updates with their schema part."""
     stack = bench.stack
     with Migration(stack, "sink") as migration:
@@ -51,32 +53,18 @@ def jdbc_sink(bench, make_backlog):
                                      "key.converter.schemas.enable": "true",
                                      "decimal.handling.mode": "precise",
                                      "skipped.operations": "none"})
-        make_backlog(bench, migration)
         fill_target(bench, migration, 1)
+        backlog = Backlog(bench.rows, bench.events)
+        backlog.write(migration)
+        migration.await_captured(900)
         stack.connect.delete(migration.connector)  # It would compete for the two CPUs.
         migration.connector = None
         bench.settle()
-        cpu = stack.connect.cpu_seconds()
         stack.connect.put("jdbc", _sink_config(bench, migration))
-        rate = _apply_rate(bench, migration)
+        rate, cpu = backlog.watch(migration, stack.connect.process)
         stack.connect.delete("jdbc")
         bench.note("jdbc sink: apply, events/s", rate)
-        bench.note("jdbc sink: client CPU, us/event",
-                   (stack.connect.cpu_seconds() - cpu) / bench.events * 1e6)
-
-
-def _apply_rate(bench, migration):
-    """Events per second from the first updates seen on the target to the last."""
-    stack = bench.stack
-
-    def updated():
-        return stack.target.value(migration.name, "SELECT coalesce(sum(n_tup_upd), 0)::bigint"
-                                  " FROM pg_stat_user_tables WHERE relname = 'bench'")
-
-    wait_until(lambda: updated() > 0, "the first update", 120)
-    begun, before = time.monotonic(), updated()
-    wait_until(lambda: updated() >= bench.events, "the backlog's end", 900)
-    return (bench.events - before) / (time.monotonic() - begun)
+        bench.note("jdbc sink: client CPU, us/event", cpu * 1e6)
 
 
 def _sink_config(bench, migration):

@@ -170,17 +170,9 @@ def test_copy_uncommitted_while_its_keys_change(migrate):
     """A trigger holds the COPY's commit; meanwhile two of its keys are deleted and updated."""
     migration = migrate(ITEMS, backfill={"workers": 1, "chunk_rows": 1000})
     migration.prepare()
-    migration.target("""
-        CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
-          $$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NULL; END $$;
-        CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON items DEFERRABLE INITIALLY DEFERRED
-          FOR EACH ROW WHEN (NEW.id IN (10, 1010, 2010)) EXECUTE FUNCTION hold();
-        ALTER TABLE items ENABLE ALWAYS TRIGGER hold""")
-    gate = migration.target_connection()
-    gate.cursor().execute("SELECT pg_advisory_lock(42)")
+    gate = migration.hold_copies("items", "NEW.id IN (10, 1010, 2010)")
     with migration.running() as lockstep:
-        migration.stack.target.await_waiting(
-            f"datname = '{migration.name}' AND wait_event = 'advisory'", "a COPY to hang at commit")
+        migration.await_held_copy()
         migration.source("DELETE FROM items WHERE id IN (11, 1011, 2011)")
         migration.source("UPDATE items SET n = 7 WHERE id IN (12, 1012, 2012)")
         migration.await_captured()

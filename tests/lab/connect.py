@@ -63,8 +63,9 @@ producer.max.request.size=16777216
         self._process.kill()
         self._process = None
 
-    def cpu_seconds(self):
-        return self._process.cpu_seconds()
+    @property
+    def process(self):
+        return self._process
 
     def restart(self):
         """Starts again with the connectors that were there; their offsets are in a file."""

@@ -53,6 +53,7 @@ class Lockstep:
         self.log = self.directory / "lockstep.log"
         self.restarts = 0
         self._process = None
+        self._log_begin = 0  # Of the present run.
         self.write(manifest)
 
     def write(self, manifest):
@@ -88,6 +89,7 @@ class Lockstep:
         env.pop("LOCKSTEP_FAILPOINT", None)
         if failpoint:
             env["LOCKSTEP_FAILPOINT"] = failpoint
+        self._log_begin = len(self.log_text())
         self._process = Process(f"lockstep {self.name}",
                                 [BINARY, "run", self.manifest, *arguments], self.log, env=env)
         self.restarts += 1
@@ -160,6 +162,17 @@ class Lockstep:
         found = self.await_status(lambda status: status["waiting_for"], "status to say why",
                                   timeout)
         return found["waiting_for"]
+
+    def await_event(self, message, timeout=300):
+        """Waits until this run has logged `message`; returns when that was, in Unix seconds."""
+        def logged():
+            for line in self._process.log_text()[self._log_begin:].splitlines():
+                event = json.loads(line) if line.startswith("{") else {}
+                if event.get("msg") == message:
+                    return event["ts_ms"] / 1000
+            return None
+
+        return wait_until(logged, f"{message!r} in the log", timeout, alive=self._process)
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""

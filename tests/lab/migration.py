@@ -187,6 +187,25 @@ class Migration:
         if failures:
             raise failures[0]
 
+    def hold_copies(self, table, condition):
+        """From now on a COPY with a row for which `condition` (SQL over NEW) holds hangs at its
+        commit on the target.  Returns the connection that holds it: close it to let it go.
+        """
+        self.target(f"""
+            CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
+              $$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NULL; END $$;
+            CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED
+              FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION hold();
+            ALTER TABLE {table} ENABLE ALWAYS TRIGGER hold""")
+        gate = self.target_connection()
+        gate.cursor().execute("SELECT pg_advisory_lock(42)")
+        return gate
+
+    def await_held_copy(self):
+        """Waits until a COPY hangs (hold_copies())."""
+        self.stack.target.await_waiting(f"datname = '{self.name}' AND wait_event = 'advisory'",
+                                        "a COPY to hang at commit")
+
     @contextmanager
     def running(self, failpoint=None):
         """The daemon runs meanwhile; at the end it must drain and exit 0 on SIGTERM."""
