@@ -140,6 +140,7 @@ class TargetTest : public testing::Test {
     return partial;
   }
 
+  // Borrows `rows`.
   static TableRun run_of(const TableMap& map, WriteKind kind, const Rows& rows, Xid xid = 100) {
     TableRun run;
     run.table = &map;

@@ -163,12 +163,13 @@ TEST_F(DebtTest, TruncateRaisesAllLanesAndDropsOlderDebts) {
   ASSERT_TRUE(map.target.referenced);
   ASSERT_TRUE(books()
                   .save_start({"s", 1, "t", 1, "direct", "slot", 5, 2},
-                              std::vector<StoredMapping>{{map.source.name, "f", "active", "", {}}},
+                              std::vector<StoredMapping>{{map.source.name, "f", "active", "", {}, ""}},
                               {})
                   .has_value());
   const Rows rows = read(map, "id <= 3");
   apply({run_of(map, WriteKind::Upsert, rows)});
-  TableRun debt = run_of(map, WriteKind::OpenDebt, {{}, {rows.keys[0], rows.keys[1]}}, 700);
+  const Rows owed{{}, {rows.keys[0], rows.keys[1]}};
+  TableRun debt = run_of(map, WriteKind::OpenDebt, owed, 700);
   debt.rule = DebtRule::Keep;
   for (Write& write : debt.writes) write.debt = DebtReason::Doubtful;
   debt.writes[1].xid = 900;
@@ -196,7 +197,7 @@ TEST_F(DebtTest, TruncateDeletesWhereAForeignKeyCameLater) {
 TEST_F(TargetTest, AStartIsRecordedOnceAndReadBack) {
   const StartFacts facts{
       "6900000000000000001", 3, "6900000000000000002", 1, "debezium", "shop'topic", 1ULL << 33U, 2};
-  const std::vector<StoredMapping> mappings{{{"shop", "a.b"}, "f1", "active", "", {}}};
+  const std::vector<StoredMapping> mappings{{{"shop", "a.b"}, "f1", "active", "", {}, "7/8"}};
   const std::vector<ProgressRow> progress{{"topic/0", 0, {7, 0}, 5, 6},
                                           {"topic/0", 1, {7, 0}, 5, 9}};
   ASSERT_TRUE(books().save_start(facts, mappings, progress).has_value());

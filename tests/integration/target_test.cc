@@ -392,11 +392,35 @@ TEST_F(DebtTest, ASettledRowThatIsGoneRemovesItsDebt) {
   TableRun debt = run_of(map, WriteKind::OpenDebt, rows, 0);
   debt.writes[0].debt = DebtReason::Doubtful;
   apply({debt});
-  TableRun forget = run_of(map, WriteKind::Forget, {{}, rows.keys});
+  const Rows absent{{}, rows.keys};
+  TableRun forget = run_of(map, WriteKind::Forget, absent);
   forget.rule = DebtRule::ClearVisible;
   forget.snapshot = &late_;
   apply({forget});
   EXPECT_EQ(debts(), "");
+}
+
+// The event may have been a delete: only a read of its row settles that.
+TEST_F(DebtTest, AnUnreadableDebtStaysSoUntilItsRowIsReadOrDeleted) {
+  const TableMap& map = plan("t");
+  const Rows rows = read(map, "id = 1");
+  apply({run_of(map, WriteKind::Upsert, rows)});
+  for (const DebtReason reason : {DebtReason::Unreadable, DebtReason::Doubtful}) {
+    TableRun debt = run_of(map, WriteKind::OpenDebt, rows, 700);
+    debt.rule = DebtRule::Keep;
+    debt.writes[0].debt = reason;
+    apply({debt});
+  }
+  const Rows absent{{}, rows.keys};
+  TableRun settled = run_of(map, WriteKind::Forget, absent);
+  settled.rule = DebtRule::ClearVisible;
+  settled.snapshot = &late_;
+  apply({settled});
+  EXPECT_EQ(debts(), "t|unreadable|open|0|700");
+  settled.kind = WriteKind::Delete;
+  apply({settled});
+  EXPECT_EQ(debts(), "");
+  EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), "0");
 }
 
 TEST_F(TargetTest, PartialUpdatesPassAUniqueValueOnInSourceOrder) {
