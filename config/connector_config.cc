@@ -87,12 +87,14 @@ void add_database(const Connect& connect, Pairs& config) {
   add("sslpassword", "database.sslpassword");
 }
 
-// A table without REPLICA IDENTITY FULL whose unchanged TOAST value would stop a connector that
-// fails on values it cannot convert.
+// A table that would stop a connector which fails on values it cannot convert: by ordinary values,
+// or by an unchanged TOAST value, which REPLICA IDENTITY FULL resolves.
 bool needs_warn(const TableSpec& table) {
-  if (table.replica_identity == ReplicaIdentity::Full) return false;
-  return std::any_of(table.columns.begin(), table.columns.end(), [](const Column& column) {
-    return !column.generated && can_be_toasted(column) && !placeholder_fits(column.type);
+  const bool resolved = table.replica_identity == ReplicaIdentity::Full;
+  return std::any_of(table.columns.begin(), table.columns.end(), [&](const Column& column) {
+    if (column.generated) return false;
+    return conversion_fails(column.type) ||
+           (!resolved && can_be_toasted(column) && !placeholder_fits(column.type));
   });
 }
 

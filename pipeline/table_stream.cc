@@ -55,6 +55,8 @@ WireVerdict array_form(const Type& type, const StreamTraits& stream) {
     case Kind::Xid8:
     case Kind::Bit:
       return never("Debezium leaves arrays of this type out");
+    case Kind::Time:
+      return never("Debezium cuts times in arrays to milliseconds, and 24:00 to 00:00");
     case Kind::TimeTz:
       return never("Debezium drops the offset of timetz");
     case Kind::Array:
@@ -143,6 +145,11 @@ bool placeholder_fits(const Type& type) {
     default:
       return false;
   }
+}
+
+bool conversion_fails(const Type& type) {
+  if (type.kind == Kind::VarBit) return type.typmod == 1;  // The empty one is no boolean.
+  return type.kind == Kind::Array && !type.inner.empty() && type.inner.front().kind == Kind::Bit;
 }
 
 bool can_be_toasted(const Column& column) {

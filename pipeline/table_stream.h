@@ -32,6 +32,10 @@ WireVerdict debezium_form(const Type& type, const StreamTraits& stream);
 // (4.4).  Where not, the connector stops under `event.converting.failure.handling.mode=fail`.
 bool placeholder_fits(const Type& type);
 
+// Whether Debezium fails to convert ordinary values of the type: the connector stops under `fail`,
+// and sends NULL for them otherwise.
+bool conversion_fails(const Type& type);
+
 // Whether any value of the column can be stored out of line at all: a short numeric cannot.
 bool can_be_toasted(const Column& column);
 

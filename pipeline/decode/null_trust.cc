@@ -1,5 +1,7 @@
 #include "pipeline/decode/null_trust.h"
 
+#include "pipeline/table_stream.h"
+
 namespace lockstep {
 namespace {
 
@@ -63,7 +65,7 @@ bool null_is_trusted(const TableMap& table, const Column& column, const DecodeSe
   if (column.type.kind == TypeKind::Name && !settings.include_unknown) return false;
   if (!settings.failure_mode_warn) return true;
   // The driver's interval has 32-bit hours.
-  if (column.type.kind == TypeKind::Interval) return false;
+  if (column.type.kind == TypeKind::Interval || conversion_fails(column.type)) return false;
   return !column.toastable || unchanged_values_are_resolved(table.source) ||
          holds_placeholder(column.type);
 }

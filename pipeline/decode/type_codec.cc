@@ -71,7 +71,7 @@ Form binary_form(const Type& type) {
 }
 
 // Which elements Debezium sends in the form it has for columns; of the others some come as base64,
-// some are split at the wrong places (ltree[]), some not at all.
+// some are split at the wrong places (ltree[]) or cut to milliseconds (time[]), some not at all.
 bool element_travels(TypeKind kind) {
   switch (kind) {
     case TypeKind::Bool:
@@ -92,7 +92,6 @@ bool element_travels(TypeKind kind) {
     case TypeKind::Json:
     case TypeKind::Jsonb:
     case TypeKind::Date:
-    case TypeKind::Time:
     case TypeKind::Timestamp:
     case TypeKind::TimestampTz:
     case TypeKind::Inet:
@@ -107,7 +106,7 @@ bool element_travels(TypeKind kind) {
 }
 
 bool depends_on_zone(TypeKind kind) {
-  return kind == TypeKind::Time || kind == TypeKind::Timestamp || kind == TypeKind::TimestampTz;
+  return kind == TypeKind::Timestamp || kind == TypeKind::TimestampTz;
 }
 
 // Parses a JSON integer.

@@ -94,10 +94,14 @@ log.message.timestamp.after.max.ms=9223372036854775807
                 if re.fullmatch(pattern, name)}
 
     def create_topic(self, name, partitions=1, settings=None):
-        topic = NewTopic(name, num_partitions=partitions, replication_factor=1,
-                         config=settings or {})
-        admin = self._admin()  # Has to outlive the future.
-        for future in admin.create_topics([topic]).values():
+        self.create_topics([name], partitions, settings)
+
+    def create_topics(self, names, partitions=1, settings=None):
+        """Creates topics all at once: a producer that has to make them does so one by one."""
+        topics = [NewTopic(name, num_partitions=partitions, replication_factor=1,
+                           config=settings or {}) for name in names]
+        admin = self._admin()  # Has to outlive the futures.
+        for future in admin.create_topics(topics).values():
             future.result(timeout=30)
 
     def delete_topics(self, pattern):

@@ -127,6 +127,19 @@ TEST(ConnectorConfig, WarnsInsteadOfFailingWhereAPlaceholderDoesNotFit) {
   EXPECT_FALSE(decode_settings(shop(), std::vector{t}).failure_mode_warn);
 }
 
+// varbit(1) as a boolean has no empty string, and bit[] has no conversion at all: both stopped a
+// connector under `fail`, whatever the identity.
+TEST(ConnectorConfig, WarnsInsteadOfFailingWhereAConversionFails) {
+  Column bits = toastable(TypeKind::Array);
+  bits.type.inner = {toastable(TypeKind::Bit, 3).type};
+  for (const Column& column : {bits, toastable(TypeKind::VarBit, 1)}) {
+    TableSpec t = table("public", "t");
+    t.replica_identity = ReplicaIdentity::Full;
+    t.columns = {column};
+    EXPECT_TRUE(decode_settings(shop(), std::vector{t}).failure_mode_warn);
+  }
+}
+
 TEST(ConnectorConfig, OverridesReachDecoderAndPlans) {
   Manifest m = shop();
   m.source.debezium->settings = {{"time.precision.mode", {"adaptive", {}}},

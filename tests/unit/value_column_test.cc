@@ -148,6 +148,21 @@ TEST(ValueColumn, NullIsNotBelievedWhereItMayStandForSomethingElse) {
   EXPECT_EQ(cell(warn, "null"), "null");
 }
 
+// Under `warn` the empty varbit(1) and every bit[] arrived as NULL and were taken for it.
+TEST(ValueColumn, NullIsNotBelievedWhereAConversionFails) {
+  for (const Type& type : {type_of(VarBit, 1562, 1), array_of(Bit)}) {
+    Given given{.type = type};
+    EXPECT_EQ(cell(given, "null"), "null");
+    given.settings.failure_mode_warn = true;
+    EXPECT_EQ(cell(given, "null"), "doubtful");
+  }
+}
+
+// Elements came as 13:14:15.123 for 13:14:15.123456, and as 00:00 for 24:00.
+TEST(ValueColumn, ArraysOfTimesAreReadAgain) {
+  EXPECT_EQ(cell(array_of(Time, 1083), "[47655123000]"), "doubtful");
+}
+
 // replace.null.with.default=true, the converters' default, made NULL a 7 in the captures.
 TEST(ValueColumn, ADefaultMayStandForNull) {
   Given given{.type = type_of(Int4), .has_default = true};
