@@ -349,12 +349,6 @@ Parsed load_manifest(const std::string& path) {
 
 std::vector<Problem> check_supported(const Manifest& manifest) {
   std::vector<Problem> problems;
-  if (manifest.source.stream.value == StreamKind::Direct) {
-    problems.push_back(
-        manifest.problem(manifest.source.stream.where, Severity::Error,
-                         "source.stream: direct comes with a later version of lockstep",
-                         "write stream: debezium and give source.debezium"));
-  }
   if (manifest.keyless.value == KeylessPolicy::Exact) {
     problems.push_back(manifest.problem(manifest.keyless.where, Severity::Error,
                                         "keyless: exact comes with a later version of lockstep",

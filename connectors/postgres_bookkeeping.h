@@ -133,6 +133,9 @@ class Bookkeeping {
   // Forgets a table's chunks, so that it is copied again.
   Status forget_chunks(const TableName& source);
 
+  // Forgets a table, and its own progress on a shared stream: its changes were not read meanwhile.
+  Status forget_table(const TableName& source, const std::string& own_stream);
+
   // Changes the number of lanes: allowed when all lanes of each stream stand at one position (I13);
   // else Halt with what to do.  REQUIRES: claim(), save_start().
   Status change_lanes(std::uint32_t lanes);

@@ -249,6 +249,17 @@ Status Bookkeeping::forget_chunks(const TableName& source) {
   });
 }
 
+Status Bookkeeping::forget_table(const TableName& source, const std::string& own_stream) {
+  return transact([&]() -> Status {
+    for (const char* name : {"chunk", "debt", "mapping"})
+      LOCKSTEP_TRY(run(
+          fmt::format("DELETE FROM {} WHERE {}", table(name), of_table(options_.name, source))));
+    LOCKSTEP_TRY(run(fmt::format("DELETE FROM {} WHERE {} AND stream = {}", table("progress"),
+                                 mine(options_.name), quote_literal(own_stream))));
+    return {};
+  });
+}
+
 // With all lanes of a stream at one position it does not matter which lane a key belongs to; the
 // largest xid of the stream must survive in some row, so every row takes it.
 Status Bookkeeping::change_lanes(std::uint32_t lanes) {

@@ -18,12 +18,26 @@ constexpr std::array<std::pair<const char*, const char*>, 6> kDefaults{{
     {"tcp_user_timeout", "60000"},
 }};
 
-// What text forms, name resolution and visibility of rows depend on; one round trip.
-constexpr const char* kSession =
-    "SET client_encoding = 'UTF8'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres';"
-    "SET extra_float_digits = 3; SET bytea_output = 'hex'; SET TimeZone = 'UTC';"
-    "SET lc_monetary = 'C'; SET search_path = ''; SET row_security = off;"
-    "SET statement_timeout = 0; SET standard_conforming_strings = on";
+// What text forms, name resolution and visibility of rows depend on.
+constexpr std::array<const char*, 11> kSession{
+    "SET client_encoding = 'UTF8'",
+    "SET DateStyle = 'ISO'",
+    "SET IntervalStyle = 'postgres'",
+    "SET extra_float_digits = 3",
+    "SET bytea_output = 'hex'",
+    "SET TimeZone = 'UTC'",
+    "SET lc_monetary = 'C'",
+    "SET search_path = ''",
+    "SET row_security = off",
+    "SET statement_timeout = 0",
+    "SET standard_conforming_strings = on",
+};
+
+// A replication connection takes one statement at a time; any other takes all in one round trip.
+bool takes_lists(const PostgresOptions& options) {
+  return std::ranges::none_of(options.keywords,
+                              [](const auto& keyword) { return keyword.first == "replication"; });
+}
 
 bool starts_with_any(std::string_view code, std::initializer_list<std::string_view> classes) {
   return std::any_of(classes.begin(), classes.end(),
@@ -179,7 +193,11 @@ Error PostgresConnection::connect_error() const {
 }
 
 Status PostgresConnection::prepare_session() {
-  LOCKSTEP_TRY(run(kSession));
+  if (takes_lists(options_)) {
+    LOCKSTEP_TRY(run(fmt::format("{}", fmt::join(kSession, ";"))));
+  } else {
+    for (const char* statement : kSession) LOCKSTEP_TRY(run(statement));
+  }
   for (const std::string& statement : options_.setup) LOCKSTEP_TRY(run(statement));
   return {};
 }

@@ -1,7 +1,7 @@
 // PostgresConnection: one libpq connection, its errors classified once.
 //
-// postgres_catalog, postgres_reader, postgres_probe, postgres_target and postgres_bookkeeping are
-// built on it; nothing else includes libpq.
+// postgres_catalog, postgres_reader, postgres_probe, postgres_stream, postgres_target and
+// postgres_bookkeeping are built on it; nothing else includes libpq.
 #pragma once
 
 #include <libpq-fe.h>

@@ -4,18 +4,18 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "checkpoint/unseen.h"
 #include "config/connector_config.h"
 #include "connectors/postgres_probe.h"
+#include "connectors/postgres_stream.h"
 #include "daemon/fingerprint.h"
 #include "pipeline/failpoint.h"
 #include "pipeline/key.h"
 
 namespace lockstep {
 namespace {
-
-constexpr std::chrono::milliseconds kBrokerTimeout{10000};
 
 std::unexpected<Error> refuse(std::string message) {
   return fail(Reaction::Halt, std::move(message), ExitCode::Config);
@@ -29,9 +29,10 @@ std::unexpected<Error> wait_for(std::string message) {
 // One run of prepare().
 class Preparation {
  public:
-  Preparation(const Manifest& manifest, RocksdbStore& store)
+  Preparation(const Manifest& manifest, RocksdbStore& store, const Patience& patience)
       : manifest_(manifest),
         store_(store),
+        patience_(patience),
         source_(connect(manifest, Side::Source, "prepare")),
         target_(connect(manifest, Side::Target, "prepare")),
         bookkeeping_(bookkeeping_options(manifest, "bookkeeping")) {}
@@ -43,21 +44,26 @@ class Preparation {
   Status choose_tables();
   Status first_start();
   Status refuse_filled_targets(const std::vector<const TableMap*>& tables);
-  Status need_publication();
-  Status need_slot();
   Status later_start();
+  Status forget_removed();
+  Status hold_tables();
   Status compare_mappings();
   void floor_and_unseen(const StartFacts& start);
   Status finish();
   Result<std::vector<StoredMapping>> mappings();
+  StreamContext context() {
+    return {manifest_, source_, out_.source, out_.source_specs, out_.tables, begun_, patience_};
+  }
 
   const Manifest& manifest_;
   RocksdbStore& store_;
+  const Patience& patience_;
   PostgresConnection source_;
   PostgresConnection target_;
   Bookkeeping bookkeeping_;
   ServerFacts target_facts_;
   bool first_ = false;
+  std::set<TableName> begun_;  // Tables of an earlier run.
   Prepared out_;
 };
 
@@ -68,8 +74,8 @@ Status Preparation::know_servers() {
   if (target_facts_.in_recovery || target_facts_.read_only)
     return wait_for("the target to accept writes: it is a standby or read-only");
   return store_.confirm({manifest_.migration.value, out_.source.system_identifier,
-                         target_facts_.system_identifier, "debezium",
-                         manifest_.source.debezium->topic_prefix.value});
+                         target_facts_.system_identifier, stream_kind(manifest_),
+                         stream_name(manifest_)});
 }
 
 // A first start wants every table right; a later one goes on with those that are.
@@ -116,68 +122,6 @@ Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& ta
                 "overwrite the rest");
 }
 
-Status Preparation::need_publication() {
-  std::vector<TableName> names;
-  for (const TableMap& map : out_.maps) names.push_back(map.source.name);
-  const std::string& name = manifest_.source.publication.value;
-  LOCKSTEP_ASSIGN(PublicationFacts facts, read_publication(source_, name, names));
-  if (!facts.exists) {
-    const std::string sql = publication_sql(manifest_, out_.source_specs);
-    if (auto made = source_.run(sql); !made)
-      return wait_for(fmt::format("publication {} to be made by the tables' owner: {} ({})", name,
-                                  sql, made.error().message));
-    LOCKSTEP_ASSIGN(facts, read_publication(source_, name, names));
-  }
-  const auto list = [](const std::vector<TableName>& tables) {
-    std::string text;
-    for (const TableName& table : tables) text += (text.empty() ? "" : ", ") + table.text();
-    return text;
-  };
-  if (!facts.missing.empty())
-    return refuse(
-        fmt::format("publication {} does not cover {}; run on the source: ALTER "
-                    "PUBLICATION {} ADD TABLE {}",
-                    name, list(facts.missing), quote_identifier(name), list(facts.missing)));
-  if (!facts.filtered.empty() || !facts.narrowed.empty())
-    return refuse(fmt::format("publication {} filters rows or columns of {}", name,
-                              list(facts.filtered.empty() ? facts.narrowed : facts.filtered)));
-  if (!facts.inserts || !facts.updates || !facts.deletes || !facts.truncates)
-    return refuse("publication " + name +
-                  " leaves out operations; run on the source: ALTER PUBLICATION " +
-                  quote_identifier(name) + " SET (publish = 'insert, update, delete, truncate')");
-  const bool partitioned = std::ranges::any_of(
-      out_.maps, [](const TableMap& m) { return m.source.kind == RelationKind::PartitionedRoot; });
-  if (partitioned && !facts.via_root)
-    return refuse("publication " + name +
-                  " must publish partitions through their root; run on the source: ALTER "
-                  "PUBLICATION " +
-                  quote_identifier(name) + " SET (publish_via_partition_root = true)");
-  return {};
-}
-
-// P1: before the slot is there the stream covers nothing.
-Status Preparation::need_slot() {
-  const std::string& name = manifest_.source.slot.value;
-  LOCKSTEP_ASSIGN(const SlotFacts slot, read_slot(source_, name));
-  if (!slot.exists || !slot.confirmed_flush_lsn) {
-    const std::string why = slot.exists ? "is not streaming yet" : "does not exist yet";
-    if (first_)
-      return wait_for(
-          fmt::format("slot {}: it {}; start the connector (its configuration: "
-                      "lockstep connector-config {})",
-                      name, why, manifest_.path));
-    return fail(Reaction::Halt,
-                fmt::format("slot {} is gone: changes since then are lost to the stream; forget "
-                            "the migration and begin anew",
-                            name));
-  }
-  if (slot.wal_status == "lost")
-    return fail(
-        Reaction::Halt,
-        fmt::format("slot {} has lost its log (wal_status lost); begin the migration anew", name));
-  return {};
-}
-
 // The tables as they are before anything of them is read.
 Result<std::vector<StoredMapping>> Preparation::mappings() {
   PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
@@ -190,38 +134,29 @@ Result<std::vector<StoredMapping>> Preparation::mappings() {
   return mappings;
 }
 
-// The ends of the topics first, then P0: what was committed before P0 is in front of an end, or
-// visible to every snapshot that is accepted.  (xmax(P0) will not do: a transaction that waits for
-// a standby may itself be xmax.)
+// The stream's beginning first, then P0: what was committed before P0 is in front of the beginning,
+// or visible to every snapshot that is accepted.  (xmax(P0) will not do: a transaction that waits
+// for a standby may itself be xmax.)
 Status Preparation::first_start() {
   LOCKSTEP_TRY(refuse_filled_targets(out_.tables));
-  LOCKSTEP_TRY(need_publication());
-  LOCKSTEP_TRY(need_slot());
-  LOCKSTEP_ASSIGN(const TopicPlan plan, plan_topics(manifest_.source.debezium->topic_prefix.value,
-                                                    kafka_tables(out_.tables)));
-  LOCKSTEP_ASSIGN(const std::set<std::string> compacted,
-                  compacted_topics(kafka_options(manifest_), plan, kBrokerTimeout));
-  if (!compacted.empty())
-    return refuse(fmt::format(
-        "topic {} is compacted, which takes events away that later ones rely on; set its "
-        "cleanup.policy=delete",
-        *compacted.begin()));
-  LOCKSTEP_ASSIGN(const std::vector<StreamEnd> ends,
-                  read_end_offsets(kafka_options(manifest_), plan, kBrokerTimeout));
+  LOCKSTEP_TRY(need_publication(context()));
+  LOCKSTEP_TRY(need_slot(context()));
+  LOCKSTEP_ASSIGN(const auto begins, first_positions(context()));
+  failpoint("prepare_after_slot");
   PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
                        manifest_.migration.value});
   LOCKSTEP_ASSIGN(const Xid start_xid, probe.assign_xid());
   const auto lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
   std::vector<ProgressRow> progress;
-  for (const StreamEnd& end : ends)
+  for (const auto& [stream, position] : begins)
     for (std::uint32_t lane = 0; lane < lanes; ++lane)
-      progress.push_back({end.stream, lane, end.end, start_xid, 0});
+      progress.push_back({stream, lane, position, start_xid, 0});
   const StartFacts facts{out_.source.system_identifier,
                          out_.source.timeline,
                          target_facts_.system_identifier,
                          target_facts_.timeline,
-                         "debezium",
-                         manifest_.source.debezium->topic_prefix.value,
+                         stream_kind(manifest_),
+                         stream_name(manifest_),
                          start_xid,
                          lanes};
   LOCKSTEP_ASSIGN(const std::vector<StoredMapping> tables, mappings());
@@ -231,23 +166,71 @@ Status Preparation::first_start() {
 }
 
 Status Preparation::later_start() {
-  const StartFacts& start = *out_.claim.start;
+  const StartFacts start = *out_.claim.start;
   LOCKSTEP_TRY(same_identity({start.source_system, start.source_timeline}, out_.source));
   if (start.target_system != target_facts_.system_identifier)
     return fail(Reaction::Halt, fmt::format("the target is another server (system {}) than the one "
                                             "this migration began with ({})",
                                             target_facts_.system_identifier, start.target_system));
-  const std::string& prefix = manifest_.source.debezium->topic_prefix.value;
-  if (start.stream_kind != "debezium" || start.stream_name != prefix)
+  const std::string kind = stream_kind(manifest_);
+  const std::string name = stream_name(manifest_);
+  if (start.stream_kind != kind || start.stream_name != name)
     return fail(Reaction::Halt,
-                fmt::format("this migration began with stream {} '{}', the manifest says debezium "
-                            "'{}'; that cannot change",
-                            start.stream_kind, start.stream_name, prefix));
+                fmt::format("this migration began with stream {} '{}', the manifest says {} '{}'; "
+                            "that cannot change",
+                            start.stream_kind, start.stream_name, kind, name));
   const auto lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
-  if (start.lanes != lanes) LOCKSTEP_TRY(bookkeeping_.change_lanes(lanes));
-  LOCKSTEP_TRY(need_publication());
-  LOCKSTEP_TRY(need_slot());
-  return compare_mappings();
+  if (start.lanes != lanes) {
+    LOCKSTEP_TRY(bookkeeping_.change_lanes(lanes));
+    LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.read());
+  }
+  LOCKSTEP_TRY(forget_removed());
+  for (const StoredMapping& mapping : out_.claim.mappings) begun_.insert(mapping.source);
+  LOCKSTEP_TRY(need_publication(context()));
+  LOCKSTEP_TRY(need_slot(context()));
+  LOCKSTEP_TRY(compare_mappings());
+  return hold_tables();
+}
+
+// A table that was taken out of the manifest: the shared stream goes on without it, so it cannot be
+// taken in again but as a new one.
+Status Preparation::forget_removed() {
+  if (manifest_.source.stream.value != StreamKind::Direct) return {};
+  const auto is_removed = [this](const StoredMapping& mapping) {
+    const std::string name = mapping.source.text();
+    return std::ranges::none_of(out_.maps, [&](const auto& map) { return map.text() == name; }) &&
+           std::ranges::find(out_.left_out, name, &LeftOut::table) == out_.left_out.end();
+  };
+  for (const StoredMapping& mapping : out_.claim.mappings) {
+    if (!is_removed(mapping)) continue;
+    const std::string own = fmt::format("{}/{}", kDirectStream, mapping.source.text());
+    LOCKSTEP_TRY(bookkeeping_.forget_table(mapping.source, own));
+    std::erase_if(out_.claim.progress,
+                  [&](const StoredProgress& stored) { return stored.row.stream == own; });
+  }
+  std::erase_if(out_.claim.mappings, is_removed);
+  return {};
+}
+
+// On a shared stream a table that this run leaves alone stays where its lanes are (I8); and a table
+// that stands apart does so in every lane.
+Status Preparation::hold_tables() {
+  if (manifest_.source.stream.value != StreamKind::Direct) return {};
+  std::set<std::string> apart;
+  for (const LeftOut& table : out_.left_out)
+    if (std::ranges::any_of(begun_, [&](const auto& name) { return name.text() == table.table; }))
+      apart.insert(fmt::format("{}/{}", kDirectStream, table.table));
+  for (const StoredProgress& stored : out_.claim.progress)
+    if (stored.row.stream != kDirectStream) apart.insert(stored.row.stream);
+  std::vector<ProgressRow> rows;
+  for (const StoredProgress& stored : out_.claim.progress) {
+    if (stored.row.stream != kDirectStream) continue;
+    for (const std::string& name : apart) {
+      rows.push_back(stored.row);
+      rows.back().stream = name;
+    }
+  }
+  return rows.empty() ? Status() : bookkeeping_.add_mappings({}, rows);
 }
 
 // A mapping that the manifest changed stops its table.  One that followed an ALTER of the tables
@@ -277,6 +260,7 @@ Status Preparation::compare_mappings() {
   }
   if (fresh.empty()) return {};
   LOCKSTEP_TRY(refuse_filled_targets(fresh_tables));
+  LOCKSTEP_TRY(outlast_transactions(context()));
   return bookkeeping_.add_mappings(fresh, {});
 }
 
@@ -310,7 +294,9 @@ Status Preparation::finish() {
   LOCKSTEP_TRY(
       store_.begin_incarnation({out_.claim.epoch, options.snapshot_floor, options.unseen}));
   options.batches.assign(options.lanes, 0);
-  for (const StoredProgress& stored : out_.claim.progress) options.progress.push_back(stored.row);
+  for (const StoredProgress& stored : out_.claim.progress)
+    options.progress.push_back(stored.row);
+  if (manifest_.source.stream.value == StreamKind::Direct) options.shared_stream = kDirectStream;
   std::map<TableName, TableId> ids;
   for (const TableMap& map : out_.maps) ids[map.source.name] = map.id;
   for (const StoredChunk& chunk : out_.claim.chunks) {
@@ -352,9 +338,9 @@ Result<Prepared> Preparation::run() {
 
 }  // namespace
 
-Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store) {
+Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store, const Patience& patience) {
   // Moving `maps` keeps its elements where they are, so the pointers into it stay good.
-  return Preparation(manifest, store).run();
+  return Preparation(manifest, store, patience).run();
 }
 
 BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::string& role) {

@@ -12,10 +12,12 @@
 
 #include "checkpoint/rocksdb_store.h"
 #include "config/manifest.h"
-#include "connectors/kafka_ends.h"
+#include "connectors/kafka_client.h"
+#include "connectors/kafka_topics.h"
 #include "connectors/postgres_bookkeeping.h"
 #include "connectors/postgres_facts.h"
 #include "connectors/postgres_target.h"
+#include "daemon/prepare_stream.h"
 #include "daemon/tables.h"
 #include "pipeline/runner.h"
 
@@ -43,7 +45,8 @@ struct Prepared {
 //   Retry: a server is away, or something must happen first (the connector's slot is missing): the
 //   message says what is waited for.
 //   Halt: with exit code Config for what the manifest or an operator must change.
-Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store);
+//   Cancel: `patience` ended.
+Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store, const Patience& patience);
 
 BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::string& role);
 KafkaOptions kafka_options(const Manifest& manifest);

@@ -3,10 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "config/connector_config.h"
+#include "connectors/kafka_proof.h"
+#include "connectors/kafka_source.h"
 #include "connectors/postgres_reader.h"
+#include "connectors/postgres_stream.h"
 
 namespace lockstep {
 namespace {
@@ -72,8 +76,9 @@ std::int64_t SystemClock::wall_us() const {
   return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
 }
 
-Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) {
-  RunParts parts;
+namespace {
+
+Status make_debezium(const Manifest& manifest, const Prepared& prepared, RunParts& parts) {
   parts.decoder = std::make_unique<DebeziumDecoder>(
       decode_settings(manifest, prepared.source_specs), prepared.tables);
   KafkaSourceOptions source = source_options(manifest, prepared);
@@ -83,6 +88,34 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
       std::make_unique<PostgresConnection>(connection_options(manifest, Side::Source, "proof"));
   LOCKSTEP_ASSIGN(parts.proof,
                   KafkaProof::open(proof_options(manifest, prepared, *parts.slot_connection)));
+  return {};
+}
+
+void make_direct(const Manifest& manifest, const Prepared& prepared, RunParts& parts) {
+  PostgresStreamOptions options;
+  options.replication = {connection_options(manifest, Side::Source, "stream"),
+                         manifest.source.slot.value, manifest.source.publication.value};
+  options.control = connection_options(manifest, Side::Source, "slot");
+  options.identity = prepared.source;
+  options.tables = prepared.tables;
+  options.start = {std::numeric_limits<std::uint64_t>::max(), 0};
+  for (const ProgressRow& row : prepared.options.progress)
+    options.start = std::min(options.start, row.position);
+  auto stream = std::make_unique<PostgresStream>(std::move(options));
+  parts.proof = std::make_unique<PostgresStreamProof>(*stream);
+  parts.keep_alive = std::make_unique<Beside>([&source = *stream] { source.keep_alive(); },
+                                              [&source = *stream] { source.stop_keeping_alive(); });
+  parts.source = std::move(stream);
+}
+
+}  // namespace
+
+Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) {
+  RunParts parts;
+  if (manifest.source.debezium)
+    LOCKSTEP_TRY(make_debezium(manifest, prepared, parts));
+  else
+    make_direct(manifest, prepared, parts);
   const auto probe = [&](const std::string& role) {
     return std::make_unique<PostgresProbe>(
         PostgresProbe::Options{connection_options(manifest, Side::Source, role), prepared.source,

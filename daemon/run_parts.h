@@ -4,8 +4,6 @@
 #include <memory>
 #include <vector>
 
-#include "connectors/kafka_proof.h"
-#include "connectors/kafka_source.h"
 #include "connectors/postgres_bookkeeping.h"
 #include "connectors/postgres_probe.h"
 #include "connectors/postgres_target.h"
@@ -25,10 +23,11 @@ class SystemClock final : public Clock {
 
 // Owns what a Runner talks to.  Members in the order they are made; destroyed after the Runner.
 struct RunParts {
-  std::unique_ptr<DebeziumDecoder> decoder;
-  std::unique_ptr<KafkaSource> source;
-  std::unique_ptr<KafkaProof> proof;
-  std::unique_ptr<PostgresConnection> slot_connection;  // The proof's.
+  std::unique_ptr<DebeziumDecoder> decoder;             // Debezium only.
+  std::unique_ptr<PostgresConnection> slot_connection;  // Debezium only; the proof's.
+  std::unique_ptr<ChangeSource> source;
+  std::unique_ptr<StreamProof> proof;
+  std::unique_ptr<Beside> keep_alive;  // Direct only; of the source.
   std::unique_ptr<PostgresProbe> probe;
   std::unique_ptr<PostgresProbe> marker_probe;
   std::unique_ptr<DebtCensus> census;

@@ -64,7 +64,8 @@ PlannedTable plan_one(const Manifest& manifest, const SelectedTable& selected,
   }
   MapOutcome outcome =
       plan_table(source->second, target->second, rule.table,
-                 manifest.source.debezium ? stream_traits(manifest) : StreamTraits{});
+                 manifest.source.debezium ? stream_traits(manifest)
+                                          : StreamTraits{.kind = StreamKind::Direct});
   planned.map = std::move(outcome.map);
   for (const MapProblem& problem : outcome.problems)
     planned.problems.push_back(

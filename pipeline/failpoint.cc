@@ -17,6 +17,7 @@ namespace {
 constexpr std::string_view kFailpoints =
     "prepare_before_claim\n"
     "prepare_after_claim\n"
+    "prepare_after_slot\n"
     "prepare_after_positions\n"
     "source_after_poll\n"
     "lane_before_intent\n"

@@ -33,7 +33,10 @@ Lane::Lane(LaneOptions options, Shared shared, Target& target, StreamNames strea
       stream_names_(std::move(stream_names)),
       recent_(*shared.recents[options.index]),
       batch_number_(options.first_batch),
-      last_commit_(shared.clock.now()) {}
+      last_commit_(shared.clock.now()) {
+  if (!options_.shared_stream.empty())
+    holds_.emplace(options_.shared_stream, shared_.tables, options_.index, shared_.progress);
+}
 
 void Lane::add(LaneItem item) {
   if (std::holds_alternative<WakeItem>(item)) return;
@@ -43,6 +46,7 @@ void Lane::add(LaneItem item) {
 
 bool Lane::drained() const {
   return pending_.empty() && batch_.empty() && !barrier_ &&
+         (!holds_ || holds_->changed({}).empty()) &&
          std::ranges::none_of(streams_, [](const auto& entry) {
            return entry.second.position != entry.second.committed;
          });
@@ -86,6 +90,8 @@ Result<Lane::Step> Lane::step() {
   if (!batch_.empty()) return apply_batch();
   if (pending_.empty()) return commit_watermark();
   if (std::holds_alternative<BarrierItem>(pending_.front())) {
+    // A TRUNCATE raises the stream's position without the lane: what is held before it comes first.
+    if (holds_ && !holds_->changed({}).empty()) return commit_progress();
     enter_barrier();
     return at_barrier();
   }
@@ -104,6 +110,8 @@ void Lane::collect() {
       taken = collect_rows(*rows);
     else if (auto* marks = std::get_if<WatermarkItem>(&item))
       note_watermarks(*marks);
+    else if (const auto* held = std::get_if<HoldItem>(&item))
+      leave_out(held->table, stream(0));
     else if (std::holds_alternative<FlushItem>(item))
       flush_ = true;
     else
@@ -156,7 +164,9 @@ bool Lane::collect_rows(RowsItem& item) {
 }
 
 bool Lane::skipped(const Change& change, const StreamState& stream) const {
-  if (change.next <= stream.skip_until) return true;  // I8a
+  const Position done =
+      holds_ ? holds_->resumed(change.table, stream.skip_until) : stream.skip_until;
+  if (change.next <= done) return true;  // I8a
   if (!rule_on(Rule::NeverSkipForChunk) && shared_.visibility.horizon().passes(change.xid) &&
       shared_.board.status(change.table).backfill == BackfillState::Done)
     return true;
@@ -165,14 +175,21 @@ bool Lane::skipped(const Change& change, const StreamState& stream) const {
   return change.sequence.major != 0 && change.sequence < horizon;  // I8b
 }
 
+// Of a stopped table nothing is applied, and its position stays in front of it (I8).
+void Lane::leave_out(TableId table, StreamState& stream) {
+  if (holds_)
+    holds_->hold(table, stream.skip_until);
+  else
+    stream.frozen = true;
+}
+
 void Lane::fold_change(const Change& change) {
   StreamState& at = stream(change.stream);
-  if (shared_.board.stopped(change.table)) {
-    at.frozen = true;
-    return;
-  }
-  const bool skip = skipped(change, at);
+  const bool stopped = shared_.board.stopped(change.table);
+  if (stopped) leave_out(change.table, at);
+  const bool skip = stopped || skipped(change, at);
   if (!at.frozen) at.position = std::max(at.position, change.next);
+  if (holds_) holds_->pass(change.next);
   if (skip) return;
   at.last_xid = change.xid == 0 ? at.last_xid : change.xid;
   at.max_xid = std::max(at.max_xid, change.xid);
@@ -254,6 +271,7 @@ void Lane::note_watermarks(const WatermarkItem& item) {
     StreamState& at = stream(mark.stream);
     at.marked = std::max(at.marked, mark.position);
     if (!at.frozen) at.position = std::max(at.position, mark.position);
+    if (holds_) holds_->pass(mark.position);
   }
 }
 
@@ -265,6 +283,7 @@ void Lane::refold() {
   batch_events_.clear();
   for (auto& [id, at] : streams_)
     if (!at.frozen) at.position = at.committed;
+  if (holds_) holds_->roll_back();
   for (const LaneItem& item : batch_) {
     if (const auto* changes = std::get_if<ChangesItem>(&item)) {
       for (const Change& change : changes->changes) fold_change(change);
@@ -273,8 +292,10 @@ void Lane::refold() {
     }
   }
   // Watermarks travel outside the batch; their stream may never tell them again.
-  for (auto& [id, at] : streams_)
+  for (auto& [id, at] : streams_) {
     if (!at.frozen) at.position = std::max(at.position, at.marked);
+    if (holds_) holds_->pass(at.marked);
+  }
 }
 
 std::vector<ProgressRow> Lane::changed_progress() const {
@@ -282,6 +303,10 @@ std::vector<ProgressRow> Lane::changed_progress() const {
   for (const auto& [id, at] : streams_)
     if (at.position != at.committed || !at.known)
       rows.push_back({at.name, options_.index, at.position, at.last_xid, at.max_xid});
+  if (!holds_ || streams_.empty()) return rows;
+  const StreamState& at = streams_.begin()->second;
+  std::ranges::move(holds_->changed({"", options_.index, {}, at.last_xid, at.max_xid}),
+                    std::back_inserter(rows));
   return rows;
 }
 
@@ -343,6 +368,7 @@ void Lane::committed(const ApplyOutcome& outcome) {
     at.known = true;
     shared_.progress.committed(options_.index, at.name, at.position);
   }
+  if (holds_) holds_->committed(shared_.progress);
   for (const DebtOpened& debt : outcome.opened) shared_.board.debts_opened(debt.table, 1);
   for (const auto& [table, events] : batch_events_) shared_.board.events_applied(table, events);
   std::size_t next_report = 0;
@@ -368,14 +394,17 @@ void Lane::committed(const ApplyOutcome& outcome) {
 }
 
 Result<Lane::Step> Lane::commit_watermark() {
+  const bool changed = !changed_progress().empty();
+  const bool due = flush_ || shared_.clock.now() - last_commit_ >= options_.watermark_every;
+  if (changed && due) return commit_progress();
+  if (!changed) flush_ = false;
+  recent_.forget();
+  return Step::Idle;
+}
+
+Result<Lane::Step> Lane::commit_progress() {
   LaneTransaction transaction;
   transaction.progress = changed_progress();
-  const bool due = flush_ || shared_.clock.now() - last_commit_ >= options_.watermark_every;
-  if (transaction.progress.empty() || !due) {
-    if (transaction.progress.empty()) flush_ = false;
-    recent_.forget();
-    return Step::Idle;
-  }
   transaction.batch = batch_number_ + 1;
   LOCKSTEP_TRY(save_intent());
   LOCKSTEP_ASSIGN(const ApplyOutcome outcome, target_.apply(transaction));
@@ -418,8 +447,9 @@ void Lane::pass_barrier() {
   const Change& change = barrier_->change();
   StreamState& at = stream(change.stream);
   const Barrier::Outcome outcome = *barrier_->released();
-  if (outcome == Barrier::Outcome::Stopped) at.frozen = true;
+  if (outcome == Barrier::Outcome::Stopped) leave_out(change.table, at);
   if (!at.frozen) at.position = std::max(at.position, change.next);
+  if (holds_) holds_->pass(change.next);
   if (!at.frozen && outcome == Barrier::Outcome::Truncated) {
     at.committed = std::max(at.committed, change.next);
     at.known = true;

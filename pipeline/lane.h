@@ -20,6 +20,7 @@
 #include "pipeline/progress.h"
 #include "pipeline/recent.h"
 #include "pipeline/table_board.h"
+#include "pipeline/table_holds.h"
 #include "pipeline/visibility.h"
 
 namespace lockstep {
@@ -40,6 +41,7 @@ struct LaneOptions {
   std::uint32_t index = 0;
   std::uint64_t epoch = 0;
   std::uint64_t first_batch = 0;  // This lane's transaction counter in the target.
+  std::string shared_stream;      // The one stream of all tables; "": each has streams of its own.
   std::size_t batch_bytes_max = 4 << 20;
   std::size_t batch_rows_max = 4000;
   std::chrono::milliseconds watermark_every{1000};  // Idle lanes commit it at this pace.
@@ -83,7 +85,8 @@ class Lane {
     Xid last_xid = 0;
     Xid max_xid = 0;
     bool known = false;   // The target has a row of it.
-    bool frozen = false;  // A change of a stopped table was left out: the position stays.
+    bool frozen = false;  // A change of a stopped table was left out: the position stays.  Of a
+                          // stream of the table's own; on a shared one the table is held.
   };
 
   void collect();
@@ -91,6 +94,7 @@ class Lane {
   bool collect_rows(RowsItem& item);
   bool any_open(const ChangesItem& item) const;
   bool skipped(const Change& change, const StreamState& stream) const;
+  void leave_out(TableId table, StreamState& stream);
   void fold_change(const Change& change);
   Effect owed(const TableMap& table, const Hash128& key, std::string_view key_cells) const;
   void fold_rows(const RowsItem& item);
@@ -101,6 +105,7 @@ class Lane {
   Status save_intent();
   void committed(const ApplyOutcome& outcome);
   Result<Step> commit_watermark();
+  Result<Step> commit_progress();
   void enter_barrier();
   Result<Step> at_barrier();
   void pass_barrier();
@@ -130,6 +135,7 @@ class Lane {
   std::string scratch_;
   std::map<TableId, std::uint64_t> batch_events_;
   std::map<StreamId, StreamState> streams_;
+  std::optional<TableHolds> holds_;  // Of a shared stream.
   std::shared_ptr<Barrier> barrier_;  // Arrived at, not passed.
   bool barrier_arrived_ = false;
   bool executes_barrier_ = false;

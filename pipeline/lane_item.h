@@ -63,6 +63,11 @@ struct WatermarkItem {
   std::vector<Watermark> watermarks;
 };
 
+// A table of a shared stream stopped: none of its changes behind this item will come.
+struct HoldItem {
+  TableId table = 0;
+};
+
 // A TRUNCATE: all lanes stop here; the last one to arrive carries it out, then all go on.
 class Barrier {
  public:
@@ -131,7 +136,7 @@ struct WakeItem {};
 struct FlushItem {};
 
 using LaneItem =
-    std::variant<ChangesItem, RowsItem, WatermarkItem, BarrierItem, WakeItem, FlushItem>;
+    std::variant<ChangesItem, RowsItem, WatermarkItem, HoldItem, BarrierItem, WakeItem, FlushItem>;
 using LaneQueue = BoundedQueue<LaneItem>;
 
 std::size_t item_bytes(const LaneItem& item);

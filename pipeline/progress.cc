@@ -44,6 +44,15 @@ Position Progress::least(const std::string& name) const {
   return least_locked(name);
 }
 
+Position Progress::resume_point(const std::string& name) const {
+  const MutexLock lock(mutex_);
+  Position least = least_locked(name);
+  for (auto own = streams_.upper_bound(name + "/");
+       own != streams_.end() && own->first.starts_with(name + "/"); ++own)
+    least = std::min(least, std::ranges::min(own->second));
+  return least;
+}
+
 bool Progress::reached(const std::vector<std::pair<std::string, Position>>& ends,
                        std::string* behind) const {
   const MutexLock lock(mutex_);

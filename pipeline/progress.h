@@ -32,6 +32,9 @@ class Progress {
 
   // The least position over all lanes; zero for a stream that no lane has committed yet.
   Position least(const std::string& name) const;
+  // Where the stream would begin again: the least over its own position and those of its tables
+  // that stand elsewhere (table_holds.h).
+  Position resume_point(const std::string& name) const;
   // Whether every lane has committed past each of `ends`; else `behind` names the first that has
   // not.
   bool reached(const std::vector<std::pair<std::string, Position>>& ends,

@@ -72,8 +72,11 @@ bool Router::route(ChangeBatch& batch) {
   }
   for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
     if (!push_changes(lane)) return false;
-  for (const ChangeBatch::Stop& stop : batch.stops)
+  for (const ChangeBatch::Stop& stop : batch.stops) {
     shared_.board.stop(stop.table, stop.error.message);
+    for (std::uint32_t lane = 0; options_.shared_stream && lane < options_.lanes; ++lane)
+      if (!push(lane, HoldItem{stop.table})) return false;
+  }
   return push_watermarks(batch.watermarks);
 }
 

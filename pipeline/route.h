@@ -19,6 +19,7 @@ struct RouterOptions {
   std::size_t item_changes_max = 500;  // Changes in one queue item.
   // Whether the table's changes come in several streams now (I15).  Asked on the source thread.
   std::function<bool(TableId)> several_streams;
+  bool shared_stream = false;  // All tables come in one: a table that stops is held by every lane.
 };
 
 // Used by the source thread.  Waits while a lane's queue is full: that is the back-pressure.

@@ -162,7 +162,8 @@ Runner::Threads::Threads(RunnerOptions options, std::vector<const TableMap*> tab
       planner_(options_.planner, board_),
       pacer_(options_.rate_limit_rows_per_second),
       router_({options_.lanes, 500,
-               [this](TableId table) { return ports_.source.streams_of(table).size() > 1; }},
+               [this](TableId table) { return ports_.source.streams_of(table).size() > 1; },
+               !options_.shared_stream.empty()},
               shared()),
       supervisor_(shared(), planner_, health_, ports_.events,
                   {ports_.marker_probe, ports_.proof, ports_.census}, options_.files) {
@@ -230,7 +231,7 @@ Status Runner::Threads::poll_once(ChangeBatch& batch) {
 Status Runner::Threads::acknowledge() {
   const std::vector<std::string>& names = ports_.source.streams();
   for (StreamId id = 0; id < names.size(); ++id) {
-    const Position least = progress_.least(names[id]);
+    const Position least = progress_.resume_point(names[id]);
     Position& last = acknowledged_[names[id]];
     if (least <= last) continue;
     LOCKSTEP_TRY(ports_.source.acknowledge(id, least));
@@ -257,6 +258,7 @@ void Runner::Threads::run_lane(std::uint32_t index) {
   options.index = index;
   options.epoch = options_.epoch;
   options.first_batch = options_.batches[index];
+  options.shared_stream = options_.shared_stream;
   Lane lane(options, shared(), *ports_.lane_targets[index],
             [this](StreamId id) { return stream_names_.at(id); });
   Backoff backoff(100 + index);

@@ -34,6 +34,7 @@ struct RunnerOptions {
   std::vector<Xid> unseen;             // U, where the checkpoint proved it current.
   std::vector<std::uint64_t> batches;  // By lane: transactions so far.
   std::vector<ProgressRow> progress;
+  std::string shared_stream;  // The one stream of all tables; "": each has streams of its own.
   std::vector<ChunkMark> marks;
   std::vector<std::pair<TableId, Position>> horizons;
   std::vector<TableFiles> files;  // By TableId: what its chunks were read from.

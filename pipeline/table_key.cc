@@ -160,7 +160,7 @@ class KeyPlanner {
     }
     if (map_.columns[i].doubtful_always) {
       error(from.name,
-            fmt::format("{} is part of the key, and Debezium cannot carry it exactly", name),
+            fmt::format("{} is part of the key, and the stream cannot carry it exactly", name),
             "give the table another key, or skip it");
     }
     map_.canonical.push_back(canonical_rule(from, to, map_.columns[i].plane));

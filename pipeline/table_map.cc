@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 #include <utility>
 
@@ -20,11 +21,18 @@ bool is_user_defined(const Type& type) {
   return type.user_defined || type.base_oid >= kFirstUserOid;
 }
 
+// regproc, regclass and their like: an OID in binary form, a name in text form.
+bool is_object_name(const Type& type) {
+  constexpr std::array<std::uint32_t, 11> kObjectNames{24,   2202, 2203, 2204, 2205, 2206,
+                                                       3734, 3769, 4089, 4096, 4191};
+  return std::ranges::find(kObjectNames, type.base_oid) != kObjectNames.end();
+}
+
 // Composite values, and arrays and ranges of them, hold OIDs of their server in binary form.
 bool may_hold_oids(const Type& type) {
   switch (type.kind) {
     case TypeKind::Other:
-      return is_user_defined(type);
+      return is_user_defined(type) || is_object_name(type);
     case TypeKind::Array:
       return type.inner.empty() || may_hold_oids(type.inner.front());
     case TypeKind::Range:
@@ -214,7 +222,7 @@ class Planner {
     const bool binary = from.type.has_binary && to.type.has_binary && !foreign_cast &&
                         !may_hold_oids(from.type) && !may_hold_oids(to.type);
     column.plane = binary ? Plane::Binary : Plane::Text;
-    if (stream_.kind == StreamKind::Direct) return;
+    if (stream_.kind == StreamKind::Direct) return check_direct(column, from);
     const WireVerdict wire = debezium_form(from.type, stream_);
     if (wire.form != WireForm::Codec) column.plane = Plane::Text;
     if (wire.form != WireForm::Never) return;
@@ -224,6 +232,27 @@ class Planner {
                      wire.reason),
          wire.remedy.empty() ? "no setting of Debezium avoids it"
                              : "set " + wire.remedy + " on the connector");
+  }
+
+  // pgoutput sends what has a binary form in binary; where the target must be given text, the value
+  // is read again.
+  void check_direct(ColumnMap& column, const Column& from) {
+    if (fails_in_binary(from.type)) {
+      error(RulePart::Table, from.name,
+            fmt::format("{} is {}: PostgreSQL's replication fails on values of this type",
+                        source_name(from.name), from.type.sql),
+            "use stream: debezium for this table, or skip it");
+      return;
+    }
+    const bool carried =
+        column.plane == Plane::Binary || !from.type.has_binary || text_is_binary(from.type);
+    if (carried) return;
+    column.doubtful_always = true;
+    warn(RulePart::Table, from.name,
+         fmt::format("every change of {} is read from the source again: its binary form means "
+                     "something on the source only",
+                     source_name(from.name)),
+         "");
   }
 
   void add_constants() {

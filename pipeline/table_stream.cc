@@ -114,6 +114,25 @@ WireVerdict debezium_form(const Type& type, const StreamTraits& stream) {
   }
 }
 
+bool text_is_binary(const Type& type) {
+  switch (type.kind) {
+    case Kind::Text:
+    case Kind::Varchar:
+    case Kind::Bpchar:
+    case Kind::Name:
+    case Kind::Citext:
+    case Kind::Enum:
+    case Kind::Json:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool fails_in_binary(const Type& type) {
+  return (type.kind == Kind::Array || type.kind == Kind::Range) && !type.has_binary;
+}
+
 bool placeholder_fits(const Type& type) {
   switch (type.kind) {
     case Kind::Numeric:

@@ -1,7 +1,8 @@
-// What a Debezium event can hold of a column, by its type (04, 4.5, 4.8 and 4.9).
+// What an event can hold of a column, by its type: Debezium's (04, 4.5, 4.8 and 4.9), and
+// PostgreSQL's own.
 //
 // table_map.cc plans planes and debts by it, config/connector_config the failure handling mode, and
-// the decoder reads the form of a value.
+// the decoders read the form of a value.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,12 @@ struct WireVerdict {
 };
 
 WireVerdict debezium_form(const Type& type, const StreamTraits& stream);
+
+// Whether the text and the binary form of every value have the same bytes.
+bool text_is_binary(const Type& type);
+// Whether pgoutput fails on values of the type: array_send() and range_send() exist always, and
+// fail for an inner type without one.  It sends a type without a binary form of its own as text.
+bool fails_in_binary(const Type& type);
 
 // Whether the placeholder of an unchanged TOAST value has a form that the type's schema can hold
 // (4.4).  Where not, the connector stops under `event.converting.failure.handling.mode=fail`.

@@ -23,14 +23,19 @@ Result<Prepared> prepare_patiently(const Manifest& manifest, RocksdbStore& store
                                    Events& events) {
   Backoff backoff(1);
   std::string told;
-  for (;;) {
-    auto prepared = prepare(manifest, store);
-    if (prepared || prepared.error().reaction != Reaction::Retry) return prepared;
-    const std::string& reason = prepared.error().message;
+  const auto wait = [&](const std::string& reason, std::chrono::milliseconds time) {
     state.waiting(reason);
     if (reason != told) events.waiting("prepare", reason);
     told = reason;
-    if (!state.wait(backoff.next())) return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
+    return state.wait(time);
+  };
+  constexpr std::chrono::milliseconds kPause{200};
+  for (;;) {
+    auto prepared = prepare(manifest, store,
+                            [&](const std::string& reason) { return wait(reason, kPause); });
+    if (prepared || prepared.error().reaction != Reaction::Retry) return prepared;
+    if (!wait(prepared.error().message, backoff.next()))
+      return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
   }
 }
 

@@ -123,12 +123,14 @@ void check_source_grants(Validation& validation) {
 
   const RoleFacts& role = validation.source.facts.role;
   const bool slot_exists = validation.slot && validation.slot->exists;
-  if (slot_exists || role.replication || role.superuser) return;
+  const bool direct = validation.manifest.source.stream.value == StreamKind::Direct;
+  if ((slot_exists && !direct) || role.replication || role.superuser) return;
   validation.findings.error(
       validation.source.where,
-      fmt::format("role {} lacks REPLICATION, and nobody has made the slot yet: the connector that "
-                  "connector-config prints could not",
-                  role.name),
+      direct ? fmt::format("role {} lacks REPLICATION: it may not read the stream", role.name)
+             : fmt::format("role {} lacks REPLICATION, and nobody has made the slot yet: the "
+                           "connector that connector-config prints could not",
+                           role.name),
       fmt::format("ALTER ROLE {} REPLICATION; as a superuser of the source",
                   quote_identifier(role.name)));
 }

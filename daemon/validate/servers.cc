@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "daemon/prepare_stream.h"
 #include "daemon/validate/validate.h"
 
 namespace lockstep {
@@ -11,7 +12,7 @@ namespace {
 
 constexpr int kOldestVersion = 130000;
 constexpr int kParameterGrants = 150000;
-// Beside lanes and scans.  Source: probe, supervisor, proof.  Target: bookkeeping, census.
+// Beside lanes and scans.  Source: probe, supervisor, proof or slot.  Target: bookkeeping, census.
 constexpr std::uint64_t kOtherSourceConnections = 3;
 constexpr std::uint64_t kOtherTargetConnections = 2;
 constexpr std::uint64_t kReservedConnections = 3;  // superuser_reserved_connections' default.
@@ -201,9 +202,11 @@ void check_start(Validation& validation) {
                                "migration began with ({})",
                                validation.target.facts.system_identifier, start.target_system),
                    "connect to that one, or begin anew under another name");
-  const At<std::string>& prefix = validation.debezium().topic_prefix;
-  if (start.stream_kind != "debezium" || start.stream_name != prefix.value)
-    findings.error(prefix.where,
+  const bool known = manifest.source.debezium || manifest.source.stream.value == StreamKind::Direct;
+  if (known && (start.stream_kind != stream_kind(manifest) ||
+                start.stream_name != stream_name(manifest)))
+    findings.error(manifest.source.debezium ? manifest.source.debezium->topic_prefix.where
+                                            : manifest.source.slot.where,
                    fmt::format("this migration began with stream {} '{}'", start.stream_kind,
                                start.stream_name),
                    "put it back: the stream of a migration cannot change");

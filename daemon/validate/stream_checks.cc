@@ -12,6 +12,7 @@
 #include "connectors/kafka_client.h"
 #include "connectors/kafka_proof.h"
 #include "connectors/kafka_topics.h"
+#include "connectors/postgres_slot.h"
 #include "daemon/prepare.h"
 #include "daemon/validate/validate.h"
 #include "pipeline/key.h"
@@ -53,8 +54,9 @@ void check_missing_publication(Validation& validation, const At<std::string>& na
         fmt::format("publication {} does not exist, but slot {} does: the stream would lack what "
                     "was written before the publication",
                     name.value, validation.manifest.source.slot.value),
-        fmt::format("{}; then drop the slot and let the connector make it again", sql));
+        fmt::format("{}; then drop the slot: it is made again", sql));
   } else if (may_create) {
+    if (validation.manifest.source.stream.value == StreamKind::Direct) return;  // As it should be.
     validation.findings.warn(
         name.where, fmt::format("publication {} does not exist yet: run makes it", name.value),
         sql);
@@ -126,6 +128,39 @@ void check_publication(Validation& validation) {
   } else {
     check_missing_publication(validation, name);
   }
+}
+
+// The slot that `run` reads; it makes one that does not exist.
+void check_direct(Validation& validation) {
+  constexpr int kBinaryStream = 140000;
+  const At<std::string>& name = validation.manifest.source.slot;
+  Findings& findings = validation.findings;
+  const ServerFacts& source = validation.source.facts;
+  if (source.version < kBinaryStream)
+    findings.error(validation.manifest.source.stream.where,
+                   "stream: direct needs PostgreSQL 14 or later on the source",
+                   "upgrade it, or write stream: debezium");
+  if (!validation.slot || !is_known(validation, name)) return;
+  const SlotFacts& slot = *validation.slot;
+  const bool begun = validation.claim && validation.claim->start;
+  if (!slot.exists && begun)
+    return findings.error(name.where, fmt::format("slot {} is gone: changes since then are lost to "
+                                                  "the stream",
+                                                  name.value),
+                          "begin the migration anew");
+  if (!slot.exists) return;
+  if (auto fault = slot_fault(slot, source.database))
+    return findings.error(name.where, fmt::format("slot {} {}", name.value, *fault),
+                          begun ? "begin the migration anew"
+                                : "drop it, and run makes it; or give source.slot another name");
+  if (slot.active && !validation.running)
+    findings.warn(name.where,
+                  fmt::format("slot {} is in use by pid {}: run waits until it lets go", name.value,
+                              slot.active_pid),
+                  "end its reader");
+  if (slot.wal_status == "unreserved")
+    findings.warn(name.where, fmt::format("slot {} is about to lose its log", name.value),
+                  "start lockstep, or raise max_slot_wal_keep_size");
 }
 
 void check_slot(Validation& validation) {

@@ -52,11 +52,13 @@ void read_claim(Validation& validation) {
 }
 
 void check_stream(Validation& validation) {
-  if (!validation.manifest.source.debezium) return;
-  if (validation.source.answered) {
-    check_publication(validation);
-    check_slot(validation);
+  if (validation.source.answered) check_publication(validation);
+  if (validation.manifest.source.stream.value == StreamKind::Direct) {
+    if (validation.source.answered) check_direct(validation);
+    return;
   }
+  if (!validation.manifest.source.debezium) return;
+  if (validation.source.answered) check_slot(validation);
   if (!validation.findings.spoiled(validation.debezium().topic_prefix.where))
     check_topics(validation);
   check_connector(validation);
@@ -121,7 +123,7 @@ void check_servers(const Manifest& manifest, Findings& findings) {
   }
   if (validation.target.answered) {
     check_target_server(validation);
-    if (manifest.source.debezium) check_start(validation);
+    check_start(validation);
     check_bookkeeping_grants(validation);
     check_target_grants(validation);
     check_disk(validation);

@@ -61,8 +61,10 @@ void check_bookkeeping_grants(Validation& validation);
 void check_tables(Validation& validation);
 void check_disk(Validation& validation);
 
-// REQUIRES: `stream: debezium`; the first two a source that answered.
+// REQUIRE: a source that answered.  check_direct() is for `stream: direct`.
 void check_publication(Validation& validation);
+void check_direct(Validation& validation);
+// REQUIRE: `stream: debezium`; the first a source that answered.
 void check_slot(Validation& validation);
 void check_topics(Validation& validation);
 void check_connector(Validation& validation);

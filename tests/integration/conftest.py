@@ -17,6 +17,9 @@ from tests.lab.stack import Stack, end_on_signals  # noqa: E402
 
 _numbers = itertools.count(1)
 
+# The stream of every migration that does not choose one; under "direct" no broker is started.
+STREAM = os.environ.get("LOCKSTEP_STREAM", "debezium")
+
 # A backfill slow enough to do something in the middle of it: about five chunks a second.
 SLOW = {"workers": 1, "chunk_rows": 100, "rate_limit_rows_per_second": 250}
 
@@ -32,7 +35,7 @@ def is_long():
 
 @pytest.fixture(scope="session")
 def stack():
-    with Stack() as running:
+    with Stack(kafka=STREAM == "debezium") as running:
         yield running
 
 
@@ -40,14 +43,16 @@ def stack():
 def migrate(stack, request):
     """Makes a migration from SQL for the source; everything of it is removed afterwards.
 
-    `migrate("CREATE TABLE ...", backfill={...})`: the keywords are merged into the manifest.
+    `migrate("CREATE TABLE ...", backfill={...})`: the keywords are merged into the manifest;
+    `stream="direct"` needs no broker.
     """
     made = []
     request.node.migrations = made
 
-    def make(schema, **overrides):
+    def make(schema, stream=STREAM, **overrides):
         words = re.sub(r"[^a-z0-9]+", "_", request.node.name.lower())
-        migration = Migration(stack, f"t{next(_numbers)}_{words}"[:30].rstrip("_"), **overrides)
+        name = f"t{next(_numbers)}_{words}"[:30].rstrip("_")
+        migration = Migration(stack, name, stream, **overrides)
         made.append(migration)
         migration.source(schema)
         return migration

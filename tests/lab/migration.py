@@ -1,7 +1,8 @@
 """One migration from end to end, in the words of whoever runs it.
 
-Each has databases, roles' grants, a publication, a connector, a slot, topics and a manifest of its
-own, all named after it, so that many live side by side in one Stack.
+Each has databases, roles' grants, a publication, a slot, a manifest and, unless it reads the direct
+stream, a connector and topics of its own, all named after it, so that many live side by side in one
+Stack.
 """
 
 import subprocess
@@ -38,10 +39,11 @@ SELECT format('%%I.%%I', n.nspname, c.relname)
 class Migration:
     """REQUIRES: used as a context manager, or close() at the end."""
 
-    def __init__(self, stack, name, **overrides):
+    def __init__(self, stack, name, stream="debezium", **overrides):
         """`overrides` are merged into the manifest: tables, backfill, target, source, existing."""
         self.stack = stack
         self.name = name
+        self.stream = stream
         self.schemas = ["public"]
         self.connector_overrides = {"poll.interval.ms": "20"}
         self.connector = None
@@ -113,7 +115,12 @@ class Migration:
                     "WITH (publish_via_partition_root = true)")
 
     def start_connector(self, **overrides):
-        """Starts Debezium with the configuration that lockstep prints; waits until it streams."""
+        """Starts Debezium with the configuration that lockstep prints; waits until it streams.
+
+        The direct stream needs nobody: lockstep makes its slot.
+        """
+        if self.stream == "direct":
+            return
         printed = self.lockstep.connector_config()
         config = {**printed["config"], "database.password": self.stack.source.passwords[READER],
                   **self.connector_overrides,
@@ -132,12 +139,14 @@ class Migration:
     # What can be awaited.
 
     def await_streaming(self):
-        """Waits until the connector's slot is in use and has a position."""
+        """Waits until the slot is in use and has a position."""
         wait_until(lambda: self.slot("active AND confirmed_flush_lsn IS NOT NULL"),
                    f"slot {self.slot_name} to stream")
 
     def await_captured(self, timeout=120):
         """Waits until everything committed so far is in Kafka, acknowledged by the broker."""
+        if self.stream == "direct":
+            return  # What is committed is in the source's log.
         lsn = self.source("SELECT pg_logical_emit_message(true, 'lab', 'captured?')")[0][0]
         wait_until(lambda: self.slot(f"confirmed_flush_lsn >= '{lsn}'"),
                    "the connector to confirm what was written", timeout)
@@ -158,7 +167,7 @@ class Migration:
         return rows[0][0] if rows else None
 
     def drop_slot(self):
-        """Drops the slot once the connector has let go of it."""
+        """Drops the slot once its reader has let go of it."""
         if self.slot("true") is None:
             return
         wait_until(lambda: self.slot("NOT active"), f"slot {self.slot_name} to be released")
@@ -260,22 +269,24 @@ class Migration:
             return {"host": "127.0.0.1", "port": cluster.port, "dbname": self.name, "user": user,
                     "password": {"file": secret}}
 
+        source = {
+            "connect": server(stack.source, READER, "source.password"),
+            "stream": self.stream,
+            "slot": f"lockstep_{self.name}",
+            "publication": f"lockstep_{self.name}",
+        }
+        if self.stream == "debezium":
+            source["debezium"] = {
+                "topic_prefix": self.name,
+                "format": "json",
+                "kafka": {"bootstrap.servers": stack.broker.address},
+                "connect": {"url": stack.connect.url, "connector": self.name},
+            }
         return {
             "version": 1,
             "migration": self.name,
             "state_dir": "state",
-            "source": {
-                "connect": server(stack.source, READER, "source.password"),
-                "stream": "debezium",
-                "slot": f"lockstep_{self.name}",
-                "publication": f"lockstep_{self.name}",
-                "debezium": {
-                    "topic_prefix": self.name,
-                    "format": "json",
-                    "kafka": {"bootstrap.servers": stack.broker.address},
-                    "connect": {"url": stack.connect.url, "connector": self.name},
-                },
-            },
+            "source": source,
             "target": {"connect": server(stack.target, WRITER, "target.password"), "lanes": 2},
             "backfill": {"workers": 2, "chunk_rows": 50000},
             "tables": [{"source": "public.*"}],

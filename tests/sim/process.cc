@@ -46,6 +46,7 @@ RouterOptions router_options(const SimOptions& options, const StreamLog& log) {
   router.lanes = options.lanes;
   router.item_changes_max = options.item_changes_max;
   router.several_streams = [&log](TableId table) { return log.streams_of(table).size() > 1; };
+  router.shared_stream = options.mode == StreamMode::Direct;
   return router;
 }
 
@@ -90,7 +91,7 @@ std::vector<Position> Process::resume(const SimOptions& options, const Outside& 
                                       const Progress& progress) {
   std::vector<Position> start;
   for (const std::string& name : outside.log.names()) {
-    Position position = progress.least(name);
+    Position position = progress.resume_point(name);
     if (options.mode == StreamMode::Direct) position.minor = 0;
     if (outside.random.chance(300))
       position.major -= std::min<std::uint64_t>(position.major, outside.random.below(4));
@@ -145,6 +146,7 @@ void Process::build_lanes() {
     lane.epoch = epoch_;
     lane.first_batch = outside_.store.last_batch(index);
     lane.batch_rows_max = options_.batch_rows_max;
+    if (options_.mode == StreamMode::Direct) lane.shared_stream = outside_.log.names().front();
     lane_targets_.push_back(
         std::make_unique<FakeTarget>(outside_.store, outside_.zombies, outside_.chaos, connect()));
     lanes_.push_back(std::make_unique<Lane>(
@@ -176,7 +178,7 @@ Status Process::step_source() {
   LOCKSTEP_TRY(stream_.poll(batch, milliseconds(0)));
   CHECK(router_.route(batch));
   for (StreamId stream = 0; stream < stream_.streams().size(); ++stream) {
-    const Position least = progress_.least(stream_.streams()[stream]);
+    const Position least = progress_.resume_point(stream_.streams()[stream]);
     if (least > stream_.acknowledged(stream)) LOCKSTEP_TRY(stream_.acknowledge(stream, least));
   }
   return {};

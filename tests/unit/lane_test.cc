@@ -25,13 +25,20 @@ class LaneTest : public ::testing::Test {
       queues_.push_back(std::make_unique<LaneQueue>(1 << 20));
     }
     store_.claim();
-    for (std::uint32_t index = 0; index < 2; ++index) {
+    for (std::uint32_t index = 0; index < 2; ++index)
       targets_.push_back(
           std::make_unique<FakeTarget>(store_, zombies_, chaos_, FakeTarget::Connection{1, index}));
+    make_lanes("");
+  }
+
+  void make_lanes(const std::string& shared_stream) {
+    lanes_.clear();
+    for (std::uint32_t index = 0; index < 2; ++index) {
       LaneOptions options;
       options.index = index;
       options.epoch = 1;
-      lanes_.push_back(std::make_unique<Lane>(options, shared_, *targets_.back(),
+      options.shared_stream = shared_stream;
+      lanes_.push_back(std::make_unique<Lane>(options, shared_, *targets_[index],
                                               [](StreamId id) { return id == 0 ? "t/0" : "t/1"; }));
     }
   }
@@ -182,6 +189,32 @@ TEST_F(LaneTest, AStoppedTableHoldsThePositionAndTheOthersGoOn) {
   EXPECT_EQ(progress(), (Position{5, 0}));
 }
 
+// On a shared stream the others' position moves on; the stopped table has one of its own.
+TEST_F(LaneTest, AStoppedTableOfASharedStreamIsHeldAlone) {
+  make_lanes("t/0");
+  board_.stop(1, "drift");
+  full(1, 5, 0);
+  full(1, 6, 1);
+  full(2, 7, 0);
+  watermark(8);
+  step();
+  ASSERT_EQ(store_.progress().size(), 2u);
+  EXPECT_EQ(store_.progress()[0].stream, "t/0");
+  EXPECT_EQ(store_.progress()[0].position, (Position{8, 0}));
+  EXPECT_EQ(store_.progress()[1].stream, own_stream("t/0", tables_[1]));
+  EXPECT_EQ(store_.progress()[1].position, (Position{5, 0}));
+}
+
+TEST_F(LaneTest, ATableThatTheSourceStoppedIsHeldByEveryLane) {
+  make_lanes("t/0");
+  full(1, 5, 0);
+  lanes_[0]->add(HoldItem{1});
+  watermark(8);
+  step();
+  ASSERT_EQ(store_.progress().size(), 2u);
+  EXPECT_EQ(store_.progress()[1].position, (Position{5, 0}));
+}
+
 // Another table's batch is folded again without the table that stopped; a stream may never tell its
 // watermark again.
 TEST_F(LaneTest, ATableThatStopsInABatchLosesNoWatermark) {
@@ -229,6 +262,20 @@ TEST_F(BarrierTest, ALaneThatLeftAChangeOutIsNotRaised) {
     for (const std::uint32_t lane : {0u, 1u}) step(lane);
   for (const ProgressRow& row : store_.progress())
     EXPECT_EQ(row.position, row.lane == 0 ? Position{} : (Position{6, 0}));
+}
+
+// The truncation's transaction raises the stream's position: what is held is committed before it.
+TEST_F(BarrierTest, ATableIsHeldBeforeATruncateOfAnotherOne) {
+  make_lanes("t/0");
+  for (const auto& lane : lanes_) lane->add(HoldItem{1});
+  truncate(6);
+  EXPECT_EQ(step(0), Lane::Step::Applied);
+  EXPECT_EQ(step(0), Lane::Step::Blocked);
+  EXPECT_EQ(step(1), Lane::Step::Applied);
+  std::size_t held = 0;
+  for (const ProgressRow& row : store_.progress())
+    held += row.stream == own_stream("t/0", tables_[1]) ? 1 : 0;
+  EXPECT_EQ(held, 2u);
 }
 
 TEST_F(BarrierTest, ItWaitsForAnOpenCopy) {

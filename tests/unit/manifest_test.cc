@@ -155,7 +155,7 @@ TEST_F(ManifestFile, FillsInDefaults) {
   EXPECT_EQ(m.source.connect.find("sslmode"), nullptr) << "loopback";
 }
 
-TEST_F(ManifestFile, DirectIsReadAndRefusedByACheck) {
+TEST_F(ManifestFile, DirectIsTheDefault) {
   const Manifest m = manifest(R"(version: 1
 migration: shop
 state_dir: s
@@ -163,9 +163,8 @@ source: {connect: {host: localhost, dbname: a}}
 target: {connect: {host: localhost, dbname: b}}
 tables: [source: public.*]
 )");
-  const auto problems = check_supported(m);
-  ASSERT_EQ(problems.size(), 1U);
-  EXPECT_THAT(problems[0].print(), HasSubstr("direct comes with a later version"));
+  EXPECT_EQ(m.source.stream.value, StreamKind::Direct);
+  EXPECT_THAT(check_supported(m), IsEmpty());
 }
 
 TEST_F(ManifestFile, NamesTheNearestKnownKey) {

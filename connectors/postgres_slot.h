@@ -1,0 +1,41 @@
+// The replication slot of a direct stream: what must be true of it, and how it is made (P1, I16).
+//
+// daemon/prepare_stream makes it once; postgres_stream looks at it before each START_REPLICATION.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "connectors/postgres_connection.h"
+#include "connectors/postgres_facts.h"
+#include "pipeline/result.h"
+#include "pipeline/snapshot.h"
+
+namespace lockstep {
+
+// What is wrong with a slot that exists, as the end of a sentence: "has plugin test_decoding".
+// Nothing: a stream can be read from it.
+std::optional<std::string> slot_fault(const SlotFacts& slot, const std::string& database);
+
+// Makes the slot and returns the position its stream begins at.  The server waits for every
+// transaction that is open; meanwhile `goes_on` is asked twice a second, and false gives up
+// (Cancel).  REQUIRES: the connection is open.
+Result<Lsn> make_slot(PostgresConnection& connection, const std::string& name,
+                      const std::function<bool()>& goes_on);
+
+// What a stream must know of the server at each connect.
+struct StreamFacts {
+  SlotFacts slot;
+  Lsn insert_lsn = 0;
+  Xid next_xid = 0;              // 64 bits wide.
+  std::uint64_t kept_bytes = 0;  // Of the log, for the slot.
+  std::string reader;            // Of an active slot: the application's name.
+};
+// REQUIRES: the connection is open.
+Result<StreamFacts> read_stream_facts(PostgresConnection& connection, const std::string& slot);
+
+// Ends the server process that reads a slot.  Needs to be of the same role.
+Status end_reader(PostgresConnection& connection, int pid);
+
+}  // namespace lockstep

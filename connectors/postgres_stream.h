@@ -1,0 +1,115 @@
+// PostgresStream: the source's own replication stream, as a ChangeSource; and its StreamProof.
+//
+//   walsender --ReplicationLink--> poll() --DirectDecoder--> Changes + watermarks --> route
+//
+// A transaction comes whole, in commit order.  Positions are those of I13: where the commit's
+// record starts and the ordinal of the row change, or where a commit ended.  What is told to the
+// server as flushed is durable on the target; it sends everything later again.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "connectors/postgres_connection.h"
+#include "connectors/postgres_facts.h"
+#include "connectors/postgres_replication.h"
+#include "connectors/postgres_slot.h"
+#include "pipeline/bounded_queue.h"
+#include "pipeline/change.h"
+#include "pipeline/decode/direct.h"
+#include "pipeline/ports.h"
+#include "pipeline/result.h"
+#include "pipeline/sync.h"
+
+namespace lockstep {
+
+// The stream's name in the target's progress.
+inline constexpr const char* kDirectStream = "wal";
+
+struct PostgresStreamOptions {
+  ReplicationOptions replication;
+  PostgresOptions control;  // A plain connection, to look at the slot.
+  SourceIdentity identity;  // Pinned (I16).
+  std::vector<const TableMap*> tables;
+  Position start;  // The least position of all lanes.
+  std::size_t batch_changes_max = 2000;
+  std::size_t batch_bytes_max = 1 << 20;
+  std::chrono::milliseconds tell_every{300};  // The least wal_sender_timeout of use is 1 s.
+  std::chrono::seconds look_every{10};        // At the slot.
+  std::chrono::seconds patience{5};           // With a reader of ours that is left over.
+};
+
+// Source thread, but for keep_alive(), stop_keeping_alive() and received().
+//
+// Invariant: what tell() says is flushed was acknowledged.
+class PostgresStream : public ChangeSource {
+ public:
+  explicit PostgresStream(PostgresStreamOptions options);
+
+  const std::vector<std::string>& streams() const override { return names_; }
+  // Retry while the source is away or the slot in use; Halt when the slot is gone, has lost its
+  // log, or stands ahead of our progress (I16).
+  Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) override;
+  // Its changes go on to come, and the lanes leave them out: the stream is one for all tables.
+  Status pause_table(TableId table) override;
+  std::vector<std::string> streams_of(TableId table) const override;
+  Status acknowledge(StreamId stream, Position position) override;
+  std::string state() const override;
+
+  // Everything that was committed before it has been polled.  Any thread.
+  Lsn received() const;
+
+  // Answers the server while the source thread waits for a lane: the body of a Beside.
+  void keep_alive();
+  void stop_keeping_alive() { over_.close(); }
+
+ private:
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  Status connect() REQUIRES(link_mutex_);
+  Status check_slot(const StreamFacts& facts);
+  Status wait_for_reader(const StreamFacts& facts);
+  void look() REQUIRES(link_mutex_);
+  Status read(ChangeBatch& batch, Deadline until) REQUIRES(link_mutex_);
+  Status take(const ReplicationMessage& message, ChangeBatch& batch) REQUIRES(link_mutex_);
+  Status tell_if_due() REQUIRES(link_mutex_);
+
+  // Constant after construction.
+  const PostgresStreamOptions options_;
+  const std::vector<std::string> names_{kDirectStream};
+
+  // The source thread's.
+  PostgresConnection control_;
+  DirectDecoder decoder_;
+  bool catalog_known_ = false;  // The decoder knows how far old rows may look different.
+  std::optional<Deadline> busy_since_;  // The slot has another reader.
+  Deadline look_next_{};
+  std::uint64_t kept_bytes_ = 0;
+  Position told_;  // The last watermark.
+
+  Mutex link_mutex_;
+  ReplicationLink link_ GUARDED_BY(link_mutex_);
+  Lsn flushed_ GUARDED_BY(link_mutex_);
+  Lsn heard_ GUARDED_BY(link_mutex_);  // Told as received.
+
+  mutable Mutex received_mutex_;
+  Lsn received_ GUARDED_BY(received_mutex_) = 0;
+
+  BoundedQueue<char> over_{1};  // Nothing is ever pushed; closing it ends keep_alive().
+};
+
+// Exact: the server sends in commit order, so what was polled is everything before it.
+class PostgresStreamProof : public StreamProof {
+ public:
+  // `stream` must outlive the proof.
+  explicit PostgresStreamProof(const PostgresStream& stream) : stream_(stream) {}
+  Result<Answer> reached(Lsn lsn) override;
+
+ private:
+  const PostgresStream& stream_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,218 @@
+#include "daemon/prepare_stream.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "config/connector_config.h"
+#include "connectors/kafka_ends.h"
+#include "connectors/postgres_probe.h"
+#include "connectors/postgres_slot.h"
+#include "connectors/postgres_stream.h"
+#include "daemon/prepare.h"
+#include "daemon/tables.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::chrono::milliseconds kBrokerTimeout{10000};
+
+std::unexpected<Error> refuse(std::string message) {
+  return fail(Reaction::Halt, std::move(message), ExitCode::Config);
+}
+
+// Something outside must happen first; prepare() is called again.
+std::unexpected<Error> wait_for(std::string message) {
+  return fail(Reaction::Retry, std::move(message));
+}
+
+bool is_direct(const Manifest& manifest) {
+  return manifest.source.stream.value == StreamKind::Direct;
+}
+
+std::string list(const std::vector<TableName>& tables) {
+  std::string text;
+  for (const TableName& table : tables) text += (text.empty() ? "" : ", ") + table.text();
+  return text;
+}
+
+std::string quoted_list(const std::vector<TableName>& tables) {
+  std::string text;
+  for (const TableName& table : tables) text += (text.empty() ? "" : ", ") + quoted(table);
+  return text;
+}
+
+PostgresProbe make_probe(const StreamContext& context) {
+  return PostgresProbe({connection_options(context.manifest, Side::Source, "prepare"),
+                        context.identity, context.manifest.migration.value});
+}
+
+// Who is in the way of something that waits for every transaction below `xid`.
+std::string in_the_way(PostgresProbe& probe, Xid xid) {
+  const auto running = probe.blockers(xid);
+  std::string text;
+  if (running)
+    for (const BlockingTransaction& one : *running) text += (text.empty() ? "" : "; ") + one.what;
+  return text.empty() ? "transactions that are open" : text;
+}
+
+Status make_publication(const StreamContext& context) {
+  const std::string& name = context.manifest.source.publication.value;
+  if (is_direct(context.manifest)) {
+    LOCKSTEP_ASSIGN(const SlotFacts slot,
+                    read_slot(context.source, context.manifest.source.slot.value));
+    if (slot.exists)
+      return fail(Reaction::Halt,
+                  fmt::format("publication {} does not exist, but slot {} does: what is written "
+                              "meanwhile can never be read from that slot; drop the slot and begin "
+                              "the migration anew",
+                              name, context.manifest.source.slot.value),
+                  context.is_first() ? ExitCode::Config : ExitCode::BadData);
+  }
+  const std::string sql = publication_sql(context.manifest, context.specs);
+  if (auto made = context.source.run(sql); !made)
+    return wait_for(fmt::format("publication {} to be made by the tables' owner: {} ({})", name,
+                                sql, made.error().message));
+  return {};
+}
+
+// Tables that an earlier run did not have; the others' changes would be missing from the stream.
+Status extend_publication(const StreamContext& context, std::vector<TableName> missing) {
+  const std::string name = quote_identifier(context.manifest.source.publication.value);
+  const bool is_new = std::ranges::none_of(
+      missing, [&](const TableName& table) { return context.begun.contains(table); });
+  const std::string sql =
+      fmt::format("ALTER PUBLICATION {} ADD TABLE {}", name, quoted_list(missing));
+  if (!is_direct(context.manifest) || context.is_first() || !is_new)
+    return refuse(fmt::format("publication {} does not cover {}; run on the source: {}",
+                              context.manifest.source.publication.value, list(missing), sql));
+  if (auto done = context.source.run(sql); !done)
+    return wait_for(fmt::format("publication {} to cover {}: its owner must run {} ({})",
+                                context.manifest.source.publication.value, list(missing), sql,
+                                done.error().message));
+  return {};
+}
+
+Result<Lsn> open_slot(const StreamContext& context) {
+  const std::string& name = context.manifest.source.slot.value;
+  LOCKSTEP_ASSIGN(const SlotFacts slot, read_slot(context.source, name));
+  if (!slot.exists) {
+    PostgresProbe probe = make_probe(context);
+    LOCKSTEP_ASSIGN(const Snapshot snapshot, probe.probe());
+    return make_slot(context.source, name, [&] {
+      return context.patience(
+          fmt::format("slot {}, which is made once these have ended: {}", name,
+                      in_the_way(probe, snapshot.xmax)));
+    });
+  }
+  LOCKSTEP_ASSIGN(const ServerFacts server, read_server(context.source));
+  if (auto fault = slot_fault(slot, server.database))
+    return refuse(fmt::format("slot {} {}: drop it, or give source.slot another name", name,
+                              *fault));
+  if (slot.active)
+    return wait_for(fmt::format("slot {}, which pid {} is using", name, slot.active_pid));
+  if (!slot.confirmed_flush_lsn)
+    return refuse(fmt::format("slot {} has no position: drop it, and lockstep makes it", name));
+  return *slot.confirmed_flush_lsn;
+}
+
+}  // namespace
+
+std::string stream_kind(const Manifest& manifest) {
+  return is_direct(manifest) ? "direct" : "debezium";
+}
+
+std::string stream_name(const Manifest& manifest) {
+  return is_direct(manifest) ? manifest.source.slot.value
+                             : manifest.source.debezium->topic_prefix.value;
+}
+
+Status need_publication(const StreamContext& context) {
+  std::vector<TableName> names;
+  for (const TableMap* map : context.maps) names.push_back(map->source.name);
+  const std::string& name = context.manifest.source.publication.value;
+  LOCKSTEP_ASSIGN(PublicationFacts facts, read_publication(context.source, name, names));
+  if (!facts.exists) {
+    LOCKSTEP_TRY(make_publication(context));
+    LOCKSTEP_ASSIGN(facts, read_publication(context.source, name, names));
+  }
+  if (!facts.missing.empty()) LOCKSTEP_TRY(extend_publication(context, facts.missing));
+  if (!facts.filtered.empty() || !facts.narrowed.empty())
+    return refuse(fmt::format("publication {} filters rows or columns of {}", name,
+                              list(facts.filtered.empty() ? facts.narrowed : facts.filtered)));
+  if (!facts.inserts || !facts.updates || !facts.deletes || !facts.truncates)
+    return refuse("publication " + name +
+                  " leaves out operations; run on the source: ALTER PUBLICATION " +
+                  quote_identifier(name) + " SET (publish = 'insert, update, delete, truncate')");
+  const bool partitioned = std::ranges::any_of(context.maps, [](const TableMap* map) {
+    return map->source.kind == RelationKind::PartitionedRoot;
+  });
+  if (partitioned && !facts.via_root)
+    return refuse("publication " + name +
+                  " must publish partitions through their root; run on the source: ALTER "
+                  "PUBLICATION " +
+                  quote_identifier(name) + " SET (publish_via_partition_root = true)");
+  return {};
+}
+
+// P1: before the slot is there the stream covers nothing.
+Status need_slot(const StreamContext& context) {
+  if (is_direct(context.manifest) && context.is_first()) return {};  // first_positions() makes it.
+  const std::string& name = context.manifest.source.slot.value;
+  LOCKSTEP_ASSIGN(const SlotFacts slot, read_slot(context.source, name));
+  if (!slot.exists || !slot.confirmed_flush_lsn) {
+    const std::string why = slot.exists ? "is not streaming yet" : "does not exist yet";
+    if (context.is_first())
+      return wait_for(
+          fmt::format("slot {}: it {}; start the connector (its configuration: "
+                      "lockstep connector-config {})",
+                      name, why, context.manifest.path));
+    return fail(Reaction::Halt,
+                fmt::format("slot {} is gone: changes since then are lost to the stream; forget "
+                            "the migration and begin anew",
+                            name));
+  }
+  if (slot.wal_status == "lost")
+    return fail(
+        Reaction::Halt,
+        fmt::format("slot {} has lost its log (wal_status lost); begin the migration anew", name));
+  return {};
+}
+
+Result<std::vector<std::pair<std::string, Position>>> first_positions(
+    const StreamContext& context) {
+  std::vector<std::pair<std::string, Position>> positions;
+  if (is_direct(context.manifest)) {
+    LOCKSTEP_ASSIGN(const Lsn begin, open_slot(context));
+    positions.emplace_back(kDirectStream, Position{begin, 0});
+    return positions;
+  }
+  LOCKSTEP_ASSIGN(const TopicPlan plan,
+                  plan_topics(context.manifest.source.debezium->topic_prefix.value,
+                              kafka_tables(context.maps)));
+  LOCKSTEP_ASSIGN(const std::set<std::string> compacted,
+                  compacted_topics(kafka_options(context.manifest), plan, kBrokerTimeout));
+  if (!compacted.empty())
+    return refuse(fmt::format(
+        "topic {} is compacted, which takes events away that later ones rely on; set its "
+        "cleanup.policy=delete",
+        *compacted.begin()));
+  LOCKSTEP_ASSIGN(const std::vector<StreamEnd> ends,
+                  read_end_offsets(kafka_options(context.manifest), plan, kBrokerTimeout));
+  for (const StreamEnd& end : ends) positions.emplace_back(end.stream, end.end);
+  return positions;
+}
+
+Status outlast_transactions(const StreamContext& context) {
+  PostgresProbe probe = make_probe(context);
+  LOCKSTEP_ASSIGN(const Xid now, probe.assign_xid());
+  for (;;) {
+    LOCKSTEP_ASSIGN(const Snapshot snapshot, probe.probe());
+    if (snapshot.xmin > now) return {};
+    if (!context.patience("tables that are new, until these have ended: " + in_the_way(probe, now)))
+      return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
+  }
+}
+
+}  // namespace lockstep

@@ -1,0 +1,53 @@
+// What a stream needs before a run reads it: the publication, the slot, the first positions (P1).
+//
+// prepare.cc calls it in the order that P1 asks for: the publication before the slot, the slot (or
+// the ends of the topics) before P0.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/manifest.h"
+#include "connectors/postgres_connection.h"
+#include "connectors/postgres_facts.h"
+#include "pipeline/change.h"
+#include "pipeline/ports.h"
+#include "pipeline/result.h"
+#include "pipeline/table.h"
+
+namespace lockstep {
+
+// Tells what is waited for.  False: somebody wants the program to end.
+using Patience = std::function<bool(const std::string& reason)>;
+
+struct StreamContext {
+  const Manifest& manifest;
+  PostgresConnection& source;
+  const SourceIdentity& identity;
+  const std::vector<TableSpec>& specs;       // Of the tables that are copied.
+  const std::vector<const TableMap*>& maps;  // Likewise.
+  const std::set<TableName>& begun;          // Tables whose stream is read already.
+  const Patience& patience;
+  bool is_first() const { return begun.empty(); }
+};
+
+// As the target remembers them: "direct" and the slot, "debezium" and the topics' prefix.
+std::string stream_kind(const Manifest& manifest);
+std::string stream_name(const Manifest& manifest);
+
+// Makes the publication, or adds tables that are new.  Retry when its owner must do that; Halt when
+// it does not cover what it must.
+Status need_publication(const StreamContext& context);
+// The slot of a migration that has begun; of one that has not, where a connector makes it.
+Status need_slot(const StreamContext& context);
+// Where each stream begins.  Direct: makes the slot, which waits for every open transaction.
+Result<std::vector<std::pair<std::string, Position>>> first_positions(const StreamContext& context);
+
+// Waits until every transaction that is running now has ended: what they wrote before the
+// publication covered their tables is in no stream, but in every snapshot taken afterwards.
+Status outlast_transactions(const StreamContext& context);
+
+}  // namespace lockstep

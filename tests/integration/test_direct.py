@@ -1,0 +1,329 @@
+"""The direct stream: pgoutput through libpq, with nothing between the two servers.
+
+What every stream must do is in the other files, which run over it with LOCKSTEP_STREAM=direct; here
+is what only this one has: its slot, its publication, its positions, and being cut off.
+"""
+
+import pytest
+
+from tests.demo.writer import Writer
+from tests.integration.conftest import SLOW
+from tests.lab.lockstep import ROOT
+from tests.lab.process import LabError, wait_until
+from tests.lab.stack import READER
+
+SHOP = ROOT / "tests" / "demo" / "shop.sql"
+SEED = 7
+HALTED = 65
+TABLE = """
+CREATE TABLE t (id int PRIMARY KEY, v text, n int);
+INSERT INTO t SELECT g, 'v' || g, 0 FROM generate_series(1, 3000) g;
+"""
+
+
+@pytest.fixture
+def direct(migrate):
+    def make(schema=TABLE, **overrides):
+        return migrate(schema, stream="direct", **overrides)
+
+    return make
+
+
+@pytest.fixture
+def moved(direct):
+    """A migration that has copied and followed for a while, and is stopped."""
+    migration = direct()
+    migration.prepare()
+    migration.finish()
+    return migration
+
+
+@pytest.fixture
+def shop(direct, stack):
+    def make(scale=0.02, **backfill):
+        migration = direct("SELECT 1", backfill={"workers": 2, "chunk_rows": 500, **backfill})
+        stack.source.psql(migration.name, "-v", f"scale={scale}", "-f", SHOP)
+        migration.prepare()
+        return migration
+
+    return make
+
+
+def walsender(migration):
+    """The server process that streams to us; None while there is none."""
+    return migration.slot("active_pid")
+
+
+def own_everything(migration):
+    """Lets lockstep's role make the publication itself: it owns the tables."""
+    migration.source(f'GRANT CREATE ON DATABASE "{migration.name}" TO {READER};'
+                     f"ALTER TABLE t OWNER TO {READER}")
+
+
+def test_a_changing_database(shop):
+    """Copied under load, stopped, killed, started again: equal in the end."""
+    migration = shop(rate_limit_rows_per_second=3000)
+    lockstep = migration.lockstep
+    with Writer(migration.source_connection, SEED, rate=150):
+        with migration.running():
+            lockstep.await_rows(500)
+        lockstep.start()
+        lockstep.await_rows(1000)
+        lockstep.kill()
+        with migration.running():
+            lockstep.await_follow()
+    migration.finish()
+
+
+def test_every_kind_of_change(direct):
+    migration = direct("""
+        CREATE TABLE t (id int PRIMARY KEY, big text, n int);
+        ALTER TABLE t ALTER big SET STORAGE EXTERNAL;
+        INSERT INTO t SELECT g, repeat('large ' || g, 500), 0 FROM generate_series(1, 300) g;
+        CREATE TABLE full_identity (LIKE t INCLUDING ALL);
+        ALTER TABLE full_identity REPLICA IDENTITY FULL;
+        INSERT INTO full_identity SELECT * FROM t;
+        CREATE TABLE wiped (id int PRIMARY KEY);
+        CREATE TABLE wiped_too (id int PRIMARY KEY);
+        INSERT INTO wiped SELECT generate_series(1, 100);
+        """)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        for table in ("t", "full_identity"):
+            migration.source(f"UPDATE {table} SET n = 1 WHERE id < 100;"
+                             f"UPDATE {table} SET id = id + 1000 WHERE id BETWEEN 50 AND 60;"
+                             f"DELETE FROM {table} WHERE id BETWEEN 70 AND 80;"
+                             f"INSERT INTO {table} VALUES (-1, NULL, NULL)")
+        migration.source("INSERT INTO wiped_too VALUES (1);"
+                         "TRUNCATE wiped, wiped_too;"
+                         "INSERT INTO wiped VALUES (1000), (1001)")
+        migration.await_target("SELECT count(*) FROM wiped", 2)
+    migration.finish()
+
+
+def test_the_slot_and_the_publication_are_made(direct):
+    """A role that owns the tables needs nobody's help."""
+    migration = direct()
+    migration.copy_schema()
+    migration.grant()
+    own_everything(migration)
+    assert migration.lockstep.verb("validate").returncode == 0
+    migration.finish()
+    assert migration.slot("plugin") == "pgoutput"
+
+
+def test_a_table_that_is_added_later(direct):
+    """The publication is extended, and what an open transaction wrote before is copied."""
+    migration = direct()
+    migration.copy_schema()
+    migration.grant()
+    own_everything(migration)
+    migration.finish()
+    migration.source(f"CREATE TABLE u (id int PRIMARY KEY, v text); ALTER TABLE u OWNER TO {READER}")
+    migration.target("CREATE TABLE u (id int PRIMARY KEY, v text)")
+    migration.grant()
+    connection = migration.source_connection()
+    connection.autocommit = False
+    connection.cursor().execute("UPDATE t SET n = 5 WHERE id = 5")
+    migration.lockstep.start()
+    said = migration.lockstep.await_waiting()
+    assert any("new" in line and "pid" in line for line in said), said
+    connection.commit()
+    connection.close()
+    migration.lockstep.await_follow()
+    migration.source("INSERT INTO u VALUES (1, 'one'), (2, 'two')")
+    assert migration.lockstep.stop() == 0
+    migration.finish()
+
+
+def test_the_slot_waits_for_open_transactions_and_says_for_whom(direct):
+    migration = direct()
+    migration.prepare()
+    connection = migration.source_connection(application_name="slow accountant")
+    connection.autocommit = False
+    connection.cursor().execute("INSERT INTO t VALUES (-1, 'open', 0)")
+    migration.lockstep.start()
+    said = migration.lockstep.await_waiting()
+    assert any(str(connection.info.backend_pid) in line for line in said), said
+    connection.commit()
+    connection.close()
+    migration.lockstep.await_follow()
+    assert migration.lockstep.stop() == 0
+    migration.finish()
+
+
+def test_stopping_while_the_slot_waits(direct):
+    migration = direct()
+    migration.prepare()
+    connection = migration.source_connection()
+    connection.autocommit = False
+    connection.cursor().execute("INSERT INTO t VALUES (-1, 'open', 0)")
+    migration.lockstep.start()
+    migration.lockstep.await_waiting()
+    assert migration.lockstep.stop(20) == 0
+    connection.rollback()
+    connection.close()
+    assert migration.slot("true") is None
+
+
+def test_cut_off_again_and_again(shop, stack):
+    """Its walsender is ended, five times under load; then the source restarts."""
+    migration = shop()
+    with migration.running() as lockstep:
+        with Writer(migration.source_connection, SEED, rate=150):
+            for _ in range(5):
+                wait_until(lambda: walsender(migration), "the stream", alive=lockstep.process)
+                ended = walsender(migration)
+                stack.source.execute("postgres", "SELECT pg_terminate_backend(%s)", (ended,))
+                wait_until(lambda pid=ended: walsender(migration) not in (None, pid),
+                           "the stream to come back", alive=lockstep.process)
+        stack.source.restart("immediate")
+        lockstep.await_follow()
+    migration.finish()
+
+
+def test_keepalives_are_answered_while_lanes_wait(direct, stack):
+    """A target that stands still for longer than wal_sender_timeout does not cost the stream."""
+    migration = direct()
+    migration.prepare()
+    stack.source.execute("postgres",
+                         f"ALTER DATABASE \"{migration.name}\" SET wal_sender_timeout = '1s'")
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("UPDATE t SET n = 1")
+        migration.await_target("SELECT min(n) FROM t", 1)
+        sender = walsender(migration)
+        locker = migration.target_connection()
+        locker.autocommit = False
+        locker.cursor().execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        migration.source("INSERT INTO t SELECT g, repeat('x', 4000), 0"
+                         " FROM generate_series(10000, 20000) g")
+        lockstep.await_status(lambda status: status["queue_bytes"] > 8 << 20, "full queues")
+        # Longer than the timeout: the server itself says when that much time has passed.
+        stack.source.execute("postgres", "SELECT pg_sleep(4)")
+        assert walsender(migration) == sender
+        locker.rollback()
+        locker.close()
+    migration.finish()
+
+
+def test_an_idle_database_lets_go_of_the_log(direct, stack):
+    """What other databases write must not pile up behind our slot."""
+    migration = direct()
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        stack.source.execute("postgres", "CREATE TABLE elsewhere AS SELECT g, repeat('x', 500)"
+                                         " FROM generate_series(1, 20000) g")
+        lsn = stack.source.value("postgres", "SELECT pg_current_wal_lsn()")
+        stack.source.execute("postgres", "DROP TABLE elsewhere")
+        wait_until(lambda: migration.slot(f"confirmed_flush_lsn >= '{lsn}'"),
+                   "the slot to move on", alive=lockstep.process)
+    migration.finish()
+
+
+def test_a_large_transaction_is_resumed_inside(direct):
+    """Killed in the middle of one transaction: what it had applied is not lost, nor done twice."""
+    migration = direct()
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+    migration.source("INSERT INTO t SELECT g, 'big', 0 FROM generate_series(10001, 130000) g")
+    migration.lockstep.start(failpoint="lane_after_commit:12")
+    migration.lockstep.wait_exit()
+    arrived = migration.target("SELECT count(*) FROM t WHERE id > 10000")[0][0]
+    assert 0 < arrived < 120000
+    migration.finish()
+
+
+def halts(migration, *words):
+    migration.lockstep.start("--until", "synced")
+    assert migration.lockstep.wait_exit() == HALTED, migration.lockstep.process.log_tail()
+    log = migration.lockstep.log_text()
+    assert all(word in log for word in words), log[-2000:]
+
+
+def test_a_slot_that_is_gone_halts(moved):
+    moved.drop_slot()
+    halts(moved, "is gone")
+
+
+def test_a_slot_that_was_made_again_halts(moved, stack):
+    moved.drop_slot()
+    moved.source("UPDATE t SET n = 9")
+    stack.source.execute(moved.name, "SELECT pg_create_logical_replication_slot(%s, 'pgoutput')",
+                         (moved.slot_name,))
+    halts(moved, "ahead of lockstep's progress")
+
+
+def test_a_slot_that_somebody_moved_halts(moved, stack):
+    wait_until(lambda: moved.slot("NOT active"), "the slot to be let go")
+    moved.source("UPDATE t SET n = 9")
+    stack.source.execute(moved.name, "SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())",
+                         (moved.slot_name,))
+    halts(moved, "ahead of lockstep's progress")
+
+
+def test_a_table_that_drifts_stops_alone(direct):
+    """The others go on and are proven; mended, it goes on from where it stood."""
+    migration = direct(TABLE + "CREATE TABLE other (id int PRIMARY KEY, v text)")
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("ALTER TABLE t ADD extra int")
+        migration.source("INSERT INTO t VALUES (-1, 'drifted', 1, 1)")
+        migration.source("INSERT INTO other VALUES (1, 'goes on')")
+        migration.await_target("SELECT count(*) FROM other", 1)
+        lockstep.await_status(
+            lambda status: any("extra" in (table["reason"] or "") for table in status["tables"]),
+            "the table to stop")
+    migration.source("UPDATE t SET n = 4 WHERE id = 4")
+    migration.source("INSERT INTO other VALUES (2, 'while it was down')")
+    done = migration.lockstep.verb("run", "--until", "synced")
+    assert done.returncode == 3, done.stderr
+    assert migration.target("SELECT count(*) FROM other") == [(2,)]
+    migration.target("ALTER TABLE t ADD extra int")
+    migration.finish()
+
+
+def test_types_that_travel_in_text(direct):
+    """Composites hold the source's OIDs in binary form; aclitem has none at all."""
+    migration = direct("""
+        CREATE TYPE mood AS ENUM ('sad', 'glad');
+        CREATE TYPE pair AS (a int, m mood);
+        CREATE TABLE t (id int PRIMARY KEY, p pair, m mood, acl aclitem, kind regtype, ps pair[]);
+        INSERT INTO t VALUES (1, '(1,sad)', 'sad', 'postgres=r/postgres', 'mood', '{"(1,glad)"}');
+        """)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("INSERT INTO t SELECT g, (g, 'glad'), 'glad', 'postgres=w/postgres',"
+                         " 'pair', ARRAY[(g, 'sad')::pair] FROM generate_series(2, 50) g;"
+                         "UPDATE t SET m = 'sad' WHERE id < 10;"
+                         "UPDATE t SET p = NULL, kind = 'int4' WHERE id < 5")
+    migration.finish()
+
+
+def test_a_writer_that_never_rests(shop):
+    """Backfill and stream of a shop that never rests; no debt is left."""
+    migration = shop(0.05)
+    with Writer(migration.source_connection, SEED, rate=0, threads=4) as writer:
+        with migration.running() as lockstep:
+            lockstep.await_follow()
+            if not writer.changes:
+                raise LabError("the writer did nothing")
+    migration.finish()
+
+
+def test_chunks_and_changes_meet(direct):
+    """Every row changes while it is being copied."""
+    migration = direct(backfill=SLOW)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_rows(100)
+        for n in range(1, 4):
+            migration.source("UPDATE t SET n = %s, v = v || '.' WHERE id %% 3 <> %s", (n, n % 3))
+            migration.source("DELETE FROM t WHERE id %% 97 = %s", (n,))
+            migration.source("UPDATE t SET id = id + 100000 WHERE id %% 89 = %s", (n,))
+    migration.finish()

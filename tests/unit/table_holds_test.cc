@@ -1,0 +1,102 @@
+// TableHolds: a table that stopped on the shared stream keeps its place while the others go on.
+#include "pipeline/table_holds.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/table_map_fixture.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr Position at(std::uint64_t lsn) { return {lsn, 0}; }
+
+class TableHoldsTest : public ::testing::Test {
+ protected:
+  TableHoldsTest() {
+    for (TableId id = 0; id < 2; ++id) {
+      maps_[id].id = id;
+      maps_[id].source.name = {"public", id == 0 ? "a" : "b"};
+    }
+  }
+  // As a process that finds `rows` on the target.
+  TableHolds begin(const std::vector<ProgressRow>& rows) {
+    progress_.emplace(1, rows);
+    return {"wal", tables_, 0, *progress_};
+  }
+  using Rows = std::vector<std::pair<std::string, std::uint64_t>>;
+  static Rows rows(const TableHolds& holds) {
+    Rows out;
+    for (const ProgressRow& row : holds.changed({}))
+      out.emplace_back(row.stream, row.position.major);
+    return out;
+  }
+  static std::pair<std::string, std::uint64_t> row(const std::string& name, std::uint64_t lsn) {
+    return {name, lsn};
+  }
+
+  TableMap maps_[2];
+  std::vector<const TableMap*> tables_{&maps_[0], &maps_[1]};
+  std::optional<Progress> progress_;
+};
+
+TEST_F(TableHoldsTest, TablesThatGoOnHaveNoRow) {
+  TableHolds holds = begin({{"wal", 0, at(10), 0, 0}});
+  holds.pass(at(20));
+  EXPECT_THAT(rows(holds), IsEmpty());
+  EXPECT_EQ(holds.resumed(0, at(10)), at(10));
+}
+
+TEST_F(TableHoldsTest, AStoppedTableStaysWhereItWas) {
+  TableHolds holds = begin({{"wal", 0, at(10), 0, 0}});
+  holds.pass(at(20));
+  holds.hold(1, at(10));
+  holds.pass(at(30));
+  holds.hold(1, at(10));  // The first call counts.
+  EXPECT_THAT(rows(holds), ElementsAre(row("wal/public.b", 20)));
+  holds.committed(*progress_);
+  EXPECT_THAT(rows(holds), IsEmpty());
+  EXPECT_EQ(progress_->resume_point("wal"), at(10));
+}
+
+TEST_F(TableHoldsTest, ATableThatRunsAgainBeginsAtItsOwnPlaceAndMovesAlong) {
+  TableHolds holds = begin({{"wal", 0, at(50), 0, 0}, {"wal/public.b", 0, at(20), 0, 0}});
+  EXPECT_EQ(progress_->resume_point("wal"), at(20));
+  EXPECT_EQ(progress_->least("wal"), at(50));
+  EXPECT_EQ(holds.resumed(0, at(50)), at(50));
+  EXPECT_EQ(holds.resumed(1, at(50)), at(20));
+  holds.pass(at(30));
+  EXPECT_THAT(rows(holds), ElementsAre(row("wal/public.b", 30)));
+  holds.committed(*progress_);
+  holds.pass(at(60));
+  EXPECT_THAT(rows(holds), ElementsAre(row("wal/public.b", 60)));
+}
+
+TEST_F(TableHoldsTest, WhatWasRolledBackIsNotPassed) {
+  TableHolds holds = begin({{"wal", 0, at(10), 0, 0}});
+  holds.pass(at(20));
+  holds.committed(*progress_);
+  holds.pass(at(30));
+  holds.roll_back();
+  holds.hold(0, at(10));
+  EXPECT_THAT(rows(holds), ElementsAre(row("wal/public.a", 20)));
+}
+
+TEST_F(TableHoldsTest, AHoldBeforeAnythingCameIsWhereTheTableBegan) {
+  TableHolds holds = begin({{"wal", 0, at(50), 0, 0}, {"wal/public.b", 0, at(20), 0, 0}});
+  holds.hold(0, at(50));
+  holds.hold(1, at(50));
+  EXPECT_THAT(rows(holds), ElementsAre(row("wal/public.a", 50)));
+}
+
+TEST_F(TableHoldsTest, NamesTellTheStream) {
+  EXPECT_TRUE(is_of_stream("wal", "wal"));
+  EXPECT_TRUE(is_of_stream("wal/public.a", "wal"));
+  EXPECT_FALSE(is_of_stream("walrus", "wal"));
+}
+
+}  // namespace
+}  // namespace lockstep
