@@ -120,9 +120,9 @@ Result<std::vector<std::vector<TableFile>>> PostgresProbe::files(
 Result<bool> PostgresProbe::has_rows(std::uint32_t relation) {
   LOCKSTEP_TRY(connection_.open());
   const std::string oid = std::to_string(relation);
-  LOCKSTEP_ASSIGN(const PgResult row,
-                  connection_.ask("SELECT coalesce(pg_relation_size($1::oid), 0) > 0",
-                                  {{.value = oid}}));
+  LOCKSTEP_ASSIGN(
+      const PgResult row,
+      connection_.ask("SELECT coalesce(pg_relation_size($1::oid), 0) > 0", {{.value = oid}}));
   return bool_field(row, 0, 0);
 }
 

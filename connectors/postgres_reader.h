@@ -90,9 +90,9 @@ class PostgresReader : public ChunkReader {
   LogGeometry log_;
   std::map<TableId, std::string> operator_paths_;
   std::string filenodes_;  // Of the table being read, from before its first row.
-  std::string path_;                                         // The session's search_path.
-  bool seqscan_ = false;                                     // The transaction's enable_seqscan.
-  bool open_ = false;                                        // Between begin() and end().
+  std::string path_;       // The session's search_path.
+  bool seqscan_ = false;   // The transaction's enable_seqscan.
+  bool open_ = false;      // Between begin() and end().
   Reading reading_ = Reading::Nothing;
   bool header_read_ = false;   // Of the COPY.
   std::size_t columns_ = 0;    // Of the rows being read.

@@ -145,9 +145,9 @@ Status ReplicationLink::tell(Lsn received, Lsn flushed) {
   append_be64(message, flushed);  // Applied.
   append_be64(message, static_cast<std::uint64_t>(now.count() - kPostgresEpochUs));
   message += '\0';  // No answer is wanted.
-  const bool sent = PQputCopyData(connection_.raw(), message.data(),
-                                  static_cast<int>(message.size())) == 1 &&
-                    PQflush(connection_.raw()) == 0;
+  const bool sent =
+      PQputCopyData(connection_.raw(), message.data(), static_cast<int>(message.size())) == 1 &&
+      PQflush(connection_.raw()) == 0;
   if (!sent) return fail(lost());
   last_told_ = steady_clock::now();
   return {};

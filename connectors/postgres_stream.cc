@@ -69,15 +69,16 @@ Status PostgresStream::check_slot(const StreamFacts& facts) {
     return halt(
         fmt::format("slot {} {}: changes are lost to the stream; {}", name, *fault, remedy));
   if (facts.slot.confirmed_flush_lsn.value_or(0) > at.major)
-    return halt(fmt::format("slot {} stands at {}, ahead of lockstep's progress {}: somebody else "
-                            "read from it or made it again, and what lies between is lost to the "
-                            "stream; {}",
-                            name, lsn_text(*facts.slot.confirmed_flush_lsn), lsn_text(at.major),
-                            remedy));
+    return halt(
+        fmt::format("slot {} stands at {}, ahead of lockstep's progress {}: somebody else "
+                    "read from it or made it again, and what lies between is lost to the "
+                    "stream; {}",
+                    name, lsn_text(*facts.slot.confirmed_flush_lsn), lsn_text(at.major), remedy));
   if (facts.insert_lsn < at.major)
-    return halt(fmt::format("the source's log ends at {}, before lockstep's progress {}: it was "
-                            "restored from a backup; {}",
-                            lsn_text(facts.insert_lsn), lsn_text(at.major), remedy));
+    return halt(
+        fmt::format("the source's log ends at {}, before lockstep's progress {}: it was "
+                    "restored from a backup; {}",
+                    lsn_text(facts.insert_lsn), lsn_text(at.major), remedy));
   return {};
 }
 
@@ -88,8 +89,8 @@ Status PostgresStream::wait_for_reader(const StreamFacts& facts) {
   const int pid = facts.slot.active_pid;
   const bool ours = facts.reader == options_.replication.connection.application_name;
   // Not being allowed to leaves us waiting, as for anybody else's.
-  if (ours && now - *busy_since_ >= options_.patience)
-    [[maybe_unused]] const Status ended = end_reader(control_, pid);
+  if (ours && now - *busy_since_ >= options_.patience) [[maybe_unused]]
+    const Status ended = end_reader(control_, pid);
   return fail(Error{Reaction::Retry,
                     fmt::format("slot {} is in use by pid {}{}: waiting until it lets go",
                                 options_.replication.slot, pid,
@@ -125,8 +126,7 @@ Status PostgresStream::read(ChangeBatch& batch, Deadline until) {
   while (batch.stops.empty() && counted < options_.batch_changes_max &&
          bytes < options_.batch_bytes_max) {
     // Only the first change is waited for.
-    LOCKSTEP_ASSIGN(const auto message,
-                    link_.next(batch.changes.empty() ? until : Deadline()));
+    LOCKSTEP_ASSIGN(const auto message, link_.next(batch.changes.empty() ? until : Deadline()));
     if (!message) return {};
     LOCKSTEP_TRY(take(*message, batch));
     for (; counted < batch.changes.size(); ++counted) bytes += batch.changes[counted].bytes();
@@ -193,8 +193,8 @@ std::vector<std::string> PostgresStream::streams_of(TableId table) const {
 }
 
 std::string PostgresStream::state() const {
-  return fmt::format("streaming; the source keeps {} MiB of its log for slot {}",
-                     kept_bytes_ >> 20, options_.replication.slot);
+  return fmt::format("streaming; the source keeps {} MiB of its log for slot {}", kept_bytes_ >> 20,
+                     options_.replication.slot);
 }
 
 Lsn PostgresStream::received() const {

@@ -84,7 +84,7 @@ class PostgresStream : public ChangeSource {
   // The source thread's.
   PostgresConnection control_;
   DirectDecoder decoder_;
-  bool catalog_known_ = false;  // The decoder knows how far old rows may look different.
+  bool catalog_known_ = false;          // The decoder knows how far old rows may look different.
   std::optional<Deadline> busy_since_;  // The slot has another reader.
   Deadline look_next_{};
   std::uint64_t kept_bytes_ = 0;

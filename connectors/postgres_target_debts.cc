@@ -44,9 +44,9 @@ Status prepare_ledger_statements(TargetSession& session, const BookkeepingName& 
                        kInt8ArrayOid, kTextArrayOid, kTextArrayOid, kTextArrayOid, kInferred}));
   LOCKSTEP_TRY(
       session.prepare("clear_debts", clear_debts_sql(name), {kTextOid, kTextOid, kByteaArrayOid}));
-  LOCKSTEP_TRY(session.prepare("clear_visible_debts", clear_visible_debts_sql(name),
-                               {kTextOid, kTextOid, kByteaArrayOid, kInferred, kInferred,
-                                kInferred}));
+  LOCKSTEP_TRY(
+      session.prepare("clear_visible_debts", clear_visible_debts_sql(name),
+                      {kTextOid, kTextOid, kByteaArrayOid, kInferred, kInferred, kInferred}));
   LOCKSTEP_TRY(session.prepare("progress", progress_sql(name),
                                {kTextArrayOid, kInt4ArrayOid, kInt8ArrayOid, kInt8ArrayOid,
                                 kXid8ArrayOid, kXid8ArrayOid, kInt8Oid, kInt8Oid}));

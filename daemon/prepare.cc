@@ -129,7 +129,11 @@ Result<std::vector<StoredMapping>> Preparation::mappings() {
   LOCKSTEP_ASSIGN(const auto files, probe.files(out_.tables));
   std::vector<StoredMapping> mappings;
   for (std::size_t i = 0; i < out_.maps.size(); ++i)
-    mappings.push_back({out_.maps[i].source.name, fingerprint(out_.maps[i]), "active", "", {},
+    mappings.push_back({out_.maps[i].source.name,
+                        fingerprint(out_.maps[i]),
+                        "active",
+                        "",
+                        {},
                         files_text(files[i])});
   return mappings;
 }
@@ -294,8 +298,7 @@ Status Preparation::finish() {
   LOCKSTEP_TRY(
       store_.begin_incarnation({out_.claim.epoch, options.snapshot_floor, options.unseen}));
   options.batches.assign(options.lanes, 0);
-  for (const StoredProgress& stored : out_.claim.progress)
-    options.progress.push_back(stored.row);
+  for (const StoredProgress& stored : out_.claim.progress) options.progress.push_back(stored.row);
   if (manifest_.source.stream.value == StreamKind::Direct) options.shared_stream = kDirectStream;
   std::map<TableName, TableId> ids;
   for (const TableMap& map : out_.maps) ids[map.source.name] = map.id;

@@ -101,15 +101,14 @@ Result<Lsn> open_slot(const StreamContext& context) {
     PostgresProbe probe = make_probe(context);
     LOCKSTEP_ASSIGN(const Snapshot snapshot, probe.probe());
     return make_slot(context.source, name, [&] {
-      return context.patience(
-          fmt::format("slot {}, which is made once these have ended: {}", name,
-                      in_the_way(probe, snapshot.xmax)));
+      return context.patience(fmt::format("slot {}, which is made once these have ended: {}", name,
+                                          in_the_way(probe, snapshot.xmax)));
     });
   }
   LOCKSTEP_ASSIGN(const ServerFacts server, read_server(context.source));
   if (auto fault = slot_fault(slot, server.database))
-    return refuse(fmt::format("slot {} {}: drop it, or give source.slot another name", name,
-                              *fault));
+    return refuse(
+        fmt::format("slot {} {}: drop it, or give source.slot another name", name, *fault));
   if (slot.active)
     return wait_for(fmt::format("slot {}, which pid {} is using", name, slot.active_pid));
   if (!slot.confirmed_flush_lsn)

@@ -135,7 +135,7 @@ class Lane {
   std::string scratch_;
   std::map<TableId, std::uint64_t> batch_events_;
   std::map<StreamId, StreamState> streams_;
-  std::optional<TableHolds> holds_;  // Of a shared stream.
+  std::optional<TableHolds> holds_;   // Of a shared stream.
   std::shared_ptr<Barrier> barrier_;  // Arrived at, not passed.
   bool barrier_arrived_ = false;
   bool executes_barrier_ = false;

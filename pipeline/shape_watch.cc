@@ -14,13 +14,25 @@ const TableFile* find(const TableFiles& files, std::uint32_t relation) {
   return found == files.end() ? nullptr : &*found;
 }
 
+std::string name_of(const TableFile& file) {
+  return file.name.empty() ? fmt::format("(oid {})", file.relation) : file.name;
+}
+
 std::string gone(const TableMap& table, const TableFile& file) {
   if (table.source.kind != RelationKind::PartitionedRoot) return "the source table was dropped";
-  const std::string name = file.name.empty() ? fmt::format("(oid {})", file.relation) : file.name;
   return fmt::format(
       "partition {} was detached or dropped on the source; its rows are still on the target: "
       "delete them there if they are to go, say `partitions: keep` for {}, and start again",
-      name, table.text());
+      name_of(file), table.text());
+}
+
+// Files of both lists that were replaced.
+std::vector<const TableFile*> replaced(const TableFiles& old, const TableFiles& now) {
+  std::vector<const TableFile*> files;
+  for (const TableFile& file : now)
+    if (const TableFile* const was = find(old, file.relation); was && was->node != file.node)
+      files.push_back(&file);
+  return files;
 }
 
 }  // namespace
@@ -86,28 +98,35 @@ Result<bool> ShapeWatch::look() {
 
 Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now) {
   const TableMap& map = *shared_.tables[id];
-  const bool keeps = map.source.kind == RelationKind::PartitionedRoot &&
-                     map.partitions == PartitionPolicy::Keep;
-  for (const TableFile& old : tables_[id].files) {
-    if (keeps || find(now, old.relation) != nullptr) continue;
-    shared_.board.stop(id, gone(map, old));
+  const TableFiles& old = tables_[id].files;
+  const bool root = map.source.kind == RelationKind::PartitionedRoot;
+  const bool keeps = root && map.partitions == PartitionPolicy::Keep;
+  const auto stop = [&](const std::string& why) {
+    shared_.board.stop(id, why);
     return Verdict::Stop;
-  }
+  };
+  for (const TableFile& file : old)
+    if (!keeps && find(now, file.relation) == nullptr) return stop(gone(map, file));
+  const std::vector<const TableFile*> other = replaced(old, now);
+  // The TRUNCATE of a whole table is in the stream; that of one partition is not, when it is
+  // published through its root.
+  if (root && !keeps && !other.empty() && other.size() < old.size())
+    return stop(fmt::format(
+        "partition {} was truncated or rewritten by itself, and replication through the root does "
+        "not tell which: if it was truncated, delete its rows on the target; then say "
+        "`partitions: keep` for {}, and start again",
+        name_of(*other.front()), map.text()));
+  std::string why;
+  if (!other.empty()) why = name_of(*other.front()) + " was rewritten or truncated";
   for (const TableFile& file : now) {
-    const TableFile* const old = find(tables_[id].files, file.relation);
-    std::string why;
-    if (old == nullptr) {
-      // A partition that was created here has all its rows in the stream.
-      LOCKSTEP_ASSIGN(const bool rows, probe_.has_rows(file.relation));
-      if (rows) why = "partition " + file.name + " was attached with rows";
-    } else if (old->node != file.node) {
-      why = file.name + " was rewritten or truncated";
-    }
-    if (why.empty()) continue;
-    tell_(map.text(), why);
-    return Verdict::CopyAgain;
+    if (find(old, file.relation) != nullptr) continue;
+    // A partition that was created here has all its rows in the stream.
+    LOCKSTEP_ASSIGN(const bool rows, probe_.has_rows(file.relation));
+    if (rows) why = "partition " + name_of(file) + " was attached with rows";
   }
-  return Verdict::Accept;
+  if (why.empty()) return Verdict::Accept;
+  tell_(map.text(), why);
+  return Verdict::CopyAgain;
 }
 
 Status ShapeWatch::settle(TableId id, const TableFiles& now) {

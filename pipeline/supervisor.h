@@ -44,8 +44,8 @@ class Supervisor {
     Incomplete,  // Everything is synced but stopped tables or quarantined rows.
   };
 
-  Supervisor(Shared shared, Planner& planner, Health& health, Events& events,
-             SupervisorPorts ports, std::vector<TableFiles> known_files);
+  Supervisor(Shared shared, Planner& planner, Health& health, Events& events, SupervisorPorts ports,
+             std::vector<TableFiles> known_files);
 
   // `want_proof`: work towards a verdict; else only the status is kept.
   // Retry: a server did not answer; tick again.

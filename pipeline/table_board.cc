@@ -5,7 +5,10 @@
 namespace lockstep {
 
 TableBoard::TableBoard(std::size_t tables)
-    : tables_(tables), horizons_(tables), forget_chunks_(tables, false), copying_again_(tables, false) {}
+    : tables_(tables),
+      horizons_(tables),
+      forget_chunks_(tables, false),
+      copying_again_(tables, false) {}
 
 bool TableBoard::stop(TableId table, const std::string& reason) {
   const MutexLock lock(mutex_);

@@ -49,7 +49,7 @@ class TableHolds {
  private:
   struct Own {
     std::string name;
-    std::optional<Position> start;    // On the target when this process started.
+    std::optional<Position> start;  // On the target when this process started.
     std::optional<Position> on_target;
     std::optional<Position> held_at;  // Nothing: it moves along.
   };

@@ -31,8 +31,8 @@ Result<Prepared> prepare_patiently(const Manifest& manifest, RocksdbStore& store
   };
   constexpr std::chrono::milliseconds kPause{200};
   for (;;) {
-    auto prepared = prepare(manifest, store,
-                            [&](const std::string& reason) { return wait(reason, kPause); });
+    auto prepared =
+        prepare(manifest, store, [&](const std::string& reason) { return wait(reason, kPause); });
     if (prepared || prepared.error().reaction != Reaction::Retry) return prepared;
     if (!wait(prepared.error().message, backoff.next()))
       return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);

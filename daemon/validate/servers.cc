@@ -203,8 +203,8 @@ void check_start(Validation& validation) {
                                validation.target.facts.system_identifier, start.target_system),
                    "connect to that one, or begin anew under another name");
   const bool known = manifest.source.debezium || manifest.source.stream.value == StreamKind::Direct;
-  if (known && (start.stream_kind != stream_kind(manifest) ||
-                start.stream_name != stream_name(manifest)))
+  if (known &&
+      (start.stream_kind != stream_kind(manifest) || start.stream_name != stream_name(manifest)))
     findings.error(manifest.source.debezium ? manifest.source.debezium->topic_prefix.where
                                             : manifest.source.slot.where,
                    fmt::format("this migration began with stream {} '{}'", start.stream_kind,

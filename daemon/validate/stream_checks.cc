@@ -144,9 +144,10 @@ void check_direct(Validation& validation) {
   const SlotFacts& slot = *validation.slot;
   const bool begun = validation.claim && validation.claim->start;
   if (!slot.exists && begun)
-    return findings.error(name.where, fmt::format("slot {} is gone: changes since then are lost to "
-                                                  "the stream",
-                                                  name.value),
+    return findings.error(name.where,
+                          fmt::format("slot {} is gone: changes since then are lost to "
+                                      "the stream",
+                                      name.value),
                           "begin the migration anew");
   if (!slot.exists) return;
   if (auto fault = slot_fault(slot, source.database))

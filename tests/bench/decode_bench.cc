@@ -25,17 +25,15 @@ using KeyAndValue = std::pair<std::string, std::string>;
 // bench.sql.
 TableMap bench_table() {
   constexpr std::int32_t kNumeric12s2 = ((12 << 16) | 2) + 4;
-  TableMap table = table_of({column_of("id", type_of(TypeKind::Int8)),
-                             column_of("ver", type_of(TypeKind::Int4)),
-                             column_of("customer", type_of(TypeKind::Int8)),
-                             column_of("price", type_of(TypeKind::Numeric, 1700, kNumeric12s2)),
-                             column_of("rate", type_of(TypeKind::Float8)),
-                             column_of("active", type_of(TypeKind::Bool)),
-                             column_of("created", type_of(TypeKind::TimestampTz)),
-                             column_of("code", type_of(TypeKind::Varchar)),
-                             column_of("title", type_of(TypeKind::Text)),
-                             column_of("note", type_of(TypeKind::Text))},
-                            1);
+  TableMap table = table_of(
+      {column_of("id", type_of(TypeKind::Int8)), column_of("ver", type_of(TypeKind::Int4)),
+       column_of("customer", type_of(TypeKind::Int8)),
+       column_of("price", type_of(TypeKind::Numeric, 1700, kNumeric12s2)),
+       column_of("rate", type_of(TypeKind::Float8)), column_of("active", type_of(TypeKind::Bool)),
+       column_of("created", type_of(TypeKind::TimestampTz)),
+       column_of("code", type_of(TypeKind::Varchar)), column_of("title", type_of(TypeKind::Text)),
+       column_of("note", type_of(TypeKind::Text))},
+      1);
   table.id = 0;
   table.source.name = {"public", "bench"};
   return table;
@@ -50,7 +48,8 @@ std::vector<KeyAndValue> read_records(const std::string& path) {
   return records;
 }
 
-// Events per CPU second of one round.  Every event must be a whole row, or the figure means nothing.
+// Events per CPU second of one round.  Every event must be a whole row, or the figure means
+// nothing.
 double decode_round(DebeziumDecoder& decoder, const std::vector<KeyAndValue>& records) {
   const std::clock_t begun = std::clock();
   for (std::size_t i = 0; i < kEventsPerRound; ++i) {

@@ -161,11 +161,11 @@ TEST_F(DebtTest, TruncateRaisesAllLanesAndDropsOlderDebts) {
   on_target("CREATE TABLE shop.child (id int REFERENCES shop.t)");
   const TableMap& map = plan("t");
   ASSERT_TRUE(map.target.referenced);
-  ASSERT_TRUE(books()
-                  .save_start({"s", 1, "t", 1, "direct", "slot", 5, 2},
-                              std::vector<StoredMapping>{{map.source.name, "f", "active", "", {}, ""}},
-                              {})
-                  .has_value());
+  ASSERT_TRUE(
+      books()
+          .save_start({"s", 1, "t", 1, "direct", "slot", 5, 2},
+                      std::vector<StoredMapping>{{map.source.name, "f", "active", "", {}, ""}}, {})
+          .has_value());
   const Rows rows = read(map, "id <= 3");
   apply({run_of(map, WriteKind::Upsert, rows)});
   const Rows owed{{}, {rows.keys[0], rows.keys[1]}};

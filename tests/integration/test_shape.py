@@ -116,3 +116,22 @@ def test_dropped_partition_and_dropped_table_are_named(migrate):
         migration.source("DROP TABLE bystander")
         assert "public.log_2020" in await_stop(lockstep, "public.log")
         assert "dropped" in await_stop(lockstep, "public.bystander")
+
+
+def test_truncate_of_one_partition_is_not_missed(migrate):
+    migration = migrate(LOG, tables=TABLES)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("TRUNCATE log")
+        migration.source("INSERT INTO log SELECT g, DATE '2020-01-01' + g % 700, 'again'"
+                         " FROM generate_series(1, 500) g")
+        migration.await_target("SELECT count(*) FROM log WHERE v = 'again'", 500)
+        lockstep.await_status(lambda _: copied_again(migration) == 1, "the TRUNCATE to be noticed")
+        lockstep.await_follow()
+        migration.source("TRUNCATE log_2021")
+        assert "public.log_2021" in await_stop(lockstep, "public.log")
+    migration.target("DELETE FROM log_2021")
+    migration.lockstep.write({**migration.manifest, "tables": [
+        {**table, "partitions": "keep"} for table in TABLES]})
+    migration.finish()

@@ -238,8 +238,7 @@ Result<bool> Process::step(std::size_t turn) {
 }
 
 std::string Process::describe(std::size_t turn) const {
-  constexpr std::string_view names[] = {"source", "lane", "scanner", "debts", "probe",
-                                        "watch"};
+  constexpr std::string_view names[] = {"source", "lane", "scanner", "debts", "probe", "watch"};
   return fmt::format("{} {}", names[static_cast<std::size_t>(turns_[turn].actor)],
                      turns_[turn].index);
 }

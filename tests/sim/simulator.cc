@@ -131,7 +131,7 @@ void Simulator::act_ours() {
   std::vector<std::size_t> choices;
   const auto& turns = ours_->turns();
   for (std::size_t turn = 0; turn < turns.size(); ++turn) {
-    const int weights[] = {options_.poll_weight, options_.lane_weight, options_.scan_weight,
+    const int weights[] = {options_.poll_weight, options_.lane_weight,  options_.scan_weight,
                            options_.debt_weight, options_.probe_weight, options_.watch_weight};
     const int weight = weights[static_cast<std::size_t>(turns[turn].actor)];
     choices.insert(choices.end(), static_cast<std::size_t>(weight), turn);

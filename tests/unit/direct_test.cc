@@ -142,9 +142,8 @@ TEST_F(Direct, XidsAreWidenedNextToTheLastOne) {
 }
 
 TEST_F(Direct, AnUnchangedValueIsUnavailable) {
-  EXPECT_THAT(
-      transaction({wal::update(kTableOid, {wal::int4(1), wal::kUnchanged, wal::int4(11)})}),
-      ElementsAre("partial 1 - 11"));
+  EXPECT_THAT(transaction({wal::update(kTableOid, {wal::int4(1), wal::kUnchanged, wal::int4(11)})}),
+              ElementsAre("partial 1 - 11"));
 }
 
 TEST_F(Direct, AFullOldImageHasTheUnchangedValue) {
@@ -251,10 +250,10 @@ TEST_F(Direct, ATransactionBelowTheStartIsPassedOver) {
 TEST_F(Direct, ANewColumnStopsTheTableAndNamesIt) {
   auto attributes = attributes_of(spec_);
   attributes.push_back({"extra", kInt4.oid});
-  EXPECT_THAT(transaction({wal::insert(kTableOid, kRow),
-                           wal::relation(kTableOid, "notes", attributes),
-                           wal::insert(kTableOid, {kRow[0], kRow[1], kRow[2], wal::int4(1)})}),
-              ElementsAre("full 1 a 10"));
+  EXPECT_THAT(
+      transaction({wal::insert(kTableOid, kRow), wal::relation(kTableOid, "notes", attributes),
+                   wal::insert(kTableOid, {kRow[0], kRow[1], kRow[2], wal::int4(1)})}),
+      ElementsAre("full 1 a 10"));
   EXPECT_THAT(stopped(), HasSubstr("column \"extra\" was added"));
   EXPECT_EQ(batch_.stops[0].table, map_.id);
 }

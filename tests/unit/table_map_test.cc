@@ -232,8 +232,7 @@ TEST(TableMap, NamesColumnsThatAreDebtsOnEveryChange) {
        {type(Kind::TimeTz, "timetz"), type(Kind::VarBit, "varbit"),
         array_of(type(Kind::Money, "money")), array_of(interval),
         array_of(type(Kind::Name, "name")), array_of(type(Kind::Bit, "bit(1)")),
-        array_of(type(Kind::Time, "time without time zone")),
-        array_of(type(Kind::Other, "xml")),
+        array_of(type(Kind::Time, "time without time zone")), array_of(type(Kind::Other, "xml")),
         array_of(domain_of(kNumeric, "public.price")), user_type(Kind::Other, "public.geometry")}) {
     EXPECT_TRUE(doubtful(t, asked)) << t.sql;
     EXPECT_EQ(doubtful(t, direct), t.user_defined && t.kind != Kind::Array) << t.sql;
