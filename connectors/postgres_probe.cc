@@ -30,7 +30,8 @@ WITH RECURSIVE tree(root, relation) AS (
   SELECT oid, oid FROM unnest($1::oid[]) oid
   UNION
   SELECT t.root, i.inhrelid FROM tree t JOIN pg_class p ON p.oid = t.relation AND p.relkind = 'p'
-  JOIN pg_inherits i ON i.inhparent = t.relation AND NOT (to_jsonb(i) @> '{"inhdetachpending": true}')
+  JOIN pg_inherits i ON i.inhparent = t.relation
+  WHERE NOT to_jsonb(i) @> '{"inhdetachpending": true}'  -- Not a column before PostgreSQL 14.
 )
 SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname
 FROM tree t JOIN pg_class c ON c.oid = t.relation AND c.relkind <> 'p'
