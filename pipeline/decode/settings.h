@@ -28,8 +28,8 @@ struct DecodeSettings {
   bool null_becomes_default = false;
   bool failure_mode_warn = false;       // event.converting.failure.handling.mode is warn or skip.
   bool snapshot_events_reread = false;  // Manifest `snapshot_events: reread` (I16).
-  // Debezium takes timestamp[] and timestamptz[] through the time zone of Connect's JVM, and hours that a daylight-saving zone repeats or skips get lost.  False: such arrays are read
-  // again.
+  // Debezium takes timestamp[] and timestamptz[] through the time zone of Connect's JVM, and hours
+  // that a daylight-saving zone repeats or skips get lost.  False: such arrays are read again.
   bool connect_runs_in_utc = true;
 };
 
