@@ -63,8 +63,8 @@ def describe(cursor, oid, typmod):
     return KINDS.get(name, 'Other'), oid, oid, typmod, None
 
 
-def plane(kind, inner):
-    if kind == 'Other':
+def plane(kind, oid, inner):
+    if kind == 'Other' or (kind == 'Range' and oid >= 16384):
         return 'text'
     if kind == 'Array' and (inner[1] >= 16384 or inner[0] == 'Other'):
         return 'text'
@@ -112,9 +112,10 @@ def dump(cursor, schema, table):
         kind, own, base, kind_typmod, inner = describe(cursor, type_oid, typmod)
         inner = inner or ('-', 0, 0, -1, None)
         print('column', name, kind, own, base, kind_typmod, int(not_null), int(toastable),
-              int(generated), plane(kind, inner), inner[0], inner[1], inner[2], int(default), sep='\t')
+              int(generated), plane(kind, base, inner), inner[0], inner[1], inner[2], int(default),
+              (inner[4] or '-')[0], sep='\t')
         if not generated:
-            selected.append(quote(name) + ('::text' if plane(kind, inner) == 'text' else ''))
+            selected.append(quote(name) + ('::text' if plane(kind, base, inner) == 'text' else ''))
     query = 'SELECT ' + ', '.join(selected) + ' FROM ' + quote('history of ' + table)
     if table == 'alt':
         return  # Its columns changed on the way: its events show drift, not values.

@@ -14,6 +14,7 @@ PLACEHOLDER = "__debezium_unavailable_value"  # Debezium's own; user data may eq
 # When an event carries a type's values.
 ALWAYS, NEVER = "always", "never"
 IF_UNKNOWN = "include.unknown.datatypes=true"
+UNLESS_UNKNOWN = "include.unknown.datatypes=false"
 IF_TEXT = "interval.handling.mode=string"
 
 
@@ -31,7 +32,7 @@ class Kind:
     # Whether event.converting.failure.handling.mode=warn leaves no doubt about NULL: the type's
     # conversion cannot fail, and the placeholder of an unchanged TOAST value fits its schema.
     sure_null: bool = True
-    omitted: bool = False  # The column is not in the event, so not even its NULL is.
+    absent: str = NEVER  # When the column is not in the event, so that not even its NULL is.
     # Debezium fails to convert some values: it sends NULL for them under `warn` and ends under
     # `fail`.
     fails: bool = False
@@ -50,13 +51,14 @@ class Kind:
         """Whether an event under these connector settings says exactly what `value` is."""
         warns = settings["event.converting.failure.handling.mode"] != "fail"
         unknown = settings["include.unknown.datatypes"] == "true"
-        absent = self.omitted or (self.carried == IF_UNKNOWN and not unknown)
+        absent = self.absent == ALWAYS or (
+            not unknown and (self.carried == IF_UNKNOWN or self.absent == UNLESS_UNKNOWN))
         if value is None:
             # Of intervals and of these types it may stand for a value that could not be converted.
             may_fail = self.fails or self.sql.startswith("interval")
             sure = not may_fail and (self.sure_null or identity == "FULL")
             return not absent and (sure or not warns)
-        if value == PLACEHOLDER or value == f'"{PLACEHOLDER}"' or value == f"{{{PLACEHOLDER}}}":
+        if value in (PLACEHOLDER, f"{{{PLACEHOLDER}}}"):
             return settings["unavailable.value.placeholder"] != PLACEHOLDER
         if self.carried == IF_TEXT and settings["interval.handling.mode"] != "string":
             return False
@@ -121,7 +123,7 @@ TEXTS = [
     Kind("text", "text", _TEXTS),
     Kind("defaulted_text", "text DEFAULT 'seven'", ("", "seven")),
     Kind("varchar", "varchar(30)", _TEXTS),
-    Kind("char", "char(30)", _TEXTS),
+    Kind("char", f"char({len(PLACEHOLDER)})", _TEXTS),
     Kind("one_byte", '"char"', ("", "a", r"\200", r"\377")),
     Kind("name", "name", ("", "a name", "é"), carried=IF_UNKNOWN),
     Kind("citext", "citext", ("", "Mixed", "mIXED", "É", PLACEHOLDER)),
@@ -237,9 +239,9 @@ _FITTING = {"int4", "int8", "text", "varchar(30)", "char(3)", "json", "jsonb", "
             "date"}
 
 
-def _array(name, element, values, carried=ALWAYS, omitted=False):
+def _array(name, element, values, carried=ALWAYS, absent=NEVER):
     return Kind(name, f"{element}[]", values, carried=carried, sure_null=element in _FITTING,
-                omitted=omitted)
+                absent=absent)
 
 
 ARRAYS = [
@@ -281,19 +283,19 @@ ARRAYS = [
     _array("macaddrs", "macaddr", ("{}", "{08:00:2b:01:02:03}")),
     _array("int4ranges", "int4range", ("{}", '{"[1,5)",empty}')),
     _array("tstzranges", "tstzrange", ("{}", '{"[2024-02-29 13:14:15+05:30,)"}')),
-    _array("moneys", "money", ("{}", "{1.50}"), omitted=True),
-    _array("names", "name", ("{}", "{a}"), omitted=True),
-    _array("intervals", "interval", ("{}", '{"1 mon"}'), omitted=True),
-    _array("varbits", "varbit", ("{}", "{101}"), omitted=True),
+    _array("moneys", "money", ("{}", "{1.50}"), absent=ALWAYS),
+    _array("names", "name", ("{}", "{a}"), absent=ALWAYS),
+    _array("intervals", "interval", ("{}", '{"1 mon"}'), absent=ALWAYS),
+    _array("varbits", "varbit", ("{}", "{101}"), absent=ALWAYS),
     Kind("bits", "bit(3)[]", ("{}", "{101}"), carried=NEVER, fails=True),
-    _array("xmls", "xml", ("{}", "{<a/>}"), omitted=True),
-    _array("points", "point", ("{}", '{"(1,2)"}'), omitted=True),
+    _array("xmls", "xml", ("{}", "{<a/>}"), absent=ALWAYS),
+    _array("points", "point", ("{}", '{"(1,2)"}'), absent=ALWAYS),
     _array("timetzs", "timetz", ("{}", "{13:14:15+05:30}"), NEVER),
     _array("hstores", "hstore", ("{}", '{"a=>1"}'), NEVER),
     _array("ltrees", "ltree", ("{}", "{a.b,c}"), NEVER),
-    _array("pg_lsns", "pg_lsn", ("{}", "{16/B374D848}"), NEVER),
-    _array("pairs", "pair", ("{}", '{"(1,b)"}'), NEVER),
-    _array("prices", "price", ("{}", "{1.50}"), NEVER),
+    _array("pg_lsns", "pg_lsn", ("{}", "{16/B374D848}"), NEVER, UNLESS_UNKNOWN),
+    _array("pairs", "pair", ("{}", '{"(1,b)"}'), NEVER, UNLESS_UNKNOWN),
+    _array("prices", "price", ("{}", "{1.50}"), NEVER, UNLESS_UNKNOWN),
     Kind("bounds", "int4[]", ("{}", "{1,2}", "[0:1]={1,2}", "[-1:0][5:5]={{1},{2}}"),
          carried=NEVER, rule={"columns": {"array_bounds": {"v": "reread"}}}),
 ]

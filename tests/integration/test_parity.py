@@ -142,7 +142,6 @@ CHOICES = {
     "interval.handling.mode": ("string", "numeric"),
     "hstore.handling.mode": ("json", "map"),
     "include.unknown.datatypes": ("true", "false"),
-    "snapshot.mode": ("no_data", "never"),
     "unavailable.value.placeholder": ("random", PLACEHOLDER, "hex:2d2d"),
     **{name: ("false", "true") for name in SCHEMAS},
 }
@@ -160,7 +159,7 @@ def pairwise(choices):
                 row[name] = max(choices[name], key=lambda value, name=name: sum(
                     frozenset(((name, value), other)) in left for other in row.items()))
         left -= {frozenset(pair) for pair in itertools.combinations(row.items(), 2)}
-        yield row
+        yield {name: row[name] for name in choices}
 
 
 @pytest.mark.skipif(not is_long(), reason="--long")

@@ -310,6 +310,21 @@ def test_refuses_a_compacted_topic(migrate, stack):
     the_one(migration, f"topic {migration.name}.public.people of public.people is compacted")
 
 
+REFUSED = {"decimal.handling.mode": "precise", "binary.handling.mode": "hex",
+           "time.precision.mode": "connect", "snapshot.mode": "initial",
+           "value.converter.replace.null.with.default": "true"}
+
+
+def test_names_every_refused_setting_of_a_running_connector(migrate):
+    migration = migrate(PEOPLE)
+    migration.copy_schema()
+    migration.grant()
+    migration.publish()
+    migration.start_connector(**REFUSED)
+    for name, value in REFUSED.items():
+        the_one(migration, f"{name} is '{value}': ")
+
+
 def test_knows_a_table_that_the_manifest_maps_otherwise_than_it_began(migrate):
     migration = migrate(PEOPLE)
     migration.prepare()

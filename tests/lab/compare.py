@@ -27,22 +27,30 @@ SELECT format('%I.%I', n.nspname, c.relname)
    AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('information_schema', 'lockstep')
  ORDER BY 1"""
 
+# A line per table.
 _COLUMNS = """
-SELECT quote_ident(attname) FROM pg_attribute
- WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum)
+  FROM unnest({tables}) WITH ORDINALITY AS t (oid, place)
+  JOIN pg_attribute ON attrelid = t.oid AND attnum > 0 AND NOT attisdropped
+ GROUP BY place ORDER BY place"""
 
-# The primary key, else a unique index whose columns are all NOT NULL.
-_KEY = """
-SELECT quote_ident(a.attname)
-  FROM (SELECT indexrelid, indkey FROM pg_index i
-         WHERE indrelid = '{table}'::regclass AND indisunique AND indpred IS NULL
-           AND indexprs IS NULL
-           AND NOT EXISTS (SELECT FROM pg_attribute n WHERE n.attrelid = i.indrelid
-                              AND n.attnum = ANY (i.indkey) AND NOT n.attnotnull)
-         ORDER BY indisprimary DESC, indexrelid LIMIT 1) k,
-       unnest(k.indkey) WITH ORDINALITY AS u (attnum, place)
-  JOIN pg_attribute a ON a.attrelid = '{table}'::regclass AND a.attnum = u.attnum
- ORDER BY place"""
+# The primary key, else a unique index whose columns are all NOT NULL, else every column as text.
+_ORDERS = """
+SELECT coalesce(
+  (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY u.place)
+     FROM (SELECT indkey FROM pg_index i
+            WHERE indrelid = t.oid AND indisunique AND indpred IS NULL AND indexprs IS NULL
+              AND NOT EXISTS (SELECT FROM pg_attribute n WHERE n.attrelid = i.indrelid
+                                 AND n.attnum = ANY (i.indkey) AND NOT n.attnotnull)
+            ORDER BY indisprimary DESC, indexrelid LIMIT 1) k,
+          unnest(k.indkey) WITH ORDINALITY AS u (attnum, place)
+     JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = u.attnum),
+  (SELECT string_agg(quote_ident(attname) || '::text', ', ' ORDER BY attnum) FROM pg_attribute
+    WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped))
+  FROM unnest({tables}) WITH ORDINALITY AS t (oid, place) ORDER BY t.place"""
+
+# Ends the rows of one table; no row can be this line, since COPY doubles backslashes.
+_END = b"\\.\n"
 
 
 @dataclass
@@ -89,18 +97,20 @@ class Side:
         """The rows of a catalog query."""
         return self._run(query).decode().splitlines()
 
-    def copy(self, query):
-        """Starts `COPY (query) TO STDOUT`.  Returns the running psql."""
-        return subprocess.Popen(self._argv(f"COPY ({query}) TO STDOUT"), stdout=subprocess.PIPE,
+    def copy(self, queries):
+        """Starts one psql that runs `COPY (query) TO STDOUT` for each; see _rows()."""
+        copies = [word for query in queries
+                  for word in ("-c", f"COPY ({query}) TO STDOUT", "-c", r"\echo '\\.'")]
+        return subprocess.Popen([*self._argv(), *copies], stdout=subprocess.PIPE,
                                 stdin=subprocess.DEVNULL, env=self.environment)
 
     def _run(self, sql):
-        return subprocess.run(self._argv(sql), check=True, env=self.environment,
+        return subprocess.run([*self._argv(), "-c", sql], check=True, env=self.environment,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout
 
     @staticmethod
-    def _argv(sql):
-        return ["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", _SESSION, "-c", sql]
+    def _argv():
+        return ["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", _SESSION]
 
 
 def compare(source, target, tables=None, names=None, shown=5):
@@ -109,20 +119,40 @@ def compare(source, target, tables=None, names=None, shown=5):
     `names` maps a source table to its target's name where they differ.  REQUIRES: nobody writes.
     """
     outcome = Comparison({}, {}, [])
-    for table in tables or source.lines(_TABLES):
-        _compare_table(outcome, (source, target), (table, (names or {}).get(table, table)), shown)
+    tables = tables or source.lines(_TABLES)
+    if not tables:
+        return outcome
+    places = ", ".join(f"'{_literal(table)}'::regclass" for table in tables)
+    columns = source.lines(_COLUMNS.format(tables=f"ARRAY[{places}]"))
+    orders = source.lines(_ORDERS.format(tables=f"ARRAY[{places}]"))
+    theirs = [(names or {}).get(table, table) for table in tables]
+    running = [side.copy(f"SELECT {column} FROM {name} ORDER BY {order}"
+                         for column, name, order in zip(columns, of_side, orders))
+               for side, of_side in ((source, tables), (target, theirs))]
+    try:
+        for table in tables:
+            _compare_table(outcome, running, table, shown)
+    finally:
+        for each in running:
+            each.kill()
+            each.wait()
+            each.stdout.close()
     return outcome
 
 
-def _compare_table(outcome, sides, names, shown):
-    columns = sides[0].lines(_COLUMNS.format(table=_literal(names[0])))
-    key = sides[0].lines(_KEY.format(table=_literal(names[0])))
-    order = ", ".join(key) if key else ", ".join(f"{column}::text" for column in columns)
-    running = [side.copy(f"SELECT {', '.join(columns)} FROM {name} ORDER BY {order}")
-               for side, name in zip(sides, names)]
+def _rows(running):
+    """The rows of the next table."""
+    for line in running.stdout:
+        if line == _END:
+            return
+        yield line
+    raise RuntimeError(f"psql ended early with code {running.wait()}")
+
+
+def _compare_table(outcome, running, table, shown):
     digest, counts = hashlib.sha256(), [0, 0]
     pending = Counter()  # +1 per unmatched source line, -1 per unmatched target line.
-    for lines in itertools.zip_longest(*(each.stdout for each in running)):
+    for lines in itertools.zip_longest(*map(_rows, running)):
         for side, line in enumerate(lines):
             counts[side] += line is not None
         if lines[0] == lines[1]:
@@ -133,14 +163,11 @@ def _compare_table(outcome, sides, names, shown):
                 pending[line] += sign
                 if not pending[line]:
                     del pending[line]
-    for each, name in zip(running, names):
-        if each.wait() != 0:
-            raise RuntimeError(f"reading {name} failed with code {each.returncode}")
-    outcome.rows[names[0]] = counts[0]
-    outcome.digests[names[0]] = digest.hexdigest()
+    outcome.rows[table] = counts[0]
+    outcome.digests[table] = digest.hexdigest()
     if pending:
         outcome.differences.append(Difference(
-            names[0], counts[0], counts[1],
+            table, counts[0], counts[1],
             list(itertools.islice((_text(row) for row, n in pending.items() if n > 0), shown)),
             list(itertools.islice((_text(row) for row, n in pending.items() if n < 0), shown))))
 

@@ -160,19 +160,33 @@ std::vector<std::string> differences(const ConnectorSettings& changes) {
 TEST(ConnectorCheck, AcceptsWhatItPrints) { EXPECT_THAT(differences({}), IsEmpty()); }
 
 TEST(ConnectorCheck, NamesEverySettingThatLosesData) {
-  const ConnectorSettings bad = {{"time.precision.mode", "connect"},
-                                 {"binary.handling.mode", "base64"},
-                                 {"decimal.handling.mode", "double"},
-                                 {"snapshot.mode", "initial"},
-                                 {"skipped.operations", "t"},
-                                 {"lsn.flush.mode", "manual"},
-                                 {"tombstones.on.delete", "false"},
-                                 {"value.converter.replace.null.with.default", "true"},
-                                 {"transforms", "unwrap"},
-                                 {"column.exclude.list", "public.t.c"},
-                                 {"heartbeat.interval.ms", "0"}};
+  const std::vector<std::pair<std::string, std::string>> bad = {
+      {"time.precision.mode", "connect"},
+      {"time.precision.mode", "nanoseconds"},
+      {"time.precision.mode", "isostring"},
+      {"time.precision.mode", "structured"},
+      {"binary.handling.mode", "base64"},
+      {"binary.handling.mode", "base64-url-safe"},
+      {"binary.handling.mode", "hex"},
+      {"decimal.handling.mode", "double"},
+      {"decimal.handling.mode", "precise"},
+      {"snapshot.mode", "always"},
+      {"snapshot.mode", "initial"},
+      {"snapshot.mode", "initial_only"},
+      {"snapshot.mode", "when_needed"},
+      {"snapshot.mode", "configuration_based"},
+      {"snapshot.mode", "custom"},
+      {"skipped.operations", "t"},
+      {"lsn.flush.mode", "manual"},
+      {"tombstones.on.delete", "false"},
+      {"key.converter.replace.null.with.default", "true"},
+      {"value.converter.replace.null.with.default", "true"},
+      {"transforms", "unwrap"},
+      {"column.exclude.list", "public.t.c"},
+      {"heartbeat.interval.ms", "0"}};
   for (const auto& change : bad) {
-    EXPECT_THAT(differences({change}), ElementsAre(HasSubstr(change.first))) << change.second;
+    EXPECT_THAT(differences({{change.first, change.second}}), ElementsAre(HasSubstr(change.first)))
+        << change.second;
   }
 }
 
