@@ -22,7 +22,8 @@ Recent::Recent(std::size_t tables, std::size_t entries_max, const Visibility& vi
       floors_(tables),
       open_count_(tables, 0),
       held_(tables, false),
-      written_(kBloomWords, 0) {}
+      written_(kBloomWords, 0),
+      any_written_(tables, false) {}
 
 void Recent::record(TableId table, const Hash128& key, Xid xid) {
   if (!rule_on(Rule::RecordBeforeSend)) return;
@@ -30,6 +31,7 @@ void Recent::record(TableId table, const Hash128& key, Xid xid) {
   entries_[key] = {xid, table};
   for (const std::uint64_t bit : {key.low & kBloomMask, key.high & kBloomMask})
     written_[bit / 64] |= std::uint64_t{1} << (bit % 64);
+  any_written_[table] = true;
   if (entries_.size() <= entries_max_) return;
   forget_locked();
   if (entries_.size() > entries_max_) degrade(table);
@@ -76,7 +78,8 @@ Verdict Recent::judge(TableId table, const Hash128& key, const Snapshot& snapsho
   return judge_locked(table, key, snapshot);
 }
 
-bool Recent::maybe_written(const Hash128& key) const {
+bool Recent::maybe_written(TableId table, const Hash128& key) const {
+  if (!any_written_[table]) return false;
   for (const std::uint64_t bit : {key.low & kBloomMask, key.high & kBloomMask})
     if ((written_[bit / 64] & (std::uint64_t{1} << (bit % 64))) == 0) return false;
   return true;
@@ -88,9 +91,9 @@ void Recent::open_for_copy(TableId table, std::span<const Hash128> keys, const S
   const MutexLock lock(mutex_);
   for (std::size_t i = 0; i < keys.size(); ++i) {
     verdicts[i].verdict = judge_locked(table, keys[i], snapshot);
-    verdicts[i].via_lane = held_[table] || maybe_written(keys[i]);
+    verdicts[i].via_lane = held_[table] || maybe_written(table, keys[i]);
     if (verdicts[i].verdict != Verdict::Write || verdicts[i].via_lane) continue;
-    ++open_[keys[i]];
+    open_.add(keys[i]);
     ++open_count_[table];
   }
 }
@@ -98,9 +101,8 @@ void Recent::open_for_copy(TableId table, std::span<const Hash128> keys, const S
 void Recent::close_copy(TableId table, std::span<const Hash128> keys) {
   const MutexLock lock(mutex_);
   for (const Hash128& key : keys) {
-    const auto found = open_.find(key);
-    CHECK(found != open_.end() && open_count_[table] > 0);
-    if (--found->second == 0) open_.erase(found);
+    CHECK(open_count_[table] > 0);
+    open_.remove(key);
     --open_count_[table];
   }
 }

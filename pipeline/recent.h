@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pipeline/change.h"
+#include "pipeline/key_counts.h"
 #include "pipeline/snapshot.h"
 #include "pipeline/sync.h"
 #include "pipeline/visibility.h"
@@ -84,19 +85,20 @@ class Recent {
   void degrade(TableId table) REQUIRES(mutex_);
   void lower(Floor& floor, Xid xid) REQUIRES(mutex_);
   void forget_locked() REQUIRES(mutex_);
-  bool maybe_written(const Hash128& key) const REQUIRES(mutex_);
+  bool maybe_written(TableId table, const Hash128& key) const REQUIRES(mutex_);
 
   const std::size_t entries_max_;
   const Visibility& visibility_;
   mutable Mutex mutex_;
   std::unordered_map<Hash128, Entry, Hash128Hasher> entries_ GUARDED_BY(mutex_);
   std::vector<Floor> floors_ GUARDED_BY(mutex_);  // By TableId.
-  std::unordered_map<Hash128, std::uint32_t, Hash128Hasher> open_ GUARDED_BY(mutex_);
+  KeyCounts open_ GUARDED_BY(mutex_);
   std::vector<std::size_t> open_count_ GUARDED_BY(mutex_);  // By TableId.
   std::vector<bool> held_ GUARDED_BY(mutex_);               // By TableId.
   // Keys this lane has written since the start, as a bloom filter: a hint that a direct COPY of
-  // the row would fail on the existing one.
+  // the row would fail on the existing one; and the tables they belong to.
   std::vector<std::uint64_t> written_ GUARDED_BY(mutex_);
+  std::vector<bool> any_written_ GUARDED_BY(mutex_);  // By TableId.
   std::uint64_t forgotten_at_ GUARDED_BY(mutex_) = 0;  // Visibility's generation.
 };
 

@@ -165,6 +165,7 @@ void Scanner::judge_lane(std::uint32_t lane, const std::vector<std::uint32_t>& r
   std::vector<Recent::CopyVerdict> verdicts(keys.size());
   shared_.recents[lane]->open_for_copy(table_->id, keys, session_.read()->snapshot, verdicts);
   std::uint64_t dropped = 0;
+  const auto others = static_cast<std::ptrdiff_t>(piece_.direct.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (verdicts[i].verdict == Verdict::Retake) void_ = true;
     if (verdicts[i].verdict == Verdict::Drop) ++dropped;
@@ -176,6 +177,8 @@ void Scanner::judge_lane(std::uint32_t lane, const std::vector<std::uint32_t>& r
       piece_.opened[lane].push_back(keys[i]);
     }
   }
+  // The target's index takes rows in key order best.
+  std::ranges::inplace_merge(piece_.direct, piece_.direct.begin() + others);
   shared_.board.rows_dropped(table_->id, dropped);
 }
 
@@ -185,7 +188,6 @@ Result<Scanner::Step> Scanner::copy_piece() {
     state_ = State::Draining;
     return Step::Working;
   }
-  std::ranges::sort(piece_.direct);
   if (piece_.direct.empty()) {
     hand_to_lanes();
     state_ = read_complete_ ? State::Draining : State::Reading;

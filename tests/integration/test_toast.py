@@ -10,11 +10,11 @@ import pytest
 
 # A value of each type, `{seed}` apart from its neighbours, too large to stay inside its row.
 TYPES = {
-    "text": "repeat('large {seed} ', 400)",
-    "bytea": "convert_to(repeat('bytes {seed} ', 400), 'UTF8')",
-    "jsonb": "jsonb_build_object('k', repeat('json {seed} ', 400))",
+    "text": "repeat('large ' || {seed} || ' ', 400)",
+    "bytea": "convert_to(repeat('bytes ' || {seed} || ' ', 400), 'UTF8')",
+    "jsonb": "jsonb_build_object('k', repeat('json ' || {seed} || ' ', 400))",
     "numeric": "(repeat('31415926', 900) || {seed})::numeric",
-    "text[]": "ARRAY[repeat('first {seed} ', 300), 'second']",
+    "text[]": "ARRAY[repeat('first ' || {seed} || ' ', 300), 'second']",
     "float8[]": "(SELECT array_agg({seed} + i / 8.0::float8) FROM generate_series(1, 500) i)",
 }
 SMALL = {
