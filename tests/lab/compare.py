@@ -86,21 +86,22 @@ class Side:
         self.environment = environment
 
     def lines(self, query):
-        """The rows of a catalog query."""
-        return self._run(query).decode().splitlines()
+        """The rows of a catalog query.  Names may hold line ends, so rows end in NUL bytes."""
+        return self._run(query, "-0").decode().split("\0")[:-1]
 
     def copy(self, query):
         """Starts `COPY (query) TO STDOUT`.  Returns the running psql."""
         return subprocess.Popen(self._argv(f"COPY ({query}) TO STDOUT"), stdout=subprocess.PIPE,
                                 stdin=subprocess.DEVNULL, env=self.environment)
 
-    def _run(self, sql):
-        return subprocess.run(self._argv(sql), check=True, env=self.environment,
+    def _run(self, sql, *options):
+        return subprocess.run(self._argv(sql, *options), check=True, env=self.environment,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout
 
     @staticmethod
-    def _argv(sql):
-        return ["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", _SESSION, "-c", sql]
+    def _argv(sql, *options):
+        return ["psql", "-X", "-q", "-At", *options, "-v", "ON_ERROR_STOP=1", "-c", _SESSION,
+                "-c", sql]
 
 
 def compare(source, target, tables=None, names=None, shown=5):
