@@ -47,6 +47,9 @@ std::optional<std::string> slot_fault(const SlotFacts& slot, const std::string& 
 
 Result<Lsn> make_slot(PostgresConnection& connection, const std::string& name,
                       const std::function<bool()>& goes_on) {
+  // The server goes on waiting for a client that died, and holds a slot that is half made, unless
+  // it looks.
+  LOCKSTEP_TRY(connection.ask("SET client_connection_check_interval = '1s'"));
   PGconn* const raw = connection.raw();
   const char* const values[] = {name.c_str()};
   if (PQsendQueryParams(raw, kMake, 1, nullptr, values, nullptr, nullptr, 0) != 1) {

@@ -99,10 +99,11 @@ Result<Lsn> open_slot(const StreamContext& context) {
   LOCKSTEP_ASSIGN(const SlotFacts slot, read_slot(context.source, name));
   if (!slot.exists) {
     PostgresProbe probe = make_probe(context);
-    LOCKSTEP_ASSIGN(const Snapshot snapshot, probe.probe());
+    // Of its own: a snapshot's xmax may lie below a transaction that is running.
+    LOCKSTEP_ASSIGN(const Xid now, probe.assign_xid());
     return make_slot(context.source, name, [&] {
       return context.patience(fmt::format("slot {}, which is made once these have ended: {}", name,
-                                          in_the_way(probe, snapshot.xmax)));
+                                          in_the_way(probe, now)));
     });
   }
   LOCKSTEP_ASSIGN(const ServerFacts server, read_server(context.source));

@@ -4,11 +4,14 @@ What every stream must do is in the other files, which run over it with LOCKSTEP
 is what only this one has: its slot, its publication, its positions, and being cut off.
 """
 
+from contextlib import contextmanager
+
 import pytest
 
 from tests.demo.writer import Writer
 from tests.integration.conftest import SLOW
 from tests.lab.lockstep import ROOT
+from tests.lab.postgres import OWNER
 from tests.lab.process import LabError, wait_until
 from tests.lab.stack import READER
 
@@ -49,15 +52,38 @@ def shop(direct, stack):
     return make
 
 
+def await_said(lockstep, *words):
+    """Waits until one line of what status waits for has all the words."""
+    def is_said(status):
+        return any(all(word in line for word in words) for line in status["waiting_for"])
+
+    lockstep.await_status(is_said, f"status to say {words}", timeout=60)
+
+
 def walsender(migration):
     """The server process that streams to us; None while there is none."""
     return migration.slot("active_pid")
 
 
-def own_everything(migration):
-    """Lets lockstep's role make the publication itself: it owns the tables."""
-    migration.source(f'GRANT CREATE ON DATABASE "{migration.name}" TO {READER};'
-                     f"ALTER TABLE t OWNER TO {READER}")
+@contextmanager
+def open_transaction(migration, statement):
+    """A transaction of the application that wrote and has not ended; commits at the exit."""
+    connection = migration.source_connection()
+    try:
+        connection.autocommit = False
+        connection.cursor().execute(statement)
+        yield connection.info.backend_pid
+        connection.commit()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def owning_role(stack):
+    """Meanwhile lockstep's role may make the publication itself: it is a member of the owner."""
+    stack.source.execute("postgres", f"GRANT {OWNER} TO {READER}")
+    yield
+    stack.source.execute("postgres", f"REVOKE {OWNER} FROM {READER}")
 
 
 def test_a_changing_database(shop):
@@ -102,52 +128,45 @@ def test_every_kind_of_change(direct):
     migration.finish()
 
 
+@pytest.mark.usefixtures("owning_role")
 def test_the_slot_and_the_publication_are_made(direct):
     """A role that owns the tables needs nobody's help."""
     migration = direct()
     migration.copy_schema()
     migration.grant()
-    own_everything(migration)
     assert migration.lockstep.verb("validate").returncode == 0
     migration.finish()
     assert migration.slot("plugin") == "pgoutput"
 
 
+@pytest.mark.usefixtures("owning_role")
 def test_a_table_that_is_added_later(direct):
     """The publication is extended, and what an open transaction wrote before is copied."""
     migration = direct()
     migration.copy_schema()
     migration.grant()
-    own_everything(migration)
     migration.finish()
-    migration.source(f"CREATE TABLE u (id int PRIMARY KEY, v text); ALTER TABLE u OWNER TO {READER}")
-    migration.target("CREATE TABLE u (id int PRIMARY KEY, v text)")
+    for side in (migration.source, migration.target):
+        side("CREATE TABLE u (id int PRIMARY KEY, v text)")
     migration.grant()
-    connection = migration.source_connection()
-    connection.autocommit = False
-    connection.cursor().execute("UPDATE t SET n = 5 WHERE id = 5")
-    migration.lockstep.start()
-    said = migration.lockstep.await_waiting()
-    assert any("new" in line and "pid" in line for line in said), said
-    connection.commit()
-    connection.close()
+    with open_transaction(migration, "UPDATE t SET n = 5 WHERE id = 5") as pid:
+        migration.lockstep.start()
+        await_said(migration.lockstep, "new", f"pid {pid}")
     migration.lockstep.await_follow()
     migration.source("INSERT INTO u VALUES (1, 'one'), (2, 'two')")
     assert migration.lockstep.stop() == 0
     migration.finish()
 
 
+OPEN = "INSERT INTO t VALUES (-1, 'open', 0)"
+
+
 def test_the_slot_waits_for_open_transactions_and_says_for_whom(direct):
     migration = direct()
     migration.prepare()
-    connection = migration.source_connection(application_name="slow accountant")
-    connection.autocommit = False
-    connection.cursor().execute("INSERT INTO t VALUES (-1, 'open', 0)")
-    migration.lockstep.start()
-    said = migration.lockstep.await_waiting()
-    assert any(str(connection.info.backend_pid) in line for line in said), said
-    connection.commit()
-    connection.close()
+    with open_transaction(migration, OPEN) as pid:
+        migration.lockstep.start()
+        await_said(migration.lockstep, "slot", f"pid {pid}")
     migration.lockstep.await_follow()
     assert migration.lockstep.stop() == 0
     migration.finish()
@@ -156,15 +175,22 @@ def test_the_slot_waits_for_open_transactions_and_says_for_whom(direct):
 def test_stopping_while_the_slot_waits(direct):
     migration = direct()
     migration.prepare()
-    connection = migration.source_connection()
-    connection.autocommit = False
-    connection.cursor().execute("INSERT INTO t VALUES (-1, 'open', 0)")
-    migration.lockstep.start()
-    migration.lockstep.await_waiting()
-    assert migration.lockstep.stop(20) == 0
-    connection.rollback()
-    connection.close()
-    assert migration.slot("true") is None
+    with open_transaction(migration, OPEN):
+        migration.lockstep.start()
+        await_said(migration.lockstep, "slot")
+        assert migration.lockstep.stop(20) == 0
+        wait_until(lambda: migration.slot("true") is None, "the half-made slot to go")
+
+
+def test_killed_while_the_slot_waits(direct):
+    migration = direct()
+    migration.prepare()
+    with open_transaction(migration, OPEN):
+        migration.lockstep.start()
+        await_said(migration.lockstep, "slot")
+        migration.lockstep.kill()
+        wait_until(lambda: migration.slot("true") is None, "the half-made slot to go")
+    migration.finish()
 
 
 def test_cut_off_again_and_again(shop, stack):
@@ -298,7 +324,7 @@ def test_types_that_travel_in_text(direct):
     migration.prepare()
     with migration.running() as lockstep:
         lockstep.await_follow()
-        migration.source("INSERT INTO t SELECT g, (g, 'glad'), 'glad', 'postgres=w/postgres',"
+        migration.source("INSERT INTO t SELECT g, (g, 'glad')::pair, 'glad', 'postgres=w/postgres',"
                          " 'pair', ARRAY[(g, 'sad')::pair] FROM generate_series(2, 50) g;"
                          "UPDATE t SET m = 'sad' WHERE id < 10;"
                          "UPDATE t SET p = NULL, kind = 'int4' WHERE id < 5")

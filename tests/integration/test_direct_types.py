@@ -42,7 +42,7 @@ CREATE DOMAIN numbers AS int[];
 CREATE TYPE mood_range AS RANGE (subtype = mood, multirange_type_name = mood_multirange);
 """
 HOSTILE = {"DateStyle": "'SQL, DMY'", "IntervalStyle": "sql_standard", "bytea_output": "escape",
-           "extra_float_digits": "-15", "TimeZone": "'Asia/Kathmandu'", "lc_monetary": "C",
+           "extra_float_digits": "-15", "TimeZone": "'Asia/Kathmandu'", "lc_monetary": "'C.UTF-8'",
            "search_path": "nowhere", "default_transaction_isolation": "serializable",
            "row_security": "on", "xmlbinary": "hex", "xmloption": "document"}
 

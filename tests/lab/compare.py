@@ -94,8 +94,8 @@ class Side:
         self.environment = environment
 
     def lines(self, query):
-        """The rows of a catalog query."""
-        return self._run(query).decode().splitlines()
+        """The rows of a catalog query.  Names may hold line ends, so rows end in NUL bytes."""
+        return self._run(query, "-0").decode().split("\0")[:-1]
 
     def copy(self, queries):
         """Starts one psql that runs `COPY (query) TO STDOUT` for each; see _rows()."""
@@ -104,13 +104,13 @@ class Side:
         return subprocess.Popen([*self._argv(), *copies], stdout=subprocess.PIPE,
                                 stdin=subprocess.DEVNULL, env=self.environment)
 
-    def _run(self, sql):
-        return subprocess.run([*self._argv(), "-c", sql], check=True, env=self.environment,
+    def _run(self, sql, *options):
+        return subprocess.run([*self._argv(*options), "-c", sql], check=True, env=self.environment,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout
 
     @staticmethod
-    def _argv():
-        return ["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", _SESSION]
+    def _argv(*options):
+        return ["psql", "-X", "-q", "-At", *options, "-v", "ON_ERROR_STOP=1", "-c", _SESSION]
 
 
 def compare(source, target, tables=None, names=None, shown=5):
