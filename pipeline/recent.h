@@ -98,7 +98,7 @@ class Recent {
   // Keys this lane has written since the start, as a bloom filter: a hint that a direct COPY of
   // the row would fail on the existing one; and the tables they belong to.
   std::vector<std::uint64_t> written_ GUARDED_BY(mutex_);
-  std::vector<bool> any_written_ GUARDED_BY(mutex_);  // By TableId.
+  std::vector<bool> any_written_ GUARDED_BY(mutex_);   // By TableId.
   std::uint64_t forgotten_at_ GUARDED_BY(mutex_) = 0;  // Visibility's generation.
 };
 
