@@ -241,6 +241,9 @@ Result<Decoded> DebeziumDecoder::decode_row(const Record& record, TableDecoder& 
     case ReadOutcome::Kind::Broken:
       return broken(record, streams_[record.stream], "broken JSON in `after`");
     case ReadOutcome::Kind::UnknownColumn:
+      // A part that is missing may have shifted what follows it.
+      if (!is_valid_json(*record.value))
+        return broken(record, streams_[record.stream], "broken JSON in `after`");
       return stop(table, where(record) + ": column " + outcome.column + " of " +
                              table.table().text() + " is not in the table as this run knows it");
     case ReadOutcome::Kind::Refused:

@@ -65,4 +65,9 @@ bool read_scalar(ondemand::value& value, Scalar& scalar) {
   }
 }
 
+bool is_valid_json(std::string_view text) {
+  simdjson::dom::parser parser;
+  return parser.parse(text.data(), text.size()).error() == simdjson::SUCCESS;
+}
+
 }  // namespace lockstep

@@ -19,6 +19,9 @@ JsonKind kind_of(ondemand::value& value);
 // document's buffers.
 bool read_scalar(ondemand::value& value, Scalar& scalar);
 
+// Whether the whole text is one valid document.  Reads all of it: for when something is wrong.
+bool is_valid_json(std::string_view text);
+
 // The key as it stands in the document, escapes included.  Borrows from it.
 inline std::string_view raw_key(const ondemand::field& field) {
   const char* const begin = field.key().raw();

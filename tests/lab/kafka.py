@@ -5,11 +5,11 @@ import subprocess
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from tests.lab.process import LabError, Process, wait_until
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_MESSAGE_BYTES = 110 * 1024 * 1024
 
 
 def java(jars, heap, main_class, *arguments):
@@ -60,6 +60,7 @@ broker.heartbeat.interval.ms=300
 message.max.bytes={MAX_MESSAGE_BYTES}
 replica.fetch.max.bytes={MAX_MESSAGE_BYTES}
 log.retention.ms=-1
+log.retention.check.interval.ms=500
 log.message.timestamp.after.max.ms=9223372036854775807
 """)
         self._storage_tool("format", "-t", self._storage_tool("random-uuid"), "-c", self.properties)
@@ -110,6 +111,22 @@ log.message.timestamp.after.max.ms=9223372036854775807
         if names:
             for future in admin.delete_topics(names, operation_timeout=10).values():
                 future.result(timeout=30)
+
+    def retain_little(self, topic):
+        """Lets records of the topic expire as soon as later ones follow."""
+        settings = {"retention.ms": "100", "segment.ms": "100", "file.delete.delay.ms": "0"}
+        admin = self._admin()
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, set_config=settings)
+        for future in admin.alter_configs([resource]).values():
+            future.result(timeout=30)
+
+    def first_offset(self, topic):
+        """Where the topic's partition 0 begins now."""
+        consumer = self._consumer()
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[0]
+        finally:
+            consumer.close()
 
     def end_offsets(self, pattern):
         """The end offset of every (topic, partition) whose topic matches."""

@@ -254,6 +254,12 @@ TEST_F(Decode, BrokenJsonWithAReadableKeyIsADebt) {
   EXPECT_EQ(update.evidence, cut);
 }
 
+TEST_F(Decode, AMissingValueIsBrokenJsonAndNoUnknownColumn) {
+  const Change update = change("u", R"({"id":1,"v":,"n":5})");
+  EXPECT_EQ(update.debt, DebtReason::Unreadable);
+  EXPECT_EQ(cells_of(update.row), (Cells{"00000001", "unavailable", "unavailable"}));
+}
+
 TEST_F(Decode, BrokenJsonWithoutATransactionStopsTheTable) {
   EXPECT_NE(stop(record(R"({"id":1})", R"({"before":null,"after":{"id":1,"v":"a)")), "no stop");
 }
