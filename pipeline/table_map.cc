@@ -220,7 +220,8 @@ class Planner {
     // A cast from a type that only the source knows: the target could not name it.
     const bool foreign_cast = column.cast && is_user_defined(from.type);
     const bool binary = from.type.has_binary && to.type.has_binary && !foreign_cast &&
-                        !may_hold_oids(from.type) && !may_hold_oids(to.type);
+                        !may_hold_oids(from.type) && !may_hold_oids(to.type) &&
+                        !refuses_its_binary(from.type);
     column.plane = binary ? Plane::Binary : Plane::Text;
     if (stream_.kind == StreamKind::Direct) return check_direct(column, from);
     const WireVerdict wire = debezium_form(from.type, stream_);
@@ -249,8 +250,8 @@ class Planner {
     if (carried) return;
     column.doubtful_always = true;
     warn(RulePart::Table, from.name,
-         fmt::format("every change of {} is read from the source again: its binary form means "
-                     "something on the source only",
+         fmt::format("every change of {} is read from the source again: the target does not "
+                     "understand its binary form",
                      source_name(from.name)),
          "");
   }
