@@ -273,6 +273,11 @@ TEST(TableMap, RefusesWhatPostgresCannotReplicateInBinary) {
   };
   EXPECT_TRUE(plan_direct(without_send).map);
   EXPECT_THAT(errors(plan_direct(elements)), ElementsAre(HasSubstr("replication fails")));
+  const auto spec = table("t", {column("id", kInt4), column("c", elements)});
+  TableRule rule;
+  rule.drop = {"c"};
+  EXPECT_THAT(errors(plan_table(spec, spec, rule, {StreamKind::Direct})),
+              ElementsAre(HasSubstr("replication fails"))) << "it is sent all the same";
 }
 
 TEST(TableMap, RefusesWhatIsNoTable) {
