@@ -151,6 +151,7 @@ class ManifestReader {
     source.stream = {static_cast<StreamKind>(stream.value), stream.where};
     source.slot = object_name(fields, "slot");
     source.publication = object_name(fields, "publication");
+    if (const YamlNode* const limit = fields.find("wal_limit")) read_wal_limit(*limit);
     const YamlNode* const debezium = fields.find("debezium");
     const bool wanted = source.stream.value == StreamKind::Debezium;
     if (wanted && debezium == nullptr) {
@@ -161,6 +162,18 @@ class ManifestReader {
     }
     if (debezium != nullptr) read_debezium(*debezium);
     fields.finish();
+  }
+
+  void read_wal_limit(const YamlNode& node) {
+    constexpr NumberLimits kMegabytes{0, 0, 1'000'000'000};
+    Fields fields(node, "source.wal_limit", report_);
+    WalLimit& limit = manifest_.source.wal_limit;
+    limit.mb = fields.number("mb", kMegabytes).value;
+    limit.then = static_cast<WalAction>(fields.choice("then", {"warn", "stop", "drop_slot"}).value);
+    fields.finish();
+    if (manifest_.source.stream.value != StreamKind::Direct)
+      report_.error(node.where, "source.wal_limit is for stream: direct only",
+                    "set max_slot_wal_keep_size on the source, or watch the connector's slot");
   }
 
   void read_debezium(const YamlNode& node) {

@@ -16,6 +16,7 @@
 #include "config/name_pattern.h"
 #include "config/problem.h"
 #include "config/secret.h"
+#include "connectors/wal_limit.h"
 #include "pipeline/table_map.h"
 
 namespace lockstep {
@@ -66,6 +67,7 @@ struct SourceSection {
   At<StreamKind> stream;
   At<std::string> slot;
   At<std::string> publication;
+  WalLimit wal_limit;  // Of a direct stream.
   std::optional<DebeziumSection> debezium;  // Set exactly with StreamKind::Debezium.
 };
 

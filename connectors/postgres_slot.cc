@@ -87,6 +87,13 @@ Result<StreamFacts> read_stream_facts(PostgresConnection& connection, const std:
   return facts;
 }
 
+Status drop_slot(PostgresConnection& connection, const std::string& name, int reader) {
+  const std::string number = std::to_string(reader);
+  LOCKSTEP_TRY(connection.ask("SELECT pg_terminate_backend($1::int, 5000)", {{.value = number}}));
+  LOCKSTEP_TRY(connection.ask("SELECT pg_drop_replication_slot($1)", {{.value = name}}));
+  return {};
+}
+
 Status end_reader(PostgresConnection& connection, int pid) {
   const std::string number = std::to_string(pid);
   LOCKSTEP_TRY(connection.ask("SELECT pg_terminate_backend($1::int)", {{.value = number}}));

@@ -116,7 +116,7 @@ Status PostgresStream::poll(ChangeBatch& batch, milliseconds deadline) {
     const MutexLock received_lock(received_mutex_);
     received_ = position.major;
   }
-  look();
+  LOCKSTEP_TRY(look());
   return tell_if_due();
 }
 
@@ -144,15 +144,34 @@ Status PostgresStream::take(const ReplicationMessage& message, ChangeBatch& batc
 }
 
 // Now and then; a source that is away is noticed by the link.
-void PostgresStream::look() {
+Status PostgresStream::look() {
   const auto now = steady_clock::now();
-  if (now < look_next_) return;
+  if (now < look_next_) return {};
   look_next_ = now + options_.look_every;
-  if (!control_.open()) return;
+  if (!control_.open()) return {};
   const auto facts = read_stream_facts(control_, options_.replication.slot);
-  if (!facts) return;
+  if (!facts) return {};
   kept_bytes_ = facts->kept_bytes;
   decoder_.set_near_xid(facts->next_xid);  // Many may pass that are none of ours.
+  return mind_limit();
+}
+
+Status PostgresStream::mind_limit() {
+  const WalLimit& limit = options_.wal_limit;
+  if (!over_limit() || limit.then == WalAction::Warn) return {};
+  const std::string& slot = options_.replication.slot;
+  const std::string what = fmt::format(
+      "the source keeps {} MiB of its log for slot {}, more than source.wal_limit allows",
+      kept_bytes_ >> 20, slot);
+  if (limit.then == WalAction::Stop)
+    return halt(what + "; the slot stays: raise the limit, or drop the slot and begin anew");
+  LOCKSTEP_TRY(drop_slot(control_, slot, link_.server_pid()));
+  link_.close();
+  return halt(what + "; the slot was dropped, as it says: begin the migration anew");
+}
+
+bool PostgresStream::over_limit() const {
+  return options_.wal_limit.mb != 0 && kept_bytes_ >> 20 > options_.wal_limit.mb;
 }
 
 // ---------------------------------------------------------------- telling
@@ -193,8 +212,9 @@ std::vector<std::string> PostgresStream::streams_of(TableId table) const {
 }
 
 std::string PostgresStream::state() const {
-  return fmt::format("streaming; the source keeps {} MiB of its log for slot {}", kept_bytes_ >> 20,
-                     options_.replication.slot);
+  return fmt::format("streaming; the source keeps {} MiB of its log for slot {}{}",
+                     kept_bytes_ >> 20, options_.replication.slot,
+                     over_limit() ? ", more than source.wal_limit allows" : "");
 }
 
 Lsn PostgresStream::received() const {

@@ -17,6 +17,7 @@
 #include "connectors/postgres_facts.h"
 #include "connectors/postgres_replication.h"
 #include "connectors/postgres_slot.h"
+#include "connectors/wal_limit.h"
 #include "pipeline/bounded_queue.h"
 #include "pipeline/change.h"
 #include "pipeline/decode/direct.h"
@@ -40,6 +41,7 @@ struct PostgresStreamOptions {
   std::chrono::milliseconds tell_every{300};  // The least wal_sender_timeout of use is 1 s.
   std::chrono::seconds look_every{10};        // At the slot.
   std::chrono::seconds patience{5};           // With a reader of ours that is left over.
+  WalLimit wal_limit;
 };
 
 // Source thread, but for keep_alive(), stop_keeping_alive() and received().
@@ -51,7 +53,7 @@ class PostgresStream : public ChangeSource {
 
   const std::vector<std::string>& streams() const override { return names_; }
   // Retry while the source is away or the slot in use; Halt when the slot is gone, has lost its
-  // log, or stands ahead of our progress (I16).
+  // log, or stands ahead of our progress (I16), and as the wal_limit says.
   Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) override;
   // Its changes go on to come, and the lanes leave them out: the stream is one for all tables.
   Status pause_table(TableId table) override;
@@ -72,7 +74,9 @@ class PostgresStream : public ChangeSource {
   Status connect() REQUIRES(link_mutex_);
   Status check_slot(const StreamFacts& facts);
   Status wait_for_reader(const StreamFacts& facts);
-  void look() REQUIRES(link_mutex_);
+  Status look() REQUIRES(link_mutex_);
+  Status mind_limit() REQUIRES(link_mutex_);
+  bool over_limit() const;
   Status read(ChangeBatch& batch, Deadline until) REQUIRES(link_mutex_);
   Status take(const ReplicationMessage& message, ChangeBatch& batch) REQUIRES(link_mutex_);
   Status tell_if_due() REQUIRES(link_mutex_);

@@ -46,13 +46,15 @@ class Preparation {
   Status refuse_filled_targets(const std::vector<const TableMap*>& tables);
   Status later_start();
   Status forget_removed();
+  Status forget_unpublished();
   Status hold_tables();
   Status compare_mappings();
   void floor_and_unseen(const StartFacts& start);
   Status finish();
   Result<std::vector<StoredMapping>> mappings();
   StreamContext context() {
-    return {manifest_, source_, out_.source, out_.source_specs, out_.tables, begun_, patience_};
+    return {manifest_, source_, out_.source, out_.source_specs,
+            out_.tables, begun_, first_, patience_};
   }
 
   const Manifest& manifest_;
@@ -189,6 +191,7 @@ Status Preparation::later_start() {
     LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.read());
   }
   LOCKSTEP_TRY(forget_removed());
+  LOCKSTEP_TRY(forget_unpublished());
   for (const StoredMapping& mapping : out_.claim.mappings) begun_.insert(mapping.source);
   LOCKSTEP_TRY(need_publication(context()));
   LOCKSTEP_TRY(need_slot(context()));
@@ -214,6 +217,29 @@ Status Preparation::forget_removed() {
   }
   std::erase_if(out_.claim.mappings, is_removed);
   return {};
+}
+
+// A table that somebody took out of the publication: what was written since is in no stream, and
+// putting it back would hide that.
+Status Preparation::forget_unpublished() {
+  if (manifest_.source.stream.value != StreamKind::Direct) return {};
+  std::vector<TableName> known;
+  for (const StoredMapping& mapping : out_.claim.mappings)
+    for (const TableMap& map : out_.maps)
+      if (map.source.name == mapping.source) known.push_back(mapping.source);
+  const std::string& name = manifest_.source.publication.value;
+  LOCKSTEP_ASSIGN(const PublicationFacts facts, read_publication(source_, name, known));
+  if (!facts.exists || facts.missing.empty()) return {};
+  std::string tables;
+  for (const TableName& table : facts.missing) {
+    tables += (tables.empty() ? "" : ", ") + table.text();
+    LOCKSTEP_TRY(
+        bookkeeping_.forget_table(table, fmt::format("{}/{}", kDirectStream, table.text())));
+  }
+  return fail(Reaction::Halt,
+              fmt::format("publication {} does not cover {} any more: what was written since is in "
+                          "no stream; empty it on the target and start again: it is copied anew",
+                          name, tables));
 }
 
 // On a shared stream a table that this run leaves alone stays where its lanes are (I8); and a table

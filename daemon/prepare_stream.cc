@@ -68,7 +68,7 @@ Status make_publication(const StreamContext& context) {
                               "meanwhile can never be read from that slot; drop the slot and begin "
                               "the migration anew",
                               name, context.manifest.source.slot.value),
-                  context.is_first() ? ExitCode::Config : ExitCode::BadData);
+                  context.first ? ExitCode::Config : ExitCode::BadData);
   }
   const std::string sql = publication_sql(context.manifest, context.specs);
   if (auto made = context.source.run(sql); !made)
@@ -84,7 +84,7 @@ Status extend_publication(const StreamContext& context, std::vector<TableName> m
       missing, [&](const TableName& table) { return context.begun.contains(table); });
   const std::string sql =
       fmt::format("ALTER PUBLICATION {} ADD TABLE {}", name, quoted_list(missing));
-  if (!is_direct(context.manifest) || context.is_first() || !is_new)
+  if (!is_direct(context.manifest) || context.first || !is_new)
     return refuse(fmt::format("publication {} does not cover {}; run on the source: {}",
                               context.manifest.source.publication.value, list(missing), sql));
   if (auto done = context.source.run(sql); !done)
@@ -158,12 +158,12 @@ Status need_publication(const StreamContext& context) {
 
 // P1: before the slot is there the stream covers nothing.
 Status need_slot(const StreamContext& context) {
-  if (is_direct(context.manifest) && context.is_first()) return {};  // first_positions() makes it.
+  if (is_direct(context.manifest) && context.first) return {};  // first_positions() makes it.
   const std::string& name = context.manifest.source.slot.value;
   LOCKSTEP_ASSIGN(const SlotFacts slot, read_slot(context.source, name));
   if (!slot.exists || !slot.confirmed_flush_lsn) {
     const std::string why = slot.exists ? "is not streaming yet" : "does not exist yet";
-    if (context.is_first())
+    if (context.first)
       return wait_for(
           fmt::format("slot {}: it {}; start the connector (its configuration: "
                       "lockstep connector-config {})",

@@ -30,8 +30,8 @@ struct StreamContext {
   const std::vector<TableSpec>& specs;       // Of the tables that are copied.
   const std::vector<const TableMap*>& maps;  // Likewise.
   const std::set<TableName>& begun;          // Tables whose stream is read already.
+  const bool first;  // The migration has not begun.
   const Patience& patience;
-  bool is_first() const { return begun.empty(); }
 };
 
 // As the target remembers them: "direct" and the slot, "debezium" and the topics' prefix.

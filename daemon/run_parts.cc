@@ -97,6 +97,7 @@ void make_direct(const Manifest& manifest, const Prepared& prepared, RunParts& p
                          manifest.source.slot.value, manifest.source.publication.value};
   options.control = connection_options(manifest, Side::Source, "slot");
   options.identity = prepared.source;
+  options.wal_limit = manifest.source.wal_limit;
   options.tables = prepared.tables;
   options.start = {std::numeric_limits<std::uint64_t>::max(), 0};
   for (const ProgressRow& row : prepared.options.progress)

@@ -60,6 +60,7 @@ class Planner {
 
   MapOutcome plan() && {
     check_relations();
+    check_stream();
     check_rule();
     map_columns();
     add_constants();
@@ -97,6 +98,18 @@ class Planner {
       if (side->kind == RelationKind::Other) {
         error(RulePart::Table, "", side->name.text() + " is not a table", "name a table");
       }
+    }
+  }
+
+  // Columns that the rule drops are sent, too.
+  void check_stream() {
+    if (stream_.kind != StreamKind::Direct) return;
+    for (const Column& column : map_.source.columns) {
+      if (column.generated || !fails_in_binary(column.type)) continue;
+      error(RulePart::Table, column.name,
+            fmt::format("{} is {}: PostgreSQL's replication fails on values of this type",
+                        source_name(column.name), column.type.sql),
+            "skip the table, or use stream: debezium");
     }
   }
 
@@ -220,7 +233,8 @@ class Planner {
     // A cast from a type that only the source knows: the target could not name it.
     const bool foreign_cast = column.cast && is_user_defined(from.type);
     const bool binary = from.type.has_binary && to.type.has_binary && !foreign_cast &&
-                        !may_hold_oids(from.type) && !may_hold_oids(to.type);
+                        !may_hold_oids(from.type) && !may_hold_oids(to.type) &&
+                        !refuses_its_binary(from.type);
     column.plane = binary ? Plane::Binary : Plane::Text;
     if (stream_.kind == StreamKind::Direct) return check_direct(column, from);
     const WireVerdict wire = debezium_form(from.type, stream_);
@@ -237,20 +251,13 @@ class Planner {
   // pgoutput sends what has a binary form in binary; where the target must be given text, the value
   // is read again.
   void check_direct(ColumnMap& column, const Column& from) {
-    if (fails_in_binary(from.type)) {
-      error(RulePart::Table, from.name,
-            fmt::format("{} is {}: PostgreSQL's replication fails on values of this type",
-                        source_name(from.name), from.type.sql),
-            "use stream: debezium for this table, or skip it");
-      return;
-    }
     const bool carried =
         column.plane == Plane::Binary || !from.type.has_binary || text_is_binary(from.type);
     if (carried) return;
     column.doubtful_always = true;
     warn(RulePart::Table, from.name,
-         fmt::format("every change of {} is read from the source again: its binary form means "
-                     "something on the source only",
+         fmt::format("every change of {} is read from the source again: the target does not "
+                     "understand its binary form",
                      source_name(from.name)),
          "");
   }

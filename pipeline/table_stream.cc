@@ -129,6 +129,11 @@ bool text_is_binary(const Type& type) {
   }
 }
 
+bool refuses_its_binary(const Type& type) {
+  constexpr std::uint32_t kTsquery = 3615;
+  return type.base_oid == kTsquery || std::ranges::any_of(type.inner, refuses_its_binary);
+}
+
 bool fails_in_binary(const Type& type) {
   return (type.kind == Kind::Array || type.kind == Kind::Range) && !type.has_binary;
 }

@@ -31,6 +31,8 @@ WireVerdict debezium_form(const Type& type, const StreamTraits& stream);
 
 // Whether the text and the binary form of every value have the same bytes.
 bool text_is_binary(const Type& type);
+// Whether the server refuses the binary form of some of its own values: tsquery's of an empty one.
+bool refuses_its_binary(const Type& type);
 // Whether pgoutput fails on values of the type: array_send() and range_send() exist always, and
 // fail for an inner type without one.  It sends a type without a binary form of its own as text.
 bool fails_in_binary(const Type& type);

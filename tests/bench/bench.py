@@ -4,6 +4,7 @@
     drain      events/s and client CPU per event while a backlog of updates in Kafka is applied,
                against the server-side floor: the same updates from a table on the target
     decode     events per CPU second, with and without the schema part
+    latency    from commit to commit through the direct stream: lone changes, and under load
     --peers    the same against native logical replication and the Debezium JDBC sink connector
 """
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from tests.bench import floor, peers
 from tests.bench.backlog import Backlog
 from tests.bench.decode import decode_rates
+from tests.bench.latency import latency
 from tests.bench.pipe import fill_target
 from tests.lab.lockstep import ROOT
 from tests.lab.migration import Migration
@@ -116,6 +118,7 @@ def run(arguments):
             backfill(bench)
             drain(bench)
             decode(bench)
+            latency(bench, arguments.rate)
         if arguments.peers:
             peers.native_replication(bench)
             peers.jdbc_sink(bench)
@@ -144,6 +147,8 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--rate", type=int, default=5_000,
+                        help="transactions per second under which latency is measured")
     arguments = parser.parse_args()
     arguments.peers = arguments.peers or arguments.only_peers
     end_on_signals()

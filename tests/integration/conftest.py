@@ -20,6 +20,9 @@ _numbers = itertools.count(1)
 # The stream of every migration that does not choose one; under "direct" no broker is started.
 STREAM = os.environ.get("LOCKSTEP_STREAM", "debezium")
 
+# For tests of topics, partitions and the connector.
+through_kafka = pytest.mark.skipif(STREAM == "direct", reason="the stream has no broker")
+
 # A backfill slow enough to do something in the middle of it: about five chunks a second.
 SLOW = {"workers": 1, "chunk_rows": 100, "rate_limit_rows_per_second": 250}
 

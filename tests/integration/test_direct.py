@@ -6,12 +6,14 @@ is what only this one has: its slot, its publication, its positions, and being c
 
 from contextlib import contextmanager
 
+import psycopg2
 import pytest
+from psycopg2.extras import LogicalReplicationConnection
 
 from tests.demo.writer import Writer
 from tests.integration.conftest import SLOW
 from tests.lab.lockstep import ROOT
-from tests.lab.postgres import OWNER
+from tests.lab.postgres import OWNER, SUPERUSER
 from tests.lab.process import LabError, wait_until
 from tests.lab.stack import READER
 
@@ -263,6 +265,23 @@ def test_a_large_transaction_is_resumed_inside(direct):
     migration.finish()
 
 
+def test_a_slot_in_use_is_waited_for(moved, stack):
+    """Whoever holds it is named, and nothing is called synced meanwhile."""
+    moved.source("UPDATE t SET n = 7")
+    wait_until(lambda: moved.slot("NOT active"), "the slot to be let go")
+    other = psycopg2.connect(host=str(stack.source.socket_dir), port=stack.source.port,
+                             dbname=moved.name, user=SUPERUSER,
+                             connection_factory=LogicalReplicationConnection)
+    other.cursor().start_replication(slot_name=moved.slot_name, options={
+        "proto_version": "1", "publication_names": moved.publication})
+    moved.lockstep.start("--until", "synced")
+    await_said(moved.lockstep, "in use by pid")
+    assert moved.lockstep.status()["synced"] is False
+    other.close()
+    assert moved.lockstep.wait_exit() == 0
+    moved.assert_equal()
+
+
 def halts(migration, *words):
     migration.lockstep.start("--until", "synced")
     assert migration.lockstep.wait_exit() == HALTED, migration.lockstep.process.log_tail()
@@ -289,6 +308,35 @@ def test_a_slot_that_somebody_moved_halts(moved, stack):
     stack.source.execute(moved.name, "SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())",
                          (moved.slot_name,))
     halts(moved, "ahead of lockstep's progress")
+
+
+@pytest.mark.usefixtures("owning_role")
+def test_a_table_taken_out_of_the_publication_is_copied_anew(moved):
+    """Put back by us, and only onto an empty table: its changes meanwhile are in no stream."""
+    moved.source(f"ALTER PUBLICATION {moved.publication} DROP TABLE t")
+    moved.source("DELETE FROM t WHERE id = 1")
+    halts(moved, "does not cover public.t any more")
+    moved.lockstep.start("--until", "synced")
+    assert moved.lockstep.wait_exit() == 78
+    moved.target("TRUNCATE t")
+    moved.finish()
+
+
+@pytest.mark.parametrize("then", ["stop", "drop_slot"])
+def test_the_source_keeps_no_more_of_its_log_than_allowed(direct, stack, then):
+    migration = direct(source={"wal_limit": {"mb": 40, "then": then}})
+    migration.prepare()
+    migration.finish()
+    # A transaction that is open keeps the slot where it is, however far lockstep has come.
+    with open_transaction(migration, "UPDATE t SET n = -1 WHERE id = 1"):
+        migration.lockstep.start()
+        migration.lockstep.await_follow()
+        stack.source.execute("postgres", "SELECT pg_logical_emit_message("
+                                         "false, 'lab', repeat('x', 1000000))"
+                                         " FROM generate_series(1, 80)")
+        assert migration.lockstep.wait_exit() == HALTED
+    assert "wal_limit" in migration.lockstep.log_text()
+    assert (migration.slot("true") is None) == (then == "drop_slot")
 
 
 def test_a_table_that_drifts_stops_alone(direct):

@@ -9,9 +9,10 @@ import itertools
 
 import pytest
 
-from tests.integration.conftest import is_long
+from tests.integration.conftest import is_long, through_kafka
 from tests.integration.parity_types import DDL, KINDS, PLACEHOLDER
 
+pytestmark = through_kafka
 FAILURES = "event.converting.failure.handling.mode"
 SCHEMAS = ("key.converter.schemas.enable", "value.converter.schemas.enable")
 
@@ -89,9 +90,9 @@ def expected_debts(kinds, settings, identity):
             if not kind.is_carried(value, settings, identity) for first in BY_EVENT}
 
 
-def told(debts):
+def told(debts, kinds=KINDS):
     """Debts by table and value, for people."""
-    values = {kind.table: kind.literals() for kind in KINDS}
+    values = {kind.table: kind.literals() for kind in kinds}
     ids = {}
     for table, number in sorted(debts):
         ids.setdefault((table, values[table][number % 100]), []).append(number)

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from tests.integration.conftest import through_kafka
 from tests.lab.lockstep import Lockstep
 from tests.lab.process import LabError
 
@@ -87,6 +88,7 @@ def test_target_restored_to_a_point_in_time(moved, stack):
     ends_equal_or_halts(moved)
 
 
+@through_kafka
 def test_slot_ahead_of_what_is_in_kafka(moved, stack):
     """Changes skipped on the slot never reach Kafka: equality would be a lie.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.conftest import is_long
+from tests.integration.conftest import is_long, through_kafka
 from tests.lab.process import LabError
 
 TABLES = """
@@ -10,6 +10,7 @@ CREATE TABLE seen (id int PRIMARY KEY, v text);
 CREATE TABLE late (id int PRIMARY KEY, v text);
 INSERT INTO seen SELECT g, 'v' || g FROM generate_series(1, 100) g;
 """
+pytestmark = through_kafka
 WATCHED_SECONDS = 30 if is_long() else 8
 
 

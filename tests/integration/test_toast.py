@@ -8,6 +8,8 @@ import signal
 
 import pytest
 
+from tests.integration.conftest import through_kafka
+
 # A value of each type, `{seed}` apart from its neighbours, too large to stay inside its row.
 TYPES = {
     "text": "repeat('large ' || {seed} || ' ', 400)",
@@ -191,6 +193,7 @@ def test_key_changes_take_the_value_along(migrate, identity):
 PLACEHOLDER = "__debezium_unavailable_value"
 
 
+@through_kafka
 def test_user_data_that_equals_the_placeholder(migrate):
     """With Debezium's default placeholder nobody can tell; the row is read again."""
     setting = {"unavailable.value.placeholder": PLACEHOLDER}

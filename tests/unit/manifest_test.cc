@@ -167,6 +167,20 @@ tables: [source: public.*]
   EXPECT_THAT(check_supported(m), IsEmpty());
 }
 
+TEST_F(ManifestFile, LimitsTheLogOfADirectStream) {
+  const std::string text = R"(version: 1
+migration: shop
+state_dir: s
+source:
+  connect: {host: localhost, dbname: a}
+  wal_limit: {mb: 500, then: drop_slot}
+target: {connect: {host: localhost, dbname: b}}
+tables: [source: public.*]
+)";
+  EXPECT_EQ(manifest(text).source.wal_limit.mb, 500U);
+  EXPECT_EQ(manifest(text).source.wal_limit.then, WalAction::DropSlot);
+}
+
 TEST_F(ManifestFile, NamesTheNearestKnownKey) {
   EXPECT_THAT(problems(good("- source: public.*", "debt_atempts: 3")),
               ElementsAre("12:1: error: unknown key debt_atempts (did you mean debt_attempts?)"));

@@ -197,9 +197,10 @@ TEST(TableMap, OpaqueKeysNeedOneLane) {
 TEST(TableMap, PlansPlanes) {
   const Type mood = user_type(Kind::Enum, "public.mood");
   const Type pair = user_type(Kind::Other, "public.pair");
-  const auto how = [](const Type& from, const Type& to) {
-    return plan(table("t", {column("id", kInt4), column("c", from)}),
-                table("t", {column("id", kInt4), column("c", to)}))
+  const auto how = [](const Type& from, const Type& to,
+                      const StreamTraits& stream = {StreamKind::Debezium}) {
+    return plan_table(table("t", {column("id", kInt4), column("c", from)}),
+                      table("t", {column("id", kInt4), column("c", to)}), {}, stream)
         .map->columns[1];
   };
   EXPECT_EQ(how(mood, mood).plane, Plane::Binary);
@@ -212,7 +213,13 @@ TEST(TableMap, PlansPlanes) {
   Type without_send = kText;
   without_send.has_binary = false;
   EXPECT_EQ(how(without_send, kText).plane, Plane::Text);
+  Type tsquery = type(Kind::Other, "tsquery");
+  tsquery.oid = tsquery.base_oid = 3615;
+  const StreamTraits direct{StreamKind::Direct};
+  EXPECT_EQ(how(tsquery, tsquery, direct).plane, Plane::Text) << "recv refuses an empty one";
+  EXPECT_EQ(how(array_of(tsquery), array_of(tsquery), direct).plane, Plane::Text);
   const Type multirange = type(Kind::Other, "int4multirange");
+  EXPECT_EQ(how(multirange, multirange, direct).plane, Plane::Binary);
   EXPECT_EQ(how(multirange, multirange).plane, Plane::Text);
 }
 
@@ -266,6 +273,11 @@ TEST(TableMap, RefusesWhatPostgresCannotReplicateInBinary) {
   };
   EXPECT_TRUE(plan_direct(without_send).map);
   EXPECT_THAT(errors(plan_direct(elements)), ElementsAre(HasSubstr("replication fails")));
+  const auto spec = table("t", {column("id", kInt4), column("c", elements)});
+  TableRule rule;
+  rule.drop = {"c"};
+  EXPECT_THAT(errors(plan_table(spec, spec, rule, {StreamKind::Direct})),
+              ElementsAre(HasSubstr("replication fails"))) << "it is sent all the same";
 }
 
 TEST(TableMap, RefusesWhatIsNoTable) {
