@@ -67,7 +67,7 @@ struct SourceSection {
   At<StreamKind> stream;
   At<std::string> slot;
   At<std::string> publication;
-  WalLimit wal_limit;  // Of a direct stream.
+  WalLimit wal_limit;                       // Of a direct stream.
   std::optional<DebeziumSection> debezium;  // Set exactly with StreamKind::Debezium.
 };
 

@@ -53,8 +53,8 @@ class Preparation {
   Status finish();
   Result<std::vector<StoredMapping>> mappings();
   StreamContext context() {
-    return {manifest_, source_, out_.source, out_.source_specs,
-            out_.tables, begun_, first_, patience_};
+    return {manifest_,   source_, out_.source, out_.source_specs,
+            out_.tables, begun_,  first_,      patience_};
   }
 
   const Manifest& manifest_;

@@ -30,7 +30,7 @@ struct StreamContext {
   const std::vector<TableSpec>& specs;       // Of the tables that are copied.
   const std::vector<const TableMap*>& maps;  // Likewise.
   const std::set<TableName>& begun;          // Tables whose stream is read already.
-  const bool first;  // The migration has not begun.
+  const bool first;                          // The migration has not begun.
   const Patience& patience;
 };
 

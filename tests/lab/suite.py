@@ -79,7 +79,7 @@ class Suite:
         report = self.scratch / f"pytest-{preset}.xml"
         chosen = ["-k", expression] if expression else []
         code = self._run([sys.executable, "-m", "pytest", ROOT / "tests" / "integration",
-                          "-p", "no:cacheprovider", f"--junitxml={report}", *chosen],
+                          "-p", "no:cacheprovider", "--durations=25", f"--junitxml={report}", *chosen],
                          {"LOCKSTEP_BINARY": str(ROOT / "build" / preset / "lockstep")})
         self._count_pytest(report, code)
 

@@ -277,7 +277,8 @@ TEST(TableMap, RefusesWhatPostgresCannotReplicateInBinary) {
   TableRule rule;
   rule.drop = {"c"};
   EXPECT_THAT(errors(plan_table(spec, spec, rule, {StreamKind::Direct})),
-              ElementsAre(HasSubstr("replication fails"))) << "it is sent all the same";
+              ElementsAre(HasSubstr("replication fails")))
+      << "it is sent all the same";
 }
 
 TEST(TableMap, RefusesWhatIsNoTable) {
