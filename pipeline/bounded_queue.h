@@ -26,7 +26,9 @@ class BoundedQueue {
   // Adds an item of `bytes`.  Waits for room.  Returns false, and drops the item, once closed.
   bool push(T item, std::size_t bytes) NO_THREAD_SAFETY_ANALYSIS {
     std::unique_lock lock(mutex_.native());
-    room_.wait(lock, [&] { return closed_ || bytes_ == 0 || bytes_ + bytes <= bytes_max_; });
+    room_.wait(lock, [&]() REQUIRES(mutex_) {
+      return closed_ || bytes_ == 0 || bytes_ + bytes <= bytes_max_;
+    });
     if (closed_) return false;
     add(std::move(item), bytes);
     return true;
@@ -34,8 +36,8 @@ class BoundedQueue {
 
   // Adds an item whatever the queue holds: for the few small items that must never block
   // (a finished COPY that a waiting lane must hear of).  Returns false once closed.
-  bool push_now(T item, std::size_t bytes) NO_THREAD_SAFETY_ANALYSIS {
-    std::unique_lock lock(mutex_.native());
+  bool push_now(T item, std::size_t bytes) {
+    const MutexLock lock(mutex_);
     if (closed_) return false;
     add(std::move(item), bytes);
     return true;
@@ -46,7 +48,8 @@ class BoundedQueue {
   std::deque<T> take(std::size_t bytes,
                      std::chrono::milliseconds deadline) NO_THREAD_SAFETY_ANALYSIS {
     std::unique_lock lock(mutex_.native());
-    items_present_.wait_for(lock, deadline, [&] { return closed_ || !items_.empty(); });
+    items_present_.wait_for(lock, deadline,
+                            [&]() REQUIRES(mutex_) { return closed_ || !items_.empty(); });
     std::deque<T> taken;
     std::size_t sum = 0;
     while (!items_.empty() && (taken.empty() || sum + items_.front().bytes <= bytes)) {
@@ -60,19 +63,19 @@ class BoundedQueue {
   }
 
   // No more items: producers are turned away, the consumer drains what is left.
-  void close() NO_THREAD_SAFETY_ANALYSIS {
-    const std::unique_lock lock(mutex_.native());
+  void close() {
+    const MutexLock lock(mutex_);
     closed_ = true;
     room_.notify_all();
     items_present_.notify_all();
   }
 
-  bool drained() const NO_THREAD_SAFETY_ANALYSIS {
-    const std::unique_lock lock(mutex_.native());
+  bool drained() const {
+    const MutexLock lock(mutex_);
     return closed_ && items_.empty();
   }
-  std::size_t bytes() const NO_THREAD_SAFETY_ANALYSIS {
-    const std::unique_lock lock(mutex_.native());
+  std::size_t bytes() const {
+    const MutexLock lock(mutex_);
     return bytes_;
   }
 
@@ -82,7 +85,7 @@ class BoundedQueue {
     std::size_t bytes;
   };
 
-  void add(T item, std::size_t bytes) {
+  void add(T item, std::size_t bytes) REQUIRES(mutex_) {
     items_.push_back({std::move(item), bytes});
     bytes_ += bytes;
     items_present_.notify_one();

@@ -52,7 +52,7 @@ void Recent::lower(Floor& floor, Xid xid) {
 }
 
 void Recent::degrade(TableId table) {
-  std::erase_if(entries_, [&](const auto& entry) {
+  std::erase_if(entries_, [&](const auto& entry) REQUIRES(mutex_) {
     if (entry.second.table != table) return false;
     lower(floors_[table], entry.second.xid);
     return true;

@@ -51,7 +51,7 @@ void Visibility::reduce() {
   if (!probe_) return;
   for (const auto& [ticket, value] : in_flight_)
     if (!value) return;  // It may turn out older than the probe.
-  std::erase_if(unseen_, [&](Xid xid) { return probe_->sees(xid); });
+  std::erase_if(unseen_, [&probe = *probe_](Xid xid) { return probe.sees(xid); });
 }
 
 void Visibility::applied(std::span<const Xid> xids) {
