@@ -165,7 +165,7 @@ Runner::Threads::Threads(RunnerOptions options, std::vector<const TableMap*> tab
                [this](TableId table) { return ports_.source.streams_of(table).size() > 1; },
                !options_.shared_stream.empty()},
               shared()),
-      supervisor_(shared(), planner_, health_, ports_.events,
+      supervisor_(shared(), health_, ports_.events,
                   {ports_.marker_probe, ports_.proof, ports_.census}, options_.files) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
   CHECK(options_.batches.size() == options_.lanes);

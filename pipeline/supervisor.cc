@@ -25,10 +25,9 @@ std::string_view phase_text(Phase phase) {
   return "unknown";
 }
 
-Supervisor::Supervisor(Shared shared, Planner& planner, Health& health, Events& events,
-                       SupervisorPorts ports, std::vector<TableFiles> known_files)
+Supervisor::Supervisor(Shared shared, Health& health, Events& events, SupervisorPorts ports,
+                       std::vector<TableFiles> known_files)
     : shared_(shared),
-      planner_(planner),
       health_(health),
       events_(events),
       ports_(ports),

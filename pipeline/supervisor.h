@@ -44,7 +44,7 @@ class Supervisor {
     Incomplete,  // Everything is synced but stopped tables or quarantined rows.
   };
 
-  Supervisor(Shared shared, Planner& planner, Health& health, Events& events, SupervisorPorts ports,
+  Supervisor(Shared shared, Health& health, Events& events, SupervisorPorts ports,
              std::vector<TableFiles> known_files);
 
   // `want_proof`: work towards a verdict; else only the status is kept.
@@ -71,7 +71,6 @@ class Supervisor {
   void waits_for(std::string what);
 
   const Shared shared_;
-  Planner& planner_;
   Health& health_;
   Events& events_;
   SupervisorPorts ports_;
