@@ -119,7 +119,7 @@ Result<Conf> make_conf(const KafkaOptions& options) {
   }};
   for (const auto& [name, value] : defaults) LOCKSTEP_TRY(set_property(conf.get(), name, value));
   for (const auto& [name, value] : options.properties) {
-    const auto same_name = [&name = name](const auto& owned) { return owned.first == name; };
+    const auto same_name = [&key = name](const auto& owned) { return owned.first == key; };
     if (std::ranges::any_of(kOwned, same_name)) {
       return fail(bad_property(name, "is set by lockstep and cannot be chosen; remove it"));
     }

@@ -32,11 +32,10 @@ std::uint8_t sextet(char c) { return kSextets[static_cast<std::uint8_t>(c)]; }
 constexpr std::array<std::int8_t, 256> hex_digits() {
   std::array<std::int8_t, 256> table{};
   table.fill(-1);
-  for (int i = 0; i < 10; ++i)
-    table[static_cast<std::size_t>('0' + i)] = static_cast<std::int8_t>(i);
-  for (int i = 10; i < 16; ++i) {
-    table[static_cast<std::size_t>('a' + i - 10)] = static_cast<std::int8_t>(i);
-    table[static_cast<std::size_t>('A' + i - 10)] = static_cast<std::int8_t>(i);
+  for (std::size_t i = 0; i < 10; ++i) table[std::size_t{'0'} + i] = static_cast<std::int8_t>(i);
+  for (std::size_t i = 10; i < 16; ++i) {
+    table[std::size_t{'a'} + i - 10] = static_cast<std::int8_t>(i);
+    table[std::size_t{'A'} + i - 10] = static_cast<std::int8_t>(i);
   }
   return table;
 }

@@ -243,9 +243,6 @@ Carry encode_time(const TypeCodec& codec, const Scalar& scalar, std::string& out
 Carry encode_string(const TypeCodec& codec, std::string_view text, std::string& out) {
   switch (codec.kind) {
     case TypeKind::Jsonb:
-      out.push_back('\1');
-      out.append(text);
-      return Carry::Value;
     case TypeKind::Ltree:
       out.push_back('\1');
       out.append(text);
