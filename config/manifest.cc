@@ -9,13 +9,13 @@
 #include "config/connector_settings.h"
 #include "config/manifest_connect.h"
 #include "config/manifest_tables.h"
+#include "config/name_pattern.h"
 #include "config/yaml_tree.h"
 
 namespace lockstep {
 namespace {
 
 constexpr std::size_t kFileBytesMax = 1U << 20U;
-constexpr std::size_t kIdentifierMax = 63;
 
 bool consists_of(std::string_view text, std::string_view others) {
   return std::all_of(text.begin(), text.end(), [&](char c) {

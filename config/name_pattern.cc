@@ -9,8 +9,6 @@
 namespace lockstep {
 namespace {
 
-constexpr std::size_t kIdentifierMax = 63;
-
 bool is_bare(char c) {
   const auto byte = static_cast<unsigned char>(c);
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||

@@ -1,6 +1,7 @@
 // NamePattern: "public.orders", "public.*", '"Order Items".*': a table of the manifest.
 #pragma once
 
+#include <cstddef>
 #include <expected>
 #include <string>
 #include <string_view>
@@ -8,6 +9,9 @@
 #include "pipeline/table.h"
 
 namespace lockstep {
+
+// NAMEDATALEN - 1, in bytes.
+inline constexpr std::size_t kIdentifierMax = 63;
 
 // One of the two names.  A quoted one is exact; in a bare one * stands for any text and ? for one
 // character.  Case counts in both: nothing is folded.

@@ -29,11 +29,6 @@ PostgresOptions with_setup(PostgresOptions connection) {
   return connection;
 }
 
-Error halt_unless_retry(Error error) {
-  if (error.reaction != Reaction::Retry) error.reaction = Reaction::Halt;
-  return error;
-}
-
 }  // namespace
 
 Bookkeeping::Bookkeeping(BookkeepingOptions options)
@@ -42,10 +37,10 @@ Bookkeeping::Bookkeeping(BookkeepingOptions options)
 // An error of the bookkeeping concerns no single row or table.
 Result<PgResult> Bookkeeping::run(const std::string& sql, const std::vector<PgParam>& params) {
   if (auto opened = connection_.open(); !opened.has_value())
-    return fail(halt_unless_retry(std::move(opened).error()));
+    return fail(for_server(std::move(opened).error()));
   auto result = params.empty() ? connection_.run(sql) : connection_.run(sql, params);
   if (result.has_value()) return result;
-  return fail(halt_unless_retry(std::move(result).error()));
+  return fail(for_server(std::move(result).error()));
 }
 
 Result<std::vector<std::string>> Bookkeeping::missing_tables() {

@@ -2,13 +2,12 @@
 
 #include <fmt/format.h>
 
+#include "connectors/postgres_rows.h"
 #include "pipeline/result.h"
+#include "pipeline/table_stream.h"
 
 namespace lockstep {
 namespace {
-
-constexpr std::uint32_t kTextOid = 25;
-constexpr std::uint32_t kFirstUserOid = 16384;
 
 const Column& key_column(const TableMap& table, std::size_t i) {
   return table.source_column(table.key[i]);

@@ -5,11 +5,10 @@
 #include <optional>
 #include <utility>
 
+#include "pipeline/table_stream.h"
+
 namespace lockstep {
 namespace {
-
-constexpr std::uint32_t kFirstUserOid =
-    16384;  // FirstNormalObjectId; initdb's are the same everywhere.
 
 TypeKind builtin_kind(std::uint32_t oid) {
   static const std::unordered_map<std::uint32_t, TypeKind> kKinds{

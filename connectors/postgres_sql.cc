@@ -9,10 +9,6 @@
 namespace lockstep {
 namespace {
 
-std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
-  return fmt::format("{}", fmt::join(parts, separator));
-}
-
 std::string staged_name(std::size_t column) { return fmt::format("c{}", column); }
 
 std::string target_column(const TableMap& map, std::size_t column) {
@@ -47,7 +43,7 @@ bool updatable(const TableMap& map, std::size_t column) {
 // A staged value as the source of an assignment, which does the cast itself; from text there is an
 // input function but no assignment cast.
 std::string assigned(const StagedTable& table, std::size_t column) {
-  const std::string value = "r." + staged_name(column);
+  std::string value = "r." + staged_name(column);
   if (table.map->columns[column].plane == Plane::Binary) return value;
   return fmt::format("CAST({} AS {})", value, table.columns[column].target);
 }
@@ -104,6 +100,10 @@ constexpr std::string_view kDebtTable =
     "migration = {} AND source_schema = $1 AND source_table = $2 AND key_hash = ANY($3::bytea[])";
 
 }  // namespace
+
+std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
+  return fmt::format("{}", fmt::join(parts, separator));
+}
 
 std::string bookkeeping_table(const BookkeepingName& name, const std::string& table) {
   return quoted({name.schema, table});

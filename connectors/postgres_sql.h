@@ -15,6 +15,9 @@
 
 namespace lockstep {
 
+// "a, b".
+std::string joined(const std::vector<std::string>& parts, std::string_view separator);
+
 // Where the bookkeeping lives, and whose rows are meant.
 struct BookkeepingName {
   std::string schema;

@@ -9,10 +9,6 @@
 namespace lockstep {
 namespace {
 
-std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
-  return fmt::format("{}", fmt::join(parts, separator));
-}
-
 // SELECT of the key's columns and the index's parts of one relation, under names of our own: so
 // the index's expressions, which name columns only, mean this relation's.
 std::string sides_sql(const StagedTable& table, const UniqueIndex& index,

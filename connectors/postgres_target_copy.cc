@@ -26,11 +26,6 @@ std::string table_rows_are(const BookkeepingName& name, const TableName& table) 
                      quote_literal(table.table));
 }
 
-Error halt_unless_retry(Error error) {
-  if (error.reaction != Reaction::Retry) error.reaction = Reaction::Halt;
-  return error;
-}
-
 }  // namespace
 
 // ---------------------------------------------------------------- direct COPY (I18)
@@ -118,7 +113,7 @@ Status PostgresTarget::copy_commit(const std::optional<ChunkMark>& done) {
   LOCKSTEP_ASSIGN(const PipelineOutcome outcome,
                   session_.commit("copy_before_commit", "copy_after_commit"));
   if (outcome.failure)
-    return fail(lost(halt_unless_retry(outcome.failure->error).during("while ending a COPY")));
+    return fail(lost(for_server(outcome.failure->error).during("while ending a COPY")));
   if (done) failpoint("chunk_after_mark");
   return {};
 }
@@ -136,8 +131,8 @@ Status PostgresTarget::mark_done(const ChunkMark& mark) {
   LOCKSTEP_ASSIGN(const PipelineOutcome outcome,
                   session_.commit("chunk_before_mark", "chunk_after_mark"));
   if (!outcome.failure) return {};
-  return fail(lost(halt_unless_retry(TargetSession::fence_error(*outcome.failure))
-                       .during("while marking a chunk")));
+  return fail(lost(
+      for_server(TargetSession::fence_error(*outcome.failure)).during("while marking a chunk")));
 }
 
 // ---------------------------------------------------------------- TRUNCATE (I15)
@@ -189,7 +184,7 @@ Status PostgresTarget::truncate_by(const Truncation& truncation, const std::stri
     return {};
   }
   Error error = TargetSession::fence_error(*outcome.failure);
-  if (outcome.failure->statement != truncates) error = halt_unless_retry(std::move(error));
+  if (outcome.failure->statement != truncates) error = for_server(std::move(error));
   return fail(lost(std::move(error).during("while truncating " + table.target.name.text())));
 }
 
@@ -208,7 +203,7 @@ Result<std::vector<PgResult>> PostgresTarget::run_fenced(
   for (const std::string& sql : statements) LOCKSTEP_TRY(session_.queue_sql(sql));
   LOCKSTEP_ASSIGN(PipelineOutcome outcome, session_.commit("", ""));
   if (!outcome.failure) return std::move(outcome.results);
-  return fail(lost(halt_unless_retry(TargetSession::fence_error(*outcome.failure))));
+  return fail(lost(for_server(TargetSession::fence_error(*outcome.failure))));
 }
 
 Status PostgresTarget::fail_debt(TableId table, const Hash128& key, std::string_view detail,

@@ -43,13 +43,6 @@ Error halted(std::string message, std::string code) {
   return {Reaction::Halt, std::move(message), ExitCode::BadData, std::move(code)};
 }
 
-// A failure that concerns the whole session, not one table.
-Error for_the_session(Error error) {
-  if (error.reaction == Reaction::StopTable || error.reaction == Reaction::Reject)
-    error.reaction = Reaction::Halt;
-  return error;
-}
-
 std::string be32(std::uint32_t value) {
   std::string bytes;
   append_be32(bytes, value);
@@ -75,7 +68,7 @@ Status TargetSession::open() {
   if (backend_ && !is_open()) close();
   if (is_open()) return {};
   if (auto opened = connection_.open(); !opened.has_value())
-    return fail(for_the_session(std::move(opened).error()));
+    return fail(for_server(std::move(opened).error()));
   ++generation_;
   queued_ = 0;
   pid_parameter_ = be32(0);
@@ -84,7 +77,7 @@ Status TargetSession::open() {
   if (ready.has_value()) ready = register_backend();
   if (ready.has_value()) return {};
   close();
-  return fail(for_the_session(std::move(ready).error()).during("while opening a session"));
+  return fail(for_server(std::move(ready).error()).during("while opening a session"));
 }
 
 Status TargetSession::end_backend(const Backend& backend) {
@@ -279,7 +272,7 @@ void TargetSession::rollback() {
 
 Error TargetSession::fence_error(const StatementFailure& failure) {
   Error error = failure.error;
-  return failure.statement < kFenceStatements ? for_the_session(std::move(error)) : error;
+  return failure.statement < kFenceStatements ? for_server(std::move(error)) : error;
 }
 
 }  // namespace lockstep

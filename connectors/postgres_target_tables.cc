@@ -65,7 +65,7 @@ const char* kind_name(StatementKind kind) {
   return "";
 }
 
-std::string text_array(const std::vector<std::string>& values) {
+std::string binary_array(const std::vector<std::string>& values) {
   ArrayBuilder array(kTextOid);
   for (const std::string& value : values) array.add(value);
   return std::string(array.bytes());
@@ -119,7 +119,7 @@ Result<StagedTable> TargetTables::stage(const TableMap& map) {
 Result<std::vector<std::string>> TargetTables::key_operators(const TableMap& map) {
   std::vector<std::string> names;
   for (const std::size_t column : map.key) names.push_back(map.target_column(column).name);
-  const std::string array = text_array(names);
+  const std::string array = binary_array(names);
   const std::string relation = quoted(map.target.name);
   LOCKSTEP_ASSIGN(const PgResult rows,
                   session_.connection().run(

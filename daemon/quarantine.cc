@@ -19,12 +19,12 @@ namespace {
 namespace json = boost::json;
 
 // The control thread must answer `status` and see signals again soon.
-constexpr const char* kConnectSecondsMax = "5";
+constexpr const char* kQuarantineConnectSecondsMax = "5";
 constexpr const char* kStatementLimit = "SET statement_timeout = 10000";
 
 Bookkeeping open_bookkeeping(const Manifest& manifest) {
   BookkeepingOptions options = bookkeeping_options(manifest, "quarantine");
-  options.connection.keywords.emplace_back("connect_timeout", kConnectSecondsMax);
+  options.connection.keywords.emplace_back("connect_timeout", kQuarantineConnectSecondsMax);
   options.connection.setup.emplace_back(kStatementLimit);
   return Bookkeeping(std::move(options));
 }

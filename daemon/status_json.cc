@@ -45,13 +45,13 @@ json::object table_object(const RunTableStatus& table) {
   return object;
 }
 
+}  // namespace
+
 std::string text_of(const json::object& object, std::string_view key) {
   const json::value* value = object.if_contains(key);
   if (value == nullptr || value->is_null()) return "-";
   return value->is_string() ? std::string(value->as_string()) : json::serialize(*value);
 }
-
-}  // namespace
 
 std::string status_json(const std::string& migration, const RunStatus& status) {
   json::object document;

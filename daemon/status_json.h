@@ -1,7 +1,9 @@
 // Renders a run's status: the contract's JSON, a table for people, and the progress line.
 #pragma once
 
+#include <boost/json/fwd.hpp>
 #include <string>
+#include <string_view>
 
 #include "pipeline/run_status.h"
 
@@ -16,6 +18,9 @@ std::string status_text(const std::string& json);
 
 // Whether that document says that the migration is synced.
 bool status_is_synced(const std::string& json);
+
+// A member as people read it: "-" when there is none or it is null.
+std::string text_of(const boost::json::object& object, std::string_view key);
 
 // One line, grep-able: what is copied, the lag, and what it waits for.
 std::string progress_line(const RunStatus& status);

@@ -75,6 +75,18 @@ PlannedTable plan_one(const Manifest& manifest, const SelectedTable& selected,
 
 }  // namespace
 
+std::string shown_list(const std::vector<TableName>& tables) {
+  std::string list;
+  for (const TableName& table : tables) list += (list.empty() ? "" : ", ") + table.text();
+  return list;
+}
+
+std::string quoted_list(const std::vector<TableName>& tables) {
+  std::string list;
+  for (const TableName& table : tables) list += (list.empty() ? "" : ", ") + quoted(table);
+  return list;
+}
+
 PostgresOptions connection_options(const Manifest& manifest, Side side, const std::string& role) {
   const Connect& connect = side == Side::Source ? manifest.source.connect : manifest.target.connect;
   PostgresOptions options;

@@ -17,6 +17,10 @@ namespace lockstep {
 
 enum class Side : std::uint8_t { Source, Target };
 
+// Names in a list: for people, and for a statement.
+std::string shown_list(const std::vector<TableName>& tables);
+std::string quoted_list(const std::vector<TableName>& tables);
+
 // Options of a connection that says who it is: "lockstep shop lane 0".
 PostgresOptions connection_options(const Manifest& manifest, Side side, const std::string& role);
 // A connection, not opened yet.

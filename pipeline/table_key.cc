@@ -11,30 +11,28 @@
 namespace lockstep {
 namespace {
 
-using Rule = CanonicalRule;
-
-Rule rule_of(const Column& column);
+CanonicalRule rule_of(const Column& column);
 
 // A range is made of its bounds: one binary form per value where its bounds have one.
-Rule rule_of_range(const Column& column) {
-  if (column.type.inner.empty()) return Rule::Opaque;
+CanonicalRule rule_of_range(const Column& column) {
+  if (column.type.inner.empty()) return CanonicalRule::Opaque;
   Column bound;
   bound.type = column.type.inner.front();
-  return rule_of(bound) == Rule::Bytes ? Rule::Bytes : Rule::Opaque;
+  return rule_of(bound) == CanonicalRule::Bytes ? CanonicalRule::Bytes : CanonicalRule::Opaque;
 }
 
-Rule rule_of(const Column& column) {
-  if (!column.deterministic_collation) return Rule::Opaque;
+CanonicalRule rule_of(const Column& column) {
+  if (!column.deterministic_collation) return CanonicalRule::Opaque;
   switch (column.type.kind) {
     case TypeKind::Numeric:
-      return Rule::Numeric;
+      return CanonicalRule::Numeric;
     case TypeKind::Float4:
     case TypeKind::Float8:
-      return Rule::Float;
+      return CanonicalRule::Float;
     case TypeKind::Bpchar:
-      return Rule::TrimBlanks;
+      return CanonicalRule::TrimBlanks;
     case TypeKind::Citext:
-      return column.folds_ascii ? Rule::FoldAscii : Rule::Opaque;
+      return column.folds_ascii ? CanonicalRule::FoldAscii : CanonicalRule::Opaque;
     case TypeKind::Range:
       return rule_of_range(column);
     case TypeKind::Interval:  // A month equals 30 days.
@@ -44,9 +42,9 @@ Rule rule_of(const Column& column) {
     case TypeKind::Hstore:
     case TypeKind::Array:  // Bounds are lost on the wire, elements have rules of their own.
     case TypeKind::Other:
-      return Rule::Opaque;
+      return CanonicalRule::Opaque;
     default:
-      return Rule::Bytes;
+      return CanonicalRule::Bytes;
   }
 }
 
@@ -167,7 +165,8 @@ class KeyPlanner {
   }
 
   void plan_lanes() {
-    const auto opaque = std::find(map_.canonical.begin(), map_.canonical.end(), Rule::Opaque);
+    const auto opaque =
+        std::find(map_.canonical.begin(), map_.canonical.end(), CanonicalRule::Opaque);
     const bool is_opaque = opaque != map_.canonical.end();
     map_.ordered = is_opaque || map_.target.secondary_unique;
     map_.one_lane =
@@ -189,11 +188,12 @@ class KeyPlanner {
 }  // namespace
 
 CanonicalRule canonical_rule(const Column& source, const Column& target, Plane plane) {
-  const Rule from = rule_of(source);
-  const Rule to = rule_of(target);
-  if (from == Rule::Opaque || to == Rule::Opaque) return Rule::Opaque;
+  const CanonicalRule from = rule_of(source);
+  const CanonicalRule to = rule_of(target);
+  if (from == CanonicalRule::Opaque || to == CanonicalRule::Opaque) return CanonicalRule::Opaque;
   // The numeric rules read binary values.
-  if (plane == Plane::Text && (from == Rule::Numeric || from == Rule::Float)) return Rule::Opaque;
+  if (plane == Plane::Text && (from == CanonicalRule::Numeric || from == CanonicalRule::Float))
+    return CanonicalRule::Opaque;
   // A cast that is safe for keys keeps equality, so the source's rule serves for both.
   return from;
 }

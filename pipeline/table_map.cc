@@ -15,8 +15,6 @@
 namespace lockstep {
 namespace {
 
-constexpr std::uint32_t kFirstUserOid = 16384;
-
 bool is_user_defined(const Type& type) {
   return type.user_defined || type.base_oid >= kFirstUserOid;
 }
@@ -46,10 +44,10 @@ bool may_hold_oids(const Type& type) {
 bool is_array(const Column& column) { return column.type.kind == TypeKind::Array; }
 
 // One plan in the making: each step adds to `map_` or to `problems_`.
-class Planner {
+class MapPlanner {
  public:
-  Planner(const TableSpec& source, const TableSpec& target, const TableRule& rule,
-          const StreamTraits& stream)
+  MapPlanner(const TableSpec& source, const TableSpec& target, const TableRule& rule,
+             const StreamTraits& stream)
       : rule_(rule), stream_(stream) {
     map_.source = source;
     map_.target = target;
@@ -323,7 +321,7 @@ void append_column(std::string& out, const Column& column) {
 
 MapOutcome plan_table(const TableSpec& source, const TableSpec& target, const TableRule& rule,
                       const StreamTraits& stream) {
-  return Planner(source, target, rule, stream).plan();
+  return MapPlanner(source, target, rule, stream).plan();
 }
 
 std::uint64_t mapping_fingerprint(const TableMap& map) {

@@ -13,8 +13,6 @@ constexpr std::string_view kUnknownRemedy = "include.unknown.datatypes=true";
 constexpr std::string_view kUnknownElements =
     "Debezium leaves arrays of domains and of types it does not know out, or loses their shape";
 
-constexpr std::uint32_t kFirstUserOid = 16384;
-
 bool is_domain(const Type& type) { return type.base_oid != 0 && type.oid != type.base_oid; }
 
 // "public.geometry(Point,4326)" -> "geometry".

@@ -14,6 +14,9 @@
 
 namespace lockstep {
 
+// FirstNormalObjectId: types below are PostgreSQL's own, with the same OID on every server.
+inline constexpr std::uint32_t kFirstUserOid = 16384;
+
 enum class WireForm : std::uint8_t {
   Codec,        // The JSON form of 4.5, for which decode has a codec: Plane::Binary.
   PlainText,    // The text form as a JSON string (xml, tsvector): Plane::Text.

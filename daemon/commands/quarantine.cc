@@ -10,6 +10,7 @@
 #include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
+#include "daemon/status_json.h"
 
 namespace lockstep {
 namespace {
@@ -60,12 +61,6 @@ class Quarantine {
 
   const Manifest& manifest_;
 };
-
-std::string text_of(const json::object& row, std::string_view key) {
-  const json::value* value = row.if_contains(key);
-  if (value == nullptr || value->is_null()) return "-";
-  return value->is_string() ? std::string(value->get_string()) : json::serialize(*value);
-}
 
 // Keeps the rows with one of `ids` (none: all).  An id that no row has is the caller's mistake.
 Result<json::array> chosen_rows(const std::string& document, const std::vector<std::string>& ids) {

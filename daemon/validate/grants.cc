@@ -40,18 +40,6 @@ struct SchemaLack {
   friend auto operator<=>(const SchemaLack&, const SchemaLack&) = default;
 };
 
-std::string quoted_list(const std::vector<TableName>& tables) {
-  std::string list;
-  for (const TableName& table : tables) list += (list.empty() ? "" : ", ") + quoted(table);
-  return list;
-}
-
-std::string shown_list(const std::vector<TableName>& tables) {
-  std::string list;
-  for (const TableName& table : tables) list += (list.empty() ? "" : ", ") + table.text();
-  return list;
-}
-
 // The grants of one side.
 class GrantCheck {
  public:

@@ -22,18 +22,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kBrokerTimeout{10000};
 
-std::string quoted_list(const std::vector<TableName>& tables) {
-  std::string list;
-  for (const TableName& table : tables) list += (list.empty() ? "" : ", ") + quoted(table);
-  return list;
-}
-
-std::string shown_list(const std::vector<TableName>& tables) {
-  std::string list;
-  for (const TableName& table : tables) list += (list.empty() ? "" : ", ") + table.text();
-  return list;
-}
-
 // A name that is made from the migration's is no better than that one.
 bool is_known(const Validation& validation, const At<std::string>& name) {
   return !validation.findings.spoiled(name.where) &&

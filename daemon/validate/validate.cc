@@ -9,13 +9,13 @@
 namespace lockstep {
 namespace {
 
-constexpr const char* kConnectSecondsMax = "10";
+constexpr const char* kValidateConnectSecondsMax = "10";
 
 CheckedServer make_server(const Manifest& manifest, Side side) {
   PostgresOptions options = connection_options(manifest, side, "validate");
   const Connect& connect = side == Side::Source ? manifest.source.connect : manifest.target.connect;
   if (connect.find("connect_timeout") == nullptr)
-    options.keywords.emplace_back("connect_timeout", kConnectSecondsMax);
+    options.keywords.emplace_back("connect_timeout", kValidateConnectSecondsMax);
   return {PostgresConnection(std::move(options)), connect.where, false, {}};
 }
 

@@ -61,9 +61,9 @@ int days_in_month(std::int64_t year, int month) {
 }
 
 // Reads a text from left to right.
-class Cursor {
+class TextCursor {
  public:
-  explicit Cursor(std::string_view text) : rest_(text) {}
+  explicit TextCursor(std::string_view text) : rest_(text) {}
 
   bool done() const { return rest_.empty(); }
   bool next_is(char c) const { return rest_.starts_with(c); }
@@ -123,7 +123,7 @@ struct Moment {
 };
 
 // The year has at most 7 digits: its days stay far inside 64 bits.
-bool read_date(Cursor& cursor, Moment& moment) {
+bool read_date(TextCursor& cursor, Moment& moment) {
   const bool negative = cursor.take('-');
   if (!negative) cursor.take('+');
   std::int64_t month = 0;
@@ -138,7 +138,7 @@ bool read_date(Cursor& cursor, Moment& moment) {
   return true;
 }
 
-bool read_time(Cursor& cursor, Moment& moment) {
+bool read_time(TextCursor& cursor, Moment& moment) {
   std::int64_t hours = 0;
   std::int64_t minutes = 0;
   std::int64_t seconds = 0;
@@ -155,7 +155,7 @@ bool read_time(Cursor& cursor, Moment& moment) {
   return true;
 }
 
-bool read_zone(Cursor& cursor, Moment& moment) {
+bool read_zone(TextCursor& cursor, Moment& moment) {
   if (cursor.take('Z')) return true;
   const bool west = cursor.next_is('-');
   if (!cursor.take('+') && !cursor.take('-')) return false;
@@ -171,7 +171,7 @@ bool read_zone(Cursor& cursor, Moment& moment) {
 }
 
 // Takes PostgreSQL's " BC", if it is there, and ends the text.
-bool read_era(Cursor& cursor, Moment& moment) {
+bool read_era(TextCursor& cursor, Moment& moment) {
   if (cursor.take(" BC")) moment.year = 1 - moment.year;
   return cursor.done() && moment.valid();
 }
@@ -189,7 +189,7 @@ bool infinite(std::string_view text, bool& positive) {
 }
 
 // A part of an interval: what stands before the unit, in millionths.
-bool read_part(Cursor& cursor, std::int64_t& millionths) {
+bool read_part(TextCursor& cursor, std::int64_t& millionths) {
   const bool negative = cursor.take('-');
   std::int64_t whole = 0;
   std::int64_t fraction = 0;
@@ -227,7 +227,7 @@ bool add_time_part(Interval& interval, char unit, std::int64_t millionths) {
   return unit == 'S' && add(interval.micros, millionths, 1);
 }
 
-bool read_interval(Cursor& cursor, Interval& interval) {
+bool read_interval(TextCursor& cursor, Interval& interval) {
   if (!cursor.take('P') || cursor.done()) return false;
   bool in_time = false;
   while (!cursor.done()) {
@@ -307,7 +307,7 @@ Carry append_timestamptz(std::string& out, std::string_view iso) {
     append_micros(out, positive ? kInfinity : kMinusInfinity);
     return Carry::Value;
   }
-  Cursor cursor(iso);
+  TextCursor cursor(iso);
   Moment moment;
   if (!read_date(cursor, moment) || !cursor.take('T') || !read_time(cursor, moment) ||
       !read_zone(cursor, moment) || !cursor.done() || !moment.valid()) {
@@ -317,7 +317,7 @@ Carry append_timestamptz(std::string& out, std::string_view iso) {
 }
 
 Carry append_interval(std::string& out, std::string_view iso) {
-  Cursor cursor(iso);
+  TextCursor cursor(iso);
   Interval interval;
   if (!read_interval(cursor, interval) || !fits_int32(interval.months) ||
       !fits_int32(interval.days)) {
@@ -336,7 +336,7 @@ Carry append_date_text(std::string& out, std::string_view text) {
                               : std::numeric_limits<std::int32_t>::min());
     return Carry::Value;
   }
-  Cursor cursor(text);
+  TextCursor cursor(text);
   Moment moment;
   if (!read_date(cursor, moment) || !read_era(cursor, moment)) return Carry::Unreadable;
   const std::int64_t days = moment.days() - kEpochDays;
@@ -351,7 +351,7 @@ Carry append_timestamp_text(std::string& out, std::string_view text) {
     append_micros(out, positive ? kInfinity : kMinusInfinity);
     return Carry::Value;
   }
-  Cursor cursor(text);
+  TextCursor cursor(text);
   Moment moment;
   if (!read_date(cursor, moment) || !cursor.take(' ') || !read_time(cursor, moment) ||
       !read_era(cursor, moment)) {
@@ -366,7 +366,7 @@ Carry append_timestamptz_text(std::string& out, std::string_view text) {
     append_micros(out, positive ? kInfinity : kMinusInfinity);
     return Carry::Value;
   }
-  Cursor cursor(text);
+  TextCursor cursor(text);
   Moment moment;
   if (!read_date(cursor, moment) || !cursor.take(' ') || !read_time(cursor, moment) ||
       !read_zone(cursor, moment) || !read_era(cursor, moment)) {

@@ -60,6 +60,12 @@ DebtReaderOptions debt_options(const SimOptions& options) {
 
 }  // namespace
 
+std::vector<TableMap> make_tables(const SimOptions& options) {
+  std::vector<TableMap> tables;
+  for (const FakeTableOptions& table : options.tables) tables.push_back(fake_table(table));
+  return tables;
+}
+
 Unseen Process::current(const Outside& outside, std::uint64_t last_epoch) {
   const CheckpointState& state = outside.checkpoint.state();
   std::vector<LaneIntent> intents;

@@ -21,6 +21,8 @@
 
 namespace lockstep {
 
+std::vector<TableMap> make_tables(const SimOptions& options);
+
 // What outlives our process.
 struct Outside {
   const std::vector<TableMap>& tables;

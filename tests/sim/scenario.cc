@@ -8,13 +8,7 @@
 namespace lockstep {
 namespace {
 
-constexpr int kRoundsMax = 60;
-
-std::vector<TableMap> make_tables(const SimOptions& options) {
-  std::vector<TableMap> tables;
-  for (const FakeTableOptions& table : options.tables) tables.push_back(fake_table(table));
-  return tables;
-}
+constexpr int kDrainRoundsMax = 60;
 
 }  // namespace
 
@@ -151,7 +145,7 @@ std::string Scenario::settle() {
   while (log_.decode(false)) {
   }
   std::string waiting = "rounds are over";
-  for (int round = 0; round < kRoundsMax && !waiting.empty(); ++round) {
+  for (int round = 0; round < kDrainRoundsMax && !waiting.empty(); ++round) {
     clock_.advance(std::chrono::seconds(2));
     deliver();
     probe();

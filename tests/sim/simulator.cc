@@ -13,12 +13,6 @@ constexpr Xid kFirstXid = (Xid{1} << 32) - 20;  // Runs over the 32-bit limit so
 constexpr int kDepthMax = 2;
 constexpr int kRoundsMax = 400;
 
-std::vector<TableMap> make_tables(const SimOptions& options) {
-  std::vector<TableMap> tables;
-  for (const FakeTableOptions& table : options.tables) tables.push_back(fake_table(table));
-  return tables;
-}
-
 }  // namespace
 
 Simulator::Simulator(const SimOptions& options)
