@@ -278,7 +278,7 @@ Status KafkaSource::note_present(const std::string& topic) {
 
 Status KafkaSource::assign_new() {
   std::vector<PartitionOffset> fresh;
-  for (Stream& stream : streams_) {
+  for (const Stream& stream : streams_) {
     if (stream.assigned || held(stream)) continue;
     fresh.push_back({stream.at, static_cast<std::int64_t>(stream.next.major)});
   }

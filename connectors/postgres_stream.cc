@@ -34,7 +34,7 @@ Status PostgresStream::connect() {
   LOCKSTEP_ASSIGN(const SourceIdentity identity, read_identity(control_));
   LOCKSTEP_TRY(same_identity(options_.identity, identity));
   const std::string& slot = options_.replication.slot;
-  LOCKSTEP_ASSIGN(StreamFacts facts, read_stream_facts(control_, slot));
+  LOCKSTEP_ASSIGN(const StreamFacts facts, read_stream_facts(control_, slot));
   LOCKSTEP_TRY(check_slot(facts));
   if (facts.slot.active) return wait_for_reader(facts);
   busy_since_.reset();

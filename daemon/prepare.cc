@@ -17,15 +17,6 @@
 namespace lockstep {
 namespace {
 
-std::unexpected<Error> refuse(std::string message) {
-  return fail(Reaction::Halt, std::move(message), ExitCode::Config);
-}
-
-// Something outside must happen first; prepare() is called again.
-std::unexpected<Error> wait_for(std::string message) {
-  return fail(Reaction::Retry, std::move(message));
-}
-
 // One run of prepare().
 class Preparation {
  public:

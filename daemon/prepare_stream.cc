@@ -16,31 +16,8 @@
 namespace lockstep {
 namespace {
 
-constexpr std::chrono::milliseconds kBrokerTimeout{10000};
-
-std::unexpected<Error> refuse(std::string message) {
-  return fail(Reaction::Halt, std::move(message), ExitCode::Config);
-}
-
-// Something outside must happen first; prepare() is called again.
-std::unexpected<Error> wait_for(std::string message) {
-  return fail(Reaction::Retry, std::move(message));
-}
-
 bool is_direct(const Manifest& manifest) {
   return manifest.source.stream.value == StreamKind::Direct;
-}
-
-std::string list(const std::vector<TableName>& tables) {
-  std::string text;
-  for (const TableName& table : tables) text += (text.empty() ? "" : ", ") + table.text();
-  return text;
-}
-
-std::string quoted_list(const std::vector<TableName>& tables) {
-  std::string text;
-  for (const TableName& table : tables) text += (text.empty() ? "" : ", ") + quoted(table);
-  return text;
 }
 
 PostgresProbe make_probe(const StreamContext& context) {
@@ -86,10 +63,10 @@ Status extend_publication(const StreamContext& context, std::vector<TableName> m
       fmt::format("ALTER PUBLICATION {} ADD TABLE {}", name, quoted_list(missing));
   if (!is_direct(context.manifest) || context.first || !is_new)
     return refuse(fmt::format("publication {} does not cover {}; run on the source: {}",
-                              context.manifest.source.publication.value, list(missing), sql));
+                              context.manifest.source.publication.value, shown_list(missing), sql));
   if (auto done = context.source.run(sql); !done)
     return wait_for(fmt::format("publication {} to cover {}: its owner must run {} ({})",
-                                context.manifest.source.publication.value, list(missing), sql,
+                                context.manifest.source.publication.value, shown_list(missing), sql,
                                 done.error().message));
   return {};
 }
@@ -119,6 +96,14 @@ Result<Lsn> open_slot(const StreamContext& context) {
 
 }  // namespace
 
+std::unexpected<Error> refuse(std::string message) {
+  return fail(Reaction::Halt, std::move(message), ExitCode::Config);
+}
+
+std::unexpected<Error> wait_for(std::string message) {
+  return fail(Reaction::Retry, std::move(message));
+}
+
 std::string stream_kind(const Manifest& manifest) {
   return is_direct(manifest) ? "direct" : "debezium";
 }
@@ -139,8 +124,9 @@ Status need_publication(const StreamContext& context) {
   }
   if (!facts.missing.empty()) LOCKSTEP_TRY(extend_publication(context, facts.missing));
   if (!facts.filtered.empty() || !facts.narrowed.empty())
-    return refuse(fmt::format("publication {} filters rows or columns of {}", name,
-                              list(facts.filtered.empty() ? facts.narrowed : facts.filtered)));
+    return refuse(
+        fmt::format("publication {} filters rows or columns of {}", name,
+                    shown_list(facts.filtered.empty() ? facts.narrowed : facts.filtered)));
   if (!facts.inserts || !facts.updates || !facts.deletes || !facts.truncates)
     return refuse("publication " + name +
                   " leaves out operations; run on the source: ALTER PUBLICATION " +

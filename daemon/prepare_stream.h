@@ -4,6 +4,8 @@
 // the ends of the topics) before P0.
 #pragma once
 
+#include <chrono>
+#include <expected>
 #include <functional>
 #include <set>
 #include <string>
@@ -33,6 +35,14 @@ struct StreamContext {
   const bool first;                          // The migration has not begun.
   const Patience& patience;
 };
+
+// How long a broker may take to answer before a run begins.
+inline constexpr std::chrono::milliseconds kBrokerTimeout{10000};
+
+// The manifest does not fit what is there.
+std::unexpected<Error> refuse(std::string message);
+// Something outside must happen first; prepare() is called again.
+std::unexpected<Error> wait_for(std::string message);
 
 // As the target remembers them: "direct" and the slot, "debezium" and the topics' prefix.
 std::string stream_kind(const Manifest& manifest);

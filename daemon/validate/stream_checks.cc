@@ -20,8 +20,6 @@
 namespace lockstep {
 namespace {
 
-constexpr std::chrono::milliseconds kBrokerTimeout{10000};
-
 // A name that is made from the migration's is no better than that one.
 bool is_known(const Validation& validation, const At<std::string>& name) {
   return !validation.findings.spoiled(name.where) &&
