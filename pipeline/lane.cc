@@ -15,6 +15,14 @@ namespace {
 // U is made durable with each batch only while it is small; a larger one is not relied on (I5).
 constexpr std::size_t kIntentXidsMax = 4096;
 
+// A TRUNCATE waits for every transaction that wrote to the table, and lets none in until its own
+// has ended: of one table, what lies before it in the log came before it.  (The sequence as a whole
+// would not do: of the events after the connector's start it does not say what they follow.)
+Position horizon_of(const Change& truncate) { return {truncate.sequence.minor, 0}; }
+bool came_before(const Change& change, Position horizon) {
+  return change.sequence.minor != 0 && change.sequence.minor < horizon.major;
+}
+
 bool carries_a_value(const TableMap& table, std::string_view row) {
   CellReader cells(row);
   for (std::size_t i = 0; !cells.done(); ++i) {
@@ -170,9 +178,7 @@ bool Lane::skipped(const Change& change, const StreamState& stream) const {
   if (!rule_on(Rule::NeverSkipForChunk) && shared_.visibility.horizon().passes(change.xid) &&
       shared_.board.status(change.table).backfill == BackfillState::Done)
     return true;
-  const Position horizon = shared_.board.horizon(change.table);
-  // The first event after the connector's start does not say what it follows.
-  return change.sequence.major != 0 && change.sequence < horizon;  // I8b
+  return came_before(change, shared_.board.horizon(change.table));  // I8b
 }
 
 // Of a stopped table nothing is applied, and its position stays in front of it (I8).
@@ -476,10 +482,10 @@ Status Lane::carry_out(Barrier& barrier) {
   truncation.position = change.next;
   truncation.lanes = barrier.raised();
   truncation.xid = change.xid;
-  truncation.horizon = change.sequence;
+  truncation.horizon = horizon_of(change);
   truncation.forget_chunks = barrier.several_partitions();
   LOCKSTEP_TRY(target_.truncate(truncation));
-  shared_.board.set_horizon(change.table, change.sequence);
+  shared_.board.set_horizon(change.table, truncation.horizon);
   if (truncation.forget_chunks) shared_.board.forget_chunks(change.table);
   shared_.board.events_applied(change.table, 1);
   barrier.release(Barrier::Outcome::Truncated);

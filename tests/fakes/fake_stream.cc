@@ -66,7 +66,8 @@ void StreamLog::append(const LoggedTransaction& transaction, Position before, bo
 bool StreamLog::decode(bool offset_hole) {
   const auto& log = source_.log();
   if (decoded_ >= log.size() || log[decoded_].commit_lsn > source_.flush_lsn()) return false;
-  const Lsn before = decoded_ == 0 ? 1 : log[decoded_ - 1].commit_lsn;
+  // Of the first transaction after its start the connector does not say what it follows.
+  const Lsn before = decoded_ == 0 ? 0 : log[decoded_ - 1].commit_lsn;
   append(log[decoded_], {before, 0}, offset_hole);
   ++decoded_;
   return true;

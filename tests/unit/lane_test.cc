@@ -264,6 +264,28 @@ TEST_F(BarrierTest, ALaneThatLeftAChangeOutIsNotRaised) {
     EXPECT_EQ(row.position, row.lane == 0 ? Position{} : (Position{6, 0}));
 }
 
+// On another partition, and from the connector's first transaction, which follows nothing: it lies
+// before the TRUNCATE in the log, and would bring back a row that the TRUNCATE took.
+TEST_F(BarrierTest, WhatLiesBeforeItInTheLogIsDroppedBehindIt) {
+  Change wipe = change(ChangeKind::Truncate, {}, 6);
+  wipe.sequence = {100, 160};
+  const auto barrier = std::make_shared<Barrier>(std::move(wipe), 2, true);
+  for (const auto& lane : lanes_) lane->add(BarrierItem{barrier});
+  for (int i = 0; i < 3; ++i)
+    for (const std::uint32_t lane : {0u, 1u}) step(lane);
+  Change early = change(ChangeKind::Full, {1, 0, "gone", "t", ""}, 7);
+  early.stream = 1;
+  early.sequence = {0, 150};
+  Change late = change(ChangeKind::Full, {2, 0, "stays", "t", ""}, 8);
+  late.stream = 1;
+  late.sequence = {0, 170};
+  add(std::move(early));
+  add(std::move(late));
+  step(0);
+  EXPECT_EQ(store_.rows(0).size(), 1u);
+  EXPECT_EQ(store_.rows(0).count(2), 1u);
+}
+
 // The truncation's transaction raises the stream's position: what is held is committed before it.
 TEST_F(BarrierTest, ATableIsHeldBeforeATruncateOfAnotherOne) {
   make_lanes("t/0");
