@@ -329,6 +329,8 @@ StreamTraits stream_traits(const Manifest& manifest) {
 std::string publication_sql(const Manifest& manifest, std::span<const TableSpec> tables) {
   std::string names;
   for (const TableSpec& table : tables) {
+    // Published without a key, a table would refuse the application's updates.
+    if (table.key.empty()) continue;
     names +=
         (names.empty() ? "" : ", ") + std::string(table.only ? "ONLY " : "") + quoted(table.name);
   }

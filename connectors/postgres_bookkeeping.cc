@@ -32,7 +32,9 @@ PostgresOptions with_setup(PostgresOptions connection) {
 }  // namespace
 
 Bookkeeping::Bookkeeping(BookkeepingOptions options)
-    : options_(std::move(options)), connection_(with_setup(options_.connection)) {}
+    : options_(std::move(options)),
+      connection_(with_setup(options_.connection)),
+      epoch_(options_.epoch) {}
 
 // An error of the bookkeeping concerns no single row or table.
 Result<PgResult> Bookkeeping::run(const std::string& sql, const std::vector<PgParam>& params) {

@@ -28,6 +28,7 @@ struct BookkeepingOptions {
   // their server processes were told to end, how long it waits for the lock.
   std::chrono::milliseconds patience{5000};
   std::chrono::milliseconds claim_max{30000};
+  std::uint64_t epoch = 0;  // Of a claim that was made elsewhere; 0: claim() makes one.
 };
 
 // What was true when the migration began; a different answer later halts or refuses (I16, I13).
@@ -176,7 +177,7 @@ class Bookkeeping {
 
   const BookkeepingOptions options_;
   PostgresConnection connection_;
-  std::uint64_t epoch_ = 0;  // 0: not claimed.
+  std::uint64_t epoch_;  // 0: not claimed.
 };
 
 // The Census port over a connection of its own.  Supervisor thread only.
@@ -188,6 +189,9 @@ class DebtCensus final : public Census {
   Result<std::vector<DebtCount>> count_debts() override;
   Status save_files(TableId table, const std::string& files) override {
     return bookkeeping_.set_files(tables_[table]->source.name, files);
+  }
+  Status save_stop(TableId table, const std::string& reason) override {
+    return bookkeeping_.set_table_state(tables_[table]->source.name, "stopped", reason);
   }
   Status forget_chunks(TableId table) override {
     return bookkeeping_.forget_chunks(tables_[table]->source.name);

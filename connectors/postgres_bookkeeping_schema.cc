@@ -51,7 +51,7 @@ constexpr TableText kTables[] = {
   reason         text NOT NULL DEFAULT '',       -- Why it stopped, for people.
   horizon_major  bigint NOT NULL DEFAULT 0,      -- Last TRUNCATE: events before it in the log
   horizon_minor  bigint NOT NULL DEFAULT 0,      -- are dropped (I15).
-  files          text NOT NULL DEFAULT '',       -- relation/filenode that all chunks stem from.
+  files          text NOT NULL DEFAULT '',       -- relation/filenode/bond of all its chunks.
   PRIMARY KEY (migration, source_schema, source_table))",
      "The tables of a migration"},
     {"progress", R"(

@@ -26,15 +26,19 @@ FROM pg_prepared_xacts)";
 
 // Catalog tables only: functions on relations would wait for the locks of a running rewrite.
 constexpr const char* kFiles = R"(
-WITH RECURSIVE tree(root, relation) AS (
-  SELECT oid, oid FROM unnest($1::oid[]) oid
+WITH RECURSIVE tree(root, relation, bond) AS (
+  SELECT oid, oid, 0::int8 FROM unnest($1::oid[]) oid
   UNION
-  SELECT t.root, i.inhrelid FROM tree t JOIN pg_class p ON p.oid = t.relation AND p.relkind = 'p'
+  SELECT t.root, i.inhrelid, i.xmin::text::int8
+  FROM tree t JOIN pg_class p ON p.oid = t.relation AND p.relkind = 'p'
   JOIN pg_inherits i ON i.inhparent = t.relation
   WHERE NOT to_jsonb(i) @> '{"inhdetachpending": true}'  -- Not a column before PostgreSQL 14.
 )
-SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname
-FROM tree t JOIN pg_class c ON c.oid = t.relation AND c.relkind <> 'p'
+SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname,
+       CASE WHEN t.root = c.oid THEN coalesce(
+         (SELECT r.oid::int8 FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+          WHERE r.prrelid = t.root AND p.pubname = $2), 0) ELSE t.bond END
+FROM tree t JOIN pg_class c ON c.oid = t.relation AND (c.relkind <> 'p' OR c.oid = t.root)
 JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY t.root, c.oid)";
 
 struct Blocker {
@@ -63,6 +67,7 @@ Blocker describe(const PgResult& rows, int row, Xid near) {
 PostgresProbe::PostgresProbe(Options options)
     : identity_(std::move(options.identity)),
       migration_(std::move(options.migration)),
+      publication_(std::move(options.publication)),
       connection_(with_setup(std::move(options.connection),
                              "SET synchronous_commit = local; SET jit = off;"
                              "SET lock_timeout = '1s'")) {}
@@ -109,12 +114,13 @@ Result<std::vector<std::vector<TableFile>>> PostgresProbe::files(
     oids.push_back(table->source.oid);
   }
   const std::string roots = oid_array(oids);
-  LOCKSTEP_ASSIGN(const PgResult rows, connection_.ask(kFiles, {{.value = roots}}));
+  LOCKSTEP_ASSIGN(const PgResult rows,
+                  connection_.ask(kFiles, {{.value = roots}, {.value = publication_}}));
   std::vector<std::vector<TableFile>> files(tables.size());
   for (int i = 0; i < PQntuples(rows.get()); ++i)
     files[places.at(number_field<std::uint32_t>(rows, i, 0))].push_back(
         {number_field<std::uint32_t>(rows, i, 1), number_field<std::uint32_t>(rows, i, 2),
-         text_field(rows, i, 3)});
+         number_field<std::uint64_t>(rows, i, 4), text_field(rows, i, 3)});
   return files;
 }
 

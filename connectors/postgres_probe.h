@@ -19,6 +19,7 @@ class PostgresProbe : public SourceProbe {
     PostgresOptions connection;
     SourceIdentity identity;  // Pinned (P3): another server, timeline or a standby is a Halt.
     std::string migration;    // The content of the marker.
+    std::string publication;  // That covers the tables.
   };
 
   explicit PostgresProbe(Options options);
@@ -36,6 +37,7 @@ class PostgresProbe : public SourceProbe {
  private:
   const SourceIdentity identity_;
   const std::string migration_;
+  const std::string publication_;
   PostgresConnection connection_;
 };
 

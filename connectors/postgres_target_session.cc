@@ -20,7 +20,9 @@ std::vector<std::string> session_setup(const TargetSessionOptions& options) {
   setup.insert(setup.end(),
                {"SET session_replication_role = replica",
                 "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-                "SET enable_hashjoin = off; SET enable_mergejoin = off; SET lock_timeout = 0;"
+                "SET enable_hashjoin = off; SET enable_mergejoin = off;"
+                // Who waits for a lock says so, and can be stopped.
+                "SET lock_timeout = '5s';"
                 "SET default_transaction_isolation = 'read committed';"
                 "SET default_transaction_read_only = off; SET transform_null_equals = off",
                 fmt::format("SET idle_in_transaction_session_timeout = {}",

@@ -5,7 +5,7 @@
 #include <exception>
 #include <functional>
 #include <iostream>
-#include <map>
+#include <string>
 
 #include "daemon/commands/commands.h"
 
@@ -13,10 +13,13 @@ namespace lockstep {
 namespace {
 
 void add_format(CLI::App& verb, OutputFormat& format) {
-  static const std::map<std::string, OutputFormat> kFormats = {{"text", OutputFormat::Text},
-                                                               {"json", OutputFormat::Json}};
-  verb.add_option("--format", format, "text (default) or json")
-      ->transform(CLI::CheckedTransformer(kFormats));
+  verb.add_option_function<std::string>(
+          "--format",
+          [&format](const std::string& name) {
+            format = name == "json" ? OutputFormat::Json : OutputFormat::Text;
+          },
+          "text (default) or json")
+      ->check(CLI::IsMember({"text", "json"}));
 }
 
 CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& what,

@@ -118,7 +118,7 @@ Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& ta
 // The tables as they are before anything of them is read.
 Result<std::vector<StoredMapping>> Preparation::mappings() {
   PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
-                       manifest_.migration.value});
+                       manifest_.migration.value, manifest_.source.publication.value});
   LOCKSTEP_ASSIGN(const auto files, probe.files(out_.tables));
   std::vector<StoredMapping> mappings;
   for (std::size_t i = 0; i < out_.maps.size(); ++i)
@@ -141,7 +141,7 @@ Status Preparation::first_start() {
   LOCKSTEP_ASSIGN(const auto begins, first_positions(context()));
   failpoint("prepare_after_slot");
   PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
-                       manifest_.migration.value});
+                       manifest_.migration.value, manifest_.source.publication.value});
   LOCKSTEP_ASSIGN(const Xid start_xid, probe.assign_xid());
   const auto lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
   std::vector<ProgressRow> progress;
@@ -270,6 +270,8 @@ Status Preparation::compare_mappings() {
       fresh_tables.push_back(&map);
       continue;
     }
+    if (found->second.state == "stopped")
+      LOCKSTEP_TRY(bookkeeping_.set_table_state(map.source.name, "active", ""));
     if (found->second.fingerprint == now) continue;
     if (!same_rule(found->second.fingerprint, now))
       return refuse(

@@ -22,7 +22,8 @@ bool is_direct(const Manifest& manifest) {
 
 PostgresProbe make_probe(const StreamContext& context) {
   return PostgresProbe({connection_options(context.manifest, Side::Source, "prepare"),
-                        context.identity, context.manifest.migration.value});
+                        context.identity, context.manifest.migration.value,
+                        context.manifest.source.publication.value});
 }
 
 // Who is in the way of something that waits for every transaction below `xid`.

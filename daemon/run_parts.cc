@@ -120,12 +120,13 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
   const auto probe = [&](const std::string& role) {
     return std::make_unique<PostgresProbe>(
         PostgresProbe::Options{connection_options(manifest, Side::Source, role), prepared.source,
-                               manifest.migration.value});
+                               manifest.migration.value, manifest.source.publication.value});
   };
   parts.probe = probe("probe");
   parts.marker_probe = probe("supervisor");
-  parts.census =
-      std::make_unique<DebtCensus>(bookkeeping_options(manifest, "census"), prepared.tables);
+  BookkeepingOptions census = bookkeeping_options(manifest, "census");
+  census.epoch = prepared.claim.epoch;
+  parts.census = std::make_unique<DebtCensus>(std::move(census), prepared.tables);
   parts.debts = std::make_unique<DebtCounts>(prepared.tables.size());
   for (const StoredDebts& stored : prepared.claim.debts)
     for (const TableMap* table : prepared.tables)

@@ -79,10 +79,14 @@ std::string status_text(const std::string& text) {
   try {
     const json::value document = json::parse(text);
     const json::object& status = document.as_object();
-    std::string out = fmt::format("migration {}  phase {}  synced {}  lag {} s  proof {}\n",
-                                  text_of(status, "migration"), text_of(status, "phase"),
-                                  text_of(status, "synced"), text_of(status, "lag_seconds"),
-                                  text_of(status, "proof"));
+    const json::value& lag = status.at("lag_seconds");
+    std::string out = fmt::format(
+        "migration {}  phase {}  synced {}  lag {}  proof {}\n", text_of(status, "migration"),
+        text_of(status, "phase"), text_of(status, "synced"),
+        lag.is_null() ? "unknown" : fmt::format("{:.1f} s", lag.to_number<double>()),
+        text_of(status, "proof"));
+    if (const std::string source = text_of(status, "source"); source.size() > 1)
+      out += fmt::format("source {}\n", source);
     for (const json::value& line : status.at("waiting_for").as_array())
       out += fmt::format("waiting for {}\n", std::string(line.as_string()));
     out += fmt::format("{:<40} {:<10} {:>12} {:>13} {:>8} {:>11}  {}\n", "table", "state",

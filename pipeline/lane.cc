@@ -287,8 +287,8 @@ void Lane::refold() {
   keys_.clear();
   reports_.clear();
   batch_events_.clear();
-  for (auto& [id, at] : streams_)
-    if (!at.frozen) at.position = at.committed;
+  // Also where it was frozen in this batch: what came before the stop in it was not committed.
+  for (auto& [id, at] : streams_) at.position = at.committed;
   if (holds_) holds_->roll_back();
   for (const LaneItem& item : batch_) {
     if (const auto* changes = std::get_if<ChangesItem>(&item)) {
@@ -368,13 +368,14 @@ Result<Lane::Step> Lane::apply_batch() {
 
 void Lane::committed(const ApplyOutcome& outcome) {
   ++batch_number_;
+  // Held tables first: the source may be told of the stream's position as soon as it is known.
+  if (holds_) holds_->committed(shared_.progress);
   for (auto& [id, at] : streams_) {
     if (at.position == at.committed && at.known) continue;
     at.committed = at.position;
     at.known = true;
     shared_.progress.committed(options_.index, at.name, at.position);
   }
-  if (holds_) holds_->committed(shared_.progress);
   for (const DebtOpened& debt : outcome.opened) shared_.board.debts_opened(debt.table, 1);
   for (const auto& [table, events] : batch_events_) shared_.board.events_applied(table, events);
   std::size_t next_report = 0;
@@ -487,6 +488,7 @@ Status Lane::carry_out(Barrier& barrier) {
   LOCKSTEP_TRY(target_.truncate(truncation));
   shared_.board.set_horizon(change.table, truncation.horizon);
   if (truncation.forget_chunks) shared_.board.forget_chunks(change.table);
+  shared_.board.truncated(change.table);
   shared_.board.events_applied(change.table, 1);
   barrier.release(Barrier::Outcome::Truncated);
   return {};

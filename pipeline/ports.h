@@ -130,13 +130,16 @@ struct BlockingTransaction {
   std::string what;  // "pid 4711 (psql), open for 312 s, xid 8812", "prepared transaction 'x'".
 };
 
-// One file of rows of a source table: its own, or one of its leaves'.
+// One file of rows of a source table: its own, or one of its leaves'; and the root itself.
 struct TableFile {
   std::uint32_t relation = 0;  // Its oid; a leaf keeps it, whatever is done to it.
-  std::uint32_t node = 0;      // Another one after each rewrite and TRUNCATE.
-  std::string name;            // "public.orders_2026", for people; may be unknown.
+  std::uint32_t node = 0;      // Another one after each rewrite and TRUNCATE; 0 of a root.
+  // Another one after it was attached, or its root published, anew: changes in between are in no
+  // stream.
+  std::uint64_t bond = 0;
+  std::string name;  // "public.orders_2026", for people; may be unknown.
   friend bool operator==(const TableFile& a, const TableFile& b) {
-    return a.relation == b.relation && a.node == b.node;
+    return a.relation == b.relation && a.node == b.node && a.bond == b.bond;
   }
 };
 
@@ -314,6 +317,8 @@ class Census {
   virtual Result<std::vector<DebtCount>> count_debts() = 0;
   // What all chunks of the table were read from (I15); `files` as files_text() writes them.
   virtual Status save_files(TableId table, const std::string& files) = 0;
+  // The table has stopped, for who asks while no daemon runs.
+  virtual Status save_stop(TableId table, const std::string& reason) = 0;
   // No chunk of the table is done any more.
   virtual Status forget_chunks(TableId table) = 0;
 };

@@ -221,7 +221,8 @@ Status Runner::Threads::poll_once(ChangeBatch& batch) {
   LOCKSTEP_TRY(pause_stopped());
   LOCKSTEP_TRY(ports_.source.poll(batch, kPollWait));
   stream_names_.publish(ports_.source.streams());
-  supervisor_.set_source_state(ports_.source.state(), batch.changes.empty());
+  supervisor_.set_source_state(ports_.source.state(),
+                               batch.changes.empty() ? 0 : batch.changes.back().commit_us);
   failpoint("source_after_poll");
   if (ports_.clock.now() < next_acknowledge_) return {};
   next_acknowledge_ = ports_.clock.now() + kAcknowledgeEvery;
@@ -372,6 +373,8 @@ Result<ExitCode> Runner::Threads::supervise() {
       continue;
     }
     going_on("supervisor", backoff);
+    if (*verdict == Supervisor::Verdict::Synced && options_.tables_left_out)
+      return ExitCode::Incomplete;
     if (*verdict == Supervisor::Verdict::Synced) {
       ports_.events.synced(supervisor_.status().proof_exact ? "exact" : "near");
       return ExitCode::Ok;

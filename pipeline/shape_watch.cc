@@ -19,10 +19,30 @@ std::string name_of(const TableFile& file) {
 }
 
 std::string gone(const TableMap& table, const TableFile& file) {
-  if (table.source.kind != RelationKind::PartitionedRoot) return "the source table was dropped";
+  if (file.relation == table.source.oid) return "the source table was dropped";
   return fmt::format(
       "partition {} was detached or dropped on the source; its rows are still on the target: "
       "delete them there if they are to go, say `partitions: keep` for {}, and start again",
+      name_of(file), table.text());
+}
+
+std::string away_for_a_while(const TableMap& table, const TableFile& file) {
+  const char* const where =
+      file.relation == table.source.oid ? "taken out of the publication" : "detached";
+  return fmt::format(
+      "{} was {} and put back on the source: what was written in between is in no stream; take {} "
+      "out of the manifest, start once, empty it on the target, and take it in again",
+      name_of(file), where, table.text());
+}
+
+// The TRUNCATE of a whole table is in the stream; that of one partition is not, when it is
+// published through its root.
+std::string by_itself(const TableMap& table, const TableFile& file) {
+  return fmt::format(
+      "partition {} was truncated or rewritten by itself, and replication through the root does "
+      "not "
+      "tell which: if it was truncated, delete its rows on the target; then say "
+      "`partitions: keep` for {}, and start again",
       name_of(file), table.text());
 }
 
@@ -40,7 +60,7 @@ std::vector<const TableFile*> replaced(const TableFiles& old, const TableFiles& 
 std::string files_text(std::span<const TableFile> files) {
   std::string text;
   for (const TableFile& file : files)
-    text += fmt::format("{}{}/{}", text.empty() ? "" : " ", file.relation, file.node);
+    text += fmt::format("{}{}/{}/{}", text.empty() ? "" : " ", file.relation, file.node, file.bond);
   return text;
 }
 
@@ -53,6 +73,8 @@ TableFiles parse_files(std::string_view text) {
     at = std::from_chars(at, end, file.relation).ptr;
     CHECK(at < end && *at == '/');
     at = std::from_chars(at + 1, end, file.node).ptr;
+    CHECK(at < end && *at == '/');
+    at = std::from_chars(at + 1, end, file.bond).ptr;
     CHECK(at == end || *at == ' ');
     at += at < end ? 1 : 0;
     files.push_back(std::move(file));
@@ -105,17 +127,19 @@ Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now)
     shared_.board.stop(id, why);
     return Verdict::Stop;
   };
-  for (const TableFile& file : old)
-    if (!keeps && find(now, file.relation) == nullptr) return stop(gone(map, file));
+  for (const TableFile& file : old) {
+    const TableFile* const found = find(now, file.relation);
+    const bool leaf = file.relation != map.source.oid;
+    if (found == nullptr && !(keeps && leaf)) return stop(gone(map, file));
+    if (found != nullptr && found->bond != file.bond) return stop(away_for_a_while(map, *found));
+  }
   const std::vector<const TableFile*> other = replaced(old, now);
-  // The TRUNCATE of a whole table is in the stream; that of one partition is not, when it is
-  // published through its root.
-  if (root && !keeps && !other.empty() && other.size() < old.size())
-    return stop(fmt::format(
-        "partition {} was truncated or rewritten by itself, and replication through the root does "
-        "not tell which: if it was truncated, delete its rows on the target; then say "
-        "`partitions: keep` for {}, and start again",
-        name_of(*other.front()), map.text()));
+  if (root && !keeps && !other.empty()) {
+    const auto leaves = static_cast<std::size_t>(std::ranges::count_if(
+        old, [&](const TableFile& file) { return file.relation != map.source.oid; }));
+    if (other.size() < leaves) return stop(by_itself(map, *other.front()));
+    tables_[id].truncated = true;  // Or each leaf by itself: the stream tells.
+  }
   std::string why;
   if (!other.empty()) why = name_of(*other.front()) + " was rewritten or truncated";
   for (const TableFile& file : now) {
@@ -131,14 +155,19 @@ Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now)
 
 Status ShapeWatch::settle(TableId id, const TableFiles& now) {
   LOCKSTEP_TRY(census_.save_files(id, files_text(now)));
-  tables_[id].state = State::Settled;
+  Table& table = tables_[id];
+  table.state = State::Settled;
+  table.truncated = false;
+  table.truncates = shared_.board.status(id).truncates;
   shared_.board.copying_again(id, false);
   return {};
 }
 
 Result<std::string> ShapeWatch::advance(const std::set<std::string>& paused) {
-  const auto noticed = [](const Table& table) { return table.state == State::Noticed; };
-  if (std::ranges::none_of(tables_, noticed)) return std::string();
+  bool noticed = false;
+  for (TableId id = 0; id < tables_.size(); ++id)
+    noticed = noticed || (tables_[id].state == State::Noticed && !shared_.board.stopped(id));
+  if (!noticed) return std::string();
   LOCKSTEP_ASSIGN(const bool applied, before_.step(paused));
   if (!applied) return "the events before a table was rewritten: " + before_.waiting_for();
   LOCKSTEP_TRY(copy_again());
@@ -150,11 +179,16 @@ Result<std::string> ShapeWatch::advance(const std::set<std::string>& paused) {
 // restart begins it anew.
 Status ShapeWatch::copy_again() {
   for (TableId id = 0; id < tables_.size(); ++id) {
-    if (tables_[id].state != State::Noticed) continue;
+    Table& table = tables_[id];
+    if (table.state != State::Noticed) continue;
+    if (table.truncated && shared_.board.status(id).truncates == table.truncates) {
+      shared_.board.stop(id, by_itself(*shared_.tables[id], table.files.back()));
+      continue;
+    }
     shared_.board.copying_again(id, true);
     shared_.board.forget_chunks(id);
     LOCKSTEP_TRY(census_.forget_chunks(id));
-    tables_[id].state = State::Copying;
+    table.state = State::Copying;
   }
   return {};
 }

@@ -25,7 +25,7 @@ namespace lockstep {
 
 using TableFiles = std::vector<TableFile>;
 
-// "relation/node relation/node ...", as the bookkeeping stores it.
+// "relation/node/bond relation/node/bond ...", as the bookkeeping stores it.
 std::string files_text(std::span<const TableFile> files);
 // The reverse, without names.
 TableFiles parse_files(std::string_view text);
@@ -54,6 +54,8 @@ class ShapeWatch {
   struct Table {
     TableFiles files;  // Settled: of all its chunks; else what is to be copied.
     State state = State::Settled;
+    bool truncated = false;       // All leaves were replaced: was it a TRUNCATE of the root?
+    std::uint64_t truncates = 0;  // The board's, when it was settled.
   };
   enum class Verdict : std::uint8_t { Accept, CopyAgain, Stop };
 

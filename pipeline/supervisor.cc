@@ -5,6 +5,9 @@
 namespace lockstep {
 namespace {
 
+constexpr std::chrono::seconds kProofStep{1};
+constexpr std::chrono::seconds kProofEvery{5};
+constexpr std::chrono::seconds kProofHolds{15};
 constexpr std::chrono::seconds kLookEvery{5};  // At the source's catalog.
 
 }  // namespace
@@ -40,25 +43,28 @@ Supervisor::Supervisor(Shared shared, Health& health, Events& events, Supervisor
 
 Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
   waiting_.clear();
-  note_tables();
-  auto counted = count_debts();
+  Status kept = note_tables();
+  if (kept) kept = count_debts();
   Result<Verdict> verdict = Verdict::GoOn;
-  if (counted) counted = watch_shapes();
-  if (counted && want_proof) verdict = prove();
+  if (kept) kept = watch_shapes();
+  if (kept) verdict = want_proof ? prove() : prove_again();
   publish(verdict.value_or(Verdict::GoOn));
-  if (!counted) return std::unexpected(std::move(counted).error());
-  return verdict;
+  if (!kept) return std::unexpected(std::move(kept).error());
+  return want_proof ? verdict : Verdict::GoOn;
 }
 
 void Supervisor::waits_for(std::string what) { waiting_.push_back(std::move(what)); }
 
-void Supervisor::note_tables() {
+Status Supervisor::note_tables() {
   const std::vector<TableStatus> all = shared_.board.all();
   backfilled_ = true;
   for (TableId id = 0; id < all.size(); ++id) {
     const std::string name = shared_.tables[id]->text();
     if (!all[id].stopped.empty()) {
-      if (told_stopped_.insert(id).second) events_.table_stopped(name, all[id].stopped);
+      if (told_stopped_.insert(id).second) {
+        events_.table_stopped(name, all[id].stopped);
+        LOCKSTEP_TRY(ports_.census.save_stop(id, all[id].stopped));
+      }
       continue;
     }
     if (all[id].backfill != BackfillState::Done) {
@@ -68,6 +74,7 @@ void Supervisor::note_tables() {
       events_.backfill_done(name, all[id].rows_done);
     }
   }
+  return {};
 }
 
 Status Supervisor::count_debts() {
@@ -125,6 +132,30 @@ Result<Supervisor::Verdict> Supervisor::prove() {
   return complete ? Verdict::Synced : Verdict::Incomplete;
 }
 
+// While following, the proof is begun anew every few seconds, and holds until the next.
+Supervisor::Verdict Supervisor::prove_again() {
+  const auto now = shared_.clock.now();
+  if (!backfilled_) {
+    proof_.reset();
+    return Verdict::GoOn;
+  }
+  if (now >= next_proof_) {
+    const std::size_t shown = waiting_.size();
+    auto verdict = prove();
+    waiting_.resize(shown);
+    next_proof_ = now + kProofStep;
+    if (!verdict) {
+      waits_for("the proof of being synced: " + verdict.error().message);
+    } else if (*verdict != Verdict::GoOn) {
+      proven_ = *verdict;
+      proven_until_ = now + kProofHolds;
+      next_proof_ = now + kProofEvery;
+      proof_.reset();
+    }
+  }
+  return now < proven_until_ ? proven_ : Verdict::GoOn;
+}
+
 std::optional<double> Supervisor::lag() const {
   std::int64_t oldest = 0;
   const auto older = [&](std::int64_t us) {
@@ -132,7 +163,9 @@ std::optional<double> Supervisor::lag() const {
   };
   for (const std::int64_t us : oldest_us_) older(us);
   for (const auto& [id, count] : debts_) older(count.oldest_commit_us);
-  if (oldest == 0) return at_end_ ? std::optional<double>(0.0) : std::nullopt;
+  if (!newest_us_) return std::nullopt;
+  if (oldest == 0) oldest = *newest_us_;  // All of what was read is applied.
+  if (oldest == 0) return 0.0;
   return std::max(0.0, static_cast<double>(shared_.clock.wall_us() - oldest) / 1e6);
 }
 
@@ -167,10 +200,10 @@ void Supervisor::pause_streams(const std::vector<std::string>& names) {
   paused_.insert(names.begin(), names.end());
 }
 
-void Supervisor::set_source_state(std::string state, bool at_end) {
+void Supervisor::set_source_state(std::string state, std::int64_t newest_us) {
   const MutexLock lock(mutex_);
   source_state_ = std::move(state);
-  at_end_ = at_end;
+  newest_us_ = newest_us;
 }
 
 void Supervisor::set_oldest(std::uint32_t lane, std::int64_t commit_us) {

@@ -47,13 +47,15 @@ class Supervisor {
   Supervisor(Shared shared, Health& health, Events& events, SupervisorPorts ports,
              std::vector<TableFiles> known_files);
 
-  // `want_proof`: work towards a verdict; else only the status is kept.
+  // `want_proof`: work towards a verdict; else only the status is kept, which says whether all that
+  // was committed some seconds ago is applied.
   // Retry: a server did not answer; tick again.
   Result<Verdict> tick(bool want_proof);
 
   // The streams of a stopped table are not read any more.
   void pause_streams(const std::vector<std::string>& names);
-  void set_source_state(std::string state, bool at_end);
+  // `newest_us`: commit time of the last change that was read; 0: there was none.
+  void set_source_state(std::string state, std::int64_t newest_us);
   // Commit time of the oldest change that `lane` holds; 0: none.
   void set_oldest(std::uint32_t lane, std::int64_t commit_us);
   void set_draining();
@@ -64,8 +66,9 @@ class Supervisor {
   Status count_debts();
   Status watch_shapes();
   Result<Verdict> prove();
+  Verdict prove_again();
   std::set<std::string> paused() const;
-  void note_tables();
+  Status note_tables();
   void publish(Verdict verdict);
   std::optional<double> lag() const REQUIRES(mutex_);
   void waits_for(std::string what);
@@ -80,6 +83,9 @@ class Supervisor {
   Passage proof_;
   ShapeWatch shapes_;
   std::chrono::steady_clock::time_point next_look_{};
+  std::chrono::steady_clock::time_point next_proof_{};
+  std::chrono::steady_clock::time_point proven_until_{};
+  Verdict proven_ = Verdict::GoOn;
   std::map<TableId, DebtCount> debts_;
   bool debts_known_ = false;
   std::vector<std::string> waiting_;
@@ -90,7 +96,7 @@ class Supervisor {
   RunStatus status_ GUARDED_BY(mutex_);
   std::set<std::string> paused_ GUARDED_BY(mutex_);
   std::string source_state_ GUARDED_BY(mutex_);
-  bool at_end_ GUARDED_BY(mutex_) = false;
+  std::optional<std::int64_t> newest_us_ GUARDED_BY(mutex_);
   bool draining_ GUARDED_BY(mutex_) = false;
   std::vector<std::int64_t> oldest_us_ GUARDED_BY(mutex_);  // By lane.
 };

@@ -36,6 +36,7 @@ void TableBoard::forget_chunks(TableId table) {
   const MutexLock lock(mutex_);
   forget_chunks_[table] = true;
   tables_[table].backfill = BackfillState::Running;
+  tables_[table].rows_done = 0;
 }
 
 bool TableBoard::take_forget_chunks(TableId table) {
@@ -57,6 +58,7 @@ bool TableBoard::copying_again(TableId table) const {
 
 void TableBoard::backfill(TableId table, BackfillState state) {
   const MutexLock lock(mutex_);
+  if (forget_chunks_[table] && state == BackfillState::Done) return;
   tables_[table].backfill = state;
 }
 
@@ -78,6 +80,11 @@ void TableBoard::rows_dropped(TableId table, std::uint64_t rows) {
 void TableBoard::events_applied(TableId table, std::uint64_t events) {
   const MutexLock lock(mutex_);
   tables_[table].events_applied += events;
+}
+
+void TableBoard::truncated(TableId table) {
+  const MutexLock lock(mutex_);
+  ++tables_[table].truncates;
 }
 
 void TableBoard::debts_opened(TableId table, std::uint64_t debts) {

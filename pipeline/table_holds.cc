@@ -29,7 +29,15 @@ Position TableHolds::resumed(TableId table, Position otherwise) const {
 
 void TableHolds::hold(TableId table, Position otherwise) {
   Own& own = tables_[table];
-  if (!own.held_at) own.held_at = std::max(resumed(table, otherwise), seen_);
+  if (own.held_at) return;
+  own.base = resumed(table, otherwise);
+  own.held_at = std::max(own.base, seen_);
+}
+
+void TableHolds::roll_back() {
+  seen_ = seen_committed_;
+  for (Own& own : tables_)
+    if (own.held_at) own.held_at = std::min(*own.held_at, std::max(own.base, seen_));
 }
 
 // A table that never stopped has no row: its position is the stream's.

@@ -38,8 +38,9 @@ class TableHolds {
   void hold(TableId table, Position otherwise);
   // Everything before `position` has come.
   void pass(Position position) { seen_ = std::max(seen_, position); }
-  // The changes since the last commit come once more.
-  void roll_back() { seen_ = seen_committed_; }
+  // The changes since the last commit come once more; a table that was held among them is held
+  // before them all.
+  void roll_back();
 
   // The rows that are not on the target as they should be; `like` gives the rest of a row.
   std::vector<ProgressRow> changed(const ProgressRow& like) const;
@@ -52,6 +53,7 @@ class TableHolds {
     std::optional<Position> start;  // On the target when this process started.
     std::optional<Position> on_target;
     std::optional<Position> held_at;  // Nothing: it moves along.
+    Position base;                    // Of a held one: never held before this.
   };
   Position position_of(const Own& own) const;
 

@@ -49,6 +49,7 @@ Result<ExitCode> run_prepared(const Manifest& manifest, const RunCommand& comman
   const SystemClock clock;
   RunnerOptions options = prepared.options;
   options.until_synced = command.until_synced;
+  options.tables_left_out = !prepared.left_out.empty();
   options.on_progress = [&events](const RunStatus& status) {
     events.progress(progress_line(status));
   };
@@ -58,8 +59,6 @@ Result<ExitCode> run_prepared(const Manifest& manifest, const RunCommand& comman
   state.running(runner, prepared.left_out);
   Result<ExitCode> ended = runner.run();
   state.finished(runner.status());
-  if (ended && *ended == ExitCode::Ok && command.until_synced && !prepared.left_out.empty())
-    return ExitCode::Incomplete;
   return ended;
 }
 

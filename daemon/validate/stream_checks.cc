@@ -65,6 +65,9 @@ void check_coverage(const PublicationFacts& facts, Validation& validation,
   std::erase_if(missing, [&](const TableName& table) {
     return validation.unlogged.contains(table);  // Reported as such: it cannot be added.
   });
+  // Reported as such, too: once published, they would refuse the application's updates.
+  for (const PlannedTable& table : validation.plan.tables)
+    if (table.source.key.empty()) std::erase(missing, table.source.name);
   if (!missing.empty())
     findings.error(name.where,
                    fmt::format("publication {} does not cover {}", name.value, shown_list(missing)),

@@ -118,8 +118,8 @@ void Planner::done(const ChunkTask& task, std::uint64_t rows, std::chrono::milli
   Table& table = find(task.table);
   CHECK(table.in_flight > 0);
   --table.in_flight;
-  board_.rows_done(task.table, rows);
   publish(table);
+  if (table.generation == task.generation) board_.rows_done(task.table, rows);
   // A chunk that was cut short says nothing about a full one.
   if (rows * 2 < chunk_rows_ || took.count() == 0) return;
   const double scale =

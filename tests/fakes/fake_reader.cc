@@ -127,7 +127,7 @@ Result<std::vector<std::vector<TableFile>>> FakeProbe::files(
   if (fate == Fate::LostBefore || fate == Fate::LostAfter) return lost_connection();
   std::vector<std::vector<TableFile>> files;
   for (const TableMap* table : tables)
-    files.push_back({{table->id + 1, source_.filenode(table->id), table->text()}});
+    files.push_back({{table->id + 1, source_.filenode(table->id), 0, table->text()}});
   return files;
 }
 

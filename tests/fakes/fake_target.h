@@ -54,6 +54,7 @@ class FakeCensus final : public Census {
   FakeCensus(TargetStore& store, Chaos& chaos) : store_(store), chaos_(chaos) {}
   Result<std::vector<DebtCount>> count_debts() override { return std::vector<DebtCount>(); }
   Status save_files(TableId table, const std::string& files) override;
+  Status save_stop(TableId, const std::string&) override { return {}; }
   Status forget_chunks(TableId table) override;
 
  private:

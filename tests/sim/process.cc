@@ -84,7 +84,7 @@ std::vector<TableFiles> Process::known_files(const Outside& outside) {
   std::vector<TableFiles> known;
   for (const TableMap& table : outside.tables) {
     if (outside.store.files(table.id).empty()) {
-      const TableFile now{table.id + 1, outside.source.filenode(table.id), {}};
+      const TableFile now{table.id + 1, outside.source.filenode(table.id), 0, {}};
       outside.store.save_files(table.id, files_text({&now, 1}));
     }
     known.push_back(parse_files(outside.store.files(table.id)));

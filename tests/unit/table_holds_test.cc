@@ -85,6 +85,17 @@ TEST_F(TableHoldsTest, WhatWasRolledBackIsNotPassed) {
   EXPECT_THAT(rows(holds), ElementsAre(row("wal/public.a", 20)));
 }
 
+// The changes between the last commit and the stop come again, and are then left out.
+TEST_F(TableHoldsTest, AHoldThatIsRolledBackIsBeforeTheWholeBatch) {
+  TableHolds holds = begin({{"wal", 0, at(10), 0, 0}});
+  holds.pass(at(20));
+  holds.committed(*progress_);
+  holds.pass(at(30));
+  holds.hold(0, at(10));
+  holds.roll_back();
+  EXPECT_THAT(rows(holds), ElementsAre(row("wal/public.a", 20)));
+}
+
 TEST_F(TableHoldsTest, AHoldBeforeAnythingCameIsWhereTheTableBegan) {
   TableHolds holds = begin({{"wal", 0, at(50), 0, 0}, {"wal/public.b", 0, at(20), 0, 0}});
   holds.hold(0, at(50));
