@@ -36,7 +36,7 @@ Result<OpenSnapshot> FakeReader::begin() {
   generation_ = source_.generation();
   if (lost("begin")) return lost_connection();
   snapshot_ = source_.snapshot();
-  const OpenSnapshot opened{*snapshot_, source_.insert_lsn()};
+  OpenSnapshot opened{*snapshot_, source_.insert_lsn()};
   if (chaos_.tracing()) chaos_.tell("snapshot " + snapshot_->text());
   // The answer travels: everything may happen before our side knows the snapshot.
   chaos_.interleave("after_snapshot");
@@ -114,7 +114,7 @@ Result<Snapshot> FakeProbe::probe() {
     candidate_lsn_ = source_.insert_lsn();
   }
   if (rule_on(Rule::WaitForFlush) && source_.flush_lsn() < candidate_lsn_) return lost_connection();
-  const Snapshot probed = *candidate_;
+  Snapshot probed = *candidate_;
   candidate_.reset();
   return probed;
 }

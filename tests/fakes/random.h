@@ -28,7 +28,7 @@ class Random {
   }
   // A number in [first, last].
   int between(int first, int last) {
-    return first + static_cast<int>(below(static_cast<std::size_t>(last - first + 1)));
+    return first + static_cast<int>(below(static_cast<std::size_t>(last - first) + 1));
   }
   bool chance(int per_thousand) { return below(1000) < static_cast<std::size_t>(per_thousand); }
   template <typename T>

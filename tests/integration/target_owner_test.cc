@@ -55,13 +55,11 @@ TEST_F(DebtTest, AClaimEndsAZombieInsideATransaction) {
 }
 
 TEST_F(DebtTest, AnotherBackendUnderTheSameConnectionIsRefused) {
-  const TableMap& map = plan("t");
+  plan("t");
   ASSERT_TRUE(target().open().has_value());
   TargetSession session(target_options().session);
   ASSERT_TRUE(session.open().has_value());
-  const std::string pid = target_text("SELECT max(pid) FROM books.session");
   ASSERT_TRUE(session.resume().has_value());
-  static_cast<void>(map);
   std::string epoch;
   append_be64(epoch, claim_.epoch);
   std::string other;
@@ -78,7 +76,7 @@ TEST_F(DebtTest, AnotherBackendUnderTheSameConnectionIsRefused) {
 TEST_F(DebtTest, ALostConnectionIsRetriedAndApplyingTwiceIsOnce) {
   const TableMap& map = plan("t");
   const Rows rows = read(map, "id <= 3");
-  Rows partial{{without(read(map, "id = 9").cells[0], {3})}, {read(map, "id = 9").keys[0]}};
+  const Rows partial{{without(read(map, "id = 9").cells[0], {3})}, {read(map, "id = 9").keys[0]}};
   LaneTransaction transaction;
   transaction.runs = {run_of(map, WriteKind::Upsert, rows),
                       run_of(map, WriteKind::Update, partial)};

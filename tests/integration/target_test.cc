@@ -121,7 +121,7 @@ TEST_F(TargetTest, WritesThroughAPartitionedRoot) {
   const Rows rows = read(map);
   apply({run_of(map, WriteKind::Upsert, rows)});
   on_target("UPDATE shop.t SET v = 'old'");
-  Rows partial{{rows.cells[1]}, {rows.keys[1]}};
+  const Rows partial{{rows.cells[1]}, {rows.keys[1]}};
   apply({run_of(map, WriteKind::Update, partial),
          run_of(map, WriteKind::Delete, {{}, {rows.keys[2]}})});
   EXPECT_EQ(target_text("SELECT * FROM shop.t ORDER BY 1"), "1|a|old\n2|b|y");
@@ -341,8 +341,7 @@ TEST_F(DebtTest, ASettledRowEvictsEveryHolderOfEveryConstraint) {
       "email);"
       "INSERT INTO shop.t (id, n, email) VALUES (10, 0, 'a'), (11, 8, 'b'), (12, 50, 'm7')");
   on_source("UPDATE shop.t SET n = 4 WHERE id = 7");
-  TableRule rule;
-  const TableMap& map = plan("t", rule);
+  const TableMap& map = plan("t");
   const Rows rows = read(map, "id = 7");
   const ApplyOutcome outcome = apply({settled(map, rows)});
   EXPECT_EQ(outcome.opened.size(), 3U);

@@ -112,6 +112,8 @@ TEST(BoundedQueue, LosesNothingBetweenThreads) {
     }
     ASSERT_LE(queue.bytes(), 64U);
   }
+  even.get();
+  odd.get();
 }
 
 }  // namespace

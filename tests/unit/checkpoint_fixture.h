@@ -30,13 +30,15 @@ inline const MigrationIdentity kShop{"shop", "7001", "7002", "debezium", "shoppr
 
 // A state directory of its own for each test.
 class Checkpoint : public testing::Test {
+ public:
+  ~Checkpoint() override { std::filesystem::remove_all(base_); }
+
  protected:
   Checkpoint() {
     std::string pattern = testing::TempDir() + "lockstep_checkpoint_XXXXXX";
     base_ = ::mkdtemp(pattern.data());
     directory_ = base_ + "/state/shop";
   }
-  ~Checkpoint() override { std::filesystem::remove_all(base_); }
 
   StoreOptions options(MigrationIdentity identity = kShop) const {
     StoreOptions options;

@@ -89,9 +89,9 @@ TEST(CodecGolden, NoteAndMapping) {
 // ---- Round trips.
 
 // Numbers of every length, and texts with every byte.
-class Random {
+class Bits {
  public:
-  explicit Random(std::uint64_t seed) : engine_(seed) {}
+  explicit Bits(std::uint64_t seed) : engine_(seed) {}
   std::uint64_t number() { return engine_() >> (engine_() % 64); }
   std::string text() {
     std::string bytes(number() % 40, '\0');
@@ -111,7 +111,7 @@ class Random {
 TEST(Codec, DecodesWhatItEncodes) {
   for (std::uint64_t seed = 0; seed < 500; ++seed) {
     SCOPED_TRACE(seed);
-    Random random(seed);
+    Bits random(seed);
     const auto lane = static_cast<std::uint32_t>(random.number());
     const LaneIntent intent{lane, random.number(), random.number(), random.xids()};
     LaneIntent intent_again;
@@ -136,7 +136,7 @@ TEST(Codec, DecodesWhatItEncodes) {
 TEST(Codec, DecodesWhatItEncodesOfTexts) {
   for (std::uint64_t seed = 0; seed < 500; ++seed) {
     SCOPED_TRACE(seed);
-    Random random(seed);
+    Bits random(seed);
     const auto time = static_cast<std::int64_t>(random.number());
     const std::string phase = record_key(RecordKind::Phase);
     const PhaseRecord phase_record{random.text(), -time, random.text()};

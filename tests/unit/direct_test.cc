@@ -96,6 +96,15 @@ class Direct : public ::testing::Test {
     for (const Change& change : batch_.changes) out.push_back(shown(change));
     return out;
   }
+  // Every row and key that came out can be read.
+  void expect_well_formed() const {
+    for (const Change& change : batch_.changes) {
+      const bool is_row = change.kind == ChangeKind::Full;
+      if (!is_row && change.kind != ChangeKind::Delete) continue;
+      const std::size_t cells = is_row ? map_.columns.size() : map_.key.size();
+      EXPECT_TRUE(well_formed_cells(change.row, cells));
+    }
+  }
   std::string describe() const { return wal::relation(kTableOid, "notes", attributes_of(spec_)); }
   std::string stopped() const {
     return batch_.stops.empty() ? "" : batch_.stops.front().error.message;
@@ -391,13 +400,7 @@ TEST_F(Direct, BytesThatAreWrongMakeNoBrokenRow) {
         take_all({messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(i)});
         std::string message = messages[i];
         message[at] = wrong;
-        if (!take(message)) continue;
-        for (const Change& change : batch_.changes) {
-          const bool is_row = change.kind == ChangeKind::Full;
-          if (!is_row && change.kind != ChangeKind::Delete) continue;
-          const std::size_t cells = is_row ? map_.columns.size() : map_.key.size();
-          EXPECT_TRUE(well_formed_cells(change.row, cells));
-        }
+        if (take(message)) expect_well_formed();
       }
     }
   }

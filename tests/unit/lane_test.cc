@@ -339,7 +339,7 @@ TEST(LaneBytes, ShortRowsSurviveALongBatch) {
   table.columns.resize(1);
   const std::vector<const TableMap*> tables{&table};
   Chaos chaos;
-  FakeClock clock;
+  const FakeClock clock;
   FakeCheckpoint checkpoint(chaos);
   Visibility visibility(0, {});
   std::vector<std::unique_ptr<Recent>> recents;

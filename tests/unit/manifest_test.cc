@@ -24,6 +24,12 @@ using testing::IsEmpty;
 
 // A directory with manifests and secrets, removed afterwards.
 class ManifestFile : public testing::Test {
+ public:
+  ~ManifestFile() override {
+    std::filesystem::remove_all(directory_);
+    ::unsetenv("CREDENTIALS_DIRECTORY");
+  }
+
  protected:
   ManifestFile() {
     char pattern[] = "/tmp/lockstep_manifest_XXXXXX";
@@ -34,10 +40,6 @@ class ManifestFile : public testing::Test {
     write("source", "s3cret\n");
     std::filesystem::create_directory(directory_ / "secrets");
     write("secrets/source", "s3cret\n");
-  }
-  ~ManifestFile() override {
-    std::filesystem::remove_all(directory_);
-    ::unsetenv("CREDENTIALS_DIRECTORY");
   }
 
   void write(const std::string& name, const std::string& text) {
@@ -56,7 +58,7 @@ class ManifestFile : public testing::Test {
     return lines;
   }
   Manifest manifest(const std::string& text) {
-    Parsed parsed = load(text);
+    const Parsed parsed = load(text);
     for (const Problem& problem : parsed.problems) ADD_FAILURE() << problem.print();
     return parsed.manifest.value_or(Manifest{});
   }
@@ -378,7 +380,7 @@ TEST(Problem, PrintsAsJson) {
 
 // The schema's keys of one map, and those that the loader lists when it meets an unknown one.
 TEST_F(ManifestFile, SchemaHasTheKeysThatTheLoaderKnows) {
-  std::ifstream file(LOCKSTEP_SOURCE_DIR "/config/manifest.schema.json");
+  const std::ifstream file(LOCKSTEP_SOURCE_DIR "/config/manifest.schema.json");
   std::stringstream text;
   text << file.rdbuf();
   const auto schema = boost::json::parse(text.str());

@@ -66,7 +66,7 @@ TEST(Row, CutOrStrangeCellsAreNotWellFormed) {
 
 TEST(RowHash, DependsOnEveryByteAndTheSeed) {
   std::set<Hash128> seen;
-  std::string bytes(100, 'x');
+  const std::string bytes(100, 'x');
   seen.insert(hash128(bytes, 0));
   seen.insert(hash128(bytes, 1));
   for (std::size_t i = 0; i < bytes.size(); ++i) {

@@ -92,7 +92,7 @@ TEST(Translate, LeavesTextAndCastsAlone) {
 }
 
 TEST(Constant, IsALiteralOfTheTargetsType) {
-  TableMap map = moods(1, 1);
+  const TableMap map = moods(1, 1);
   EXPECT_EQ(constant_sql(map, {2, "it's \\ ok"}), "'it''s \\ ok'::text");
   EXPECT_EQ(constant_sql(map, {0, std::nullopt}), "NULL::int4");
 }
