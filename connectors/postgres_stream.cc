@@ -143,7 +143,8 @@ Status PostgresStream::take(const ReplicationMessage& message, ChangeBatch& batc
   return link_.tell(heard_, flushed_);
 }
 
-// Now and then; a source that is away is noticed by the link.
+// Now and then.  Never Retry: the batch in hand is good, and a source that is away is noticed by
+// the link.
 Status PostgresStream::look() {
   const auto now = steady_clock::now();
   if (now < look_next_) return {};
@@ -165,7 +166,10 @@ Status PostgresStream::mind_limit() {
       kept_bytes_ >> 20, slot);
   if (limit.then == WalAction::Stop)
     return halt(what + "; the slot stays: raise the limit, or drop the slot and begin anew");
-  LOCKSTEP_TRY(drop_slot(control_, slot, link_.server_pid()));
+  const auto reader = link_.streams() ? std::optional(link_.server_pid()) : std::nullopt;
+  if (const Status dropped = drop_slot(control_, slot, reader); !dropped)
+    // What was polled meanwhile is handed on; the next look tries again.
+    return dropped.error().reaction == Reaction::Retry ? Status() : dropped;
   link_.close();
   return halt(what + "; the slot was dropped, as it says: begin the migration anew");
 }
