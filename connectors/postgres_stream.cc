@@ -21,18 +21,22 @@ std::unexpected<Error> halt(std::string message) {
 
 PostgresStream::PostgresStream(PostgresStreamOptions options)
     : options_(std::move(options)),
+      link_(options_.replication),
       control_(options_.control),
       decoder_({0, options_.start, 0}, options_.tables),
-      link_(options_.replication),
       flushed_(options_.start.major),
       heard_(options_.start.major) {}
 
 // ---------------------------------------------------------------- beginning to stream
 
-Status PostgresStream::connect() {
+Status PostgresStream::open_control() {
   LOCKSTEP_TRY(control_.open());
   LOCKSTEP_ASSIGN(const SourceIdentity identity, read_identity(control_));
-  LOCKSTEP_TRY(same_identity(options_.identity, identity));
+  return same_identity(options_.identity, identity);
+}
+
+Status PostgresStream::connect() {
+  LOCKSTEP_TRY(open_control());
   const std::string& slot = options_.replication.slot;
   LOCKSTEP_ASSIGN(const StreamFacts facts, read_stream_facts(control_, slot));
   LOCKSTEP_TRY(check_slot(facts));
@@ -54,7 +58,7 @@ Status PostgresStream::connect() {
   catalog_known_ = true;
   kept_bytes_ = mine->kept_bytes;
   look_next_ = steady_clock::now() + options_.look_every;
-  return {};
+  return mind_limit();
 }
 
 // I16: the server forwards silently, so whoever has read from the slot since would cost us changes.
@@ -103,6 +107,7 @@ Status PostgresStream::wait_for_reader(const StreamFacts& facts) {
 Status PostgresStream::poll(ChangeBatch& batch, milliseconds deadline) {
   const MutexLock lock(link_mutex_);
   const Deadline until = steady_clock::now() + deadline;
+  if (halted_) return fail(*halted_);
   if (!link_.streams()) LOCKSTEP_TRY(connect());
   const Status status = read(batch, until);
   // What was decoded is handed on; the error comes back with the next poll.
@@ -149,7 +154,8 @@ Status PostgresStream::look() {
   const auto now = steady_clock::now();
   if (now < look_next_) return {};
   look_next_ = now + options_.look_every;
-  if (!control_.open()) return {};
+  if (const Status opened = open_control(); !opened)
+    return opened.error().reaction == Reaction::Retry ? Status() : opened;
   const auto facts = read_stream_facts(control_, options_.replication.slot);
   if (!facts) return {};
   kept_bytes_ = facts->kept_bytes;
@@ -202,6 +208,8 @@ void PostgresStream::keep_alive() {
     over_.take(1, options_.tell_every);
     const MutexLock lock(link_mutex_);
     [[maybe_unused]] const Status told = tell_if_due();  // A lost link is the next poll's concern.
+    if (halted_) continue;
+    if (const Status looked = look(); !looked) halted_ = looked.error();
   }
 }
 
@@ -216,6 +224,7 @@ std::vector<std::string> PostgresStream::streams_of(TableId table) const {
 }
 
 std::string PostgresStream::state() const {
+  const MutexLock lock(link_mutex_);
   return fmt::format("streaming; the source keeps {} MiB of its log for slot {}{}",
                      kept_bytes_ >> 20, options_.replication.slot,
                      over_limit() ? ", more than source.wal_limit allows" : "");

@@ -64,7 +64,8 @@ class PostgresStream : public ChangeSource {
   // Everything that was committed before it has been polled.  Any thread.
   Lsn received() const;
 
-  // Answers the server while the source thread waits for a lane: the body of a Beside.
+  // Answers the server and minds the wal_limit while the source thread waits for a lane: the body
+  // of a Beside.
   void keep_alive();
   void stop_keeping_alive() { over_.close(); }
 
@@ -72,11 +73,12 @@ class PostgresStream : public ChangeSource {
   using Deadline = std::chrono::steady_clock::time_point;
 
   Status connect() REQUIRES(link_mutex_);
-  Status check_slot(const StreamFacts& facts);
-  Status wait_for_reader(const StreamFacts& facts);
+  Status open_control() REQUIRES(link_mutex_);
+  Status check_slot(const StreamFacts& facts) REQUIRES(link_mutex_);
+  Status wait_for_reader(const StreamFacts& facts) REQUIRES(link_mutex_);
   Status look() REQUIRES(link_mutex_);
   Status mind_limit() REQUIRES(link_mutex_);
-  bool over_limit() const;
+  bool over_limit() const REQUIRES(link_mutex_);
   Status read(ChangeBatch& batch, Deadline until) REQUIRES(link_mutex_);
   Status take(const ReplicationMessage& message, ChangeBatch& batch) REQUIRES(link_mutex_);
   Status tell_if_due() REQUIRES(link_mutex_);
@@ -86,18 +88,20 @@ class PostgresStream : public ChangeSource {
   const std::vector<std::string> names_{kDirectStream};
 
   // The source thread's.
-  PostgresConnection control_;
-  DirectDecoder decoder_;
   bool catalog_known_ = false;          // The decoder knows how far old rows may look different.
   std::optional<Deadline> busy_since_;  // The slot has another reader.
-  Deadline look_next_{};
-  std::uint64_t kept_bytes_ = 0;
-  Position told_;  // The last watermark.
+  Position told_;                       // The last watermark.
 
-  Mutex link_mutex_;
+  // keep_alive() takes it between two polls; a poll holds it throughout.
+  mutable Mutex link_mutex_;
   ReplicationLink link_ GUARDED_BY(link_mutex_);
+  PostgresConnection control_ GUARDED_BY(link_mutex_);
+  DirectDecoder decoder_ GUARDED_BY(link_mutex_);
   Lsn flushed_ GUARDED_BY(link_mutex_);
   Lsn heard_ GUARDED_BY(link_mutex_);  // Told as received.
+  Deadline look_next_ GUARDED_BY(link_mutex_){};
+  std::uint64_t kept_bytes_ GUARDED_BY(link_mutex_) = 0;
+  std::optional<Error> halted_ GUARDED_BY(link_mutex_);  // By keep_alive(): the next poll's answer.
 
   mutable Mutex received_mutex_;
   Lsn received_ GUARDED_BY(received_mutex_) = 0;

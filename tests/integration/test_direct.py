@@ -211,6 +211,23 @@ def test_cut_off_again_and_again(shop, stack):
     migration.finish()
 
 
+@contextmanager
+def target_stands_still(migration):
+    """Until the exit the lanes wait for a lock, and the source thread for the lanes."""
+    locker = migration.target_connection()
+    try:
+        locker.autocommit = False
+        locker.cursor().execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        migration.source("INSERT INTO t SELECT g, repeat('x', 4000), 0"
+                         " FROM generate_series(10000, 20000) g")
+        migration.lockstep.await_status(lambda status: status["queue_bytes"] > 8 << 20,
+                                        "full queues")
+        yield
+        locker.rollback()
+    finally:
+        locker.close()
+
+
 def test_keepalives_are_answered_while_lanes_wait(direct, stack):
     """A target that stands still for longer than wal_sender_timeout does not cost the stream."""
     migration = direct()
@@ -222,17 +239,10 @@ def test_keepalives_are_answered_while_lanes_wait(direct, stack):
         migration.source("UPDATE t SET n = 1")
         migration.await_target("SELECT min(n) FROM t", 1)
         sender = walsender(migration)
-        locker = migration.target_connection()
-        locker.autocommit = False
-        locker.cursor().execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
-        migration.source("INSERT INTO t SELECT g, repeat('x', 4000), 0"
-                         " FROM generate_series(10000, 20000) g")
-        lockstep.await_status(lambda status: status["queue_bytes"] > 8 << 20, "full queues")
-        # Longer than the timeout: the server itself says when that much time has passed.
-        stack.source.execute("postgres", "SELECT pg_sleep(4)")
-        assert walsender(migration) == sender
-        locker.rollback()
-        locker.close()
+        with target_stands_still(migration):
+            # Longer than the timeout: the server itself says when that much time has passed.
+            stack.source.execute("postgres", "SELECT pg_sleep(4)")
+            assert walsender(migration) == sender
     migration.finish()
 
 
@@ -337,6 +347,19 @@ def test_the_source_keeps_no_more_of_its_log_than_allowed(direct, stack, then):
         assert migration.lockstep.wait_exit() == HALTED
     assert "wal_limit" in migration.lockstep.log_text()
     assert (migration.slot("true") is None) == (then == "drop_slot")
+
+
+def test_the_limit_holds_while_lanes_wait(direct):
+    """The source's disk does not wait for a target that stands still."""
+    migration = direct(source={"wal_limit": {"mb": 20, "then": "drop_slot"}})
+    migration.prepare()
+    migration.lockstep.start()
+    migration.lockstep.await_follow()
+    with target_stands_still(migration):
+        wait_until(lambda: migration.slot("true") is None, "the slot to go",
+                   alive=migration.lockstep.process)
+    assert migration.lockstep.wait_exit() == HALTED
+    assert "wal_limit" in migration.lockstep.log_text()
 
 
 def test_a_table_that_drifts_stops_alone(direct):
