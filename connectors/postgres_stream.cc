@@ -23,7 +23,7 @@ PostgresStream::PostgresStream(PostgresStreamOptions options)
     : options_(std::move(options)),
       link_(options_.replication),
       control_(options_.control),
-      decoder_({0, options_.start, 0}, options_.tables),
+      decoder_({0, options_.start, 0, options_.catalog_lsn}, options_.tables),
       flushed_(options_.start.major),
       heard_(options_.start.major) {}
 
@@ -52,10 +52,6 @@ Status PostgresStream::connect() {
   }
   decoder_.restart();
   decoder_.set_near_xid(mine->next_xid);
-  // The catalogs were read before the first connect: what is committed from now on fits them, or
-  // has changed since.
-  if (!catalog_known_) decoder_.set_catalog_lsn(mine->insert_lsn);
-  catalog_known_ = true;
   kept_bytes_ = mine->kept_bytes;
   look_next_ = steady_clock::now() + options_.look_every;
   return mind_limit();

@@ -35,7 +35,8 @@ struct PostgresStreamOptions {
   PostgresOptions control;  // A plain connection, to look at the slot.
   SourceIdentity identity;  // Pinned (I16).
   std::vector<const TableMap*> tables;
-  Position start;  // The least position of all lanes.
+  Position start;       // The least position of all lanes.
+  Lsn catalog_lsn = 0;  // Where the log ended before the catalogs were read.
   std::size_t batch_changes_max = 2000;
   std::size_t batch_bytes_max = 1 << 20;
   std::chrono::milliseconds tell_every{300};  // The least wal_sender_timeout of use is 1 s.
@@ -88,7 +89,6 @@ class PostgresStream : public ChangeSource {
   const std::vector<std::string> names_{kDirectStream};
 
   // The source thread's.
-  bool catalog_known_ = false;          // The decoder knows how far old rows may look different.
   std::optional<Deadline> busy_since_;  // The slot has another reader.
   Position told_;                       // The last watermark.
 

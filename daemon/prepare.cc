@@ -73,6 +73,9 @@ Status Preparation::know_servers() {
 
 // A first start wants every table right; a later one goes on with those that are.
 Status Preparation::choose_tables() {
+  // Before the catalogs: what is committed after it fits them, or has changed since.
+  LOCKSTEP_ASSIGN(const PgResult end, source_.ask("SELECT pg_current_wal_insert_lsn()"));
+  LOCKSTEP_ASSIGN(out_.catalog_lsn, parse_lsn(field(end, 0, 0)));
   LOCKSTEP_ASSIGN(TablePlan plan, plan_tables(source_, target_, manifest_));
   std::string problems;
   const auto note = [&](const Problem& problem) {

@@ -160,6 +160,29 @@ def test_a_table_that_is_added_later(direct):
     migration.finish()
 
 
+@pytest.mark.usefixtures("owning_role")
+def test_a_column_added_while_a_start_waits(direct):
+    """The catalogs were read before the wait: what changed since stops the table."""
+    migration = direct()
+    migration.copy_schema()
+    migration.grant()
+    migration.finish()
+    for side in (migration.source, migration.target):
+        side("CREATE TABLE u (id int PRIMARY KEY, v text)")
+    migration.grant()
+    with open_transaction(migration, "SELECT pg_current_xact_id()") as pid:
+        migration.lockstep.start()
+        await_said(migration.lockstep, "new", f"pid {pid}")
+        migration.source("ALTER TABLE t ADD extra int")
+        migration.source("INSERT INTO t VALUES (-1, 'drifted', 1, 1)")
+    migration.lockstep.await_status(
+        lambda status: any("extra" in (table["reason"] or "") for table in status["tables"]),
+        "the table to stop")
+    assert migration.lockstep.stop() == 0
+    migration.target("ALTER TABLE t ADD extra int")
+    migration.finish()
+
+
 OPEN = "INSERT INTO t VALUES (-1, 'open', 0)"
 
 
@@ -332,6 +355,11 @@ def test_a_table_taken_out_of_the_publication_is_copied_anew(moved):
     moved.finish()
 
 
+EIGHTY_MB = """
+SELECT pg_logical_emit_message(false, 'lab', repeat('x', 1000000)) FROM generate_series(1, 80)
+"""
+
+
 @pytest.mark.parametrize("then", ["stop", "drop_slot"])
 def test_the_source_keeps_no_more_of_its_log_than_allowed(direct, stack, then):
     migration = direct(source={"wal_limit": {"mb": 40, "then": then}})
@@ -341,21 +369,20 @@ def test_the_source_keeps_no_more_of_its_log_than_allowed(direct, stack, then):
     with open_transaction(migration, "UPDATE t SET n = -1 WHERE id = 1"):
         migration.lockstep.start()
         migration.lockstep.await_follow()
-        stack.source.execute("postgres", "SELECT pg_logical_emit_message("
-                                         "false, 'lab', repeat('x', 1000000))"
-                                         " FROM generate_series(1, 80)")
+        stack.source.execute("postgres", EIGHTY_MB)
         assert migration.lockstep.wait_exit() == HALTED
     assert "wal_limit" in migration.lockstep.log_text()
     assert (migration.slot("true") is None) == (then == "drop_slot")
 
 
-def test_the_limit_holds_while_lanes_wait(direct):
+def test_the_limit_holds_while_lanes_wait(direct, stack):
     """The source's disk does not wait for a target that stands still."""
-    migration = direct(source={"wal_limit": {"mb": 20, "then": "drop_slot"}})
+    migration = direct(source={"wal_limit": {"mb": 40, "then": "drop_slot"}})
     migration.prepare()
     migration.lockstep.start()
     migration.lockstep.await_follow()
     with target_stands_still(migration):
+        stack.source.execute("postgres", EIGHTY_MB)
         wait_until(lambda: migration.slot("true") is None, "the slot to go",
                    alive=migration.lockstep.process)
     assert migration.lockstep.wait_exit() == HALTED
