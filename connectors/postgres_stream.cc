@@ -32,7 +32,7 @@ PostgresStream::PostgresStream(PostgresStreamOptions options)
 Status PostgresStream::open_control() {
   LOCKSTEP_TRY(control_.open());
   LOCKSTEP_ASSIGN(const SourceIdentity identity, read_identity(control_));
-  return same_identity(options_.identity, identity);
+  return same_identity(options_.replication.identity, identity);
 }
 
 Status PostgresStream::connect() {

@@ -2,9 +2,10 @@
 //
 //   walsender --ReplicationLink--> poll() --DirectDecoder--> Changes + watermarks --> route
 //
-// A transaction comes whole, in commit order.  Positions are those of I13: where the commit's
-// record starts and the ordinal of the row change, or where a commit ended.  What is told to the
-// server as flushed is durable on the target; it sends everything later again.
+// Transactions come one after the other in commit order, a large one in several batches.  Positions
+// are those of I13: where the commit's record starts and the ordinal of the row change, or where a
+// commit ended.  What the server is told is flushed is durable on the target; after a reconnect it
+// sends everything later again, the transaction that we were in from its first row.
 #pragma once
 
 #include <chrono>
@@ -33,7 +34,6 @@ inline constexpr const char* kDirectStream = "wal";
 struct PostgresStreamOptions {
   ReplicationOptions replication;
   PostgresOptions control;  // A plain connection, to look at the slot.
-  SourceIdentity identity;  // Pinned (I16).
   std::vector<const TableMap*> tables;
   Position start;       // The least position of all lanes.
   Lsn catalog_lsn = 0;  // Where the log ended before the catalogs were read.
@@ -47,14 +47,15 @@ struct PostgresStreamOptions {
 
 // Source thread, but for keep_alive(), stop_keeping_alive() and received().
 //
-// Invariant: what tell() says is flushed was acknowledged.
+// Invariant: flushed_ was acknowledged, or is where this process began.
 class PostgresStream : public ChangeSource {
  public:
   explicit PostgresStream(PostgresStreamOptions options);
 
   const std::vector<std::string>& streams() const override { return names_; }
-  // Retry while the source is away or the slot in use; Halt when the slot is gone, has lost its
-  // log, or stands ahead of our progress (I16), and as the wal_limit says.
+  // Retry while the source is away or the slot in use, with nothing in the batch; Halt for another
+  // server, when the slot is gone, has lost its log, or stands ahead of our progress (I16), and as
+  // the wal_limit says.
   Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) override;
   // Its changes go on to come, and the lanes leave them out: the stream is one for all tables.
   Status pause_table(TableId table) override;
