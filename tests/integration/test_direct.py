@@ -344,8 +344,12 @@ def test_a_slot_that_somebody_moved_halts(moved, stack):
 
 
 @pytest.mark.usefixtures("owning_role")
-def test_a_table_taken_out_of_the_publication_is_copied_anew(moved):
+@pytest.mark.parametrize("existing", ["refuse", "upsert"])
+def test_a_table_taken_out_of_the_publication_is_copied_anew(direct, existing):
     """Put back by us, and only onto an empty table: its changes meanwhile are in no stream."""
+    moved = direct(existing=existing)
+    moved.prepare()
+    moved.finish()
     moved.source(f"ALTER PUBLICATION {moved.publication} DROP TABLE t")
     moved.source("DELETE FROM t WHERE id = 1")
     halts(moved, "does not cover public.t any more")
@@ -353,6 +357,41 @@ def test_a_table_taken_out_of_the_publication_is_copied_anew(moved):
     assert moved.lockstep.wait_exit() == 78
     moved.target("TRUNCATE t")
     moved.finish()
+
+
+def test_a_table_taken_out_of_the_manifest_is_copied_anew(direct):
+    """Nor does `existing: upsert` keep what the source has deleted since."""
+    migration = direct(TABLE + "CREATE TABLE other (id int PRIMARY KEY)", existing="upsert")
+    migration.prepare()
+    migration.finish()
+    everything = migration.manifest["tables"]
+    migration.manifest["tables"] = [*everything, {"source": "public.t", "skip": True}]
+    migration.lockstep.write(migration.manifest)
+    migration.lockstep.run_until_synced()
+    migration.source("DELETE FROM t WHERE id = 1")
+    migration.manifest["tables"] = everything
+    migration.lockstep.write(migration.manifest)
+    migration.lockstep.start("--until", "synced")
+    assert migration.lockstep.wait_exit() == 78
+    assert "left out for a while" in migration.lockstep.log_text()
+    migration.target("TRUNCATE t")
+    migration.finish()
+
+
+def test_a_table_dropped_while_lockstep_is_down(direct):
+    """The manifest still selects it: it is told of, and the others go on."""
+    migration = direct(TABLE + "CREATE TABLE other (id int PRIMARY KEY)")
+    migration.prepare()
+    migration.finish()
+    migration.source("DROP TABLE other")
+    migration.source("UPDATE t SET n = 3")
+    with migration.running() as lockstep:
+        lockstep.await_status(
+            lambda status: any("dropped on the source" in (table["reason"] or "")
+                               for table in status["tables"]),
+            "other to be left out")
+        migration.await_target("SELECT min(n) FROM t", 3)
+    migration.assert_equal()
 
 
 EIGHTY_MB = """
