@@ -28,7 +28,7 @@ struct DirectOptions {
   Position start;
   // The widened xid that the stream's 32-bit ones are next to.
   Xid near_xid = 0;
-  // The tables' specs were read after it.  Rows that were committed before it may have other columns
+  // The tables' specs were read after it.  Rows that were committed before may have other columns
   // than they say: what does not fit is read again.  After it, a difference stops the table.
   Lsn catalog_lsn = 0;
 };
