@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 #include <charconv>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <string_view>
 
@@ -220,6 +221,17 @@ class Comparison {
   std::vector<std::string> reported_;
 };
 
+// Those with a key: published without one, a table would refuse the application's updates.
+std::string table_list(std::span<const TableSpec> tables) {
+  std::string names;
+  for (const TableSpec& table : tables) {
+    if (table.key.empty()) continue;
+    names +=
+        (names.empty() ? "" : ", ") + std::string(table.only ? "ONLY " : "") + quoted(table.name);
+  }
+  return names;
+}
+
 }  // namespace
 
 std::vector<std::string> colliding_topics(const std::string& prefix,
@@ -327,15 +339,23 @@ StreamTraits stream_traits(const Manifest& manifest) {
 }
 
 std::string publication_sql(const Manifest& manifest, std::span<const TableSpec> tables) {
-  std::string names;
-  for (const TableSpec& table : tables) {
-    // Published without a key, a table would refuse the application's updates.
-    if (table.key.empty()) continue;
-    names +=
-        (names.empty() ? "" : ", ") + std::string(table.only ? "ONLY " : "") + quoted(table.name);
-  }
   return fmt::format("CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)",
-                     quote_identifier(manifest.source.publication.value), names);
+                     quote_identifier(manifest.source.publication.value), table_list(tables));
+}
+
+std::vector<std::string> extend_publication_sql(const Manifest& manifest,
+                                                std::span<const TableSpec> tables,
+                                                const std::vector<TableName>& missing) {
+  std::vector<TableSpec> added;
+  std::ranges::copy_if(tables, std::back_inserter(added), [&](const TableSpec& table) {
+    return std::ranges::find(missing, table.name) != missing.end();
+  });
+  const std::string names = table_list(added);
+  return {"BEGIN", "SET LOCAL lock_timeout = '5s'",
+          fmt::format("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", names),
+          fmt::format("ALTER PUBLICATION {} ADD TABLE {}",
+                      quote_identifier(manifest.source.publication.value), names),
+          "COMMIT"};
 }
 
 }  // namespace lockstep

@@ -47,4 +47,10 @@ StreamTraits stream_traits(const Manifest& manifest);
 // CREATE PUBLICATION for exactly these tables: who may run it is not always lockstep (P1).
 std::string publication_sql(const Manifest& manifest, std::span<const TableSpec> tables);
 
+// The statements, a transaction, that add those of `tables` that are `missing`.  Meanwhile nobody
+// writes to them: a transaction that had begun to, and went on, could be decoded without them.
+std::vector<std::string> extend_publication_sql(const Manifest& manifest,
+                                                std::span<const TableSpec> tables,
+                                                const std::vector<TableName>& missing);
+
 }  // namespace lockstep

@@ -97,7 +97,10 @@ struct IdentityRow {
 };
 
 Result<IdentityRow> read_identity_row(PostgresConnection& connection) {
-  LOCKSTEP_ASSIGN(const PgResult row, connection.ask(kIdentity));
+  // Without parameters: a walsender takes no other statements.
+  const auto asked = connection.run(kIdentity);
+  if (!asked) return fail(for_server(asked.error()));
+  const PgResult& row = *asked;
   IdentityRow found;
   found.identity.system_identifier = text_field(row, 0, 0);
   found.in_recovery = bool_field(row, 0, 1);

@@ -24,7 +24,8 @@ struct SourceIdentity {
 // Halt (I16) when `found` is not `pinned`; names both.
 Status same_identity(const SourceIdentity& pinned, const SourceIdentity& found);
 
-// Returns the identity of the server connected to; Halt when it is a standby.
+// Returns the identity of the server connected to, by a replication connection, too; Halt when it
+// is a standby.
 // REQUIRES: the connection is open.
 Result<SourceIdentity> read_identity(PostgresConnection& connection);
 

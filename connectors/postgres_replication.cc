@@ -10,6 +10,7 @@
 #include "pipeline/decode/pgoutput.h"
 #include "pipeline/row.h"
 #include "pipeline/table.h"
+#include "pipeline/translate.h"
 
 namespace lockstep {
 namespace {
@@ -22,12 +23,6 @@ constexpr std::size_t kKeepalive = 18;   // 'k', end, time, whether an answer is
 PostgresOptions for_replication(PostgresOptions options) {
   options.keywords.emplace_back("replication", "database");
   return options;
-}
-
-std::string quote_literal(const std::string& text) {
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? "''" : std::string(1, c);
-  return quoted + "'";
 }
 
 }  // namespace
@@ -43,25 +38,32 @@ std::string replication_command(const std::string& slot, const std::string& publ
 ReplicationLink::ReplicationLink(ReplicationOptions options)
     : slot_(std::move(options.slot)),
       publication_(std::move(options.publication)),
+      identity_(std::move(options.identity)),
       connection_(for_replication(std::move(options.connection))) {}
 
 Status ReplicationLink::start(Lsn from) {
   close();
-  LOCKSTEP_TRY(connection_.open());
-  auto started = connection_.run(replication_command(slot_, publication_, from));
-  if (!started) {
-    Error error = for_server(std::move(started).error());
+  const Status connected = connect(from);
+  if (!connected) {
     close();
-    return fail(std::move(error));
-  }
-  if (PQresultStatus(started->get()) != PGRES_COPY_BOTH) {
-    close();
-    return fail(Reaction::Halt,
-                "the source does not answer START_REPLICATION as a server of PostgreSQL: connect "
-                "to the server itself, not to a proxy");
+    return connected;
   }
   streams_ = true;
   last_told_ = {};
+  return {};
+}
+
+Status ReplicationLink::connect(Lsn from) {
+  LOCKSTEP_TRY(connection_.open());
+  // Each connection may lead to another server.
+  LOCKSTEP_ASSIGN(const SourceIdentity found, read_identity(connection_));
+  LOCKSTEP_TRY(same_identity(identity_, found));
+  auto started = connection_.run(replication_command(slot_, publication_, from));
+  if (!started) return fail(for_server(std::move(started).error()));
+  if (PQresultStatus(started->get()) != PGRES_COPY_BOTH)
+    return fail(Reaction::Halt,
+                "the source does not answer START_REPLICATION as a server of PostgreSQL: connect "
+                "to the server itself, not to a proxy");
   return {};
 }
 

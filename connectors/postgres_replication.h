@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "connectors/postgres_connection.h"
+#include "connectors/postgres_facts.h"
 #include "pipeline/result.h"
 #include "pipeline/snapshot.h"
 
@@ -20,6 +21,7 @@ struct ReplicationOptions {
   PostgresOptions connection;  // As for a plain connection.
   std::string slot;
   std::string publication;
+  SourceIdentity identity;  // Pinned (I16).
 };
 
 // What the server sent.
@@ -37,7 +39,7 @@ class ReplicationLink {
   explicit ReplicationLink(ReplicationOptions options);
 
   // Connects and begins to stream what was committed from `from` on.  Retry also while the slot is
-  // in use (code 55006).
+  // in use (code 55006); Halt when this is not the pinned server.
   Status start(Lsn from);
   bool streams() const { return streams_; }
   // The server process that streams to us.  REQUIRES: streams().
@@ -56,6 +58,7 @@ class ReplicationLink {
     void operator()(char* bytes) const noexcept { PQfreemem(bytes); }
   };
 
+  Status connect(Lsn from);
   Result<std::optional<ReplicationMessage>> parse(std::string_view message);
   // Waits until bytes can be read.  False: not until `until`.
   Result<bool> wait(Deadline until);
@@ -64,6 +67,7 @@ class ReplicationLink {
 
   const std::string slot_;
   const std::string publication_;
+  const SourceIdentity identity_;
   PostgresConnection connection_;
   std::unique_ptr<char, CopyDeleter> bytes_;  // What next() lent last.
   bool streams_ = false;

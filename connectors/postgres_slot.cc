@@ -87,9 +87,11 @@ Result<StreamFacts> read_stream_facts(PostgresConnection& connection, const std:
   return facts;
 }
 
-Status drop_slot(PostgresConnection& connection, const std::string& name, int reader) {
-  const std::string number = std::to_string(reader);
-  LOCKSTEP_TRY(connection.ask("SELECT pg_terminate_backend($1::int, 5000)", {{.value = number}}));
+Status drop_slot(PostgresConnection& connection, const std::string& name,
+                 std::optional<int> reader) {
+  if (reader)
+    LOCKSTEP_TRY(connection.ask("SELECT pg_terminate_backend($1::int, 5000)",
+                                {{.value = std::to_string(*reader)}}));
   LOCKSTEP_TRY(connection.ask("SELECT pg_drop_replication_slot($1)", {{.value = name}}));
   return {};
 }

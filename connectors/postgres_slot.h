@@ -37,7 +37,8 @@ Result<StreamFacts> read_stream_facts(PostgresConnection& connection, const std:
 
 // Ends the server process that reads a slot.  Needs to be of the same role.
 Status end_reader(PostgresConnection& connection, int pid);
-// Ends `reader` and drops the slot.  Waits at most 5 s for it.
-Status drop_slot(PostgresConnection& connection, const std::string& name, int reader);
+// Ends `reader`, if there is one, and drops the slot.  Waits at most 5 s for it.
+Status drop_slot(PostgresConnection& connection, const std::string& name,
+                 std::optional<int> reader);
 
 }  // namespace lockstep

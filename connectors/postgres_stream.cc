@@ -21,18 +21,22 @@ std::unexpected<Error> halt(std::string message) {
 
 PostgresStream::PostgresStream(PostgresStreamOptions options)
     : options_(std::move(options)),
-      control_(options_.control),
-      decoder_({0, options_.start, 0}, options_.tables),
       link_(options_.replication),
+      control_(options_.control),
+      decoder_({0, options_.start, 0, options_.catalog_lsn}, options_.tables),
       flushed_(options_.start.major),
       heard_(options_.start.major) {}
 
 // ---------------------------------------------------------------- beginning to stream
 
-Status PostgresStream::connect() {
+Status PostgresStream::open_control() {
   LOCKSTEP_TRY(control_.open());
   LOCKSTEP_ASSIGN(const SourceIdentity identity, read_identity(control_));
-  LOCKSTEP_TRY(same_identity(options_.identity, identity));
+  return same_identity(options_.replication.identity, identity);
+}
+
+Status PostgresStream::connect() {
+  LOCKSTEP_TRY(open_control());
   const std::string& slot = options_.replication.slot;
   LOCKSTEP_ASSIGN(const StreamFacts facts, read_stream_facts(control_, slot));
   LOCKSTEP_TRY(check_slot(facts));
@@ -48,13 +52,9 @@ Status PostgresStream::connect() {
   }
   decoder_.restart();
   decoder_.set_near_xid(mine->next_xid);
-  // The catalogs were read before the first connect: what is committed from now on fits them, or
-  // has changed since.
-  if (!catalog_known_) decoder_.set_catalog_lsn(mine->insert_lsn);
-  catalog_known_ = true;
   kept_bytes_ = mine->kept_bytes;
   look_next_ = steady_clock::now() + options_.look_every;
-  return {};
+  return mind_limit();
 }
 
 // I16: the server forwards silently, so whoever has read from the slot since would cost us changes.
@@ -103,6 +103,7 @@ Status PostgresStream::wait_for_reader(const StreamFacts& facts) {
 Status PostgresStream::poll(ChangeBatch& batch, milliseconds deadline) {
   const MutexLock lock(link_mutex_);
   const Deadline until = steady_clock::now() + deadline;
+  if (halted_) return fail(*halted_);
   if (!link_.streams()) LOCKSTEP_TRY(connect());
   const Status status = read(batch, until);
   // What was decoded is handed on; the error comes back with the next poll.
@@ -143,12 +144,14 @@ Status PostgresStream::take(const ReplicationMessage& message, ChangeBatch& batc
   return link_.tell(heard_, flushed_);
 }
 
-// Now and then; a source that is away is noticed by the link.
+// Now and then.  Never Retry: the batch in hand is good, and a source that is away is noticed by
+// the link.
 Status PostgresStream::look() {
   const auto now = steady_clock::now();
   if (now < look_next_) return {};
   look_next_ = now + options_.look_every;
-  if (!control_.open()) return {};
+  if (const Status opened = open_control(); !opened)
+    return opened.error().reaction == Reaction::Retry ? Status() : opened;
   const auto facts = read_stream_facts(control_, options_.replication.slot);
   if (!facts) return {};
   kept_bytes_ = facts->kept_bytes;
@@ -165,7 +168,10 @@ Status PostgresStream::mind_limit() {
       kept_bytes_ >> 20, slot);
   if (limit.then == WalAction::Stop)
     return halt(what + "; the slot stays: raise the limit, or drop the slot and begin anew");
-  LOCKSTEP_TRY(drop_slot(control_, slot, link_.server_pid()));
+  const auto reader = link_.streams() ? std::optional(link_.server_pid()) : std::nullopt;
+  if (const Status dropped = drop_slot(control_, slot, reader); !dropped)
+    // What was polled meanwhile is handed on; the next look tries again.
+    return dropped.error().reaction == Reaction::Retry ? Status() : dropped;
   link_.close();
   return halt(what + "; the slot was dropped, as it says: begin the migration anew");
 }
@@ -198,6 +204,8 @@ void PostgresStream::keep_alive() {
     over_.take(1, options_.tell_every);
     const MutexLock lock(link_mutex_);
     [[maybe_unused]] const Status told = tell_if_due();  // A lost link is the next poll's concern.
+    if (halted_) continue;
+    if (const Status looked = look(); !looked) halted_ = looked.error();
   }
 }
 
@@ -212,6 +220,7 @@ std::vector<std::string> PostgresStream::streams_of(TableId table) const {
 }
 
 std::string PostgresStream::state() const {
+  const MutexLock lock(link_mutex_);
   return fmt::format("streaming; the source keeps {} MiB of its log for slot {}{}",
                      kept_bytes_ >> 20, options_.replication.slot,
                      over_limit() ? ", more than source.wal_limit allows" : "");

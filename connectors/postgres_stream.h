@@ -2,9 +2,10 @@
 //
 //   walsender --ReplicationLink--> poll() --DirectDecoder--> Changes + watermarks --> route
 //
-// A transaction comes whole, in commit order.  Positions are those of I13: where the commit's
-// record starts and the ordinal of the row change, or where a commit ended.  What is told to the
-// server as flushed is durable on the target; it sends everything later again.
+// Transactions come one after the other in commit order, a large one in several batches.  Positions
+// are those of I13: where the commit's record starts and the ordinal of the row change, or where a
+// commit ended.  What the server is told is flushed is durable on the target; after a reconnect it
+// sends everything later again, the transaction that we were in from its first row.
 #pragma once
 
 #include <chrono>
@@ -33,9 +34,9 @@ inline constexpr const char* kDirectStream = "wal";
 struct PostgresStreamOptions {
   ReplicationOptions replication;
   PostgresOptions control;  // A plain connection, to look at the slot.
-  SourceIdentity identity;  // Pinned (I16).
   std::vector<const TableMap*> tables;
-  Position start;  // The least position of all lanes.
+  Position start;       // The least position of all lanes.
+  Lsn catalog_lsn = 0;  // Where the log ended before the catalogs were read.
   std::size_t batch_changes_max = 2000;
   std::size_t batch_bytes_max = 1 << 20;
   std::chrono::milliseconds tell_every{300};  // The least wal_sender_timeout of use is 1 s.
@@ -46,14 +47,15 @@ struct PostgresStreamOptions {
 
 // Source thread, but for keep_alive(), stop_keeping_alive() and received().
 //
-// Invariant: what tell() says is flushed was acknowledged.
+// Invariant: flushed_ was acknowledged, or is where this process began.
 class PostgresStream : public ChangeSource {
  public:
   explicit PostgresStream(PostgresStreamOptions options);
 
   const std::vector<std::string>& streams() const override { return names_; }
-  // Retry while the source is away or the slot in use; Halt when the slot is gone, has lost its
-  // log, or stands ahead of our progress (I16), and as the wal_limit says.
+  // Retry while the source is away or the slot in use, with nothing in the batch; Halt for another
+  // server, when the slot is gone, has lost its log, or stands ahead of our progress (I16), and as
+  // the wal_limit says.
   Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) override;
   // Its changes go on to come, and the lanes leave them out: the stream is one for all tables.
   Status pause_table(TableId table) override;
@@ -64,7 +66,8 @@ class PostgresStream : public ChangeSource {
   // Everything that was committed before it has been polled.  Any thread.
   Lsn received() const;
 
-  // Answers the server while the source thread waits for a lane: the body of a Beside.
+  // Answers the server and minds the wal_limit while the source thread waits for a lane: the body
+  // of a Beside.
   void keep_alive();
   void stop_keeping_alive() { over_.close(); }
 
@@ -72,11 +75,12 @@ class PostgresStream : public ChangeSource {
   using Deadline = std::chrono::steady_clock::time_point;
 
   Status connect() REQUIRES(link_mutex_);
-  Status check_slot(const StreamFacts& facts);
-  Status wait_for_reader(const StreamFacts& facts);
+  Status open_control() REQUIRES(link_mutex_);
+  Status check_slot(const StreamFacts& facts) REQUIRES(link_mutex_);
+  Status wait_for_reader(const StreamFacts& facts) REQUIRES(link_mutex_);
   Status look() REQUIRES(link_mutex_);
   Status mind_limit() REQUIRES(link_mutex_);
-  bool over_limit() const;
+  bool over_limit() const REQUIRES(link_mutex_);
   Status read(ChangeBatch& batch, Deadline until) REQUIRES(link_mutex_);
   Status take(const ReplicationMessage& message, ChangeBatch& batch) REQUIRES(link_mutex_);
   Status tell_if_due() REQUIRES(link_mutex_);
@@ -86,18 +90,19 @@ class PostgresStream : public ChangeSource {
   const std::vector<std::string> names_{kDirectStream};
 
   // The source thread's.
-  PostgresConnection control_;
-  DirectDecoder decoder_;
-  bool catalog_known_ = false;          // The decoder knows how far old rows may look different.
   std::optional<Deadline> busy_since_;  // The slot has another reader.
-  Deadline look_next_{};
-  std::uint64_t kept_bytes_ = 0;
-  Position told_;  // The last watermark.
+  Position told_;                       // The last watermark.
 
-  Mutex link_mutex_;
+  // keep_alive() takes it between two polls; a poll holds it throughout.
+  mutable Mutex link_mutex_;
   ReplicationLink link_ GUARDED_BY(link_mutex_);
+  PostgresConnection control_ GUARDED_BY(link_mutex_);
+  DirectDecoder decoder_ GUARDED_BY(link_mutex_);
   Lsn flushed_ GUARDED_BY(link_mutex_);
   Lsn heard_ GUARDED_BY(link_mutex_);  // Told as received.
+  Deadline look_next_ GUARDED_BY(link_mutex_){};
+  std::uint64_t kept_bytes_ GUARDED_BY(link_mutex_) = 0;
+  std::optional<Error> halted_ GUARDED_BY(link_mutex_);  // By keep_alive(): the next poll's answer.
 
   mutable Mutex received_mutex_;
   Lsn received_ GUARDED_BY(received_mutex_) = 0;

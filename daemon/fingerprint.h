@@ -11,6 +11,10 @@ namespace lockstep {
 // second also types and keys (what an ALTER changes, too).
 std::string fingerprint(const TableMap& map);
 
+// In the place of a fingerprint: a run left the table out, and what was written since is in no
+// stream.  It is copied anew, onto an empty table.
+inline constexpr const char* kForgotten = "forgotten";
+
 // Whether two fingerprints differ at most in what an ALTER changes.
 bool same_rule(const std::string& a, const std::string& b);
 

@@ -9,6 +9,7 @@
 #include "checkpoint/checkpoint_reader.h"
 #include "config/selection.h"
 #include "connectors/postgres_bookkeeping.h"
+#include "daemon/fingerprint.h"
 #include "daemon/prepare.h"
 #include "daemon/status_json.h"
 #include "daemon/tables.h"
@@ -100,7 +101,9 @@ Result<bool> OfflineStatus::ask_target() {
     wait_for("the migration has not begun on the target");
     return true;
   }
-  LOCKSTEP_ASSIGN(const Claim claim, bookkeeping.read());
+  LOCKSTEP_ASSIGN(Claim claim, bookkeeping.read());
+  std::erase_if(claim.mappings,
+                [](const StoredMapping& mapping) { return mapping.fingerprint == kForgotten; });
   add_tables(claim);
   return true;
 }

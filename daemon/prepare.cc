@@ -8,14 +8,23 @@
 
 #include "checkpoint/unseen.h"
 #include "config/connector_config.h"
+#include "config/selection.h"
 #include "connectors/postgres_probe.h"
 #include "connectors/postgres_stream.h"
 #include "daemon/fingerprint.h"
 #include "pipeline/failpoint.h"
 #include "pipeline/key.h"
+#include "pipeline/table_holds.h"
 
 namespace lockstep {
 namespace {
+
+// The name of a table's own progress, also of one that has no map any more.
+std::string own_progress(const TableName& name) {
+  TableMap map;
+  map.source.name = name;
+  return own_stream(kDirectStream, map);
+}
 
 // One run of prepare().
 class Preparation {
@@ -36,6 +45,7 @@ class Preparation {
   Status first_start();
   Status refuse_filled_targets(const std::vector<const TableMap*>& tables);
   Status later_start();
+  Status forget(const TableName& name);
   Status forget_removed();
   Status forget_unpublished();
   Status hold_tables();
@@ -56,7 +66,8 @@ class Preparation {
   Bookkeeping bookkeeping_;
   ServerFacts target_facts_;
   bool first_ = false;
-  std::set<TableName> begun_;  // Tables of an earlier run.
+  std::set<TableName> begun_;      // Tables of an earlier run.
+  std::set<TableName> forgotten_;  // Left out by one since: kForgotten.
   Prepared out_;
 };
 
@@ -73,6 +84,9 @@ Status Preparation::know_servers() {
 
 // A first start wants every table right; a later one goes on with those that are.
 Status Preparation::choose_tables() {
+  // Before the catalogs: what is committed after it fits them, or has changed since.
+  LOCKSTEP_ASSIGN(const PgResult end, source_.ask("SELECT pg_current_wal_insert_lsn()"));
+  LOCKSTEP_ASSIGN(out_.catalog_lsn, parse_lsn(field(end, 0, 0)));
   LOCKSTEP_ASSIGN(TablePlan plan, plan_tables(source_, target_, manifest_));
   std::string problems;
   const auto note = [&](const Problem& problem) {
@@ -99,16 +113,24 @@ Status Preparation::choose_tables() {
   return {};
 }
 
-// P5: a row that is there already is not ours to overwrite, unless the manifest says so.
+// P5: a row that is there already is not ours to overwrite, unless the manifest says so.  Once a
+// table was left out for a while, nobody knows which of its rows the source has deleted.
 Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& tables) {
-  if (manifest_.existing.value == ExistingPolicy::Upsert) return {};
   std::string filled;
+  std::string stale;
   for (const TableMap* table : tables) {
+    const bool was_left_out = forgotten_.contains(table->source.name);
+    if (manifest_.existing.value == ExistingPolicy::Upsert && !was_left_out) continue;
     LOCKSTEP_ASSIGN(const PgResult found,
                     target_.run("SELECT EXISTS (SELECT FROM " + quoted(table->target.name) + ")"));
-    if (field(found, 0, 0) == "t")
-      filled += (filled.empty() ? "" : ", ") + table->target.name.text();
+    if (field(found, 0, 0) != "t") continue;
+    std::string& list = was_left_out ? stale : filled;
+    list += (list.empty() ? "" : ", ") + table->target.name.text();
   }
+  if (!stale.empty())
+    return refuse("the target still has rows in " + stale +
+                  ", which was left out for a while: what the source deleted meanwhile would stay; "
+                  "empty it, and it is copied anew");
   if (filled.empty()) return {};
   return refuse("the target already has rows in " + filled +
                 "; empty the tables, or say `existing: upsert` to keep what the source lacks and "
@@ -190,23 +212,45 @@ Status Preparation::later_start() {
   return hold_tables();
 }
 
-// A table that was taken out of the manifest: the shared stream goes on without it, so it cannot be
-// taken in again but as a new one.
+// The shared stream goes on without the table, so that it can only be copied anew, which later
+// starts must know.
+Status Preparation::forget(const TableName& name) {
+  LOCKSTEP_TRY(bookkeeping_.forget_table(name, own_progress(name)));
+  StoredMapping mark;
+  mark.source = name;
+  mark.fingerprint = kForgotten;
+  return bookkeeping_.add_mappings({&mark, 1}, {});
+}
+
+// A table that was taken out of the manifest.  One that only the source has dropped is left out.
 Status Preparation::forget_removed() {
   if (manifest_.source.stream.value != StreamKind::Direct) return {};
-  const auto is_removed = [this](const StoredMapping& mapping) {
-    const std::string name = mapping.source.text();
-    return std::ranges::none_of(out_.maps, [&](const auto& map) { return map.text() == name; }) &&
-           std::ranges::find(out_.left_out, name, &LeftOut::table) == out_.left_out.end();
-  };
+  std::set<std::string> planned;
+  for (const TableMap& map : out_.maps) planned.insert(map.source.name.text());
+  for (const LeftOut& table : out_.left_out) planned.insert(table.table);
+  std::set<std::string> gone;  // Names of progress.
   for (const StoredMapping& mapping : out_.claim.mappings) {
-    if (!is_removed(mapping)) continue;
-    const std::string own = fmt::format("{}/{}", kDirectStream, mapping.source.text());
-    LOCKSTEP_TRY(bookkeeping_.forget_table(mapping.source, own));
-    std::erase_if(out_.claim.progress,
-                  [&](const StoredProgress& stored) { return stored.row.stream == own; });
+    const TableName& name = mapping.source;
+    if (mapping.fingerprint == kForgotten) {
+      forgotten_.insert(name);
+      continue;
+    }
+    if (planned.contains(name.text())) continue;
+    const ListedTable listed{name, std::nullopt};
+    const Selection selection = select_tables(manifest_, {&listed, 1});
+    if (!selection.tables.empty()) {
+      out_.left_out.push_back(
+          {name.text(), selection.tables.front().target.text(), "it was dropped on the source"});
+      continue;
+    }
+    LOCKSTEP_TRY(forget(name));
+    forgotten_.insert(name);
+    gone.insert(own_progress(name));
   }
-  std::erase_if(out_.claim.mappings, is_removed);
+  std::erase_if(out_.claim.progress,
+                [&](const StoredProgress& stored) { return gone.contains(stored.row.stream); });
+  std::erase_if(out_.claim.mappings,
+                [&](const StoredMapping& mapping) { return forgotten_.contains(mapping.source); });
   return {};
 }
 
@@ -221,16 +265,11 @@ Status Preparation::forget_unpublished() {
   const std::string& name = manifest_.source.publication.value;
   LOCKSTEP_ASSIGN(const PublicationFacts facts, read_publication(source_, name, known));
   if (!facts.exists || facts.missing.empty()) return {};
-  std::string tables;
-  for (const TableName& table : facts.missing) {
-    tables += (tables.empty() ? "" : ", ") + table.text();
-    LOCKSTEP_TRY(
-        bookkeeping_.forget_table(table, fmt::format("{}/{}", kDirectStream, table.text())));
-  }
+  for (const TableName& table : facts.missing) LOCKSTEP_TRY(forget(table));
   return fail(Reaction::Halt,
               fmt::format("publication {} does not cover {} any more: what was written since is in "
                           "no stream; empty it on the target and start again: it is copied anew",
-                          name, tables));
+                          name, shown_list(facts.missing)));
 }
 
 // On a shared stream a table that this run leaves alone stays where its lanes are (I8); and a table
@@ -238,9 +277,9 @@ Status Preparation::forget_unpublished() {
 Status Preparation::hold_tables() {
   if (manifest_.source.stream.value != StreamKind::Direct) return {};
   std::set<std::string> apart;
-  for (const LeftOut& table : out_.left_out)
-    if (std::ranges::any_of(begun_, [&](const auto& name) { return name.text() == table.table; }))
-      apart.insert(fmt::format("{}/{}", kDirectStream, table.table));
+  for (const TableName& name : begun_)
+    if (std::ranges::find(out_.left_out, name.text(), &LeftOut::table) != out_.left_out.end())
+      apart.insert(own_progress(name));
   for (const StoredProgress& stored : out_.claim.progress)
     if (stored.row.stream != kDirectStream) apart.insert(stored.row.stream);
   std::vector<ProgressRow> rows;
@@ -284,6 +323,9 @@ Status Preparation::compare_mappings() {
   if (fresh.empty()) return {};
   LOCKSTEP_TRY(refuse_filled_targets(fresh_tables));
   LOCKSTEP_TRY(outlast_transactions(context()));
+  for (const StoredMapping& mapping : fresh)
+    if (forgotten_.contains(mapping.source))
+      LOCKSTEP_TRY(bookkeeping_.forget_table(mapping.source, own_progress(mapping.source)));
   return bookkeeping_.add_mappings(fresh, {});
 }
 

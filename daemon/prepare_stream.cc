@@ -55,17 +55,26 @@ Status make_publication(const StreamContext& context) {
   return {};
 }
 
+Status run_transaction(PostgresConnection& connection, const std::vector<std::string>& statements) {
+  for (const std::string& statement : statements) {
+    auto done = connection.run(statement);
+    if (done) continue;
+    [[maybe_unused]] const auto undone = connection.run("ROLLBACK");
+    return fail(std::move(done).error());
+  }
+  return {};
+}
+
 // Tables that an earlier run did not have; the others' changes would be missing from the stream.
 Status extend_publication(const StreamContext& context, std::vector<TableName> missing) {
-  const std::string name = quote_identifier(context.manifest.source.publication.value);
   const bool is_new = std::ranges::none_of(
       missing, [&](const TableName& table) { return context.begun.contains(table); });
-  const std::string sql =
-      fmt::format("ALTER PUBLICATION {} ADD TABLE {}", name, quoted_list(missing));
+  const auto statements = extend_publication_sql(context.manifest, context.specs, missing);
+  const std::string sql = fmt::format("{}", fmt::join(statements, "; "));
   if (!is_direct(context.manifest) || context.first || !is_new)
     return refuse(fmt::format("publication {} does not cover {}; run on the source: {}",
                               context.manifest.source.publication.value, shown_list(missing), sql));
-  if (auto done = context.source.run(sql); !done)
+  if (const Status done = run_transaction(context.source, statements); !done)
     return wait_for(fmt::format("publication {} to cover {}: its owner must run {} ({})",
                                 context.manifest.source.publication.value, shown_list(missing), sql,
                                 done.error().message));

@@ -94,11 +94,12 @@ Status make_debezium(const Manifest& manifest, const Prepared& prepared, RunPart
 void make_direct(const Manifest& manifest, const Prepared& prepared, RunParts& parts) {
   PostgresStreamOptions options;
   options.replication = {connection_options(manifest, Side::Source, "stream"),
-                         manifest.source.slot.value, manifest.source.publication.value};
+                         manifest.source.slot.value, manifest.source.publication.value,
+                         prepared.source};
   options.control = connection_options(manifest, Side::Source, "slot");
-  options.identity = prepared.source;
   options.wal_limit = manifest.source.wal_limit;
   options.tables = prepared.tables;
+  options.catalog_lsn = prepared.catalog_lsn;
   options.start = {std::numeric_limits<std::uint64_t>::max(), 0};
   for (const ProgressRow& row : prepared.options.progress)
     options.start = std::min(options.start, row.position);

@@ -71,8 +71,10 @@ void check_coverage(const PublicationFacts& facts, Validation& validation,
   if (!missing.empty())
     findings.error(name.where,
                    fmt::format("publication {} does not cover {}", name.value, shown_list(missing)),
-                   fmt::format("ALTER PUBLICATION {} ADD TABLE {}; as the publication's owner",
-                               publication, quoted_list(missing)));
+                   fmt::format("{}; as the publication's owner",
+                               fmt::join(extend_publication_sql(validation.manifest,
+                                                                validation.source_specs(), missing),
+                                         "; ")));
   const auto limited = [&](const std::vector<TableName>& tables, const char* what) {
     if (tables.empty()) return;
     findings.error(

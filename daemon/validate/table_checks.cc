@@ -88,7 +88,7 @@ std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableNa
 void check_mapping(const TableMap& map, Where where, const Validation& validation) {
   if (!validation.claim) return;
   for (const StoredMapping& stored : validation.claim->mappings) {
-    if (stored.source != map.source.name) continue;
+    if (stored.source != map.source.name || stored.fingerprint == kForgotten) continue;
     if (stored.state == "stopped")
       validation.findings.warn(where,
                                fmt::format("table {} has stopped: {}", map.text(), stored.reason));

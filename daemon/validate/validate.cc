@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "checkpoint/state_lock.h"
+#include "daemon/fingerprint.h"
 #include "daemon/prepare.h"
 
 namespace lockstep {
@@ -86,8 +87,9 @@ std::vector<TableName> Validation::source_names() const {
 
 bool Validation::has_begun(const TableName& name) const {
   return claim && claim->start &&
-         std::ranges::any_of(claim->mappings,
-                             [&](const StoredMapping& mapping) { return mapping.source == name; });
+         std::ranges::any_of(claim->mappings, [&](const StoredMapping& mapping) {
+           return mapping.source == name && mapping.fingerprint != kForgotten;
+         });
 }
 
 void check_manifest(const Manifest& manifest, Findings& findings) {

@@ -52,7 +52,10 @@ std::unexpected<Error> out_of_order(std::string_view what) {
 }  // namespace
 
 DirectDecoder::DirectDecoder(DirectOptions options, const std::vector<const TableMap*>& tables)
-    : stream_(options.stream), position_(options.start), near_xid_(options.near_xid) {
+    : stream_(options.stream),
+      catalog_lsn_(options.catalog_lsn),
+      position_(options.start),
+      near_xid_(options.near_xid) {
   for (const TableMap* table : tables) {
     by_oid_[table->source.oid] = table;
     by_name_[table->source.name] = table;

@@ -28,6 +28,9 @@ struct DirectOptions {
   Position start;
   // The widened xid that the stream's 32-bit ones are next to.
   Xid near_xid = 0;
+  // The tables' specs were read after it.  Rows that were committed before may have other columns
+  // than they say: what does not fit is read again.  After it, a difference stops the table.
+  Lsn catalog_lsn = 0;
 };
 
 // Source thread only.
@@ -41,9 +44,6 @@ class DirectDecoder {
 
   // The server begins to send again, from the transaction of position() on or an earlier one.
   void restart();
-  // Rows that were committed before `lsn` may have other columns than the tables' specs: what of
-  // them does not fit is read again.  After it, a difference stops the table.
-  void set_catalog_lsn(Lsn lsn) { catalog_lsn_ = lsn; }
   void set_near_xid(Xid xid) { near_xid_ = xid; }
 
   // Takes in one message; its changes go to `batch`.  Halt for what cannot be (I16).
@@ -98,12 +98,12 @@ class DirectDecoder {
   void move_to(Position position) { position_ = std::max(position_, position); }
 
   const StreamId stream_;
+  const Lsn catalog_lsn_;
   std::unordered_map<std::uint32_t, const TableMap*> by_oid_;
   std::map<TableName, const TableMap*> by_name_;
 
   Position position_;
   Xid near_xid_ = 0;
-  Lsn catalog_lsn_ = 0;
   std::set<TableId> stopped_;
   std::unordered_map<std::uint32_t, Relation> relations_;  // By oid; as the server sent them.
   std::optional<WalBegin> begin_;                          // Of the open transaction.

@@ -160,6 +160,29 @@ def test_a_table_that_is_added_later(direct):
     migration.finish()
 
 
+@pytest.mark.usefixtures("owning_role")
+def test_a_column_added_while_a_start_waits(direct):
+    """The catalogs were read before the wait: what changed since stops the table."""
+    migration = direct()
+    migration.copy_schema()
+    migration.grant()
+    migration.finish()
+    for side in (migration.source, migration.target):
+        side("CREATE TABLE u (id int PRIMARY KEY, v text)")
+    migration.grant()
+    with open_transaction(migration, "SELECT pg_current_xact_id()") as pid:
+        migration.lockstep.start()
+        await_said(migration.lockstep, "new", f"pid {pid}")
+        migration.source("ALTER TABLE t ADD extra int")
+        migration.source("INSERT INTO t VALUES (-1, 'drifted', 1, 1)")
+    migration.lockstep.await_status(
+        lambda status: any("extra" in (table["reason"] or "") for table in status["tables"]),
+        "the table to stop")
+    assert migration.lockstep.stop() == 0
+    migration.target("ALTER TABLE t ADD extra int")
+    migration.finish()
+
+
 OPEN = "INSERT INTO t VALUES (-1, 'open', 0)"
 
 
@@ -211,6 +234,23 @@ def test_cut_off_again_and_again(shop, stack):
     migration.finish()
 
 
+@contextmanager
+def target_stands_still(migration):
+    """Until the exit the lanes wait for a lock, and the source thread for the lanes."""
+    locker = migration.target_connection()
+    try:
+        locker.autocommit = False
+        locker.cursor().execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        migration.source("INSERT INTO t SELECT g, repeat('x', 4000), 0"
+                         " FROM generate_series(10000, 20000) g")
+        migration.lockstep.await_status(lambda status: status["queue_bytes"] > 8 << 20,
+                                        "full queues")
+        yield
+        locker.rollback()
+    finally:
+        locker.close()
+
+
 def test_keepalives_are_answered_while_lanes_wait(direct, stack):
     """A target that stands still for longer than wal_sender_timeout does not cost the stream."""
     migration = direct()
@@ -222,17 +262,10 @@ def test_keepalives_are_answered_while_lanes_wait(direct, stack):
         migration.source("UPDATE t SET n = 1")
         migration.await_target("SELECT min(n) FROM t", 1)
         sender = walsender(migration)
-        locker = migration.target_connection()
-        locker.autocommit = False
-        locker.cursor().execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
-        migration.source("INSERT INTO t SELECT g, repeat('x', 4000), 0"
-                         " FROM generate_series(10000, 20000) g")
-        lockstep.await_status(lambda status: status["queue_bytes"] > 8 << 20, "full queues")
-        # Longer than the timeout: the server itself says when that much time has passed.
-        stack.source.execute("postgres", "SELECT pg_sleep(4)")
-        assert walsender(migration) == sender
-        locker.rollback()
-        locker.close()
+        with target_stands_still(migration):
+            # Longer than the timeout: the server itself says when that much time has passed.
+            stack.source.execute("postgres", "SELECT pg_sleep(4)")
+            assert walsender(migration) == sender
     migration.finish()
 
 
@@ -311,8 +344,12 @@ def test_a_slot_that_somebody_moved_halts(moved, stack):
 
 
 @pytest.mark.usefixtures("owning_role")
-def test_a_table_taken_out_of_the_publication_is_copied_anew(moved):
+@pytest.mark.parametrize("existing", ["refuse", "upsert"])
+def test_a_table_taken_out_of_the_publication_is_copied_anew(direct, existing):
     """Put back by us, and only onto an empty table: its changes meanwhile are in no stream."""
+    moved = direct(existing=existing)
+    moved.prepare()
+    moved.finish()
     moved.source(f"ALTER PUBLICATION {moved.publication} DROP TABLE t")
     moved.source("DELETE FROM t WHERE id = 1")
     halts(moved, "does not cover public.t any more")
@@ -320,6 +357,46 @@ def test_a_table_taken_out_of_the_publication_is_copied_anew(moved):
     assert moved.lockstep.wait_exit() == 78
     moved.target("TRUNCATE t")
     moved.finish()
+
+
+def test_a_table_taken_out_of_the_manifest_is_copied_anew(direct):
+    """Nor does `existing: upsert` keep what the source has deleted since."""
+    migration = direct(TABLE + "CREATE TABLE other (id int PRIMARY KEY)", existing="upsert")
+    migration.prepare()
+    migration.finish()
+    everything = migration.manifest["tables"]
+    migration.manifest["tables"] = [*everything, {"source": "public.t", "skip": True}]
+    migration.lockstep.write(migration.manifest)
+    migration.lockstep.run_until_synced()
+    migration.source("DELETE FROM t WHERE id = 1")
+    migration.manifest["tables"] = everything
+    migration.lockstep.write(migration.manifest)
+    migration.lockstep.start("--until", "synced")
+    assert migration.lockstep.wait_exit() == 78
+    assert "left out for a while" in migration.lockstep.log_text()
+    migration.target("TRUNCATE t")
+    migration.finish()
+
+
+def test_a_table_dropped_while_lockstep_is_down(direct):
+    """The manifest still selects it: it is told of, and the others go on."""
+    migration = direct(TABLE + "CREATE TABLE other (id int PRIMARY KEY)")
+    migration.prepare()
+    migration.finish()
+    migration.source("DROP TABLE other")
+    migration.source("UPDATE t SET n = 3")
+    with migration.running() as lockstep:
+        lockstep.await_status(
+            lambda status: any("dropped on the source" in (table["reason"] or "")
+                               for table in status["tables"]),
+            "other to be left out")
+        migration.await_target("SELECT min(n) FROM t", 3)
+    migration.assert_equal()
+
+
+EIGHTY_MB = """
+SELECT pg_logical_emit_message(false, 'lab', repeat('x', 1000000)) FROM generate_series(1, 80)
+"""
 
 
 @pytest.mark.parametrize("then", ["stop", "drop_slot"])
@@ -331,12 +408,24 @@ def test_the_source_keeps_no_more_of_its_log_than_allowed(direct, stack, then):
     with open_transaction(migration, "UPDATE t SET n = -1 WHERE id = 1"):
         migration.lockstep.start()
         migration.lockstep.await_follow()
-        stack.source.execute("postgres", "SELECT pg_logical_emit_message("
-                                         "false, 'lab', repeat('x', 1000000))"
-                                         " FROM generate_series(1, 80)")
+        stack.source.execute("postgres", EIGHTY_MB)
         assert migration.lockstep.wait_exit() == HALTED
     assert "wal_limit" in migration.lockstep.log_text()
     assert (migration.slot("true") is None) == (then == "drop_slot")
+
+
+def test_the_limit_holds_while_lanes_wait(direct, stack):
+    """The source's disk does not wait for a target that stands still."""
+    migration = direct(source={"wal_limit": {"mb": 40, "then": "drop_slot"}})
+    migration.prepare()
+    migration.lockstep.start()
+    migration.lockstep.await_follow()
+    with target_stands_still(migration):
+        stack.source.execute("postgres", EIGHTY_MB)
+        wait_until(lambda: migration.slot("true") is None, "the slot to go",
+                   alive=migration.lockstep.process)
+    assert migration.lockstep.wait_exit() == HALTED
+    assert "wal_limit" in migration.lockstep.log_text()
 
 
 def test_a_table_that_drifts_stops_alone(direct):

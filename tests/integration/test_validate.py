@@ -100,7 +100,7 @@ MISTAKES = [
     (6, "error", "all 0 WAL senders", "as a superuser"),
     (6, "error", "role reader lacks REPLICATION", "ALTER ROLE \"reader\" REPLICATION"),
     (6, "error", "publication lockstep_shop does not cover public.fine",
-     'ALTER PUBLICATION "lockstep_shop" ADD TABLE "public"."fine"; as'),
+     'ALTER PUBLICATION "lockstep_shop" ADD TABLE "public"."fine"; COMMIT; as'),
     (6, "error", "publication lockstep_shop has a row filter for public.filled", "DROP TABLE"),
     (6, "error", "publication lockstep_shop leaves out truncate", "SET (publish"),
     (6, "error", "publication lockstep_shop publishes partitions under their own names",

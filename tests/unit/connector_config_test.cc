@@ -229,5 +229,17 @@ TEST(Publication, NamesExactlyTheTables) {
             "\"public\".\"parent\" WITH (publish_via_partition_root = true)");
 }
 
+TEST(Publication, IsExtendedWhileNobodyWrites) {
+  TableSpec parent = table("public", "parent");
+  parent.only = true;
+  const std::vector<TableSpec> tables = {table("public", "Orders"), parent};
+  EXPECT_THAT(
+      extend_publication_sql(shop(), tables, {parent.name}),
+      ElementsAre("BEGIN", "SET LOCAL lock_timeout = '5s'",
+                  "LOCK TABLE ONLY \"public\".\"parent\" IN SHARE ROW EXCLUSIVE MODE",
+                  "ALTER PUBLICATION \"lockstep_shop\" ADD TABLE ONLY \"public\".\"parent\"",
+                  "COMMIT"));
+}
+
 }  // namespace
 }  // namespace lockstep

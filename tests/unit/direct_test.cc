@@ -73,8 +73,8 @@ class Direct : public ::testing::Test {
   explicit Direct(TableSpec spec = notes()) : spec_(std::move(spec)), map_(map_of(spec_)) {}
 
   // Begins anew, as a process that starts at `start`.
-  void open(Position start = {}, Xid near = 700) {
-    decoder_.emplace(DirectOptions{0, start, near}, tables_);
+  void open(Position start = {}, Xid near = 700, Lsn catalog = 0) {
+    decoder_.emplace(DirectOptions{0, start, near, catalog}, tables_);
   }
   Status take(const std::string& message) {
     if (!decoder_) open();
@@ -292,8 +292,7 @@ TEST_F(Direct, AKeyOutsideTheIdentityStopsTheTable) {
 }
 
 TEST_F(Direct, RowsFromBeforeTheCatalogWasReadMayHaveOtherColumns) {
-  open();
-  decoder_->set_catalog_lsn(kEnd);
+  open({}, 700, kEnd);
   std::vector<wal::Attribute> old = attributes_of(spec_);
   old[2] = {"gone", kInt8.oid};
   const std::vector<std::string> expected{"partial 1 a - debt"};
