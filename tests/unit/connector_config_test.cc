@@ -220,21 +220,26 @@ TEST(Topics, AreNamedAsDebeziumNamesThem) {
               ElementsAre("s.a b and s.a_b have one topic, p.s.a_b"));
 }
 
+// The last one has no key: published, it would refuse the application's updates.
+std::vector<TableSpec> orders_parent_and_keyless() {
+  std::vector<TableSpec> tables = {table("public", "Orders"), table("public", "parent"),
+                                   table("public", "keyless")};
+  tables[1].only = true;
+  tables[0].key = tables[1].key = {0};
+  return tables;
+}
+
 TEST(Publication, NamesExactlyTheTables) {
-  TableSpec parent = table("public", "parent");
-  parent.only = true;
-  const std::vector<TableSpec> tables = {table("public", "Orders"), parent};
+  const std::vector<TableSpec> tables = orders_parent_and_keyless();
   EXPECT_EQ(publication_sql(shop(), tables),
             "CREATE PUBLICATION \"lockstep_shop\" FOR TABLE \"public\".\"Orders\", ONLY "
             "\"public\".\"parent\" WITH (publish_via_partition_root = true)");
 }
 
 TEST(Publication, IsExtendedWhileNobodyWrites) {
-  TableSpec parent = table("public", "parent");
-  parent.only = true;
-  const std::vector<TableSpec> tables = {table("public", "Orders"), parent};
+  const std::vector<TableSpec> tables = orders_parent_and_keyless();
   EXPECT_THAT(
-      extend_publication_sql(shop(), tables, {parent.name}),
+      extend_publication_sql(shop(), tables, {tables[1].name}),
       ElementsAre("BEGIN", "SET LOCAL lock_timeout = '5s'",
                   "LOCK TABLE ONLY \"public\".\"parent\" IN SHARE ROW EXCLUSIVE MODE",
                   "ALTER PUBLICATION \"lockstep_shop\" ADD TABLE ONLY \"public\".\"parent\"",
