@@ -18,6 +18,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::size_t kDataHeader = 25;  // 'w', start, end, time.
+constexpr const char* kNoSuchObject = "42704";
 constexpr std::size_t kKeepalive = 18;   // 'k', end, time, whether an answer is wanted.
 
 PostgresOptions for_replication(PostgresOptions options) {
@@ -88,6 +89,12 @@ Error ReplicationLink::why_ended() {
     auto checked = connection_.check(result);
     if (checked) continue;
     error = for_server(std::move(checked).error());
+    // The catalogs are read as of the log: made again, it is still missing where it was.
+    if (error.code == kNoSuchObject)
+      error.message += fmt::format(
+          "; where publication {} was dropped the stream ends for good: drop slot {} and begin the "
+          "migration anew",
+          publication_, slot_);
     break;
   }
   close();

@@ -61,7 +61,7 @@ struct Change {
   std::int64_t commit_us = 0;  // Commit time, microseconds since 1970.
   Hash128 key;                 // Of the canonical key, seeded by table; 0 for Truncate.
   std::string row;             // Cells in TableMap::columns order (Delete: key cells).
-  // Truncate on Kafka: events of other partitions whose sequence is below are dropped (I15).
+  // Truncate on Kafka: events of other partitions whose own LSN is below are dropped (I15).
   Position sequence;     // Debezium `sequence`: [last commit LSN, own LSN].
   std::string evidence;  // Raw event, only with debt == Unreadable.
 

@@ -256,7 +256,7 @@ struct Truncation {
   Position position;  // All lanes' progress of `stream` rises to it.
   std::vector<std::uint32_t> lanes;
   Xid xid = 0;                 // Debts of the table that are not newer go.
-  Position horizon;            // The event's sequence; events below it are dropped (I15).
+  Position horizon;            // The event's own LSN; events below it are dropped (I15).
   bool forget_chunks = false;  // Several partitions: all chunks of the table are not done.
 };
 

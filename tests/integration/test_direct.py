@@ -327,6 +327,14 @@ def test_a_slot_that_is_gone_halts(moved):
     halts(moved, "is gone")
 
 
+def test_a_publication_that_is_dropped_meanwhile_halts(moved):
+    moved.lockstep.start()
+    moved.lockstep.await_follow()
+    moved.source(f"DROP PUBLICATION {moved.publication}; UPDATE t SET n = 1")
+    assert moved.lockstep.wait_exit() == HALTED
+    assert "begin the migration anew" in moved.lockstep.log_text()
+
+
 def test_a_slot_that_was_made_again_halts(moved, stack):
     moved.drop_slot()
     moved.source("UPDATE t SET n = 9")
