@@ -135,7 +135,9 @@ class Bookkeeping {
   Status forget_chunks(const TableName& source);
 
   // Forgets a table, and its own progress on a shared stream: its changes were not read meanwhile.
-  Status forget_table(const TableName& source, const std::string& own_stream);
+  // With `mark`, a row of that fingerprint says in the same transaction that it was here.
+  Status forget_table(const TableName& source, const std::string& own_stream,
+                      const std::string& mark = {});
 
   // Changes the number of lanes: allowed when all lanes of each stream stand at one position (I13);
   // else Halt with what to do.  REQUIRES: claim(), save_start().

@@ -249,14 +249,19 @@ Status Bookkeeping::forget_chunks(const TableName& source) {
   });
 }
 
-Status Bookkeeping::forget_table(const TableName& source, const std::string& own_stream) {
+Status Bookkeeping::forget_table(const TableName& source, const std::string& own_stream,
+                                 const std::string& mark) {
   return transact([&]() -> Status {
     for (const char* name : {"chunk", "debt", "mapping"})
       LOCKSTEP_TRY(run(
           fmt::format("DELETE FROM {} WHERE {}", table(name), of_table(options_.name, source))));
     LOCKSTEP_TRY(run(fmt::format("DELETE FROM {} WHERE {} AND stream = {}", table("progress"),
                                  mine(options_.name), quote_literal(own_stream))));
-    return {};
+    if (mark.empty()) return {};
+    StoredMapping row;
+    row.source = source;
+    row.fingerprint = mark;
+    return insert_mappings({&row, 1});
   });
 }
 

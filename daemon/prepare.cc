@@ -215,11 +215,7 @@ Status Preparation::later_start() {
 // The shared stream goes on without the table, so that it can only be copied anew, which later
 // starts must know.
 Status Preparation::forget(const TableName& name) {
-  LOCKSTEP_TRY(bookkeeping_.forget_table(name, own_progress(name)));
-  StoredMapping mark;
-  mark.source = name;
-  mark.fingerprint = kForgotten;
-  return bookkeeping_.add_mappings({&mark, 1}, {});
+  return bookkeeping_.forget_table(name, own_progress(name), kForgotten);
 }
 
 // A table that was taken out of the manifest.  One that only the source has dropped is left out.

@@ -35,7 +35,7 @@ class TableBoard {
   bool stop(TableId table, const std::string& reason);
   bool stopped(TableId table) const;
 
-  // Events of the table with a lower sequence came before a TRUNCATE (I8b, I15).
+  // Events of the table with a lower LSN of their own came before a TRUNCATE (I8b, I15).
   void set_horizon(TableId table, Position horizon);
   Position horizon(TableId table) const;
 
