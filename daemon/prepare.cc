@@ -290,7 +290,7 @@ Status Preparation::hold_tables() {
 }
 
 // A mapping that the manifest changed stops its table.  One that followed an ALTER of the tables
-// goes on, but rows copied before it lack what it brought: they are copied again.
+// goes on, but rows copied before it lack what it brought: ShapeWatch has them copied again.
 Status Preparation::compare_mappings() {
   std::vector<StoredMapping> fresh;
   std::vector<const TableMap*> fresh_tables;
@@ -313,7 +313,8 @@ Status Preparation::compare_mappings() {
           fmt::format("the manifest maps {} in another way than when the migration began; "
                       "that cannot change while it runs: put the rule back, or begin anew",
                       map.source.name.text()));
-    LOCKSTEP_TRY(bookkeeping_.forget_chunks(map.source.name));
+    // Before the fingerprint: a start that dies in between does both again.
+    LOCKSTEP_TRY(bookkeeping_.set_files(map.source.name, copy_again_text(found->second.files)));
     LOCKSTEP_TRY(bookkeeping_.set_fingerprint(map.source.name, now));
   }
   if (fresh.empty()) return {};

@@ -34,11 +34,6 @@ void Progress::committed(std::uint32_t lane, const std::string& name, Position p
   current = std::max(current, position);
 }
 
-void Progress::committed_by_all(const std::string& name, Position position) {
-  const MutexLock lock(mutex_);
-  for (Position& current : lanes_of(name)) current = std::max(current, position);
-}
-
 Position Progress::least(const std::string& name) const {
   const MutexLock lock(mutex_);
   return least_locked(name);

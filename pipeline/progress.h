@@ -27,8 +27,6 @@ class Progress {
 
   // `lane` committed everything of `stream` before `position`.
   void committed(std::uint32_t lane, const std::string& name, Position position);
-  // A TRUNCATE raised all lanes.
-  void committed_by_all(const std::string& name, Position position);
 
   // The least position over all lanes; zero for a stream that no lane has committed yet.
   Position least(const std::string& name) const;

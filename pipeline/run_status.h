@@ -29,7 +29,6 @@ struct RunStatus {
   std::optional<double> lag_seconds;  // Nothing: unknown.
   std::vector<std::pair<std::string, Position>> positions;
   bool proof_exact = false;
-  bool proven = false;  // A proof was reached at least once.
   std::vector<std::string> waiting_for;
   std::vector<RunTableStatus> tables;
   std::string source_state;

@@ -38,7 +38,7 @@ struct RunnerOptions {
   std::string shared_stream;  // The one stream of all tables; "": each has streams of its own.
   std::vector<ChunkMark> marks;
   std::vector<std::pair<TableId, Position>> horizons;
-  std::vector<TableFiles> files;  // By TableId: what its chunks were read from.
+  std::vector<KnownFiles> files;  // By TableId: what its chunks were read from.
   PlannerOptions planner;
   ScannerOptions scanner;
   DebtReaderOptions debts;

@@ -9,6 +9,9 @@
 namespace lockstep {
 namespace {
 
+// In front of files whose rows lack what an ALTER of the table brought.
+constexpr std::string_view kCopyAgain = "again ";
+
 const TableFile* find(const TableFiles& files, std::uint32_t relation) {
   const auto found = std::ranges::find(files, relation, &TableFile::relation);
   return found == files.end() ? nullptr : &*found;
@@ -30,8 +33,8 @@ std::string away_for_a_while(const TableMap& table, const TableFile& file) {
   const char* const where =
       file.relation == table.source.oid ? "taken out of the publication" : "detached";
   return fmt::format(
-      "{} was {} and put back on the source: what was written in between is in no stream; take {} "
-      "out of the manifest, start once, empty it on the target, and take it in again",
+      "{} was {} and put back on the source: what was written in between is in no stream; leave {} "
+      "out of this migration, empty it on the target, and move it by a migration of its own",
       name_of(file), where, table.text());
 }
 
@@ -40,8 +43,7 @@ std::string away_for_a_while(const TableMap& table, const TableFile& file) {
 std::string by_itself(const TableMap& table, const TableFile& file) {
   return fmt::format(
       "partition {} was truncated or rewritten by itself, and replication through the root does "
-      "not "
-      "tell which: if it was truncated, delete its rows on the target; then say "
+      "not tell which: if it was truncated, delete its rows on the target; then say "
       "`partitions: keep` for {}, and start again",
       name_of(file), table.text());
 }
@@ -64,8 +66,15 @@ std::string files_text(std::span<const TableFile> files) {
   return text;
 }
 
-TableFiles parse_files(std::string_view text) {
-  TableFiles files;
+std::string copy_again_text(std::string_view text) {
+  const bool marked = text.starts_with(kCopyAgain);
+  return std::string(marked ? "" : kCopyAgain) + std::string(text);
+}
+
+KnownFiles parse_files(std::string_view text) {
+  KnownFiles known;
+  known.copy_again = text.starts_with(kCopyAgain);
+  if (known.copy_again) text.remove_prefix(kCopyAgain.size());
   const char* at = text.data();
   const char* const end = at + text.size();
   while (at < end) {
@@ -77,13 +86,13 @@ TableFiles parse_files(std::string_view text) {
     at = std::from_chars(at + 1, end, file.bond).ptr;
     CHECK(at == end || *at == ' ');
     at += at < end ? 1 : 0;
-    files.push_back(std::move(file));
+    known.files.push_back(std::move(file));
   }
-  return files;
+  return known;
 }
 
 ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Census& census,
-                       Tell tell, std::vector<TableFiles> known)
+                       Tell tell, std::vector<KnownFiles> known)
     : shared_(shared),
       probe_(probe),
       census_(census),
@@ -91,7 +100,12 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Ce
       before_(shared, probe, proof),
       tables_(known.size()) {
   CHECK(known.size() == shared_.tables.size());
-  for (std::size_t i = 0; i < known.size(); ++i) tables_[i].files = std::move(known[i]);
+  for (TableId id = 0; id < known.size(); ++id) {
+    tables_[id].files = std::move(known[id].files);
+    if (!known[id].copy_again) continue;
+    tables_[id].state = State::Noticed;
+    tell_(shared_.tables[id]->text(), "its columns have changed");
+  }
 }
 
 Result<bool> ShapeWatch::look() {
@@ -138,7 +152,7 @@ Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now)
     const auto leaves = static_cast<std::size_t>(std::ranges::count_if(
         old, [&](const TableFile& file) { return file.relation != map.source.oid; }));
     if (other.size() < leaves) return stop(by_itself(map, *other.front()));
-    tables_[id].truncated = true;  // Or each leaf by itself: the stream tells.
+    tables_[id].truncated = *other.front();  // Or each leaf by itself: the stream tells.
   }
   std::string why;
   if (!other.empty()) why = name_of(*other.front()) + " was rewritten or truncated";
@@ -157,7 +171,7 @@ Status ShapeWatch::settle(TableId id, const TableFiles& now) {
   LOCKSTEP_TRY(census_.save_files(id, files_text(now)));
   Table& table = tables_[id];
   table.state = State::Settled;
-  table.truncated = false;
+  table.truncated.reset();
   table.truncates = shared_.board.status(id).truncates;
   shared_.board.copying_again(id, false);
   return {};
@@ -182,7 +196,7 @@ Status ShapeWatch::copy_again() {
     Table& table = tables_[id];
     if (table.state != State::Noticed) continue;
     if (table.truncated && shared_.board.status(id).truncates == table.truncates) {
-      shared_.board.stop(id, by_itself(*shared_.tables[id], table.files.back()));
+      shared_.board.stop(id, by_itself(*shared_.tables[id], *table.truncated));
       continue;
     }
     shared_.board.copying_again(id, true);

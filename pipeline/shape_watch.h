@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -27,8 +28,15 @@ using TableFiles = std::vector<TableFile>;
 
 // "relation/node/bond relation/node/bond ...", as the bookkeeping stores it.
 std::string files_text(std::span<const TableFile> files);
-// The reverse, without names.
-TableFiles parse_files(std::string_view text);
+// The same files, with the mark that the table is to be copied again whatever they are now.
+std::string copy_again_text(std::string_view text);
+
+struct KnownFiles {
+  TableFiles files;  // Without names.
+  bool copy_again = false;
+};
+// The reverse of both.
+KnownFiles parse_files(std::string_view text);
 
 // Supervisor thread only.
 //
@@ -41,7 +49,7 @@ class ShapeWatch {
 
   // `known`: by TableId, as the bookkeeping holds them.
   ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Census& census, Tell tell,
-             std::vector<TableFiles> known);
+             std::vector<KnownFiles> known);
 
   // Looks at the source's catalog.  Returns whether every table that goes on is as it was copied.
   Result<bool> look();
@@ -54,7 +62,8 @@ class ShapeWatch {
   struct Table {
     TableFiles files;  // Settled: of all its chunks; else what is to be copied.
     State state = State::Settled;
-    bool truncated = false;       // All leaves were replaced: was it a TRUNCATE of the root?
+    // One of all leaves, which were replaced: was it a TRUNCATE of the root?
+    std::optional<TableFile> truncated;
     std::uint64_t truncates = 0;  // The board's, when it was settled.
   };
   enum class Verdict : std::uint8_t { Accept, CopyAgain, Stop };

@@ -29,7 +29,7 @@ std::string_view phase_text(Phase phase) {
 }
 
 Supervisor::Supervisor(Shared shared, Health& health, Events& events, SupervisorPorts ports,
-                       std::vector<TableFiles> known_files)
+                       std::vector<KnownFiles> known_files)
     : shared_(shared),
       health_(health),
       events_(events),
@@ -86,7 +86,6 @@ Status Supervisor::count_debts() {
     // told to look.
     if (count.open > 0) shared_.board.debts_opened(count.table, 1);
   }
-  debts_known_ = true;
   return {};
 }
 
@@ -117,6 +116,7 @@ Result<Supervisor::Verdict> Supervisor::prove() {
     waits_for(proof_.waiting_for());
     return Verdict::GoOn;
   }
+  exact_ = proof_.exact();
   LOCKSTEP_ASSIGN(const bool unchanged, shapes_.look());
   if (!unchanged) return Verdict::GoOn;
   LOCKSTEP_TRY(count_debts());  // Counted after the positions: a debt opened by them is in it.
@@ -173,8 +173,7 @@ void Supervisor::publish(Verdict verdict) {
   RunStatus status;
   status.synced = verdict == Verdict::Synced;
   status.positions = shared_.progress.positions();
-  status.proven = proof_.stream_passed();
-  status.proof_exact = proof_.exact();
+  status.proof_exact = exact_;
   status.waiting_for = waiting_;
   for (std::string& line : health_.waiting()) status.waiting_for.push_back(std::move(line));
   const std::vector<TableStatus> all = shared_.board.all();

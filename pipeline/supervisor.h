@@ -45,7 +45,7 @@ class Supervisor {
   };
 
   Supervisor(Shared shared, Health& health, Events& events, SupervisorPorts ports,
-             std::vector<TableFiles> known_files);
+             std::vector<KnownFiles> known_files);
 
   // `want_proof`: work towards a verdict; else only the status is kept, which says whether all that
   // was committed some seconds ago is applied.
@@ -81,13 +81,13 @@ class Supervisor {
   // Used by the main thread only.
   bool backfilled_ = false;
   Passage proof_;
+  bool exact_ = false;  // The last proof that was reached.
   ShapeWatch shapes_;
   std::chrono::steady_clock::time_point next_look_{};
   std::chrono::steady_clock::time_point next_proof_{};
   std::chrono::steady_clock::time_point proven_until_{};
   Verdict proven_ = Verdict::GoOn;
   std::map<TableId, DebtCount> debts_;
-  bool debts_known_ = false;
   std::vector<std::string> waiting_;
   std::set<TableId> told_stopped_;
   std::set<TableId> told_done_;

@@ -8,10 +8,6 @@ std::string own_stream(const std::string& stream, const TableMap& table) {
   return stream + "/" + table.text();
 }
 
-bool is_of_stream(const std::string& name, const std::string& stream) {
-  return name == stream || name.starts_with(stream + "/");
-}
-
 TableHolds::TableHolds(const std::string& stream, const std::vector<const TableMap*>& tables,
                        std::uint32_t lane, const Progress& progress)
     : lane_(lane) {

@@ -18,8 +18,6 @@ namespace lockstep {
 
 // The name of a table's own progress on `stream`: "wal/public.orders".
 std::string own_stream(const std::string& stream, const TableMap& table);
-// Whether `name` is `stream`, or the progress of one of its tables.
-bool is_of_stream(const std::string& name, const std::string& stream);
 
 // One lane's; its thread only.
 //

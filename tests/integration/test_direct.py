@@ -141,9 +141,8 @@ def test_the_slot_and_the_publication_are_made(direct):
     assert migration.slot("plugin") == "pgoutput"
 
 
-@pytest.mark.usefixtures("owning_role")
-def test_a_table_that_is_added_later(direct):
-    """The publication is extended, and what an open transaction wrote before is copied."""
+def with_a_new_table(direct):
+    """A migration that was synced; since then both sides have got the table u."""
     migration = direct()
     migration.copy_schema()
     migration.grant()
@@ -151,6 +150,13 @@ def test_a_table_that_is_added_later(direct):
     for side in (migration.source, migration.target):
         side("CREATE TABLE u (id int PRIMARY KEY, v text)")
     migration.grant()
+    return migration
+
+
+@pytest.mark.usefixtures("owning_role")
+def test_a_table_that_is_added_later(direct):
+    """The publication is extended, and what an open transaction wrote before is copied."""
+    migration = with_a_new_table(direct)
     with open_transaction(migration, "UPDATE t SET n = 5 WHERE id = 5") as pid:
         migration.lockstep.start()
         await_said(migration.lockstep, "new", f"pid {pid}")
@@ -163,13 +169,7 @@ def test_a_table_that_is_added_later(direct):
 @pytest.mark.usefixtures("owning_role")
 def test_a_column_added_while_a_start_waits(direct):
     """The catalogs were read before the wait: what changed since stops the table."""
-    migration = direct()
-    migration.copy_schema()
-    migration.grant()
-    migration.finish()
-    for side in (migration.source, migration.target):
-        side("CREATE TABLE u (id int PRIMARY KEY, v text)")
-    migration.grant()
+    migration = with_a_new_table(direct)
     with open_transaction(migration, "SELECT pg_current_xact_id()") as pid:
         migration.lockstep.start()
         await_said(migration.lockstep, "new", f"pid {pid}")

@@ -135,3 +135,38 @@ def test_truncate_of_one_partition_is_not_missed(migrate):
     migration.lockstep.write({**migration.manifest, "tables": [
         {**table, "partitions": "keep"} for table in TABLES]})
     migration.finish()
+
+
+def test_what_was_away_for_a_while_is_not_taken_for_the_same(migrate):
+    """Same oid, same file; but what was written in between is in no stream."""
+    migration = migrate(LOG, tables=TABLES)
+    migration.prepare()
+    migration.lockstep.run_until_synced()
+    migration.source("ALTER TABLE log DETACH PARTITION log_2020")
+    migration.source("DELETE FROM log_2020 WHERE id <= 50")
+    migration.source("ALTER TABLE log ATTACH PARTITION log_2020"
+                     " FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')")
+    with migration.running() as lockstep:
+        assert "log_2020 was detached and put back" in await_stop(lockstep, "public.log")
+        migration.source(f"ALTER PUBLICATION {migration.publication} DROP TABLE bystander;"
+                         f"ALTER PUBLICATION {migration.publication} ADD TABLE bystander")
+        assert "taken out of the publication" in await_stop(lockstep, "public.bystander")
+
+
+def test_truncate_of_the_only_partition(migrate):
+    migration = migrate("""
+        CREATE TABLE log (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+        CREATE TABLE log_all PARTITION OF log DEFAULT;
+        INSERT INTO log SELECT g, 'x' FROM generate_series(1, 100) g""",
+                        tables=[{"source": "public.log"}])
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("TRUNCATE log")
+        lockstep.await_status(lambda _: copied_again(migration) == 1, "the TRUNCATE to be noticed")
+        lockstep.await_follow()
+        migration.source("INSERT INTO log VALUES (1, 'again')")
+        migration.await_target("SELECT count(*) FROM log", 1)
+        lockstep.await_status(lambda status: status["synced"], "the new copy to be settled")
+        migration.source("TRUNCATE log_all")
+        assert "public.log_all" in await_stop(lockstep, "public.log")

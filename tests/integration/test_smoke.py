@@ -23,6 +23,25 @@ def test_follows_what_changes(migrate):
         migration.source("DELETE FROM people WHERE id BETWEEN 100 AND 200")
         migration.source("UPDATE people SET id = id + 10000 WHERE id BETWEEN 300 AND 310")
         migration.await_target("SELECT count(*) FROM people WHERE id > 10000", 11)
+        status = lockstep.await_status(lambda status: status["synced"], "status to say synced")
+        assert status["proof"] == "exact" and status["lag_seconds"] is not None
+    migration.finish()
+
+
+def test_a_locked_row_of_the_target_is_named_and_does_not_outlast_a_stop(migrate):
+    migration = migrate(PEOPLE)
+    migration.prepare()
+    holder = migration.target_connection(autocommit=False)
+    try:
+        with migration.running() as lockstep:
+            lockstep.await_follow()
+            holder.cursor().execute("SELECT FROM people WHERE id = 7 FOR UPDATE")
+            migration.source("UPDATE people SET name = 'behind the lock' WHERE id = 7")
+            lockstep.await_status(
+                lambda status: any("lock timeout" in line for line in status["waiting_for"]),
+                "status to name the lock")
+    finally:
+        holder.close()
     migration.finish()
 
 

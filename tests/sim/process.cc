@@ -80,8 +80,8 @@ Unseen Process::current(const Outside& outside, std::uint64_t last_epoch) {
 }
 
 // A first start stores the tables as they are before anything is read.
-std::vector<TableFiles> Process::known_files(const Outside& outside) {
-  std::vector<TableFiles> known;
+std::vector<KnownFiles> Process::known_files(const Outside& outside) {
+  std::vector<KnownFiles> known;
   for (const TableMap& table : outside.tables) {
     if (outside.store.files(table.id).empty()) {
       const TableFile now{table.id + 1, outside.source.filenode(table.id), 0, {}};

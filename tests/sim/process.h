@@ -62,7 +62,7 @@ class Process {
 
  private:
   static Unseen current(const Outside& outside, std::uint64_t last_epoch);
-  static std::vector<TableFiles> known_files(const Outside& outside);
+  static std::vector<KnownFiles> known_files(const Outside& outside);
   static std::vector<Position> resume(const SimOptions& options, const Outside& outside,
                                       const Progress& progress);
   void build_lanes();

@@ -235,6 +235,15 @@ TEST(ProgressScenario, APositionIsCommittedWithItsChange) {
   });
 }
 
+// One row is copied, then changed by ALTER TABLE ... USING; the watch has noticed.
+void rewrite_after_the_copy(Scenario& s) {
+  s.seed(row(1, 1));
+  s.start();
+  s.scan_all();
+  ASSERT_TRUE(s.source.rewrite(0));
+  s.watch();
+}
+
 // ALTER TABLE ... USING changes rows without an event.  An older event, applied after the table was
 // copied again, would undo it: the copy waits for the stream.
 TEST(ShapeScenario, ARewrittenTableIsCopiedAgainBehindItsEvents) {
@@ -257,11 +266,7 @@ TEST(ShapeScenario, ARewrittenTableIsCopiedAgainBehindItsEvents) {
 // did not carry: it is read again.
 TEST(ShapeScenario, ARowLeftOutOfTheNewCopyIsReadAgain) {
   Scenario s;
-  s.seed(row(1, 1));
-  s.start();
-  s.scan_all();
-  ASSERT_TRUE(s.source.rewrite(0));
-  s.watch();
+  rewrite_after_the_copy(s);
   s.deliver();
   s.apply();
   s.watch();
@@ -284,11 +289,7 @@ TEST(ShapeScenario, ARowLeftOutOfTheNewCopyIsReadAgain) {
 // The process dies in the middle of the new copy: the stored files say that it is not complete.
 TEST(ShapeScenario, ACopyThatWasCutShortBeginsAnew) {
   Scenario s;
-  s.seed(row(1, 1));
-  s.start();
-  s.scan_all();
-  ASSERT_TRUE(s.source.rewrite(0));
-  s.watch();
+  rewrite_after_the_copy(s);
   s.crash();
   EXPECT_EQ(s.settle(), "");
 }

@@ -37,12 +37,5 @@ TEST(Progress, ReachedNamesTheStreamThatIsBehind) {
   EXPECT_EQ(behind, "u/0");
 }
 
-TEST(Progress, ATruncateRaisesAllLanes) {
-  Progress progress(2, {});
-  progress.committed(0, "t/0", {9, 0});
-  progress.committed_by_all("t/0", {8, 0});
-  EXPECT_EQ(progress.least("t/0"), (Position{8, 0}));
-}
-
 }  // namespace
 }  // namespace lockstep

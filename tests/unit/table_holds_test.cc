@@ -103,11 +103,5 @@ TEST_F(TableHoldsTest, AHoldBeforeAnythingCameIsWhereTheTableBegan) {
   EXPECT_THAT(rows(holds), ElementsAre(row("wal/public.a", 50)));
 }
 
-TEST_F(TableHoldsTest, NamesTellTheStream) {
-  EXPECT_TRUE(is_of_stream("wal", "wal"));
-  EXPECT_TRUE(is_of_stream("wal/public.a", "wal"));
-  EXPECT_FALSE(is_of_stream("walrus", "wal"));
-}
-
 }  // namespace
 }  // namespace lockstep
