@@ -1,7 +1,5 @@
 // Fuzzes the checkpoint's decoders: no bytes crash them, and what they accept is written back as it
 // was read.
-//
-// Built with clang's libFuzzer, or with replay_main.cc over a corpus.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +8,7 @@
 
 #include "checkpoint/codec.h"
 #include "pipeline/row.h"
+#include "tests/fuzz/target.h"
 
 namespace lockstep {
 namespace {
@@ -47,18 +46,17 @@ void check_round_trip(std::string_view key, std::string_view value) {
 }
 
 }  // namespace
-}  // namespace lockstep
 
-// The input: one byte of key length, the key, the fields.
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string_view input(reinterpret_cast<const char*>(data), size);
-  if (input.empty()) return 0;
-  const std::size_t key_size = std::min<std::size_t>(data[0], size - 1);
+void fuzz::codec(std::string_view input) {
+  if (input.empty()) return;
+  const std::size_t key_size =
+      std::min<std::size_t>(static_cast<std::uint8_t>(input[0]), input.size() - 1);
   const std::string_view key = input.substr(1, key_size);
   const std::string_view fields = input.substr(1 + key_size);
-  static_cast<void>(lockstep::check_record(key, fields));
-  const std::string value = lockstep::with_checksum(key, fields);
-  static_cast<void>(lockstep::check_record(key, value));
-  lockstep::check_round_trip(key, value);
-  return 0;
+  static_cast<void>(check_record(key, fields));
+  const std::string value = with_checksum(key, fields);
+  static_cast<void>(check_record(key, value));
+  check_round_trip(key, value);
 }
+
+}  // namespace lockstep

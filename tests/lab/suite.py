@@ -22,7 +22,8 @@ _NATIVE = {
     "unit": ("dev", ["unit"], {}),
     "sim": ("dev", ["sim"], {}),
     "tidy": ("dev", ["tidy"], {}),
-    "asan": ("asan", ["unit", "sim", "tidy"], {"LOCKSTEP_SIM_SEEDS": "2000"}),
+    "fuzz": ("dev", ["fuzz"], {}),
+    "asan": ("asan", ["unit", "sim", "tidy", "fuzz"], {"LOCKSTEP_SIM_SEEDS": "2000"}),
     "tsan": ("tsan", ["unit", "sim"], {"LOCKSTEP_SIM_SEEDS": "200"}),
 }
 # What runs when no group is named: each thing once, under the sanitizers, so that a clean clone

@@ -36,26 +36,6 @@ bool left_out(const Capture& capture, const Type& type) {
   return !capture.only_plain_numeric || value.kind != TypeKind::Numeric || plain;
 }
 
-TableMap map_of(const Truth& truth, const Capture& capture, TableId id) {
-  TableMap table;
-  table.id = id;
-  table.source = table.target = truth.spec;
-  for (std::size_t i = 0; i < truth.spec.columns.size(); ++i) {
-    const Column& column = truth.spec.columns[i];
-    if (column.generated || left_out(capture, column.type)) continue;
-    table.columns.push_back({.source = i, .target = i, .plane = truth.planes[i]});
-  }
-  for (const std::size_t key : truth.spec.key) {
-    const auto at = std::ranges::find(table.columns, key, &ColumnMap::source);
-    table.key.push_back(static_cast<std::size_t>(at - table.columns.begin()));
-    table.canonical.push_back(CanonicalRule::Bytes);
-  }
-  if (table.source.name.table == "part") {
-    table.source.leaves = {{"public", "part_1"}, {"public", "part_2"}};
-  }
-  return table;
-}
-
 // A record of a capture file.
 struct Stored {
   std::string topic;
@@ -115,7 +95,8 @@ class Replay {
  public:
   explicit Replay(const Capture& capture) : capture_(capture), truth_(read_truth(capture.truth)) {
     for (const auto& [name, truth] : truth_) {
-      tables_.push_back(map_of(truth, capture, static_cast<TableId>(tables_.size())));
+      tables_.push_back(map_of(truth, static_cast<TableId>(tables_.size()),
+                               [&](const Type& type) { return left_out(capture, type); }));
     }
     std::vector<const TableMap*> maps;
     for (const TableMap& table : tables_) maps.push_back(&table);

@@ -130,4 +130,26 @@ inline std::map<std::string, Truth> read_truth(const std::string& name) {
   return tables;
 }
 
+// A table of the truth, without the columns of the types that are left out.
+template <class LeftOut>
+TableMap map_of(const Truth& truth, TableId id, const LeftOut& left_out) {
+  TableMap table;
+  table.id = id;
+  table.source = table.target = truth.spec;
+  for (std::size_t i = 0; i < truth.spec.columns.size(); ++i) {
+    const Column& column = truth.spec.columns[i];
+    if (column.generated || left_out(column.type)) continue;
+    table.columns.push_back({.source = i, .target = i, .plane = truth.planes[i]});
+  }
+  for (const std::size_t key : truth.spec.key) {
+    const auto at = std::ranges::find(table.columns, key, &ColumnMap::source);
+    table.key.push_back(static_cast<std::size_t>(at - table.columns.begin()));
+    table.canonical.push_back(CanonicalRule::Bytes);
+  }
+  if (table.source.name.table == "part") {
+    table.source.leaves = {{"public", "part_1"}, {"public", "part_2"}};
+  }
+  return table;
+}
+
 }  // namespace lockstep
