@@ -277,6 +277,12 @@ class ManifestReader {
     backfill.chunk_rows = fields.number("chunk_rows", {50'000, 100, 10'000'000}).value;
     backfill.rate_limit_rows_per_second =
         fields.number("rate_limit_rows_per_second", {0, 0, 1'000'000'000}).value;
+    const auto snapshot = fields.choice("snapshot", {"merge", "exported"});
+    backfill.snapshot = {static_cast<SnapshotMode>(snapshot.value), snapshot.where};
+    if (backfill.snapshot.value == SnapshotMode::Exported &&
+        manifest_.source.stream.value != StreamKind::Direct)
+      report_.error(snapshot.where, "backfill.snapshot: exported is for stream: direct only",
+                    "a connector makes its slot itself; leave it out");
     if (const YamlNode* const order = fields.find("order")) {
       if (order->kind != YamlKind::List) {
         report_.error(order->where, "backfill.order must be a list of tables",

@@ -78,11 +78,18 @@ struct TargetSection {
   At<std::string> schema;
 };
 
+// Which snapshots tables are copied under.
+enum class SnapshotMode : std::uint8_t {
+  Merge,     // Many short ones, beside the stream.
+  Exported,  // That of a new slot; the stream is held back meanwhile.
+};
+
 struct BackfillSection {
   std::uint64_t workers = 2;
   std::uint64_t chunk_rows = 50'000;
   std::uint64_t rate_limit_rows_per_second = 0;  // 0: no limit.
   std::vector<At<NamePattern>> order;            // Tables to copy first.
+  At<SnapshotMode> snapshot;
 };
 
 enum class KeylessPolicy : std::uint8_t { Refuse, Exact };

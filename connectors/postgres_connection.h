@@ -52,6 +52,12 @@ inline PostgresOptions with_setup(PostgresOptions options, std::string statement
   return options;
 }
 
+// Returns `options` for a connection to a walsender: simple protocol only.
+inline PostgresOptions for_replication(PostgresOptions options) {
+  options.keywords.emplace_back("replication", "database");
+  return options;
+}
+
 // Not thread-safe.  Sets, on every connect: client_encoding UTF8, DateStyle ISO, IntervalStyle
 // postgres, extra_float_digits 3, bytea_output hex, TimeZone UTC, lc_monetary C, search_path '' ,
 // row_security off, statement_timeout 0, standard_conforming_strings on; keepalives and

@@ -14,6 +14,7 @@ namespace {
 // Plans are pinned.  A range of a composite key looks to the planner like what its first column
 // alone would select, so it must not choose: a wrong sequential scan per chunk reads the table as
 // often as it has chunks.  One worker per scan; the runner decides how many scans there are.
+constexpr std::string_view kNoSuchSnapshot = "22023";  // Of SET TRANSACTION SNAPSHOT.
 constexpr const char* kPlans =
     "SET enable_seqscan = off; SET enable_sort = off; SET enable_hashjoin = off;"
     "SET enable_mergejoin = off; SET jit = off; SET max_parallel_workers_per_gather = 0;"
@@ -70,6 +71,7 @@ Lsn flush_goal(Lsn insert, const LogGeometry& log) {
 
 PostgresReader::PostgresReader(Options options)
     : identity_(std::move(options.identity)),
+      exported_(std::move(options.exported)),
       connection_(with_setup(std::move(options.connection), kPlans)) {}
 
 // Connects, unless a transaction is open: its snapshot died with its connection.
@@ -161,10 +163,25 @@ Result<OpenSnapshot> PostgresReader::begin() {
   LOCKSTEP_TRY(ready());
   open_ = true;
   seqscan_ = false;
-  // One round trip.  The statement's snapshot, which becomes the transaction's, is taken before
-  // any of its functions runs: the insert position is read after S.
+  if (exported_ != nullptr && exported_->held()) {
+    auto imported = begin_transaction("SET TRANSACTION SNAPSHOT " + exported_->literal() + ";");
+    // Asked again: the stream may have begun before the snapshot was ours.
+    if (imported && exported_->held()) {
+      imported->begins_stream = true;
+      return imported;
+    }
+    if (!imported && imported.error().code != kNoSuchSnapshot) return imported;
+    exported_->end("the source does not know it any more");
+    LOCKSTEP_TRY(connection_.run("ROLLBACK"));
+  }
+  return begin_transaction("");
+}
+
+// One round trip.  The statement's snapshot, which becomes the transaction's unless one is
+// imported, is taken before any of its functions runs: the insert position is read after S.
+Result<OpenSnapshot> PostgresReader::begin_transaction(const std::string& import) {
   LOCKSTEP_ASSIGN(const PgResult row,
-                  connection_.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+                  connection_.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;" + import +
                                   "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn()"));
   LOCKSTEP_ASSIGN(Snapshot snapshot, parse_snapshot(field(row, 0, 0)));
   LOCKSTEP_ASSIGN(const Lsn insert_lsn, parse_lsn(field(row, 0, 1)));

@@ -10,12 +10,14 @@
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "connectors/postgres_connection.h"
+#include "connectors/postgres_exported_snapshot.h"
 #include "connectors/postgres_facts.h"
 #include "connectors/postgres_scan_sql.h"
 #include "pipeline/ports.h"
@@ -43,6 +45,7 @@ class PostgresReader : public ChunkReader {
   struct Options {
     PostgresOptions connection;
     std::optional<SourceIdentity> identity;  // Pinned (P3): another server or timeline is a Halt.
+    std::shared_ptr<ExportedSnapshot> exported;  // Read under it while it is held; may be null.
   };
 
   // Most key cells (keys times key columns) of one start_keys(): what the protocol can number.
@@ -75,6 +78,7 @@ class PostgresReader : public ChunkReader {
   enum class Reading { Nothing, Range, Keys };
 
   Status ready();
+  Result<OpenSnapshot> begin_transaction(const std::string& import);
   Status connect();
   Status know_server();
   Status prepare_session(const TableMap& table);
@@ -86,6 +90,7 @@ class PostgresReader : public ChunkReader {
   Result<std::string> filenodes(const TableMap& table);
 
   const std::optional<SourceIdentity> identity_;
+  const std::shared_ptr<ExportedSnapshot> exported_;
   PostgresConnection connection_;
   LogGeometry log_;
   std::map<TableId, std::string> operator_paths_;

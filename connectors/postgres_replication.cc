@@ -19,12 +19,7 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kDataHeader = 25;  // 'w', start, end, time.
 constexpr const char* kNoSuchObject = "42704";
-constexpr std::size_t kKeepalive = 18;   // 'k', end, time, whether an answer is wanted.
-
-PostgresOptions for_replication(PostgresOptions options) {
-  options.keywords.emplace_back("replication", "database");
-  return options;
-}
+constexpr std::size_t kKeepalive = 18;  // 'k', end, time, whether an answer is wanted.
 
 }  // namespace
 

@@ -6,13 +6,12 @@
 #include <memory>
 #include <utility>
 
+#include "pipeline/translate.h"
+
 namespace lockstep {
 namespace {
 
 constexpr int kAskEveryMs = 500;
-
-constexpr const char* kMake =
-    "SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')";
 
 // Of a slot that is gone there is nothing to be read: one row in any case.
 constexpr const char* kStream = R"(
@@ -45,14 +44,28 @@ std::optional<std::string> slot_fault(const SlotFacts& slot, const std::string& 
   return std::nullopt;
 }
 
+Status ask_to_look_for_us(PostgresConnection& connection) {
+  auto asked = connection.run("SET client_connection_check_interval = '1s'");
+  if (!asked) return fail(for_server(std::move(asked).error()));
+  return {};
+}
+
 Result<Lsn> make_slot(PostgresConnection& connection, const std::string& name,
                       const std::function<bool()>& goes_on) {
-  // The server goes on waiting for a client that died, and holds a slot that is half made, unless
-  // it looks.
-  LOCKSTEP_TRY(connection.ask("SET client_connection_check_interval = '1s'"));
+  LOCKSTEP_TRY(ask_to_look_for_us(connection));
+  LOCKSTEP_ASSIGN(const PgResult made,
+                  make_slot_by(connection,
+                               fmt::format("SELECT lsn FROM pg_catalog."
+                                           "pg_create_logical_replication_slot({}, 'pgoutput')",
+                                           quote_literal(name)),
+                               name, goes_on));
+  return parse_lsn(field(made, 0, 0));
+}
+
+Result<PgResult> make_slot_by(PostgresConnection& connection, const std::string& command,
+                              const std::string& name, const std::function<bool()>& goes_on) {
   PGconn* const raw = connection.raw();
-  const char* const values[] = {name.c_str()};
-  if (PQsendQueryParams(raw, kMake, 1, nullptr, values, nullptr, nullptr, 0) != 1) {
+  if (PQsendQuery(raw, command.c_str()) != 1) {
     Error error = connection.error_of(nullptr);
     connection.close();
     return fail(std::move(error));
@@ -73,7 +86,7 @@ Result<Lsn> make_slot(PostgresConnection& connection, const std::string& name,
   }
   if (given_up) return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
   if (!made) return fail(for_server(std::move(made).error()).during("while making slot " + name));
-  return parse_lsn(field(*made, 0, 0));
+  return made;
 }
 
 Result<StreamFacts> read_stream_facts(PostgresConnection& connection, const std::string& slot) {

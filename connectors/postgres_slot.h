@@ -23,6 +23,12 @@ std::optional<std::string> slot_fault(const SlotFacts& slot, const std::string& 
 // (Cancel).  REQUIRES: the connection is open.
 Result<Lsn> make_slot(PostgresConnection& connection, const std::string& name,
                       const std::function<bool()>& goes_on);
+// The same by a command of another protocol; returns what it answers.
+Result<PgResult> make_slot_by(PostgresConnection& connection, const std::string& command,
+                              const std::string& name, const std::function<bool()>& goes_on);
+// Before either: the server goes on waiting for a client that died, and holds a slot that is half
+// made, unless it looks.
+Status ask_to_look_for_us(PostgresConnection& connection);
 
 // What a stream must know of the server at each connect.
 struct StreamFacts {

@@ -104,6 +104,11 @@ Status PostgresStream::poll(ChangeBatch& batch, milliseconds deadline) {
   const MutexLock lock(link_mutex_);
   const Deadline until = steady_clock::now() + deadline;
   if (halted_) return fail(*halted_);
+  if (held_back()) {
+    LOCKSTEP_TRY(look());
+    options_.exported->await_end(deadline);
+    return {};
+  }
   if (!link_.streams()) LOCKSTEP_TRY(connect());
   const Status status = read(batch, until);
   // What was decoded is handed on; the error comes back with the next poll.
@@ -221,7 +226,8 @@ std::vector<std::string> PostgresStream::streams_of(TableId table) const {
 
 std::string PostgresStream::state() const {
   const MutexLock lock(link_mutex_);
-  return fmt::format("streaming; the source keeps {} MiB of its log for slot {}{}",
+  return fmt::format("{}; the source keeps {} MiB of its log for slot {}{}",
+                     held_back() ? "held back until every table is copied" : "streaming",
                      kept_bytes_ >> 20, options_.replication.slot,
                      over_limit() ? ", more than source.wal_limit allows" : "");
 }

@@ -10,11 +10,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "connectors/postgres_connection.h"
+#include "connectors/postgres_exported_snapshot.h"
 #include "connectors/postgres_facts.h"
 #include "connectors/postgres_replication.h"
 #include "connectors/postgres_slot.h"
@@ -43,6 +45,7 @@ struct PostgresStreamOptions {
   std::chrono::seconds look_every{10};        // At the slot.
   std::chrono::seconds patience{5};           // With a reader of ours that is left over.
   WalLimit wal_limit;
+  std::shared_ptr<ExportedSnapshot> exported;  // Does not begin while it is held; may be null.
 };
 
 // Source thread, but for keep_alive(), stop_keeping_alive() and received().
@@ -74,6 +77,7 @@ class PostgresStream : public ChangeSource {
  private:
   using Deadline = std::chrono::steady_clock::time_point;
 
+  bool held_back() const { return options_.exported != nullptr && options_.exported->held(); }
   Status connect() REQUIRES(link_mutex_);
   Status open_control() REQUIRES(link_mutex_);
   Status check_slot(const StreamFacts& facts) REQUIRES(link_mutex_);

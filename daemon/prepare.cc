@@ -160,14 +160,17 @@ Status Preparation::first_start() {
   LOCKSTEP_TRY(refuse_filled_targets(out_.tables));
   LOCKSTEP_TRY(need_publication(context()));
   LOCKSTEP_TRY(need_slot(context()));
-  LOCKSTEP_ASSIGN(const auto begins, first_positions(context()));
+  // As they are before the stream and its snapshot begin: what changes them later is noticed (I15).
+  LOCKSTEP_ASSIGN(const std::vector<StoredMapping> tables, mappings());
+  LOCKSTEP_ASSIGN(StreamBeginning beginning, first_positions(context()));
+  out_.exported = std::move(beginning.exported);
   failpoint("prepare_after_slot");
   PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
                        manifest_.migration.value, manifest_.source.publication.value});
   LOCKSTEP_ASSIGN(const Xid start_xid, probe.assign_xid());
   const auto lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
   std::vector<ProgressRow> progress;
-  for (const auto& [stream, position] : begins)
+  for (const auto& [stream, position] : beginning.positions)
     for (std::uint32_t lane = 0; lane < lanes; ++lane)
       progress.push_back({stream, lane, position, start_xid, 0});
   const StartFacts facts{out_.source.system_identifier,
@@ -178,7 +181,6 @@ Status Preparation::first_start() {
                          stream_name(manifest_),
                          start_xid,
                          lanes};
-  LOCKSTEP_ASSIGN(const std::vector<StoredMapping> tables, mappings());
   LOCKSTEP_TRY(bookkeeping_.save_start(facts, tables, progress));
   failpoint("prepare_after_positions");
   return {};

@@ -39,6 +39,7 @@ struct Prepared {
   SourceIdentity source;
   Lsn catalog_lsn = 0;  // Where the source's log ended before `source_specs` were read.
   Claim claim;
+  std::shared_ptr<ExportedSnapshot> exported;  // Of this start; null: tables are copied by merge.
   RunnerOptions options;
 };
 

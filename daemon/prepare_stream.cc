@@ -81,18 +81,26 @@ Status extend_publication(const StreamContext& context, std::vector<TableName> m
   return {};
 }
 
-Result<Lsn> open_slot(const StreamContext& context) {
+// Makes the slot.  Returns where its stream begins, under `exported` when that is wanted.
+Result<Lsn> begin_slot(const StreamContext& context, std::shared_ptr<ExportedSnapshot>& exported) {
   const std::string& name = context.manifest.source.slot.value;
-  LOCKSTEP_ASSIGN(const SlotFacts slot, read_slot(context.source, name));
-  if (!slot.exists) {
-    PostgresProbe probe = make_probe(context);
-    // Of its own: a snapshot's xmax may lie below a transaction that is running.
-    LOCKSTEP_ASSIGN(const Xid now, probe.assign_xid());
-    return make_slot(context.source, name, [&] {
-      return context.patience(fmt::format("slot {}, which is made once these have ended: {}", name,
-                                          in_the_way(probe, now)));
-    });
-  }
+  PostgresProbe probe = make_probe(context);
+  // Of its own: a snapshot's xmax may lie below a transaction that is running.
+  LOCKSTEP_ASSIGN(const Xid now, probe.assign_xid());
+  const auto goes_on = [&] {
+    return context.patience(fmt::format("slot {}, which is made once these have ended: {}", name,
+                                        in_the_way(probe, now)));
+  };
+  if (context.manifest.backfill.snapshot.value != SnapshotMode::Exported)
+    return make_slot(context.source, name, goes_on);
+  exported = std::make_shared<ExportedSnapshot>(
+      connection_options(context.manifest, Side::Source, "snapshot"));
+  return exported->make(name, goes_on);
+}
+
+// A slot that is there already, made by a run that died or by a person.
+Result<Lsn> adopt_slot(const StreamContext& context, const SlotFacts& slot) {
+  const std::string& name = context.manifest.source.slot.value;
   LOCKSTEP_ASSIGN(const ServerFacts server, read_server(context.source));
   if (auto fault = slot_fault(slot, server.database))
     return refuse(
@@ -176,13 +184,15 @@ Status need_slot(const StreamContext& context) {
   return {};
 }
 
-Result<std::vector<std::pair<std::string, Position>>> first_positions(
-    const StreamContext& context) {
-  std::vector<std::pair<std::string, Position>> positions;
+Result<StreamBeginning> first_positions(const StreamContext& context) {
+  StreamBeginning beginning;
   if (is_direct(context.manifest)) {
-    LOCKSTEP_ASSIGN(const Lsn begin, open_slot(context));
-    positions.emplace_back(kDirectStream, Position{begin, 0});
-    return positions;
+    LOCKSTEP_ASSIGN(const SlotFacts slot,
+                    read_slot(context.source, context.manifest.source.slot.value));
+    LOCKSTEP_ASSIGN(const Lsn begin, slot.exists ? adopt_slot(context, slot)
+                                                 : begin_slot(context, beginning.exported));
+    beginning.positions.emplace_back(kDirectStream, Position{begin, 0});
+    return beginning;
   }
   LOCKSTEP_ASSIGN(const TopicPlan plan,
                   plan_topics(context.manifest.source.debezium->topic_prefix.value,
@@ -196,8 +206,8 @@ Result<std::vector<std::pair<std::string, Position>>> first_positions(
         *compacted.begin()));
   LOCKSTEP_ASSIGN(const std::vector<StreamEnd> ends,
                   read_end_offsets(kafka_options(context.manifest), plan, kBrokerTimeout));
-  for (const StreamEnd& end : ends) positions.emplace_back(end.stream, end.end);
-  return positions;
+  for (const StreamEnd& end : ends) beginning.positions.emplace_back(end.stream, end.end);
+  return beginning;
 }
 
 Status outlast_transactions(const StreamContext& context) {

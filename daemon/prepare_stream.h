@@ -7,6 +7,7 @@
 #include <chrono>
 #include <expected>
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@
 
 #include "config/manifest.h"
 #include "connectors/postgres_connection.h"
+#include "connectors/postgres_exported_snapshot.h"
 #include "connectors/postgres_facts.h"
 #include "pipeline/change.h"
 #include "pipeline/ports.h"
@@ -53,8 +55,13 @@ std::string stream_name(const Manifest& manifest);
 Status need_publication(const StreamContext& context);
 // The slot of a migration that has begun; of one that has not, where a connector makes it.
 Status need_slot(const StreamContext& context);
-// Where each stream begins.  Direct: makes the slot, which waits for every open transaction.
-Result<std::vector<std::pair<std::string, Position>>> first_positions(const StreamContext& context);
+// Where the streams of a migration begin.
+struct StreamBeginning {
+  std::vector<std::pair<std::string, Position>> positions;
+  std::shared_ptr<ExportedSnapshot> exported;  // `backfill.snapshot: exported`, of a new slot.
+};
+// Direct: makes the slot, which waits for every open transaction.
+Result<StreamBeginning> first_positions(const StreamContext& context);
 
 // Waits until every transaction that is running now has ended: what they wrote before the
 // publication covered their tables is in no stream, but in every snapshot taken afterwards.

@@ -98,6 +98,7 @@ void make_direct(const Manifest& manifest, const Prepared& prepared, RunParts& p
                          prepared.source};
   options.control = connection_options(manifest, Side::Source, "slot");
   options.wal_limit = manifest.source.wal_limit;
+  options.exported = prepared.exported;
   options.tables = prepared.tables;
   options.catalog_lsn = prepared.catalog_lsn;
   options.start = {std::numeric_limits<std::uint64_t>::max(), 0};
@@ -140,8 +141,8 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
   for (std::uint64_t scan = 0; scan < manifest.backfill.workers; ++scan) {
     const std::string role = fmt::format("scan {}", scan);
     ScanPorts ports;
-    ports.reader = std::make_unique<PostgresReader>(
-        PostgresReader::Options{connection_options(manifest, Side::Source, role), prepared.source});
+    ports.reader = std::make_unique<PostgresReader>(PostgresReader::Options{
+        connection_options(manifest, Side::Source, role), prepared.source, prepared.exported});
     ports.target = std::make_unique<PostgresTarget>(target_options(manifest, prepared, role),
                                                     prepared.tables, *parts.debts);
     parts.scans.push_back(std::move(ports));

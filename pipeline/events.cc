@@ -73,6 +73,9 @@ void Events::prepared(std::size_t tables, std::size_t streams) {
   write(spdlog::level::info, "prepared",
         {{"tables", std::to_string(tables)}, {"streams", std::to_string(streams)}});
 }
+void Events::copying(std::string_view how) {
+  write(spdlog::level::info, "how tables are copied", {{"how", std::string(how)}});
+}
 void Events::backfill_done(std::string_view table, std::uint64_t rows) {
   write(spdlog::level::info, "backfill of a table is done",
         {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
@@ -97,6 +100,10 @@ void Events::progress(std::string_view line) {
 void Events::waiting(std::string_view part, std::string_view reason) {
   write(spdlog::level::warn, "waiting",
         {{"part", std::string(part)}, {"reason", std::string(reason)}});
+}
+void Events::quarantined(std::string_view table, std::uint64_t rows) {
+  write(spdlog::level::warn, "rows that the target refuses are set aside: see lockstep quarantine",
+        {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
 }
 void Events::resumed(std::string_view part) {
   write(spdlog::level::info, "going on", {{"part", std::string(part)}});

@@ -28,6 +28,8 @@ class Events {
   // INFO: a phase began or ended, an operator's command was carried out.
   void started(std::string_view version, std::uint64_t epoch);
   void prepared(std::size_t tables, std::size_t streams);
+  // `backfill.snapshot: exported`: under which snapshots tables are copied from now on, and why.
+  void copying(std::string_view how);
   void backfill_done(std::string_view table, std::uint64_t rows);
   // The table's chunks are all read again (I15).
   void copied_again(std::string_view table, std::string_view why);
@@ -39,6 +41,8 @@ class Events {
   // WARN: survived; logged when the reason changes.
   void waiting(std::string_view part, std::string_view reason);
   void resumed(std::string_view part);
+  // More rows than before are set aside; `rows`: all of the table's.
+  void quarantined(std::string_view table, std::uint64_t rows);
   // ERROR: needs a human.
   void table_stopped(std::string_view table, std::string_view reason);
   void halted(std::string_view part, std::string_view reason);

@@ -96,6 +96,9 @@ struct KeyRange {
 struct OpenSnapshot {
   Snapshot snapshot;
   Lsn insert_lsn = 0;  // pg_current_wal_insert_lsn() read right after S (I6).
+  // The stream begins where it ends, and had not begun when it was taken: each transaction is
+  // either seen by it or in the stream, those included that ran then.
+  bool begins_stream = false;
 };
 
 // One source connection; one scan thread each.

@@ -27,6 +27,7 @@ enum class Rule : std::uint8_t {
   EvictHolder,          // I17
   OpenCopySet,          // I18
   FoldPartialIntoFull,  // I19
+  HoldStream,           // OpenSnapshot::begins_stream; of the fakes
 };
 
 #ifdef LOCKSTEP_MUTANTS

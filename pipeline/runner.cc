@@ -166,7 +166,8 @@ Runner::Threads::Threads(RunnerOptions options, std::vector<const TableMap*> tab
                !options_.shared_stream.empty()},
               shared()),
       supervisor_(shared(), health_, ports_.events,
-                  {ports_.marker_probe, ports_.proof, ports_.census}, options_.files) {
+                  {ports_.marker_probe, ports_.proof, ports_.census, options_.begin_stream},
+                  options_.files) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
   CHECK(options_.batches.size() == options_.lanes);
   for (const TableMap* table : tables_) board_.estimate(table->id, table->source.estimated_rows);
@@ -356,6 +357,7 @@ void Runner::Threads::run_probe() {
 // ---------------------------------------------------------------- the life of a run
 
 void Runner::Threads::start() {
+  supervisor_.begin();
   for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
     lanes_.emplace_back([this, lane] { run_lane(lane); });
   probe_ = std::jthread([this] { run_probe(); });

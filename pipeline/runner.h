@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pipeline/backfill/planner.h"
@@ -47,6 +48,8 @@ struct RunnerOptions {
   std::size_t recent_entries_max = 200'000;  // Per lane.
   std::chrono::milliseconds probe_every{500};
   std::chrono::milliseconds drain_limit{30'000};
+  // SupervisorPorts::begin_stream; on the main thread.
+  std::function<void(std::string_view why)> begin_stream;
   // Called on the main thread: every second at first, later every 5 s, then every 30 s.
   std::function<void(const RunStatus&)> on_progress;
 };

@@ -1,6 +1,7 @@
 #include "pipeline/supervisor.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace lockstep {
 namespace {
@@ -41,6 +42,12 @@ Supervisor::Supervisor(Shared shared, Health& health, Events& events, Supervisor
           std::move(known_files)),
       oldest_us_(shared.queues.size(), 0) {}
 
+void Supervisor::begin() {
+  const std::vector<TableStatus> all = shared_.board.all();
+  for (TableId id = 0; id < all.size(); ++id)
+    if (all[id].backfill == BackfillState::Done) told_done_.insert(id);
+}
+
 Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
   waiting_.clear();
   Status kept = note_tables();
@@ -74,14 +81,18 @@ Status Supervisor::note_tables() {
       events_.backfill_done(name, all[id].rows_done);
     }
   }
+  if (backfilled_) begin_stream("every table is copied");
   return {};
 }
 
 Status Supervisor::count_debts() {
   LOCKSTEP_ASSIGN(const std::vector<DebtCount> counts, ports_.census.count_debts());
-  debts_.clear();
+  const std::map<TableId, DebtCount> before = std::exchange(debts_, {});
   for (const DebtCount& count : counts) {
     debts_[count.table] = count;
+    const auto last = before.find(count.table);
+    if (count.quarantined > (last == before.end() ? 0 : last->second.quarantined))
+      events_.quarantined(shared_.tables[count.table]->text(), count.quarantined);
     // An operator may have opened it again: the reader, who took the table to be free of debts, is
     // told to look.
     if (count.open > 0) shared_.board.debts_opened(count.table, 1);
@@ -96,8 +107,14 @@ Status Supervisor::watch_shapes() {
     LOCKSTEP_TRY(shapes_.look());
   }
   LOCKSTEP_ASSIGN(std::string awaited, shapes_.advance(paused()));
-  if (!awaited.empty()) waits_for(std::move(awaited));
+  if (awaited.empty()) return {};
+  begin_stream("a table is not the one any more that was copied");
+  waits_for(std::move(awaited));
   return {};
+}
+
+void Supervisor::begin_stream(std::string_view why) {
+  if (ports_.begin_stream) ports_.begin_stream(why);
 }
 
 std::set<std::string> Supervisor::paused() const {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pipeline/backfill/planner.h"
@@ -28,6 +29,8 @@ struct SupervisorPorts {
   SourceProbe& probe;  // A connection of its own.
   StreamProof& proof;
   Census& census;
+  // A stream that is held back must begin now, for the reason given.  May be empty.
+  std::function<void(std::string_view why)> begin_stream;
 };
 
 // tick() on the main thread; status() and pause_streams() safe for concurrent use.
@@ -46,6 +49,9 @@ class Supervisor {
 
   Supervisor(Shared shared, Health& health, Events& events, SupervisorPorts ports,
              std::vector<KnownFiles> known_files);
+
+  // Before the first tick: tables that an earlier run has copied are nothing new.
+  void begin();
 
   // `want_proof`: work towards a verdict; else only the status is kept, which says whether all that
   // was committed some seconds ago is applied.
@@ -72,6 +78,7 @@ class Supervisor {
   void publish(Verdict verdict);
   std::optional<double> lag() const REQUIRES(mutex_);
   void waits_for(std::string what);
+  void begin_stream(std::string_view why);
 
   const Shared shared_;
   Health& health_;

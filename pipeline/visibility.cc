@@ -16,13 +16,13 @@ Visibility::Ticket Visibility::begin() {
   return ticket;
 }
 
-bool Visibility::accept(Ticket ticket, const Snapshot& snapshot) {
+bool Visibility::accept(Ticket ticket, const Snapshot& snapshot, bool begins_stream) {
   const MutexLock lock(mutex_);
   in_flight_[ticket] = snapshot;
   ++generation_;
   waiting_for_ = 0;
   if (rule_on(Rule::AcceptSnapshot)) {
-    if (snapshot.xmin <= floor_) waiting_for_ = floor_;
+    if (!begins_stream && snapshot.xmin <= floor_) waiting_for_ = floor_;
     for (const Xid xid : unseen_) {
       if (snapshot.sees(xid)) continue;
       waiting_for_ = xid;

@@ -37,7 +37,8 @@ class Visibility {
   Ticket begin();
   // Gives the ticket its value.  Returns whether rows of it may be used (I5); the caller must
   // end() the ticket either way.
-  bool accept(Ticket ticket, const Snapshot& snapshot);
+  // `begins_stream` (OpenSnapshot): the floor does not matter to it.
+  bool accept(Ticket ticket, const Snapshot& snapshot, bool begins_stream = false);
   void end(Ticket ticket);
 
   // A newer snapshot of the source was probed.

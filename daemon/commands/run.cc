@@ -39,6 +39,24 @@ Result<Prepared> prepare_patiently(const Manifest& manifest, RocksdbStore& store
   }
 }
 
+// `backfill.snapshot: exported`.
+void share_snapshot(const Manifest& manifest, const Prepared& prepared, RunnerOptions& options,
+                    Events& events) {
+  if (manifest.backfill.snapshot.value != SnapshotMode::Exported) return;
+  const std::shared_ptr<ExportedSnapshot>& exported = prepared.exported;
+  if (exported == nullptr) {
+    events.copying(
+        "by merge, where not done yet: an exported snapshot lives no longer than the "
+        "run that makes the slot");
+    return;
+  }
+  events.copying("under the exported snapshot of the slot; the stream is held back");
+  exported->listen([&events](std::string_view why) {
+    events.copying("the stream begins: " + std::string(why) + "; what is left is copied by merge");
+  });
+  options.begin_stream = [&exported = *exported](std::string_view why) { exported.end(why); };
+}
+
 Result<ExitCode> run_prepared(const Manifest& manifest, const RunCommand& command,
                               RocksdbStore& store, RunState& state, Events& events) {
   LOCKSTEP_ASSIGN(const Prepared prepared, prepare_patiently(manifest, store, state, events));
@@ -53,6 +71,7 @@ Result<ExitCode> run_prepared(const Manifest& manifest, const RunCommand& comman
   options.on_progress = [&events](const RunStatus& status) {
     events.progress(progress_line(status));
   };
+  share_snapshot(manifest, prepared, options, events);
   Runner runner(std::move(options), prepared.tables,
                 {*parts.source, *parts.probe, *parts.marker_probe, *parts.proof, *parts.census,
                  store, clock, events, std::move(parts.lane_targets), std::move(parts.scans)});

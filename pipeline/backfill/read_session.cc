@@ -12,7 +12,7 @@ Result<bool> ReadSession::open(const TableMap& table) {
   const Visibility::Ticket ticket = visibility_.begin();
   read->on_end = [&visibility = visibility_, ticket] { visibility.end(ticket); };
   LOCKSTEP_ASSIGN(const OpenSnapshot opened, reader_.begin());
-  if (!visibility_.accept(ticket, opened.snapshot)) {
+  if (!visibility_.accept(ticket, opened.snapshot, opened.begins_stream)) {
     reader_.end();
     return false;
   }

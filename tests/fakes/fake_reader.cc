@@ -29,19 +29,27 @@ Result<std::optional<std::string>> FakeReader::bound_after(const TableMap& table
   return std::optional<std::string>();
 }
 
+bool FakeReader::imports() {
+  if (exported_ == nullptr || !exported_->held) return false;
+  exported_->held = exported_->alive && exported_->generation == generation_;
+  return exported_->held;
+}
+
 Result<OpenSnapshot> FakeReader::begin() {
   CHECK(!snapshot_);
   chaos_.interleave("before_snapshot");
   if (chaos_.killed()) return killed_process();
   generation_ = source_.generation();
   if (lost("begin")) return lost_connection();
-  snapshot_ = source_.snapshot();
-  OpenSnapshot opened{*snapshot_, source_.insert_lsn()};
+  const bool imported = imports();
+  snapshot_ = imported ? exported_->snapshot : source_.snapshot();
+  OpenSnapshot opened{*snapshot_, source_.insert_lsn(), imported};
   if (chaos_.tracing()) chaos_.tell("snapshot " + snapshot_->text());
   // The answer travels: everything may happen before our side knows the snapshot.
   chaos_.interleave("after_snapshot");
   if (chaos_.killed()) return killed_process();
   if (generation_ != source_.generation()) return lost_connection();
+  if (imported && !exported_->held) return lost_connection();  // The real one begins again.
   return opened;
 }
 

@@ -11,9 +11,19 @@
 
 namespace lockstep {
 
+// What ExportedSnapshot is to real readers.
+struct FakeExport {
+  Snapshot snapshot;
+  std::uint64_t generation = 0;  // Of the source: dies with its crash,
+  bool alive = true;             // and with its session.
+  bool held = true;              // The stream is held back.
+};
+
 class FakeReader final : public ChunkReader {
  public:
-  FakeReader(FakeSource& source, Chaos& chaos) : source_(source), chaos_(chaos) {}
+  // `exported` may be null.
+  FakeReader(FakeSource& source, Chaos& chaos, FakeExport* exported)
+      : source_(source), chaos_(chaos), exported_(exported) {}
   ~FakeReader() override { end(); }
 
   Result<std::optional<std::string>> bound_after(const TableMap& table,
@@ -30,10 +40,12 @@ class FakeReader final : public ChunkReader {
  private:
   // The source crashed since begin(), or chance has it so.
   bool lost(std::string_view where);
+  bool imports();
   Status start(const TableMap& table);
 
   FakeSource& source_;
   Chaos& chaos_;
+  FakeExport* const exported_;
   std::optional<Snapshot> snapshot_;
   std::uint64_t generation_ = 0;
   std::optional<TableId> locked_;

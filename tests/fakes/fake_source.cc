@@ -7,7 +7,11 @@
 namespace lockstep {
 
 FakeSource::FakeSource(const std::vector<TableMap>& tables, Xid first_xid)
-    : tables_(tables), state_(tables.size()), next_xid_(first_xid), durable_xid_(first_xid - 1) {}
+    : tables_(tables),
+      state_(tables.size()),
+      first_xid_(first_xid),
+      next_xid_(first_xid),
+      durable_xid_(first_xid - 1) {}
 
 void FakeSource::seed_row(TableId table, const FakeRow& row) {
   state_[table].chains[row.id].push_back({durable_xid_, row});

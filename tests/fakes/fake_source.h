@@ -82,6 +82,7 @@ class FakeSource {
   std::vector<Xid> open_transactions() const;               // No commit record yet.
   std::vector<Xid> logged_transactions() const;             // Committed, not visible yet.
   Xid next_xid() const { return next_xid_; }
+  Xid first_xid() const { return first_xid_; }
 
   // Commit order; only what is flushed may be decoded.
   const std::vector<LoggedTransaction>& log() const { return log_; }
@@ -130,6 +131,7 @@ class FakeSource {
   std::map<Xid, Transaction> running_;
   std::vector<LoggedTransaction> log_;
   std::deque<std::pair<Lsn, Xid>> unflushed_;  // Log records, by position.
+  const Xid first_xid_;
   Xid next_xid_;
   Xid durable_xid_;  // Largest in the flushed log: recovery goes on behind it.
   Lsn insert_lsn_ = 100;

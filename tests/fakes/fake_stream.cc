@@ -115,6 +115,17 @@ Result<StreamProof::Answer> FakeProof::reached(Lsn lsn) {
   return answer;
 }
 
+Snapshot StreamLog::snapshot() const {
+  std::set<Xid> decoded;
+  for (std::size_t i = 0; i < decoded_; ++i) decoded.insert(source_.log()[i].xid);
+  Snapshot snapshot;
+  snapshot.xmax = decoded.empty() ? source_.first_xid() : *decoded.rbegin() + 1;
+  for (Xid xid = source_.first_xid(); xid < snapshot.xmax; ++xid)
+    if (!decoded.contains(xid)) snapshot.running.push_back(xid);
+  snapshot.xmin = snapshot.running.empty() ? snapshot.xmax : snapshot.running.front();
+  return snapshot;
+}
+
 bool StreamLog::decoded_all() const { return decoded_ == source_.log().size(); }
 
 std::set<StreamId> StreamLog::streams_of(TableId table) const {

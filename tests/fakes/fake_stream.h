@@ -42,6 +42,8 @@ class StreamLog {
   const std::vector<Record>& records(StreamId stream) const { return streams_[stream].records; }
   // Everything of the stream lies before it.
   Position end(StreamId stream) const { return streams_[stream].end; }
+  // Sees what is decoded and nothing else, visible yet or not: what a new slot exports.
+  Snapshot snapshot() const;
   bool decoded_all() const;
   // Whether everything committed up to `lsn` is decoded; then it is never repeated.
   bool confirm(Lsn lsn);

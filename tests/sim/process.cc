@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "pipeline/rules.h"
+
 namespace lockstep {
 namespace {
 
@@ -125,7 +127,7 @@ Process::Process(const SimOptions& options, const Outside& outside)
       stream_(outside.log, outside.chaos, outside.random, resume(options, outside, progress_)),
       router_(router_options(options, outside.log), shared_),
       probe_(outside.source, outside.chaos),
-      debt_source_(outside.source, outside.chaos),
+      debt_source_(outside.source, outside.chaos, exported()),
       debt_target_(outside.store, outside.zombies, outside.chaos, connect()),
       debt_reader_(debt_options(options), shared_, debt_source_, debt_target_),
       proof_(outside.log),
@@ -167,7 +169,7 @@ void Process::build_scanners() {
     ScannerOptions scanner;
     scanner.piece_bytes_max = scanner.piece_bytes_min = options_.piece_bytes;
     scanner.item_rows_max = options_.item_rows_max;
-    readers_.push_back(std::make_unique<FakeReader>(outside_.source, outside_.chaos));
+    readers_.push_back(std::make_unique<FakeReader>(outside_.source, outside_.chaos, exported()));
     scan_targets_.push_back(
         std::make_unique<FakeTarget>(outside_.store, outside_.zombies, outside_.chaos, connect()));
     scanners_.push_back(std::make_unique<Scanner>(scanner, shared_, planner_, pacer_,
@@ -177,6 +179,7 @@ void Process::build_scanners() {
 }
 
 Status Process::step_source() {
+  if (exported() != nullptr && exported()->held && rule_on(Rule::HoldStream)) return {};
   for (TableId table = 0; table < tables_.size(); ++table)
     if (options_.mode == StreamMode::Kafka && board_.stopped(table))
       LOCKSTEP_TRY(stream_.pause_table(table));
@@ -206,7 +209,9 @@ Status Process::step_watch() {
     for (const StreamId stream : outside_.log.streams_of(table))
       paused.insert(outside_.log.names()[stream]);
   }
-  LOCKSTEP_ASSIGN([[maybe_unused]] const std::string awaited, watch_.advance(paused));
+  LOCKSTEP_ASSIGN(const std::string awaited, watch_.advance(paused));
+  // What the supervisor does.
+  if (exported() != nullptr && (planner_.all_done() || !awaited.empty())) exported()->held = false;
   return {};
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@ struct Outside {
   FakeClock& clock;
   Random& random;
   Chaos& chaos;
+  // Of the first process; dies with it.
+  std::optional<FakeExport>& exported;
 };
 
 // Claims the migration, as `prepare` does: U is what the checkpoint proves, else the largest xid
@@ -41,6 +44,9 @@ struct Outside {
 class Process {
  public:
   Process(const SimOptions& options, const Outside& outside);
+  ~Process() { outside_.exported.reset(); }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
 
   enum class Actor : std::uint8_t { Source, Lane, Scanner, Debts, Probe, Watch };
   struct Turn {
@@ -67,6 +73,7 @@ class Process {
                                       const Progress& progress);
   void build_lanes();
   void build_scanners();
+  FakeExport* exported() const { return outside_.exported ? &*outside_.exported : nullptr; }
   FakeTarget::Connection connect() { return {epoch_, epoch_ * 100 + ++connections_}; }
 
   Status step_source();

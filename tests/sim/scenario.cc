@@ -75,9 +75,11 @@ void Scenario::start() {
     for (StreamId stream = 0; stream < log_.names().size(); ++stream)
       for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
         store.put_progress(0, 0, {log_.names()[stream], lane, log_.end(stream), 0, floor});
+    if (options_.exported) exported_ = FakeExport{log_.snapshot(), source.generation(), true, true};
   }
-  ours_ = std::make_unique<Process>(options_, Outside{tables_, source, log_, store, zombies_,
-                                                      checkpoint_, clock_, random_, *this});
+  ours_ =
+      std::make_unique<Process>(options_, Outside{tables_, source, log_, store, zombies_,
+                                                  checkpoint_, clock_, random_, *this, exported_});
 }
 
 void Scenario::crash() {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,7 @@ class Scenario final : public Chaos {
   Zombies zombies_;
   FakeCheckpoint checkpoint_;
   FakeClock clock_;
+  std::optional<FakeExport> exported_;
   std::unique_ptr<Process> ours_;
   bool killed_ = false;
   std::map<std::string, std::function<void()>, std::less<>> work_;

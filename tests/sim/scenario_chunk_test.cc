@@ -352,5 +352,44 @@ TEST(ChunkScenario, AMarkComesAfterItsRows) {
   });
 }
 
+SimOptions exported_options() {
+  SimOptions options = scenario_options();
+  options.mode = StreamMode::Direct;
+  options.exported = true;
+  return options;
+}
+
+// A transaction that runs when the slot is made is in the stream as a whole: the exported snapshot
+// need not see it.
+TEST(ExportScenario, TheSnapshotAndTheStreamAreAllThereIs) {
+  Scenario s(exported_options());
+  s.seed(row(1, 0));
+  const Xid x = s.begin();
+  s.source.update(x, 0, 1, row(1, 1), {});
+  s.flush();
+  s.start();
+  s.scan_all();
+  EXPECT_TRUE(s.on_target(1));
+  s.commit(x);
+  EXPECT_EQ(s.settle(), "");
+}
+
+TEST(ExportScenario, TheStreamIsHeldBackUntilAllIsCopied) {
+  expect_needed(Rule::HoldStream, [] {
+    Scenario s(exported_options());
+    s.seed(row(1, 0));
+    s.start();
+    const Xid x = s.begin();
+    s.source.update(x, 0, 1, row(1, 1), {});
+    s.commit(x);
+    s.deliver();
+    s.apply();
+    s.probe();
+    s.apply();
+    s.scan_all();
+    return s.settle();
+  });
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -26,7 +26,7 @@ Simulator::Simulator(const SimOptions& options)
       workload_(options_, source_, random_) {}
 
 Outside Simulator::outside() {
-  return {tables_, source_, log_, store_, zombies_, checkpoint_, clock_, random_, *this};
+  return {tables_, source_, log_, store_, zombies_, checkpoint_, clock_, random_, *this, exported_};
 }
 
 void Simulator::note(std::string_view what, std::string_view detail) {
@@ -49,6 +49,7 @@ void Simulator::prepare() {
   for (StreamId stream = 0; stream < log_.names().size(); ++stream)
     for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
       store_.put_progress(0, 0, {log_.names()[stream], lane, log_.end(stream), 0, floor});
+  if (options_.exported) exported_ = FakeExport{log_.snapshot(), source_.generation(), true, true};
 }
 
 std::string Simulator::run() {
@@ -172,6 +173,11 @@ void Simulator::make_trouble() {
   if (random_.chance(options_.source_crash * 5)) {
     if (trace_) note("the source crashes", fmt::format("flushed to {}", source_.flush_lsn()));
     return source_.crash();
+  }
+  if (exported_ && random_.chance(options_.end_export * 20)) {
+    note("the exported snapshot dies");
+    exported_->alive = false;
+    return;
   }
   if (random_.chance(options_.rewrite * 20)) {
     const auto table = static_cast<TableId>(random_.below(tables_.size()));

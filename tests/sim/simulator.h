@@ -63,6 +63,7 @@ class Simulator final : public Chaos {
   FakeCheckpoint checkpoint_;
   FakeClock clock_;
   Workload workload_;
+  std::optional<FakeExport> exported_;
   std::unique_ptr<Process> ours_;
   bool killed_ = false;
   bool calm_ = false;  // No more trouble.

@@ -65,7 +65,7 @@ class DebtTest : public ::testing::Test {
   Zombies zombies_;
   FakeTarget target_{store_, zombies_, chaos_, {1, 1}};
   FakeTarget lane_target_{store_, zombies_, chaos_, {1, 2}};
-  FakeReader source_reader_{source_, chaos_};
+  FakeReader source_reader_{source_, chaos_, nullptr};
   const Shared shared_{pointers_, visibility_, recents_,    queues_,
                        progress_, board_,      checkpoint_, clock_};
   Lane lane_{{}, shared_, lane_target_, [](StreamId) { return "t/0"; }};

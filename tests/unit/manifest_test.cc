@@ -183,6 +183,21 @@ tables: [source: public.*]
   EXPECT_EQ(manifest(text).source.wal_limit.then, WalAction::DropSlot);
 }
 
+TEST_F(ManifestFile, AnExportedSnapshotIsForADirectStream) {
+  const std::string exported = "backfill: {snapshot: exported}";
+  EXPECT_THAT(problems(good("- source: public.*", exported)),
+              ElementsAre(HasSubstr("backfill.snapshot: exported is for stream: direct only")));
+  const std::string text = R"(version: 1
+migration: shop
+state_dir: s
+source: {connect: {host: localhost, dbname: a}}
+target: {connect: {host: localhost, dbname: b}}
+tables: [source: public.*]
+)";
+  EXPECT_EQ(manifest(text).backfill.snapshot.value, SnapshotMode::Merge);
+  EXPECT_EQ(manifest(text + exported).backfill.snapshot.value, SnapshotMode::Exported);
+}
+
 TEST_F(ManifestFile, NamesTheNearestKnownKey) {
   EXPECT_THAT(problems(good("- source: public.*", "debt_atempts: 3")),
               ElementsAre("12:1: error: unknown key debt_atempts (did you mean debt_attempts?)"));

@@ -27,6 +27,14 @@ TEST(Visibility, RefusesASnapshotBelowTheFloor) {
   EXPECT_TRUE(accepts(visibility, kNothingRuns));
 }
 
+// The slot's own snapshot: whatever ran then comes with the stream.
+TEST(Visibility, TheFloorDoesNotConcernASnapshotThatBeginsTheStream) {
+  Visibility visibility(19, {});
+  EXPECT_TRUE(visibility.accept(visibility.begin(), kTwelveRuns, true));
+  apply(visibility, 12);
+  EXPECT_FALSE(visibility.accept(visibility.begin(), kTwelveRuns, true));
+}
+
 TEST(Visibility, RefusesASnapshotThatDoesNotSeeWhatWasApplied) {
   Visibility visibility(0, {});
   apply(visibility, 12);
