@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab.lockstep import ROOT
@@ -30,7 +31,15 @@ _NATIVE = {
 # compiles as little as possible.
 _SHORT = ["asan"]
 _FULL = ["sim", "asan", "tsan"]
+# The integration tests are two runs side by side, for most of their time they wait: over the
+# Debezium stream all but the first list, over the direct stream both lists.
+_DIRECT_ONLY = ["test_direct", "test_direct_load", "test_direct_types", "test_exported",
+                "test_target"]
+_BOTH_STREAMS = ["test_smoke", "test_races", "test_restart_truth", "test_kill", "test_toast",
+                 "test_shape", "test_quarantine"]
 _LONG = {"LOCKSTEP_LONG": "1", "LOCKSTEP_SIM_SEEDS": "100000"}
+
+_TESTS = ROOT / "tests" / "integration"
 
 _SANITIZERS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1",
@@ -64,24 +73,51 @@ class Suite:
                               f"--gtest_output=json:{report}"], extra)
             self._count_gtest(report, code)
 
+    def everything(self, groups):
+        """The integration tests over the Debezium stream, and beside them all groups and the
+        integration tests over the direct one."""
+        if self._build("release", ["lockstep"]):
+            ignored = [f"--ignore={_TESTS / name}.py" for name in _DIRECT_ONLY]
+            self._pytest("debezium", "release", [_TESTS, *ignored], lambda: self._beside(groups))
+
+    def _beside(self, groups):
+        for group in groups:
+            self.native(group)
+        if self._build("asan", ["lockstep_integration_test"]):
+            self._pytest("direct", "release",
+                         [_TESTS / f"{name}.py" for name in _DIRECT_ONLY + _BOTH_STREAMS])
+
     def integration(self, expression=None):
         """Runs the integration tests, or those whose name matches."""
         if (self._build("release", ["lockstep"]) and
                 self._build("asan", ["lockstep_integration_test"])):
-            self._pytest("release", expression)
+            self._pytest(os.environ.get("LOCKSTEP_STREAM", "debezium"), "release",
+                         [_TESTS, *(["-k", expression] if expression else [])])
 
     def sanitized_integration(self, preset):
         """One whole migration with the daemon under a sanitizer."""
         if self._build(preset, ["lockstep"]):
-            self._pytest(preset, "test_smoke")
+            self._pytest("debezium", preset, [_TESTS / "test_smoke.py"])
 
-    def _pytest(self, preset, expression):
-        self._say(f"integration ({preset}){': ' + expression if expression else ''}")
-        report = self.scratch / f"pytest-{preset}.xml"
-        chosen = ["-k", expression] if expression else []
-        code = self._run([sys.executable, "-m", "pytest", ROOT / "tests" / "integration",
-                          "-p", "no:cacheprovider", "--durations=25", f"--junitxml={report}", *chosen],
-                         {"LOCKSTEP_BINARY": str(ROOT / "build" / preset / "lockstep")})
+    def _pytest(self, stream, preset, arguments, beside=None):
+        """Runs integration tests.  `beside`: what is done meanwhile; then their output comes
+        afterwards."""
+        what = f"integration: {stream}, {preset}"
+        self._say(f"{what}, beside what follows" if beside else what)
+        report = self.scratch / f"pytest-{stream}-{preset}.xml"
+        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=25",
+                f"--junitxml={report}", *arguments]
+        extra = {"LOCKSTEP_BINARY": str(ROOT / "build" / preset / "lockstep"),
+                 "LOCKSTEP_STREAM": stream}
+        if beside is None:
+            code = self._run(argv, extra)
+        else:
+            log = self.scratch / f"{stream}.log"
+            with log.open("w") as output, self._running(argv, extra, output) as child:
+                beside()
+            self._say(what)
+            print(log.read_text(errors="replace"), flush=True)
+            code = child.returncode
         self._count_pytest(report, code)
 
     def _build(self, preset, targets):
@@ -95,14 +131,22 @@ class Suite:
         return False
 
     def _run(self, argv, extra):
-        """Runs a child to its end and returns its exit code; a signal to us ends it first."""
+        """Runs a child to its end and returns its exit code."""
+        with self._running(argv, extra) as child:
+            pass
+        return child.returncode
+
+    @contextmanager
+    def _running(self, argv, extra, output=None):
+        """A child, which has ended at the exit: by itself, or by a signal when one came to us."""
         # In a session of its own, so that Ctrl-C reaches it once, from here.
         child = subprocess.Popen(list(map(str, argv)), cwd=ROOT, start_new_session=True,
-                                 stdin=subprocess.DEVNULL,
+                                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                  env={**self.environment, **_CCACHE, **_SANITIZERS, **extra})
         try:
-            return child.wait()
-        except KeyboardInterrupt:
+            yield child
+            child.wait()
+        except BaseException:
             child.send_signal(signal.SIGTERM)
             child.wait()
             raise
@@ -143,11 +187,12 @@ def main():
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lockstep-test-") as scratch:
         suite = Suite(scratch, environment)
-        groups = _FULL if arguments.long else _SHORT
-        for group in filter(_NATIVE.get, [arguments.name] if arguments.name else groups):
-            suite.native(group)
-        if arguments.name not in _NATIVE:
+        if arguments.name in _NATIVE:
+            suite.native(arguments.name)
+        elif arguments.name:
             suite.integration(None if arguments.name == "integration" else arguments.name)
+        else:
+            suite.everything(_FULL if arguments.long else _SHORT)
         if arguments.long and not arguments.name:
             suite.sanitized_integration("asan")
             suite.sanitized_integration("tsan")
