@@ -8,6 +8,7 @@
 #include "connectors/postgres_bookkeeping.h"
 #include "connectors/postgres_bookkeeping_schema.h"
 #include "connectors/postgres_rows.h"
+#include "connectors/postgres_stream.h"
 #include "pipeline/translate.h"
 
 namespace lockstep {
@@ -47,6 +48,19 @@ std::string of_table(const BookkeepingName& name, const TableName& source) {
 
 TableName table_name(const PgResult& rows, int row) {
   return {std::string(field(rows, row, 0)), std::string(field(rows, row, 1))};
+}
+
+// A table that stopped has progress of its own ("wal/public.orders"), which waits for its repair.
+std::unexpected<Error> lanes_stay(std::string_view why, const std::string& stream,
+                                  std::uint32_t lanes) {
+  const bool apart = stream.starts_with(std::string(kDirectStream) + "/");
+  return fail(
+      Reaction::Halt,
+      fmt::format("{} {}, so their number cannot change: {}start once with lanes: {}, stop "
+                  "with SIGTERM",
+                  why, stream,
+                  apart ? "repair its table, which is stopped or has not caught up, " : "", lanes),
+      ExitCode::Config);
 }
 
 }  // namespace
@@ -196,12 +210,14 @@ Status Bookkeeping::add_mappings(std::span<const StoredMapping> mappings,
 Status Bookkeeping::insert_mappings(std::span<const StoredMapping> mappings) {
   for (const StoredMapping& mapping : mappings)
     LOCKSTEP_TRY(run(fmt::format(
-        "INSERT INTO {} (migration, source_schema, source_table, fingerprint, state, reason, files)"
-        " VALUES ({}, {}, {}, {}, {}, {}, {}) ON CONFLICT DO NOTHING",
+        "INSERT INTO {} (migration, source_schema, source_table, fingerprint, state, reason,"
+        " horizon_major, horizon_minor, files)"
+        " VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}) ON CONFLICT DO NOTHING",
         table("mapping"), quote_literal(options_.name.migration),
         quote_literal(mapping.source.schema), quote_literal(mapping.source.table),
         quote_literal(mapping.fingerprint), quote_literal(mapping.state),
-        quote_literal(mapping.reason), quote_literal(mapping.files))));
+        quote_literal(mapping.reason), mapping.horizon.major, mapping.horizon.minor,
+        quote_literal(mapping.files))));
   return {};
 }
 
@@ -281,22 +297,15 @@ Status Bookkeeping::change_lanes(std::uint32_t lanes) {
       ProgressRow& row = found->second;
       ++rows_of[row.stream];
       if (!(row.position == stored.row.position))
-        return fail(Reaction::Halt,
-                    fmt::format("the lanes stand at different positions of {}, so their number "
-                                "cannot change: start once with lanes: {}, stop with SIGTERM",
-                                row.stream, now.start->lanes),
-                    ExitCode::Config);
+        return lanes_stay("the lanes stand at different positions of", row.stream,
+                          now.start->lanes);
       row.max_xid = std::max(row.max_xid, stored.row.max_xid);
       row.last_xid = std::max(row.last_xid, stored.row.last_xid);
     }
     std::vector<ProgressRow> rows;
     for (auto& [stream, row] : streams) {
       if (rows_of[stream] != now.start->lanes)
-        return fail(Reaction::Halt,
-                    fmt::format("not every lane has a position of {} yet, so their number cannot "
-                                "change: start once with lanes: {}, stop with SIGTERM",
-                                stream, now.start->lanes),
-                    ExitCode::Config);
+        return lanes_stay("not every lane has a position of", stream, now.start->lanes);
       for (row.lane = 0; row.lane < lanes; ++row.lane) rows.push_back(row);
     }
     LOCKSTEP_TRY(

@@ -49,8 +49,8 @@ constexpr TableText kTables[] = {
   fingerprint    text NOT NULL,                  -- Of the mapping; a changed one stops the table.
   state          text NOT NULL DEFAULT 'active'  CHECK (state IN ('active', 'copied', 'stopped')),
   reason         text NOT NULL DEFAULT '',       -- Why it stopped, for people.
-  horizon_major  bigint NOT NULL DEFAULT 0,      -- Last TRUNCATE: events before it in the log
-  horizon_minor  bigint NOT NULL DEFAULT 0,      -- are dropped (I15).
+  horizon_major  bigint NOT NULL DEFAULT 0,      -- Begin of the copy or last TRUNCATE: events
+  horizon_minor  bigint NOT NULL DEFAULT 0,      -- before it in the log are dropped (I15).
   files          text NOT NULL DEFAULT '',       -- relation/filenode/bond of all its chunks.
   PRIMARY KEY (migration, source_schema, source_table))",
      "The tables of a migration"},

@@ -20,7 +20,7 @@ ExportedSnapshot::ExportedSnapshot(PostgresOptions connection)
 
 // The transaction uses the slot's own snapshot and lends it to others: one that the slot's command
 // exports by itself would be gone with the next command.
-Result<Lsn> ExportedSnapshot::make(const std::string& slot, const std::function<bool()>& goes_on) {
+Status ExportedSnapshot::make(const std::string& slot, const std::function<bool()>& goes_on) {
   const MutexLock lock(mutex_);
   LOCKSTEP_TRY(connection_.open());
   LOCKSTEP_TRY(ask_to_look_for_us(connection_));
@@ -30,11 +30,11 @@ Result<Lsn> ExportedSnapshot::make(const std::string& slot, const std::function<
                                "CREATE_REPLICATION_SLOT " + quote_identifier(slot) +
                                    " LOGICAL pgoutput USE_SNAPSHOT",
                                slot, goes_on));
-  LOCKSTEP_ASSIGN(const Lsn begin, parse_lsn(field(made, 0, 1)));
+  LOCKSTEP_ASSIGN(begin_, parse_lsn(field(made, 0, 1)));
   LOCKSTEP_ASSIGN(const PgResult exported, connection_.run("SELECT pg_export_snapshot()"));
   literal_ = quote_literal(text_field(exported, 0, 0));
   held_ = true;
-  return begin;
+  return {};
 }
 
 bool ExportedSnapshot::held() const {

@@ -31,12 +31,15 @@ class ExportedSnapshot {
   explicit ExportedSnapshot(PostgresOptions connection);
 
   // Makes the slot, as make_slot() does, and exports the snapshot at which its stream begins.
-  Result<Lsn> make(const std::string& slot, const std::function<bool()>& goes_on);
+  // After an error the slot may be there.
+  Status make(const std::string& slot, const std::function<bool()>& goes_on);
 
   // `tell` hears why it ended, on the thread that ended it.
   void listen(std::function<void(std::string_view why)> tell) { tell_ = std::move(tell); }
 
   bool held() const;
+  // Where the slot's stream begins.
+  Lsn begin() const { return begin_; }
   // What SET TRANSACTION SNAPSHOT takes, quoted.
   const std::string& literal() const { return literal_; }
 
@@ -46,6 +49,7 @@ class ExportedSnapshot {
   void await_end(std::chrono::milliseconds time) { over_.take(1, time); }
 
  private:
+  Lsn begin_ = 0;
   std::string literal_;
   std::function<void(std::string_view why)> tell_;
   mutable Mutex mutex_;

@@ -124,6 +124,16 @@ Result<std::vector<std::vector<TableFile>>> PostgresProbe::files(
   return files;
 }
 
+Result<std::vector<std::vector<TableFile>>> PostgresProbe::files_under(
+    const ExportedSnapshot& snapshot, std::span<const TableMap* const> tables) {
+  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(connection_.ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+  LOCKSTEP_TRY(connection_.ask("SET TRANSACTION SNAPSHOT " + snapshot.literal()));
+  auto seen = files(tables);
+  LOCKSTEP_TRY(connection_.ask("COMMIT"));
+  return seen;
+}
+
 Result<bool> PostgresProbe::has_rows(std::uint32_t relation) {
   LOCKSTEP_TRY(connection_.open());
   const std::string oid = std::to_string(relation);

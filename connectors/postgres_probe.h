@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "connectors/postgres_connection.h"
+#include "connectors/postgres_exported_snapshot.h"
 #include "connectors/postgres_facts.h"
 #include "pipeline/ports.h"
 
@@ -33,6 +34,9 @@ class PostgresProbe : public SourceProbe {
   Result<std::vector<std::vector<TableFile>>> files(
       std::span<const TableMap* const> tables) override;
   Result<bool> has_rows(std::uint32_t relation) override;
+  // files() as an exported snapshot sees them.
+  Result<std::vector<std::vector<TableFile>>> files_under(const ExportedSnapshot& snapshot,
+                                                          std::span<const TableMap* const> tables);
 
  private:
   const SourceIdentity identity_;

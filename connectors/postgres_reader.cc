@@ -14,7 +14,6 @@ namespace {
 // Plans are pinned.  A range of a composite key looks to the planner like what its first column
 // alone would select, so it must not choose: a wrong sequential scan per chunk reads the table as
 // often as it has chunks.  One worker per scan; the runner decides how many scans there are.
-constexpr std::string_view kNoSuchSnapshot = "22023";  // Of SET TRANSACTION SNAPSHOT.
 constexpr const char* kPlans =
     "SET enable_seqscan = off; SET enable_sort = off; SET enable_hashjoin = off;"
     "SET enable_mergejoin = off; SET jit = off; SET max_parallel_workers_per_gather = 0;"
@@ -170,8 +169,9 @@ Result<OpenSnapshot> PostgresReader::begin() {
       imported->begins_stream = true;
       return imported;
     }
-    if (!imported && imported.error().code != kNoSuchSnapshot) return imported;
-    exported_->end("the source does not know it any more");
+    if (!imported && !connection_.is_open()) return imported;
+    // Which code a server refuses with depends on its version.
+    if (!imported) exported_->end("its snapshot is lost: " + imported.error().message);
     LOCKSTEP_TRY(connection_.run("ROLLBACK"));
   }
   return begin_transaction("");

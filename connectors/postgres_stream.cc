@@ -159,6 +159,8 @@ Status PostgresStream::look() {
     return opened.error().reaction == Reaction::Retry ? Status() : opened;
   const auto facts = read_stream_facts(control_, options_.replication.slot);
   if (!facts) return {};
+  if (!link_.streams())
+    LOCKSTEP_TRY(check_slot(*facts));  // Nobody else looks while it is held back.
   kept_bytes_ = facts->kept_bytes;
   decoder_.set_near_xid(facts->next_xid);  // Many may pass that are none of ours.
   return mind_limit();

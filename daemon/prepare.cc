@@ -29,10 +29,12 @@ std::string own_progress(const TableName& name) {
 // One run of prepare().
 class Preparation {
  public:
-  Preparation(const Manifest& manifest, RocksdbStore& store, const Patience& patience)
+  Preparation(const Manifest& manifest, RocksdbStore& store, const Patience& patience,
+              std::shared_ptr<ExportedSnapshot>& exported)
       : manifest_(manifest),
         store_(store),
         patience_(patience),
+        exported_(exported),
         source_(connect(manifest, Side::Source, "prepare")),
         target_(connect(manifest, Side::Target, "prepare")),
         bookkeeping_(bookkeeping_options(manifest, "bookkeeping")) {}
@@ -52,15 +54,16 @@ class Preparation {
   Status compare_mappings();
   void floor_and_unseen(const StartFacts& start);
   Status finish();
-  Result<std::vector<StoredMapping>> mappings();
+  Result<std::vector<StoredMapping>> mappings(const ExportedSnapshot* exported = nullptr);
   StreamContext context() {
-    return {manifest_,   source_, out_.source, out_.source_specs,
-            out_.tables, begun_,  first_,      patience_};
+    return {manifest_, source_, out_.source, out_.source_specs, out_.tables,
+            begun_,    first_,  patience_,   exported_};
   }
 
   const Manifest& manifest_;
   RocksdbStore& store_;
   const Patience& patience_;
+  std::shared_ptr<ExportedSnapshot>& exported_;
   PostgresConnection source_;
   PostgresConnection target_;
   Bookkeeping bookkeeping_;
@@ -137,19 +140,28 @@ Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& ta
                 "overwrite the rest");
 }
 
-// The tables as they are before anything of them is read.
-Result<std::vector<StoredMapping>> Preparation::mappings() {
+// The tables as they are before anything of them is read.  A rewrite that came earlier is noticed
+// by nobody, so events from before it, which would undo it, must not be applied: an exported
+// snapshot has none, and else the tables' horizon drops them.  Snapshots that are accepted see them
+// all, since the transaction id that is the floor, or that was waited for, is assigned afterwards.
+Result<std::vector<StoredMapping>> Preparation::mappings(const ExportedSnapshot* exported) {
   PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
                        manifest_.migration.value, manifest_.source.publication.value});
-  LOCKSTEP_ASSIGN(const auto files, probe.files(out_.tables));
+  const auto files =
+      exported != nullptr ? probe.files_under(*exported, out_.tables) : probe.files(out_.tables);
+  if (!files && exported != nullptr) {
+    exported_.reset();
+    return wait_for("the exported snapshot was lost: " + files.error().message);
+  }
+  if (!files) return fail(files.error());
+  Position horizon;
+  if (exported == nullptr) {
+    LOCKSTEP_ASSIGN(horizon.major, probe.insert_lsn());
+  }
   std::vector<StoredMapping> mappings;
   for (std::size_t i = 0; i < out_.maps.size(); ++i)
-    mappings.push_back({out_.maps[i].source.name,
-                        fingerprint(out_.maps[i]),
-                        "active",
-                        "",
-                        {},
-                        files_text(files[i])});
+    mappings.push_back({out_.maps[i].source.name, fingerprint(out_.maps[i]), "active", "", horizon,
+                        files_text((*files)[i])});
   return mappings;
 }
 
@@ -160,17 +172,15 @@ Status Preparation::first_start() {
   LOCKSTEP_TRY(refuse_filled_targets(out_.tables));
   LOCKSTEP_TRY(need_publication(context()));
   LOCKSTEP_TRY(need_slot(context()));
-  // As they are before the stream and its snapshot begin: what changes them later is noticed (I15).
-  LOCKSTEP_ASSIGN(const std::vector<StoredMapping> tables, mappings());
-  LOCKSTEP_ASSIGN(StreamBeginning beginning, first_positions(context()));
-  out_.exported = std::move(beginning.exported);
+  LOCKSTEP_ASSIGN(const auto begins, first_positions(context()));
   failpoint("prepare_after_slot");
+  LOCKSTEP_ASSIGN(const std::vector<StoredMapping> tables, mappings(exported_.get()));
   PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
                        manifest_.migration.value, manifest_.source.publication.value});
   LOCKSTEP_ASSIGN(const Xid start_xid, probe.assign_xid());
   const auto lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
   std::vector<ProgressRow> progress;
-  for (const auto& [stream, position] : beginning.positions)
+  for (const auto& [stream, position] : begins)
     for (std::uint32_t lane = 0; lane < lanes; ++lane)
       progress.push_back({stream, lane, position, start_xid, 0});
   const StartFacts facts{out_.source.system_identifier,
@@ -396,14 +406,16 @@ Result<Prepared> Preparation::run() {
   if (out_.claim.epoch != epoch || !out_.claim.start)
     return fail(Reaction::Halt, "another lockstep took this migration over while it was prepared");
   LOCKSTEP_TRY(finish());
+  out_.exported = exported_;
   return std::move(out_);
 }
 
 }  // namespace
 
-Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store, const Patience& patience) {
+Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store, const Patience& patience,
+                         std::shared_ptr<ExportedSnapshot>& exported) {
   // Moving `maps` keeps its elements where they are, so the pointers into it stay good.
-  return Preparation(manifest, store, patience).run();
+  return Preparation(manifest, store, patience, exported).run();
 }
 
 BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::string& role) {

@@ -48,7 +48,9 @@ struct Prepared {
 //   message says what is waited for.
 //   Halt: with exit code Config for what the manifest or an operator must change.
 //   Cancel: `patience` ended.
-Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store, const Patience& patience);
+// `exported`: keeps the snapshot of a slot that was made over an error, for the next call.
+Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store, const Patience& patience,
+                         std::shared_ptr<ExportedSnapshot>& exported);
 
 BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::string& role);
 KafkaOptions kafka_options(const Manifest& manifest);

@@ -81,8 +81,8 @@ Status extend_publication(const StreamContext& context, std::vector<TableName> m
   return {};
 }
 
-// Makes the slot.  Returns where its stream begins, under `exported` when that is wanted.
-Result<Lsn> begin_slot(const StreamContext& context, std::shared_ptr<ExportedSnapshot>& exported) {
+// Makes the slot; returns where its stream begins.
+Result<Lsn> begin_slot(const StreamContext& context) {
   const std::string& name = context.manifest.source.slot.value;
   PostgresProbe probe = make_probe(context);
   // Of its own: a snapshot's xmax may lie below a transaction that is running.
@@ -93,9 +93,11 @@ Result<Lsn> begin_slot(const StreamContext& context, std::shared_ptr<ExportedSna
   };
   if (context.manifest.backfill.snapshot.value != SnapshotMode::Exported)
     return make_slot(context.source, name, goes_on);
-  exported = std::make_shared<ExportedSnapshot>(
+  auto exported = std::make_shared<ExportedSnapshot>(
       connection_options(context.manifest, Side::Source, "snapshot"));
-  return exported->make(name, goes_on);
+  LOCKSTEP_TRY(exported->make(name, goes_on));
+  context.exported = std::move(exported);
+  return context.exported->begin();
 }
 
 // A slot that is there already, made by a run that died or by a person.
@@ -110,6 +112,16 @@ Result<Lsn> adopt_slot(const StreamContext& context, const SlotFacts& slot) {
   if (!slot.confirmed_flush_lsn)
     return refuse(fmt::format("slot {} has no position: drop it, and lockstep makes it", name));
   return *slot.confirmed_flush_lsn;
+}
+
+Result<Lsn> open_slot(const StreamContext& context) {
+  LOCKSTEP_ASSIGN(const SlotFacts slot,
+                  read_slot(context.source, context.manifest.source.slot.value));
+  if (!slot.exists) return begin_slot(context);
+  if (context.exported != nullptr && slot.confirmed_flush_lsn == context.exported->begin())
+    return context.exported->begin();  // Made by this run, before an error.
+  context.exported.reset();
+  return adopt_slot(context, slot);
 }
 
 }  // namespace
@@ -184,15 +196,13 @@ Status need_slot(const StreamContext& context) {
   return {};
 }
 
-Result<StreamBeginning> first_positions(const StreamContext& context) {
-  StreamBeginning beginning;
+Result<std::vector<std::pair<std::string, Position>>> first_positions(
+    const StreamContext& context) {
+  std::vector<std::pair<std::string, Position>> positions;
   if (is_direct(context.manifest)) {
-    LOCKSTEP_ASSIGN(const SlotFacts slot,
-                    read_slot(context.source, context.manifest.source.slot.value));
-    LOCKSTEP_ASSIGN(const Lsn begin, slot.exists ? adopt_slot(context, slot)
-                                                 : begin_slot(context, beginning.exported));
-    beginning.positions.emplace_back(kDirectStream, Position{begin, 0});
-    return beginning;
+    LOCKSTEP_ASSIGN(const Lsn begin, open_slot(context));
+    positions.emplace_back(kDirectStream, Position{begin, 0});
+    return positions;
   }
   LOCKSTEP_ASSIGN(const TopicPlan plan,
                   plan_topics(context.manifest.source.debezium->topic_prefix.value,
@@ -206,8 +216,8 @@ Result<StreamBeginning> first_positions(const StreamContext& context) {
         *compacted.begin()));
   LOCKSTEP_ASSIGN(const std::vector<StreamEnd> ends,
                   read_end_offsets(kafka_options(context.manifest), plan, kBrokerTimeout));
-  for (const StreamEnd& end : ends) beginning.positions.emplace_back(end.stream, end.end);
-  return beginning;
+  for (const StreamEnd& end : ends) positions.emplace_back(end.stream, end.end);
+  return positions;
 }
 
 Status outlast_transactions(const StreamContext& context) {

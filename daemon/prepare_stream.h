@@ -36,6 +36,7 @@ struct StreamContext {
   const std::set<TableName>& begun;          // Tables whose stream is read already.
   const bool first;                          // The migration has not begun.
   const Patience& patience;
+  std::shared_ptr<ExportedSnapshot>& exported;  // Of a slot made for `backfill.snapshot: exported`.
 };
 
 // How long a broker may take to answer before a run begins.
@@ -55,13 +56,8 @@ std::string stream_name(const Manifest& manifest);
 Status need_publication(const StreamContext& context);
 // The slot of a migration that has begun; of one that has not, where a connector makes it.
 Status need_slot(const StreamContext& context);
-// Where the streams of a migration begin.
-struct StreamBeginning {
-  std::vector<std::pair<std::string, Position>> positions;
-  std::shared_ptr<ExportedSnapshot> exported;  // `backfill.snapshot: exported`, of a new slot.
-};
-// Direct: makes the slot, which waits for every open transaction.
-Result<StreamBeginning> first_positions(const StreamContext& context);
+// Where each stream begins.  Direct: makes the slot, which waits for every open transaction.
+Result<std::vector<std::pair<std::string, Position>>> first_positions(const StreamContext& context);
 
 // Waits until every transaction that is running now has ended: what they wrote before the
 // publication covered their tables is in no stream, but in every snapshot taken afterwards.

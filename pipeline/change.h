@@ -61,8 +61,9 @@ struct Change {
   std::int64_t commit_us = 0;  // Commit time, microseconds since 1970.
   Hash128 key;                 // Of the canonical key, seeded by table; 0 for Truncate.
   std::string row;             // Cells in TableMap::columns order (Delete: key cells).
-  // Truncate on Kafka: events of other partitions whose own LSN is below are dropped (I15).
-  Position sequence;     // Debezium `sequence`: [last commit LSN, own LSN].
+  // Debezium `sequence`: [last commit LSN, own LSN]; direct stream: [0, commit LSN].  What lies
+  // below the table's horizon is dropped: it is in every row of the scan, or was truncated (I15).
+  Position sequence;
   std::string evidence;  // Raw event, only with debt == Unreadable.
 
   std::size_t bytes() const { return sizeof(Change) + row.size() + evidence.size(); }

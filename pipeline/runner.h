@@ -48,8 +48,8 @@ struct RunnerOptions {
   std::size_t recent_entries_max = 200'000;  // Per lane.
   std::chrono::milliseconds probe_every{500};
   std::chrono::milliseconds drain_limit{30'000};
-  // SupervisorPorts::begin_stream; on the main thread.
-  std::function<void(std::string_view why)> begin_stream;
+  // SupervisorPorts::hold_stream; on the main thread.
+  std::function<bool(std::string_view why)> hold_stream;
   // Called on the main thread: every second at first, later every 5 s, then every 30 s.
   std::function<void(const RunStatus&)> on_progress;
 };

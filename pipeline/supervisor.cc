@@ -54,6 +54,7 @@ Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
   if (kept) kept = count_debts();
   Result<Verdict> verdict = Verdict::GoOn;
   if (kept) kept = watch_shapes();
+  if (kept) hold_stream();
   if (kept) verdict = want_proof ? prove() : prove_again();
   publish(verdict.value_or(Verdict::GoOn));
   if (!kept) return std::unexpected(std::move(kept).error());
@@ -81,7 +82,6 @@ Status Supervisor::note_tables() {
       events_.backfill_done(name, all[id].rows_done);
     }
   }
-  if (backfilled_) begin_stream("every table is copied");
   return {};
 }
 
@@ -107,14 +107,17 @@ Status Supervisor::watch_shapes() {
     LOCKSTEP_TRY(shapes_.look());
   }
   LOCKSTEP_ASSIGN(std::string awaited, shapes_.advance(paused()));
-  if (awaited.empty()) return {};
-  begin_stream("a table is not the one any more that was copied");
-  waits_for(std::move(awaited));
+  changed_ = !awaited.empty();
+  if (changed_) waits_for(std::move(awaited));
   return {};
 }
 
-void Supervisor::begin_stream(std::string_view why) {
-  if (ports_.begin_stream) ports_.begin_stream(why);
+// What is copied again waits for the stream.
+void Supervisor::hold_stream() {
+  held_back_ =
+      ports_.hold_stream && ports_.hold_stream(backfilled_ ? "every table is copied or stopped"
+                                               : changed_ ? "a table is not the one that was copied"
+                                                          : "");
 }
 
 std::set<std::string> Supervisor::paused() const {
@@ -180,7 +183,7 @@ std::optional<double> Supervisor::lag() const {
   };
   for (const std::int64_t us : oldest_us_) older(us);
   for (const auto& [id, count] : debts_) older(count.oldest_commit_us);
-  if (!newest_us_) return std::nullopt;
+  if (!newest_us_ || held_back_) return std::nullopt;
   if (oldest == 0) oldest = *newest_us_;  // All of what was read is applied.
   if (oldest == 0) return 0.0;
   return std::max(0.0, static_cast<double>(shared_.clock.wall_us() - oldest) / 1e6);

@@ -29,8 +29,9 @@ struct SupervisorPorts {
   SourceProbe& probe;  // A connection of its own.
   StreamProof& proof;
   Census& census;
-  // A stream that is held back must begin now, for the reason given.  May be empty.
-  std::function<void(std::string_view why)> begin_stream;
+  // Whether the stream is held back while tables are copied; with a reason it begins.  May be
+  // empty: it never is.
+  std::function<bool(std::string_view why)> hold_stream;
 };
 
 // tick() on the main thread; status() and pause_streams() safe for concurrent use.
@@ -78,7 +79,7 @@ class Supervisor {
   void publish(Verdict verdict);
   std::optional<double> lag() const REQUIRES(mutex_);
   void waits_for(std::string what);
-  void begin_stream(std::string_view why);
+  void hold_stream();
 
   const Shared shared_;
   Health& health_;
@@ -87,6 +88,8 @@ class Supervisor {
 
   // Used by the main thread only.
   bool backfilled_ = false;
+  bool changed_ = false;  // A table is to be copied again.
+  bool held_back_ = false;
   Passage proof_;
   bool exact_ = false;  // The last proof that was reached.
   ShapeWatch shapes_;

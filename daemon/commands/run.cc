@@ -23,6 +23,7 @@ Result<Prepared> prepare_patiently(const Manifest& manifest, RocksdbStore& store
                                    Events& events) {
   Backoff backoff(1);
   std::string told;
+  std::shared_ptr<ExportedSnapshot> exported;
   const auto wait = [&](const std::string& reason, std::chrono::milliseconds time) {
     state.waiting(reason);
     if (reason != told) events.waiting("prepare", reason);
@@ -31,8 +32,8 @@ Result<Prepared> prepare_patiently(const Manifest& manifest, RocksdbStore& store
   };
   constexpr std::chrono::milliseconds kPause{200};
   for (;;) {
-    auto prepared =
-        prepare(manifest, store, [&](const std::string& reason) { return wait(reason, kPause); });
+    auto prepared = prepare(
+        manifest, store, [&](const std::string& reason) { return wait(reason, kPause); }, exported);
     if (prepared || prepared.error().reaction != Reaction::Retry) return prepared;
     if (!wait(prepared.error().message, backoff.next()))
       return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
@@ -44,17 +45,16 @@ void share_snapshot(const Manifest& manifest, const Prepared& prepared, RunnerOp
                     Events& events) {
   if (manifest.backfill.snapshot.value != SnapshotMode::Exported) return;
   const std::shared_ptr<ExportedSnapshot>& exported = prepared.exported;
-  if (exported == nullptr) {
-    events.copying(
-        "by merge, where not done yet: an exported snapshot lives no longer than the "
-        "run that makes the slot");
-    return;
-  }
+  if (exported == nullptr)
+    return events.copying("by merge, where not done yet: the slot was not made by this run");
   events.copying("under the exported snapshot of the slot; the stream is held back");
   exported->listen([&events](std::string_view why) {
-    events.copying("the stream begins: " + std::string(why) + "; what is left is copied by merge");
+    events.copying("the stream begins: " + std::string(why));
   });
-  options.begin_stream = [&exported = *exported](std::string_view why) { exported.end(why); };
+  options.hold_stream = [&exported = *exported](std::string_view why) {
+    if (!why.empty()) exported.end(why);
+    return exported.held();
+  };
 }
 
 Result<ExitCode> run_prepared(const Manifest& manifest, const RunCommand& command,

@@ -1,6 +1,10 @@
 #include "daemon/validate/validate.h"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "checkpoint/state_lock.h"
@@ -30,6 +34,22 @@ void ask_server(CheckedServer& server, const Connect& connect, Findings& finding
   } else {
     findings.failed(server.where, facts.error());
   }
+}
+
+// It is made at the first start, with all folders above it: the nearest that exists must let us.
+void check_state_dir(const At<std::filesystem::path>& state_dir, Findings& findings) {
+  std::filesystem::path folder = state_dir.value;
+  if (folder.empty()) return;  // Reported already.
+  std::error_code unknown;
+  while (!std::filesystem::exists(folder, unknown) && folder.has_relative_path())
+    folder = folder.parent_path();
+  if (std::filesystem::is_directory(folder, unknown) &&
+      ::access(folder.c_str(), R_OK | W_OK | X_OK) == 0)
+    return;
+  findings.warn(
+      state_dir.where,
+      fmt::format("state_dir: user id {} cannot write to {}", ::geteuid(), folder.string()),
+      "the user of `lockstep run` needs a directory there, or the right to make it");
 }
 
 void plan(Validation& validation) {
@@ -94,6 +114,7 @@ bool Validation::has_begun(const TableName& name) const {
 
 void check_manifest(const Manifest& manifest, Findings& findings) {
   findings.add(check_supported(manifest));
+  check_state_dir(manifest.state_dir, findings);
 }
 
 void check_servers(const Manifest& manifest, Findings& findings) {

@@ -188,6 +188,7 @@ Change DirectDecoder::start_change(const TableMap& table) const {
   change.table = table.id;
   change.stream = stream_;
   change.next = {begin_->final_lsn, ordinal_};
+  change.sequence = {0, begin_->final_lsn};
   change.xid = xid_;
   change.commit_us = begin_->commit_us;
   return change;

@@ -41,7 +41,7 @@ Result<OpenSnapshot> FakeReader::begin() {
   if (chaos_.killed()) return killed_process();
   generation_ = source_.generation();
   if (lost("begin")) return lost_connection();
-  const bool imported = imports();
+  const bool imported = imported_ = imports();
   snapshot_ = imported ? exported_->snapshot : source_.snapshot();
   OpenSnapshot opened{*snapshot_, source_.insert_lsn(), imported};
   if (chaos_.tracing()) chaos_.tell("snapshot " + snapshot_->text());
@@ -67,6 +67,7 @@ Status FakeReader::start(const TableMap& table) {
   if (!source_.lock_shared(table.id)) return lost_connection();
   locked_ = table.id;
   filenode_ = source_.filenode(table.id);
+  blind_ = imported_ && filenode_ != exported_->filenodes[table.id];
   rows_.clear();
   next_ = 0;
   return {};
@@ -74,6 +75,7 @@ Status FakeReader::start(const TableMap& table) {
 
 Status FakeReader::start_range(const TableMap& table, const KeyRange& range) {
   LOCKSTEP_TRY(start(table));
+  if (blind_) return {};
   for (const FakeRow& row : source_.rows(table.id, *snapshot_)) {
     if (range.lower && row.id < key_id(table, *range.lower)) continue;
     if (range.upper && row.id >= key_id(table, *range.upper)) continue;
@@ -84,6 +86,7 @@ Status FakeReader::start_range(const TableMap& table, const KeyRange& range) {
 
 Status FakeReader::start_keys(const TableMap& table, std::span<const std::string> keys) {
   LOCKSTEP_TRY(start(table));
+  if (blind_) return {};
   for (const FakeRow& row : source_.rows(table.id, *snapshot_)) {
     const bool wanted = std::ranges::any_of(
         keys, [&](const std::string& key) { return key_id(table, key) == row.id; });

@@ -14,9 +14,10 @@ namespace lockstep {
 // What ExportedSnapshot is to real readers.
 struct FakeExport {
   Snapshot snapshot;
-  std::uint64_t generation = 0;  // Of the source: dies with its crash,
-  bool alive = true;             // and with its session.
-  bool held = true;              // The stream is held back.
+  std::vector<std::uint32_t> filenodes;  // By table: of a newer file it sees nothing.
+  std::uint64_t generation = 0;          // Of the source: dies with its crash,
+  bool alive = true;                     // and with its session.
+  bool held = true;                      // The stream is held back.
 };
 
 class FakeReader final : public ChunkReader {
@@ -47,6 +48,8 @@ class FakeReader final : public ChunkReader {
   Chaos& chaos_;
   FakeExport* const exported_;
   std::optional<Snapshot> snapshot_;
+  bool imported_ = false;
+  bool blind_ = false;  // The table's file is newer than the imported snapshot.
   std::uint64_t generation_ = 0;
   std::optional<TableId> locked_;
   std::uint32_t filenode_ = 0;

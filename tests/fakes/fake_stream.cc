@@ -51,6 +51,7 @@ void StreamLog::append(const LoggedTransaction& transaction, Position before, bo
         copy.sequence = {before.major, change.lsn};
       } else {
         stream.end = {transaction.commit_lsn, ordinal};
+        copy.sequence = {0, transaction.commit_lsn};
       }
       copy.next = stream.end;
       const bool same = !stream.records.empty() && stream.records.back().next == copy.next;

@@ -59,6 +59,7 @@ class TargetStore {
   std::uint64_t last_batch(std::uint32_t lane) const;
   std::vector<ChunkMark> marks() const;
   Position horizon(TableId table) const;
+  void put_horizon(TableId table, Position horizon) { horizons_[table] = horizon; }
   const std::string& files(TableId table) const { return files_[table]; }
   void save_files(TableId table, const std::string& files) { files_[table] = files; }
   void forget_chunks(TableId table);

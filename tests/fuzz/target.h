@@ -10,7 +10,7 @@ namespace lockstep::fuzz {
 
 // Records of the checkpoint: one byte of key length, the key, the fields.
 void codec(std::string_view input);
-// A Kafka record of Debezium: its key, a line feed, its value.
+// Kafka records of Debezium: key and value, each on a line of its own.
 void debezium(std::string_view input);
 // Messages of the replication stream, each behind two bytes of length.
 void pgoutput(std::string_view input);

@@ -27,6 +27,13 @@ through_kafka = pytest.mark.skipif(STREAM == "direct", reason="the stream has no
 SLOW = {"workers": 1, "chunk_rows": 100, "rate_limit_rows_per_second": 250}
 
 
+SHOP = ROOT / "tests" / "demo" / "shop.sql"
+TABLE = """
+CREATE TABLE t (id int PRIMARY KEY, v text, n int);
+INSERT INTO t SELECT g, 'v' || g, 0 FROM generate_series(1, 3000) g;
+"""
+
+
 def pytest_configure(config):
     end_on_signals()
 
@@ -64,6 +71,27 @@ def migrate(stack, request):
     stack.ensure_up()
     for migration in made:
         migration.close()
+
+
+@pytest.fixture
+def direct(migrate):
+    """As `migrate`, over the direct stream; by default one table of 3000 rows."""
+    def make(schema=TABLE, **overrides):
+        return migrate(schema, stream="direct", **overrides)
+
+    return make
+
+
+@pytest.fixture
+def shop(direct, stack):
+    """The demo's shop over the direct stream, prepared."""
+    def make(scale=0.02, **backfill):
+        migration = direct("SELECT 1", backfill={"workers": 2, "chunk_rows": 500, **backfill})
+        stack.source.psql(migration.name, "-v", f"scale={scale}", "-f", SHOP)
+        migration.prepare()
+        return migration
+
+    return make
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -1,83 +1,18 @@
 """The direct stream: pgoutput through libpq, with nothing between the two servers.
 
 What every stream must do is in the other files, which run over it with LOCKSTEP_STREAM=direct; here
-is what only this one has: its slot, its publication, its positions, and being cut off.
+and in test_direct_slot is what only this one has.
 """
 
-from contextlib import contextmanager
-
-import psycopg2
 import pytest
-from psycopg2.extras import LogicalReplicationConnection
 
 from tests.demo.writer import Writer
-from tests.integration.conftest import SLOW
-from tests.lab.lockstep import ROOT
-from tests.lab.postgres import OWNER, SUPERUSER
+from tests.integration.conftest import SLOW, TABLE
+from tests.lab.postgres import OWNER
 from tests.lab.process import LabError, wait_until
 from tests.lab.stack import READER
 
-SHOP = ROOT / "tests" / "demo" / "shop.sql"
 SEED = 7
-HALTED = 65
-TABLE = """
-CREATE TABLE t (id int PRIMARY KEY, v text, n int);
-INSERT INTO t SELECT g, 'v' || g, 0 FROM generate_series(1, 3000) g;
-"""
-
-
-@pytest.fixture
-def direct(migrate):
-    def make(schema=TABLE, **overrides):
-        return migrate(schema, stream="direct", **overrides)
-
-    return make
-
-
-@pytest.fixture
-def moved(direct):
-    """A migration that has copied and followed for a while, and is stopped."""
-    migration = direct()
-    migration.prepare()
-    migration.finish()
-    return migration
-
-
-@pytest.fixture
-def shop(direct, stack):
-    def make(scale=0.02, **backfill):
-        migration = direct("SELECT 1", backfill={"workers": 2, "chunk_rows": 500, **backfill})
-        stack.source.psql(migration.name, "-v", f"scale={scale}", "-f", SHOP)
-        migration.prepare()
-        return migration
-
-    return make
-
-
-def await_said(lockstep, *words):
-    """Waits until one line of what status waits for has all the words."""
-    def is_said(status):
-        return any(all(word in line for word in words) for line in status["waiting_for"])
-
-    lockstep.await_status(is_said, f"status to say {words}", timeout=60)
-
-
-def walsender(migration):
-    """The server process that streams to us; None while there is none."""
-    return migration.slot("active_pid")
-
-
-@contextmanager
-def open_transaction(migration, statement):
-    """A transaction of the application that wrote and has not ended; commits at the exit."""
-    connection = migration.source_connection()
-    try:
-        connection.autocommit = False
-        connection.cursor().execute(statement)
-        yield connection.info.backend_pid
-        connection.commit()
-    finally:
-        connection.close()
 
 
 @pytest.fixture
@@ -157,9 +92,9 @@ def with_a_new_table(direct):
 def test_a_table_that_is_added_later(direct):
     """The publication is extended, and what an open transaction wrote before is copied."""
     migration = with_a_new_table(direct)
-    with open_transaction(migration, "UPDATE t SET n = 5 WHERE id = 5") as pid:
+    with migration.open_transaction("UPDATE t SET n = 5 WHERE id = 5") as pid:
         migration.lockstep.start()
-        await_said(migration.lockstep, "new", f"pid {pid}")
+        migration.lockstep.await_said("new", f"pid {pid}")
     migration.lockstep.await_follow()
     migration.source("INSERT INTO u VALUES (1, 'one'), (2, 'two')")
     assert migration.lockstep.stop() == 0
@@ -170,9 +105,9 @@ def test_a_table_that_is_added_later(direct):
 def test_a_column_added_while_a_start_waits(direct):
     """The catalogs were read before the wait: what changed since stops the table."""
     migration = with_a_new_table(direct)
-    with open_transaction(migration, "SELECT pg_current_xact_id()") as pid:
+    with migration.open_transaction("SELECT pg_current_xact_id()") as pid:
         migration.lockstep.start()
-        await_said(migration.lockstep, "new", f"pid {pid}")
+        migration.lockstep.await_said("new", f"pid {pid}")
         migration.source("ALTER TABLE t ADD extra int")
         migration.source("INSERT INTO t VALUES (-1, 'drifted', 1, 1)")
     migration.lockstep.await_status(
@@ -189,9 +124,9 @@ OPEN = "INSERT INTO t VALUES (-1, 'open', 0)"
 def test_the_slot_waits_for_open_transactions_and_says_for_whom(direct):
     migration = direct()
     migration.prepare()
-    with open_transaction(migration, OPEN) as pid:
+    with migration.open_transaction(OPEN) as pid:
         migration.lockstep.start()
-        await_said(migration.lockstep, "slot", f"pid {pid}")
+        migration.lockstep.await_said("slot", f"pid {pid}")
     migration.lockstep.await_follow()
     assert migration.lockstep.stop() == 0
     migration.finish()
@@ -200,9 +135,9 @@ def test_the_slot_waits_for_open_transactions_and_says_for_whom(direct):
 def test_stopping_while_the_slot_waits(direct):
     migration = direct()
     migration.prepare()
-    with open_transaction(migration, OPEN):
+    with migration.open_transaction(OPEN):
         migration.lockstep.start()
-        await_said(migration.lockstep, "slot")
+        migration.lockstep.await_said("slot")
         assert migration.lockstep.stop(20) == 0
         wait_until(lambda: migration.slot("true") is None, "the half-made slot to go")
 
@@ -210,77 +145,11 @@ def test_stopping_while_the_slot_waits(direct):
 def test_killed_while_the_slot_waits(direct):
     migration = direct()
     migration.prepare()
-    with open_transaction(migration, OPEN):
+    with migration.open_transaction(OPEN):
         migration.lockstep.start()
-        await_said(migration.lockstep, "slot")
+        migration.lockstep.await_said("slot")
         migration.lockstep.kill()
         wait_until(lambda: migration.slot("true") is None, "the half-made slot to go")
-    migration.finish()
-
-
-def test_cut_off_again_and_again(shop, stack):
-    """Its walsender is ended, five times under load; then the source restarts."""
-    migration = shop()
-    with migration.running() as lockstep:
-        with Writer(migration.source_connection, SEED, rate=150):
-            for _ in range(5):
-                wait_until(lambda: walsender(migration), "the stream", alive=lockstep.process)
-                ended = walsender(migration)
-                stack.source.execute("postgres", "SELECT pg_terminate_backend(%s)", (ended,))
-                wait_until(lambda pid=ended: walsender(migration) not in (None, pid),
-                           "the stream to come back", alive=lockstep.process)
-        stack.source.restart("immediate")
-        lockstep.await_follow()
-    migration.finish()
-
-
-@contextmanager
-def target_stands_still(migration):
-    """Until the exit the lanes wait for a lock, and the source thread for the lanes."""
-    locker = migration.target_connection()
-    try:
-        locker.autocommit = False
-        locker.cursor().execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
-        migration.source("INSERT INTO t SELECT g, repeat('x', 4000), 0"
-                         " FROM generate_series(10000, 20000) g")
-        migration.lockstep.await_status(lambda status: status["queue_bytes"] > 8 << 20,
-                                        "full queues")
-        yield
-        locker.rollback()
-    finally:
-        locker.close()
-
-
-def test_keepalives_are_answered_while_lanes_wait(direct, stack):
-    """A target that stands still for longer than wal_sender_timeout does not cost the stream."""
-    migration = direct()
-    migration.prepare()
-    stack.source.execute("postgres",
-                         f"ALTER DATABASE \"{migration.name}\" SET wal_sender_timeout = '1s'")
-    with migration.running() as lockstep:
-        lockstep.await_follow()
-        migration.source("UPDATE t SET n = 1")
-        migration.await_target("SELECT min(n) FROM t", 1)
-        sender = walsender(migration)
-        with target_stands_still(migration):
-            # Longer than the timeout: the server itself says when that much time has passed.
-            stack.source.execute("postgres", "SELECT pg_sleep(4)")
-            assert walsender(migration) == sender
-    migration.finish()
-
-
-def test_an_idle_database_lets_go_of_the_log(direct, stack):
-    """What other databases write must not pile up behind our slot."""
-    migration = direct()
-    migration.prepare()
-    with migration.running() as lockstep:
-        lockstep.await_follow()
-        stack.source.execute("postgres", "CREATE TABLE elsewhere AS SELECT g, repeat('x', 500)"
-                                         " FROM generate_series(1, 20000) g")
-        lsn = stack.source.value("postgres", "SELECT pg_current_wal_lsn()")
-        stack.source.execute("postgres", "DROP TABLE elsewhere")
-        wait_until(lambda: migration.slot(f"confirmed_flush_lsn >= '{lsn}'"),
-                   "the slot to move on", alive=lockstep.process)
     migration.finish()
 
 
@@ -298,59 +167,6 @@ def test_a_large_transaction_is_resumed_inside(direct):
     migration.finish()
 
 
-def test_a_slot_in_use_is_waited_for(moved, stack):
-    """Whoever holds it is named, and nothing is called synced meanwhile."""
-    moved.source("UPDATE t SET n = 7")
-    wait_until(lambda: moved.slot("NOT active"), "the slot to be let go")
-    other = psycopg2.connect(host=str(stack.source.socket_dir), port=stack.source.port,
-                             dbname=moved.name, user=SUPERUSER,
-                             connection_factory=LogicalReplicationConnection)
-    other.cursor().start_replication(slot_name=moved.slot_name, options={
-        "proto_version": "1", "publication_names": moved.publication})
-    moved.lockstep.start("--until", "synced")
-    await_said(moved.lockstep, "in use by pid")
-    assert moved.lockstep.status()["synced"] is False
-    other.close()
-    assert moved.lockstep.wait_exit() == 0
-    moved.assert_equal()
-
-
-def halts(migration, *words):
-    migration.lockstep.start("--until", "synced")
-    assert migration.lockstep.wait_exit() == HALTED, migration.lockstep.process.log_tail()
-    log = migration.lockstep.log_text()
-    assert all(word in log for word in words), log[-2000:]
-
-
-def test_a_slot_that_is_gone_halts(moved):
-    moved.drop_slot()
-    halts(moved, "is gone")
-
-
-def test_a_publication_that_is_dropped_meanwhile_halts(moved):
-    moved.lockstep.start()
-    moved.lockstep.await_follow()
-    moved.source(f"DROP PUBLICATION {moved.publication}; UPDATE t SET n = 1")
-    assert moved.lockstep.wait_exit() == HALTED
-    assert "begin the migration anew" in moved.lockstep.log_text()
-
-
-def test_a_slot_that_was_made_again_halts(moved, stack):
-    moved.drop_slot()
-    moved.source("UPDATE t SET n = 9")
-    stack.source.execute(moved.name, "SELECT pg_create_logical_replication_slot(%s, 'pgoutput')",
-                         (moved.slot_name,))
-    halts(moved, "ahead of lockstep's progress")
-
-
-def test_a_slot_that_somebody_moved_halts(moved, stack):
-    wait_until(lambda: moved.slot("NOT active"), "the slot to be let go")
-    moved.source("UPDATE t SET n = 9")
-    stack.source.execute(moved.name, "SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())",
-                         (moved.slot_name,))
-    halts(moved, "ahead of lockstep's progress")
-
-
 @pytest.mark.usefixtures("owning_role")
 @pytest.mark.parametrize("existing", ["refuse", "upsert"])
 def test_a_table_taken_out_of_the_publication_is_copied_anew(direct, existing):
@@ -360,7 +176,7 @@ def test_a_table_taken_out_of_the_publication_is_copied_anew(direct, existing):
     moved.finish()
     moved.source(f"ALTER PUBLICATION {moved.publication} DROP TABLE t")
     moved.source("DELETE FROM t WHERE id = 1")
-    halts(moved, "does not cover public.t any more")
+    moved.assert_halts("does not cover public.t any more")
     moved.lockstep.start("--until", "synced")
     assert moved.lockstep.wait_exit() == 78
     moved.target("TRUNCATE t")
@@ -400,40 +216,6 @@ def test_a_table_dropped_while_lockstep_is_down(direct):
             "other to be left out")
         migration.await_target("SELECT min(n) FROM t", 3)
     migration.assert_equal()
-
-
-EIGHTY_MB = """
-SELECT pg_logical_emit_message(false, 'lab', repeat('x', 1000000)) FROM generate_series(1, 80)
-"""
-
-
-@pytest.mark.parametrize("then", ["stop", "drop_slot"])
-def test_the_source_keeps_no_more_of_its_log_than_allowed(direct, stack, then):
-    migration = direct(source={"wal_limit": {"mb": 40, "then": then}})
-    migration.prepare()
-    migration.finish()
-    # A transaction that is open keeps the slot where it is, however far lockstep has come.
-    with open_transaction(migration, "UPDATE t SET n = -1 WHERE id = 1"):
-        migration.lockstep.start()
-        migration.lockstep.await_follow()
-        stack.source.execute("postgres", EIGHTY_MB)
-        assert migration.lockstep.wait_exit() == HALTED
-    assert "wal_limit" in migration.lockstep.log_text()
-    assert (migration.slot("true") is None) == (then == "drop_slot")
-
-
-def test_the_limit_holds_while_lanes_wait(direct, stack):
-    """The source's disk does not wait for a target that stands still."""
-    migration = direct(source={"wal_limit": {"mb": 40, "then": "drop_slot"}})
-    migration.prepare()
-    migration.lockstep.start()
-    migration.lockstep.await_follow()
-    with target_stands_still(migration):
-        stack.source.execute("postgres", EIGHTY_MB)
-        wait_until(lambda: migration.slot("true") is None, "the slot to go",
-                   alive=migration.lockstep.process)
-    assert migration.lockstep.wait_exit() == HALTED
-    assert "wal_limit" in migration.lockstep.log_text()
 
 
 def test_a_table_that_drifts_stops_alone(direct):

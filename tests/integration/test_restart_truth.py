@@ -5,21 +5,16 @@ import signal
 
 import pytest
 
-from tests.integration.conftest import through_kafka
+from tests.integration.conftest import TABLE, through_kafka
 from tests.lab.lockstep import Lockstep
+from tests.lab.migration import HALTED
 from tests.lab.process import LabError
-
-TABLES = """
-CREATE TABLE t (id int PRIMARY KEY, v text, n int);
-INSERT INTO t SELECT g, 'v' || g, 0 FROM generate_series(1, 3000) g;
-"""
-HALTED = 65
 
 
 @pytest.fixture
 def moved(migrate):
     """A migration that has copied and followed for a while, and is stopped."""
-    migration = migrate(TABLES)
+    migration = migrate(TABLE)
     migration.prepare()
     migration.finish()
     return migration
@@ -62,7 +57,7 @@ def test_empty_state_directory(moved):
 
 
 def test_empty_state_directory_in_the_middle_of_the_backfill(migrate):
-    migration = migrate(TABLES, backfill={"workers": 1, "chunk_rows": 200,
+    migration = migrate(TABLE, backfill={"workers": 1, "chunk_rows": 200,
                                           "rate_limit_rows_per_second": 1000})
     migration.prepare()
     migration.lockstep.start()

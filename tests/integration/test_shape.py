@@ -22,6 +22,11 @@ def await_stop(lockstep, table):
     return reason(lockstep.await_status(reason, f"{table} to be stopped"))[0]
 
 
+def keep_partitions(migration):
+    migration.lockstep.write({**migration.manifest, "tables": [
+        {**table, "partitions": "keep"} for table in TABLES]})
+
+
 def copied_again(migration):
     return migration.lockstep.log_text().count("a table is copied again")
 
@@ -98,8 +103,7 @@ def test_partition_detached_stops_the_table_unless_told_to_keep(migrate):
         migration.await_target("SELECT v FROM bystander", "goes on")
     assert migration.lockstep.start("--until", "synced").wait(120) == 3, "still stopped"
     kept = migration.source("SELECT count(*) FROM log_2020")[0][0]
-    migration.lockstep.write({**migration.manifest, "tables": [
-        {**table, "partitions": "keep"} for table in TABLES]})
+    keep_partitions(migration)
     migration.source("INSERT INTO log VALUES (5000, '2021-02-02', 'later')")
     migration.lockstep.run_until_synced()
     assert migration.target("SELECT count(*) FROM log WHERE day < '2021-01-01'")[0][0] == kept
@@ -132,8 +136,7 @@ def test_truncate_of_one_partition_is_not_missed(migrate):
         migration.source("TRUNCATE log_2021")
         assert "public.log_2021" in await_stop(lockstep, "public.log")
     migration.target("DELETE FROM log_2021")
-    migration.lockstep.write({**migration.manifest, "tables": [
-        {**table, "partitions": "keep"} for table in TABLES]})
+    keep_partitions(migration)
     migration.finish()
 
 

@@ -208,6 +208,14 @@ def test_prints_one_line_per_problem_for_people(pair):
         assert re.fullmatch(re.escape(str(manifest)) + r":\d+:\d+: error: .+", line)
 
 
+def test_names_a_state_directory_that_cannot_be_made(pair):
+    directory, source, target, ports = pair
+    text = MANIFEST.format(source=source, target=target, broker=ports[2], connect=ports[3])
+    manifest = directory / "state.yaml"
+    manifest.write_text(re.sub("state_dir: .*", "state_dir: state.yaml/below", text))
+    assert f"cannot write to {manifest}" in _verb("validate", manifest, "--offline").stdout
+
+
 def test_says_who_is_away_and_still_asks_the_others(pair):
     directory, source, target, ports = pair
     text = MANIFEST.format(source=source, target=target, broker=ports[2], connect=ports[3])

@@ -163,6 +163,13 @@ class Lockstep:
                                   timeout)
         return found["waiting_for"]
 
+    def await_said(self, *words):
+        """Waits until one line of what status waits for has all the words."""
+        def is_said(status):
+            return any(all(word in line for word in words) for line in status["waiting_for"])
+
+        self.await_status(is_said, f"status to say {words}", timeout=60)
+
     def await_event(self, message, timeout=300):
         """Waits until this run has logged `message`; returns when that was, in Unix seconds."""
         def logged():

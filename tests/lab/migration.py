@@ -17,6 +17,8 @@ from tests.lab.postgres import OWNER
 from tests.lab.process import LabError, wait_until
 from tests.lab.stack import READER, WRITER
 
+HALTED = 65
+
 # What a DBA grants to lockstep, and nothing else.
 _SOURCE_GRANTS = """
 GRANT CONNECT ON DATABASE "{db}" TO {role};
@@ -175,6 +177,20 @@ class Migration:
                                   (self.slot_name,))
 
     @contextmanager
+    def open_transaction(self, statement):
+        """A transaction of the application that has not ended; gives its server process's pid.
+
+        Commits at the exit.
+        """
+        connection = self.source_connection(autocommit=False)
+        try:
+            connection.cursor().execute(statement)
+            yield connection.info.backend_pid
+            connection.commit()
+        finally:
+            connection.close()
+
+    @contextmanager
     def in_background(self, *statements):
         """Runs statements of one source session in a thread; awaits their end at the exit."""
         failures = []
@@ -244,6 +260,13 @@ class Migration:
         """Runs until synced, then both sides must be equal."""
         self.lockstep.run_until_synced(timeout)
         return self.assert_equal()
+
+    def assert_halts(self, *words):
+        """A run ends with exit code 65 and says why, in these words."""
+        self.lockstep.start("--until", "synced")
+        assert self.lockstep.wait_exit() == HALTED, self.lockstep.process.log_tail()
+        log = self.lockstep.log_text()
+        assert all(word in log for word in words), log[-2000:]
 
     # Names.
 

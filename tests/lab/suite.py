@@ -31,12 +31,13 @@ _NATIVE = {
 # compiles as little as possible.
 _SHORT = ["asan"]
 _FULL = ["sim", "asan", "tsan"]
-# The integration tests are two runs side by side, for most of their time they wait: over the
-# Debezium stream all but the first list, over the direct stream both lists.
-_DIRECT_ONLY = ["test_direct", "test_direct_load", "test_direct_types", "test_exported",
-                "test_target"]
+# The integration tests run side by side, for most of their time they wait: over the Debezium stream
+# all but the first list, over the direct stream both lists; and those that need no daemon.
+_DIRECT_ONLY = ["test_direct", "test_direct_slot", "test_direct_load", "test_direct_types",
+                "test_exported"]
 _BOTH_STREAMS = ["test_smoke", "test_races", "test_restart_truth", "test_kill", "test_toast",
                  "test_shape", "test_quarantine"]
+_NO_DAEMON = "test_target"
 _LONG = {"LOCKSTEP_LONG": "1", "LOCKSTEP_SIM_SEEDS": "100000"}
 
 _TESTS = ROOT / "tests" / "integration"
@@ -59,6 +60,7 @@ class Suite:
         self.environment = environment
         self.passed = 0
         self.failed = 0
+        self.runs = 0  # Of pytest.
 
     def native(self, group):
         """Builds and runs the C++ test binaries of a group."""
@@ -74,18 +76,22 @@ class Suite:
             self._count_gtest(report, code)
 
     def everything(self, groups):
-        """The integration tests over the Debezium stream, and beside them all groups and the
-        integration tests over the direct one."""
-        if self._build("release", ["lockstep"]):
-            ignored = [f"--ignore={_TESTS / name}.py" for name in _DIRECT_ONLY]
-            self._pytest("debezium", "release", [_TESTS, *ignored], lambda: self._beside(groups))
+        """The integration tests over both streams, and beside them all groups."""
+        def files(names):
+            return [_TESTS / f"{name}.py" for name in names]
 
-    def _beside(self, groups):
-        for group in groups:
-            self.native(group)
-        if self._build("asan", ["lockstep_integration_test"]):
-            self._pytest("direct", "release",
-                         [_TESTS / f"{name}.py" for name in _DIRECT_ONLY + _BOTH_STREAMS])
+        def native():
+            for group in groups:
+                self.native(group)
+            if self._build("asan", ["lockstep_integration_test"]):
+                self._pytest("direct", "release", files([_NO_DAEMON]))
+
+        def direct():
+            self._pytest("direct", "release", files(_DIRECT_ONLY + _BOTH_STREAMS), native)
+
+        if self._build("release", ["lockstep"]):
+            others = [f"--ignore={file}" for file in files([*_DIRECT_ONLY, _NO_DAEMON])]
+            self._pytest("debezium", "release", [_TESTS, *others], direct)
 
     def integration(self, expression=None):
         """Runs the integration tests, or those whose name matches."""
@@ -104,7 +110,8 @@ class Suite:
         afterwards."""
         what = f"integration: {stream}, {preset}"
         self._say(f"{what}, beside what follows" if beside else what)
-        report = self.scratch / f"pytest-{stream}-{preset}.xml"
+        self.runs += 1
+        report = self.scratch / f"pytest-{self.runs}.xml"
         argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=25",
                 f"--junitxml={report}", *arguments]
         extra = {"LOCKSTEP_BINARY": str(ROOT / "build" / preset / "lockstep"),
@@ -112,7 +119,7 @@ class Suite:
         if beside is None:
             code = self._run(argv, extra)
         else:
-            log = self.scratch / f"{stream}.log"
+            log = report.with_suffix(".log")
             with log.open("w") as output, self._running(argv, extra, output) as child:
                 beside()
             self._say(what)

@@ -68,6 +68,25 @@ std::vector<TableMap> make_tables(const SimOptions& options) {
   return tables;
 }
 
+// What was decoded before is not delivered, so that the first snapshots must see all of it (P1).
+void begin_migration(const SimOptions& options, const Outside& outside) {
+  const FakeSource& source = outside.source;
+  const Xid floor = source.snapshot().xmax - 1;
+  outside.store.claim();
+  for (StreamId stream = 0; stream < outside.log.names().size(); ++stream)
+    for (std::uint32_t lane = 0; lane < options.lanes; ++lane)
+      outside.store.put_progress(
+          0, 0, {outside.log.names()[stream], lane, outside.log.end(stream), 0, floor});
+  if (!options.exported) {
+    for (const TableMap& table : outside.tables)
+      outside.store.put_horizon(table.id, {source.insert_lsn(), 0});
+    return;
+  }
+  outside.exported = FakeExport{outside.log.snapshot(), {}, source.generation()};
+  for (const TableMap& table : outside.tables)
+    outside.exported->filenodes.push_back(source.filenode(table.id));
+}
+
 Unseen Process::current(const Outside& outside, std::uint64_t last_epoch) {
   const CheckpointState& state = outside.checkpoint.state();
   std::vector<LaneIntent> intents;

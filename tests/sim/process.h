@@ -39,6 +39,9 @@ struct Outside {
   std::optional<FakeExport>& exported;
 };
 
+// The first start of a migration, as `prepare` does it: positions, horizons, and what is exported.
+void begin_migration(const SimOptions& options, const Outside& outside);
+
 // Claims the migration, as `prepare` does: U is what the checkpoint proves, else the largest xid
 // (I5).
 class Process {

@@ -69,17 +69,10 @@ void Scenario::commit(Xid xid) {
 }
 
 void Scenario::start() {
-  if (store.epoch() == 0) {
-    store.claim();
-    const Xid floor = source.snapshot().xmax - 1;
-    for (StreamId stream = 0; stream < log_.names().size(); ++stream)
-      for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
-        store.put_progress(0, 0, {log_.names()[stream], lane, log_.end(stream), 0, floor});
-    if (options_.exported) exported_ = FakeExport{log_.snapshot(), source.generation(), true, true};
-  }
-  ours_ =
-      std::make_unique<Process>(options_, Outside{tables_, source, log_, store, zombies_,
-                                                  checkpoint_, clock_, random_, *this, exported_});
+  const Outside outside{tables_,     source, log_,    store, zombies_,
+                        checkpoint_, clock_, random_, *this, exported_};
+  if (store.epoch() == 0) begin_migration(options_, outside);
+  ours_ = std::make_unique<Process>(options_, outside);
 }
 
 void Scenario::crash() {

@@ -235,6 +235,22 @@ TEST(ProgressScenario, APositionIsCommittedWithItsChange) {
   });
 }
 
+// Committed and rewritten before the migration begins, and decoded only afterwards: the event is
+// older than every row of the scan, and would undo the rewrite.
+TEST(ShapeScenario, WhatIsOlderThanTheCopyIsLeftOut) {
+  Scenario s;
+  s.seed(row(1, 0));
+  const Xid x = s.begin();
+  s.source.update(x, 0, 1, row(1, 1), {});
+  s.source.log_commit(x);
+  s.flush();
+  s.visible(x);
+  ASSERT_TRUE(s.source.rewrite(0));
+  s.start();
+  s.scan_all();
+  EXPECT_EQ(s.settle(), "");
+}
+
 // One row is copied, then changed by ALTER TABLE ... USING; the watch has noticed.
 void rewrite_after_the_copy(Scenario& s) {
   s.seed(row(1, 1));

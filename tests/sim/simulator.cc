@@ -35,8 +35,7 @@ void Simulator::note(std::string_view what, std::string_view detail) {
              detail.empty() ? "" : ": ", detail);
 }
 
-// The migration begins in the middle of the applications' work: what was decoded before is not
-// delivered, so the first snapshots must see all of it (P1).
+// The migration begins in the middle of the applications' work.
 void Simulator::prepare() {
   workload_.seed_rows();
   for (int i = random_.between(0, 40); i > 0; --i) {
@@ -44,12 +43,7 @@ void Simulator::prepare() {
     if (random_.chance(200)) workload_.make_one_visible();
     if (random_.chance(300)) log_.decode(false);
   }
-  const Xid floor = source_.snapshot().xmax - 1;
-  store_.claim();
-  for (StreamId stream = 0; stream < log_.names().size(); ++stream)
-    for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
-      store_.put_progress(0, 0, {log_.names()[stream], lane, log_.end(stream), 0, floor});
-  if (options_.exported) exported_ = FakeExport{log_.snapshot(), source_.generation(), true, true};
+  begin_migration(options_, outside());
 }
 
 std::string Simulator::run() {

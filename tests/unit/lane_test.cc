@@ -82,6 +82,15 @@ class LaneTest : public ::testing::Test {
     EXPECT_TRUE(step.has_value());
     return step.value_or(Lane::Step::Idle);
   }
+  // Changes at 5 (table 0), 6 (table 1, which is stopped), 7 (table 0), all before 8.
+  void step_with_a_stopped_table() {
+    board_.stop(1, "drift");
+    full(1, 5, 0);
+    full(1, 6, 1);
+    full(2, 7, 0);
+    watermark(8);
+    step();
+  }
   Position progress() const {
     return store_.progress().empty() ? Position{} : store_.progress()[0].position;
   }
@@ -178,12 +187,7 @@ TEST_F(LaneTest, APartialChangeOfAMissingRowIsADebt) {
 }
 
 TEST_F(LaneTest, AStoppedTableHoldsThePositionAndTheOthersGoOn) {
-  board_.stop(1, "drift");
-  full(1, 5, 0);
-  full(1, 6, 1);
-  full(2, 7, 0);
-  watermark(8);
-  step();
+  step_with_a_stopped_table();
   EXPECT_EQ(store_.rows(0).size(), 2u);
   EXPECT_TRUE(store_.rows(1).empty());
   EXPECT_EQ(progress(), (Position{5, 0}));
@@ -192,12 +196,7 @@ TEST_F(LaneTest, AStoppedTableHoldsThePositionAndTheOthersGoOn) {
 // On a shared stream the others' position moves on; the stopped table has one of its own.
 TEST_F(LaneTest, AStoppedTableOfASharedStreamIsHeldAlone) {
   make_lanes("t/0");
-  board_.stop(1, "drift");
-  full(1, 5, 0);
-  full(1, 6, 1);
-  full(2, 7, 0);
-  watermark(8);
-  step();
+  step_with_a_stopped_table();
   ASSERT_EQ(store_.progress().size(), 2u);
   EXPECT_EQ(store_.progress()[0].stream, "t/0");
   EXPECT_EQ(store_.progress()[0].position, (Position{8, 0}));
