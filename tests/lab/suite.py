@@ -154,7 +154,10 @@ class Suite:
             yield child
             child.wait()
         except BaseException:
-            child.send_signal(signal.SIGTERM)
+            if argv[0] == "cmake":  # It does not tell the compilers.
+                os.killpg(child.pid, signal.SIGTERM)
+            else:
+                child.send_signal(signal.SIGTERM)
             child.wait()
             raise
 
