@@ -27,10 +27,12 @@ def following(migrate):
 
 def event(migration, after, op="u", **source):
     """An event as the connector would write it now, in a transaction of the source's own."""
-    xid = migration.source("SELECT pg_current_xact_id()::text::bigint")[0][0]
+    xid, lsn = migration.source("SELECT pg_current_xact_id()::text::bigint,"
+                                " (pg_current_wal_insert_lsn() - '0/0')::bigint")[0]
     where = {"version": "3.6.0.Final", "connector": "postgresql", "name": migration.name,
              "ts_ms": 1795000000000, "snapshot": "false", "db": migration.name,
-             "sequence": '["1","2"]', "schema": "public", "table": "items", "txId": xid, "lsn": 2}
+             "sequence": f'["{lsn}","{lsn}"]', "schema": "public", "table": "items", "txId": xid,
+             "lsn": lsn}
     return {"before": None, "after": after, "source": {**where, **source}, "op": op,
             "ts_ms": 1795000000000}
 
