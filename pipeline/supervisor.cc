@@ -63,16 +63,21 @@ Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
 
 void Supervisor::waits_for(std::string what) { waiting_.push_back(std::move(what)); }
 
+Status Supervisor::note_stop(TableId id, const std::string& reason) {
+  if (told_stopped_.contains(id)) return {};
+  LOCKSTEP_TRY(ports_.census.save_stop(id, reason));
+  events_.table_stopped(shared_.tables[id]->text(), reason);
+  told_stopped_.insert(id);
+  return {};
+}
+
 Status Supervisor::note_tables() {
   const std::vector<TableStatus> all = shared_.board.all();
   backfilled_ = true;
   for (TableId id = 0; id < all.size(); ++id) {
     const std::string name = shared_.tables[id]->text();
     if (!all[id].stopped.empty()) {
-      if (told_stopped_.insert(id).second) {
-        events_.table_stopped(name, all[id].stopped);
-        LOCKSTEP_TRY(ports_.census.save_stop(id, all[id].stopped));
-      }
+      LOCKSTEP_TRY(note_stop(id, all[id].stopped));
       continue;
     }
     if (all[id].backfill != BackfillState::Done) {

@@ -76,6 +76,7 @@ class Supervisor {
   Verdict prove_again();
   std::set<std::string> paused() const;
   Status note_tables();
+  Status note_stop(TableId id, const std::string& reason);
   void publish(Verdict verdict);
   std::optional<double> lag() const REQUIRES(mutex_);
   void waits_for(std::string what);
