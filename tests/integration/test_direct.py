@@ -4,6 +4,8 @@ What every stream must do is in the other files, which run over it with LOCKSTEP
 and in test_direct_slot is what only this one has.
 """
 
+from contextlib import contextmanager
+
 import pytest
 
 from tests.demo.writer import Writer
@@ -88,13 +90,21 @@ def with_a_new_table(direct):
     return migration
 
 
+@contextmanager
+def a_start_that_waits(migration, statement):
+    """lockstep has been started, and waits for a transaction that ends at the exit."""
+    with migration.open_transaction(statement) as pid:
+        migration.lockstep.start()
+        migration.lockstep.await_said("new", f"pid {pid}")
+        yield
+
+
 @pytest.mark.usefixtures("owning_role")
 def test_a_table_that_is_added_later(direct):
     """The publication is extended, and what an open transaction wrote before is copied."""
     migration = with_a_new_table(direct)
-    with migration.open_transaction("UPDATE t SET n = 5 WHERE id = 5") as pid:
-        migration.lockstep.start()
-        migration.lockstep.await_said("new", f"pid {pid}")
+    with a_start_that_waits(migration, "UPDATE t SET n = 5 WHERE id = 5"):
+        pass
     migration.lockstep.await_follow()
     migration.source("INSERT INTO u VALUES (1, 'one'), (2, 'two')")
     assert migration.lockstep.stop() == 0
@@ -105,9 +115,7 @@ def test_a_table_that_is_added_later(direct):
 def test_a_column_added_while_a_start_waits(direct):
     """The catalogs were read before the wait: what changed since stops the table."""
     migration = with_a_new_table(direct)
-    with migration.open_transaction("SELECT pg_current_xact_id()") as pid:
-        migration.lockstep.start()
-        migration.lockstep.await_said("new", f"pid {pid}")
+    with a_start_that_waits(migration, "SELECT pg_current_xact_id()"):
         migration.source("ALTER TABLE t ADD extra int")
         migration.source("INSERT INTO t VALUES (-1, 'drifted', 1, 1)")
     migration.lockstep.await_status(
