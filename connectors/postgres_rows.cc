@@ -6,9 +6,7 @@
 namespace lockstep {
 namespace {
 
-constexpr std::size_t kSizeAt = 12;       // Of the element count in an array's header.
-constexpr std::size_t kElementOidAt = 8;  // Of the element's OID in an array's header.
-constexpr std::size_t kArrayHeader = 12;  // Dimensions, flags, element OID.
+constexpr std::size_t kSizeAt = 12;  // Of the element count in an array's header.
 
 void put_be32(std::string& bytes, std::size_t at, std::uint32_t value) {
   value = std::byteswap(value);
