@@ -18,8 +18,9 @@ constexpr std::array<std::pair<const char*, const char*>, 6> kDefaults{{
     {"tcp_user_timeout", "60000"},
 }};
 
-// What text forms, name resolution and visibility of rows depend on.
-constexpr std::array<const char*, 11> kSession{
+// What text forms, name resolution and visibility of rows depend on, and the limits of others: we
+// hold a snapshot for as long as it is read.
+constexpr std::array<const char*, 15> kSession{
     "SET client_encoding = 'UTF8'",
     "SET DateStyle = 'ISO'",
     "SET IntervalStyle = 'postgres'",
@@ -28,8 +29,14 @@ constexpr std::array<const char*, 11> kSession{
     "SET TimeZone = 'UTC'",
     "SET lc_monetary = 'C'",
     "SET search_path = ''",
+    "SET xmloption = content",
     "SET row_security = off",
     "SET statement_timeout = 0",
+    "SET lock_timeout = 0",
+    "SET idle_in_transaction_session_timeout = 0",
+    // Not before PostgreSQL 14.
+    "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings"
+    " WHERE name = 'idle_session_timeout'",
     "SET standard_conforming_strings = on",
 };
 

@@ -60,7 +60,7 @@ inline PostgresOptions for_replication(PostgresOptions options) {
 
 // Not thread-safe.  Sets, on every connect: client_encoding UTF8, DateStyle ISO, IntervalStyle
 // postgres, extra_float_digits 3, bytea_output hex, TimeZone UTC, lc_monetary C, search_path '' ,
-// row_security off, statement_timeout 0, standard_conforming_strings on; keepalives and
+// xmloption content, row_security off, standard_conforming_strings on, no timeout; keepalives and
 // tcp_user_timeout unless given.
 class PostgresConnection {
  public:

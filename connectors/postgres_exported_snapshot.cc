@@ -5,18 +5,9 @@
 #include "pipeline/translate.h"
 
 namespace lockstep {
-namespace {
-
-// It is idle, in a transaction, for as long as tables are copied.
-PostgresOptions for_export(PostgresOptions options) {
-  return with_setup(for_replication(std::move(options)),
-                    "SET idle_in_transaction_session_timeout = 0");
-}
-
-}  // namespace
 
 ExportedSnapshot::ExportedSnapshot(PostgresOptions connection)
-    : connection_(for_export(std::move(connection))) {}
+    : connection_(for_replication(std::move(connection))) {}
 
 // The transaction uses the slot's own snapshot and lends it to others: one that the slot's command
 // exports by itself would be gone with the next command.

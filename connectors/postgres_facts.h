@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "connectors/postgres_connection.h"
@@ -39,6 +40,9 @@ struct RoleFacts {
   bool create_in_database = false;    // CREATE on the current database.
   bool set_replication_role = false;  // May SET session_replication_role.
 };
+
+// The encoding of a database that takes any bytes for text.
+inline constexpr std::string_view kNoEncoding = "SQL_ASCII";
 
 struct ServerFacts {
   int version = 0;  // server_version_num: 150020.

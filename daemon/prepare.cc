@@ -77,7 +77,12 @@ class Preparation {
 Status Preparation::know_servers() {
   LOCKSTEP_TRY(source_.open());
   LOCKSTEP_ASSIGN(out_.source, read_identity(source_));
+  LOCKSTEP_ASSIGN(const ServerFacts source, read_server(source_));
   LOCKSTEP_ASSIGN(target_facts_, read_server(target_));
+  if (source.encoding == kNoEncoding)
+    return refuse(
+        "the source's encoding is SQL_ASCII: nobody knows what its bytes mean; move it "
+        "to a database in UTF8 first");
   if (target_facts_.in_recovery || target_facts_.read_only)
     return wait_for("the target to accept writes: it is a standby or read-only");
   return store_.confirm({manifest_.migration.value, out_.source.system_identifier,

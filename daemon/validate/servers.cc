@@ -119,7 +119,7 @@ void check_limits(Validation& validation) {
                               "further behind loses its slot, and the migration begins anew",
                               facts.slot_wal_keep_mb),
                   "-1 keeps the log, as long as the disk lasts");
-  if (facts.encoding == "SQL_ASCII")
+  if (facts.encoding == kNoEncoding)
     findings.error(where, "the source's encoding is SQL_ASCII: nobody knows what its bytes mean",
                    "move it to a database in UTF8 first");
 }
@@ -154,7 +154,7 @@ void check_target_server(Validation& validation) {
   const bool asked_source = validation.source.answered;
   const ServerFacts& source = validation.source.facts;
   const bool same_encoding = asked_source && source.encoding == facts.encoding;
-  if (facts.encoding != "UTF8" && (!same_encoding || facts.encoding == "SQL_ASCII"))
+  if (facts.encoding != "UTF8" && (!same_encoding || facts.encoding == kNoEncoding))
     findings.error(where,
                    fmt::format("the target's encoding is {}: it cannot hold every text of the "
                                "source",

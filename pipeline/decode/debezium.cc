@@ -11,6 +11,8 @@
 namespace lockstep {
 namespace {
 
+constexpr std::string_view kNotWhole = "not a whole JSON object in UTF-8";
+
 std::string where(const Record& record) {
   return fmt::format("{}/{} offset {}", record.topic, record.partition, record.offset);
 }
@@ -138,10 +140,12 @@ Result<Decoded> DebeziumDecoder::decode(const Record& record) {
   Stream& stream = stream_of(record.stream);
   const Opened opened = values_.open(*record.value, stream.value_prefix);
   Envelope envelope;
-  if (opened == Opened::Broken || !read_envelope(values_.root(), envelope)) {
-    return broken(record, stream, "not a whole JSON object in UTF-8");
+  if (opened == Opened::Broken || !read_envelope(values_.root(), envelope) || !values_.at_end()) {
+    return broken(record, stream, kNotWhole);
   }
   if (envelope.op == 0 || !envelope.has_source) {
+    // With its schema in front, what is broken may look like an object of other fields.
+    if (!is_valid_json(*record.value)) return broken(record, stream, kNotWhole);
     if (envelope.op == 0 && !envelope.has_source && is_marker(values_.root())) return Decoded{};
     return fail(Reaction::Halt,
                 where(record) +

@@ -31,6 +31,8 @@ class MessageReader {
   Opened open(std::string_view message, std::string& prefix);
 
   ondemand::object& root() { return root_; }
+  // Whether nothing follows the root.  REQUIRES: every field of it was taken.
+  bool at_end() { return document_.current_location().error() == simdjson::OUT_OF_BOUNDS; }
   // The schema part as JSON text.  REQUIRES: open() answered NewSchema.
   std::string_view schema() const { return schema_; }
 

@@ -33,7 +33,9 @@ class Cursor {
     u8();
     return text;
   }
-  std::int64_t time_us() { return static_cast<std::int64_t>(u64()) + kPostgresEpochUs; }
+  std::int64_t time_us() {
+    return static_cast<std::int64_t>(u64() + static_cast<std::uint64_t>(kPostgresEpochUs));
+  }
 
   void spoil() { good_ = false; }
   bool good() const { return good_; }
