@@ -2,6 +2,8 @@
 // whether something stands between us and the server.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +44,10 @@ struct BookkeepingGrants {
 };
 Result<BookkeepingGrants> read_bookkeeping_grants(PostgresConnection& connection,
                                                   const std::string& schema);
+
+// The labels of every enum type of the database, in their order, by the type's OID.
+using EnumLabels = std::map<std::uint32_t, std::vector<std::string>>;
+Result<EnumLabels> read_enum_labels(PostgresConnection& connection);
 
 // Whether the table has a row that we may see.
 Result<bool> has_rows(PostgresConnection& connection, const TableName& table);

@@ -296,6 +296,20 @@ def test_grants_as_it_says_lead_to_a_clean_validate(migrate):
     assert not any("GRANT" in each for each in problems(migration))
 
 
+def test_compares_the_labels_of_enums(migrate):
+    """Also of those that arrays and domains are made of, each once."""
+    migration = migrate("CREATE TYPE mood AS ENUM ('good', 'it''s bad');"
+                        "CREATE DOMAIN feeling AS mood;"
+                        "CREATE TABLE a (id int PRIMARY KEY, moods mood[]);"
+                        "CREATE TABLE b (id int PRIMARY KEY, mood feeling)", stream="direct")
+    migration.prepare()
+    assert migration.lockstep.verb("validate").returncode == 0
+    migration.source("ALTER TYPE mood ADD VALUE 'none' BEFORE 'good'")
+    line = the_one(migration, "enum public.mood of the target lacks the source's label 'none'")
+    migration.target(re.search(r"ALTER TYPE .*;", line)[0])
+    assert migration.lockstep.verb("validate").returncode == 0
+
+
 def test_refuses_a_slot_of_another_database(migrate):
     migration = migrate(PEOPLE, source={"slot": "elsewhere"})
     migration.copy_schema()
