@@ -159,6 +159,33 @@ SELECT pg_logical_emit_message(false, 'lab', repeat('x', 1000000)) FROM generate
 """
 
 
+@pytest.fixture
+def stingy(stack):
+    """The source keeps next to no log for a slot; gives what it takes to notice that."""
+    stack.source.alter("max_slot_wal_keep_size = '1MB'")
+    yield lambda: [stack.source.execute("postgres", each) for each in (EIGHTY_MB, "CHECKPOINT")]
+    stack.source.alter("max_slot_wal_keep_size = -1")
+
+
+def test_a_slot_whose_log_is_lost_halts(moved, stingy):
+    wait_until(lambda: moved.slot("NOT active"), "the slot to be let go")
+    moved.source("UPDATE t SET n = 9")
+    stingy()
+    assert moved.slot("wal_status") == "lost"
+    moved.assert_halts("lost", "begin the migration anew")
+
+
+def test_losing_the_log_while_it_is_read_halts(moved, stingy):
+    # A transaction that is open keeps the slot where it is, however far lockstep has come.
+    with moved.open_transaction("UPDATE t SET n = -1 WHERE id = 1"):
+        moved.lockstep.start()
+        moved.lockstep.await_follow()
+        stingy()
+        assert moved.lockstep.wait_exit() == HALTED
+    assert moved.slot("wal_status") == "lost"
+    assert "begin the migration anew" in moved.lockstep.log_text()
+
+
 @pytest.mark.parametrize("then", ["stop", "drop_slot"])
 def test_the_source_keeps_no_more_of_its_log_than_allowed(direct, stack, then):
     migration = direct(source={"wal_limit": {"mb": 40, "then": then}})

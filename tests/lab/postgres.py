@@ -136,17 +136,22 @@ class Cluster:
     def drop_database(self, dbname):
         self.execute("postgres", f'DROP DATABASE IF EXISTS "{dbname}" WITH (FORCE)')
 
+    def alter(self, setting):
+        """ALTER SYSTEM SET, for one that counts without a restart."""
+        self.execute("postgres", f"ALTER SYSTEM SET {setting}")
+        self.execute("postgres", "SELECT pg_reload_conf()")
+
     @contextmanager
     def commits_hang(self):
         """Meanwhile a commit is written and decoded, yet visible to nobody (it awaits a standby).
 
         Sessions with synchronous_commit = local commit as always.
         """
-        self._alter("synchronous_standby_names = 'nobody'")
+        self.alter("synchronous_standby_names = 'nobody'")
         try:
             yield
         finally:
-            self._alter("synchronous_standby_names = ''")
+            self.alter("synchronous_standby_names = ''")
 
     def await_waiting(self, condition, what):
         """Waits until pg_stat_activity has a session for which `condition` (SQL) holds."""
@@ -161,10 +166,6 @@ class Cluster:
         """Puts a saved data directory back.  REQUIRES: the server is stopped."""
         shutil.rmtree(self.data)
         subprocess.run(["cp", "-a", place, self.data], check=True)
-
-    def _alter(self, setting):
-        self.execute("postgres", f"ALTER SYSTEM SET {setting}")
-        self.execute("postgres", "SELECT pg_reload_conf()")
 
     def _answers(self):
         try:
