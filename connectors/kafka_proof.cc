@@ -126,16 +126,34 @@ Result<StreamProof::Answer> KafkaProof::connector_reached(Lsn lsn) {
     return waiting(why_not_moving(fmt::format(
         "connector {} has committed nothing yet, waiting for {}", connector, lsn_text(lsn))));
   }
-  if (*ours->lsn_commit >= lsn) return passed(true);
+  if (*ours->lsn_commit >= lsn) {
+    LOCKSTEP_TRY(source_reaches(*ours->lsn_commit));
+    return passed(true);
+  }
   return waiting(
       why_not_moving(fmt::format("connector {} has committed {}, waiting for {}", connector,
                                  lsn_text(*ours->lsn_commit), lsn_text(lsn))));
 }
 
+// What was read of a log that was put back since says nothing about the log that there is now.
+Status KafkaProof::source_reaches(Lsn committed) {
+  LOCKSTEP_ASSIGN(const Lsn end, options_.end_of_log());
+  if (committed <= end) return {};
+  return fail(
+      Reaction::Halt,
+      fmt::format("the source's log ends at {}, before {}, up to which it was read already: "
+                  "it was restored from a backup; begin the migration anew from an empty "
+                  "target",
+                  lsn_text(end), lsn_text(committed)));
+}
+
 Result<StreamProof::Answer> KafkaProof::slot_reached(Lsn lsn) {
   LOCKSTEP_ASSIGN(const std::optional<Lsn> flushed, options_.confirmed_flush());
   if (!flushed) return waiting(fmt::format("slot {} has no confirmed position yet", options_.slot));
-  if (*flushed >= lsn) return passed(false);
+  if (*flushed >= lsn) {
+    LOCKSTEP_TRY(source_reaches(*flushed));
+    return passed(false);
+  }
   return waiting(fmt::format("slot {} is confirmed up to {}, waiting for {}", options_.slot,
                              lsn_text(*flushed), lsn_text(lsn)));
 }

@@ -29,6 +29,7 @@ struct KafkaProofOptions {
   std::string slot;                       // The connector's, for messages.
   // The slot's confirmed_flush_lsn; nothing while it is null.
   std::function<Result<std::optional<Lsn>>()> confirmed_flush;
+  std::function<Result<Lsn>()> end_of_log;  // Of the source, now.
   std::chrono::milliseconds timeout{5000};  // Of asking the broker.
 };
 
@@ -39,7 +40,8 @@ class KafkaProof : public StreamProof {
   static Result<std::unique_ptr<KafkaProof>> open(KafkaProofOptions options);
 
   // Waits for Connect and the broker, each for its timeout at most.  Both being away is an Answer
-  // that waits; an error is what only the operator can change.
+  // that waits; an error is what only the operator can change.  Halt (I16) when more was read than
+  // the source's log holds: it was restored.
   Result<Answer> reached(Lsn lsn) override;
 
  private:
@@ -49,6 +51,7 @@ class KafkaProof : public StreamProof {
   // Whether the connector has passed `lsn`; else why not.  Sets exact.
   Result<Answer> connector_reached(Lsn lsn);
   Result<Answer> slot_reached(Lsn lsn);
+  Status source_reaches(Lsn committed);
   std::string why_not_moving(const std::string& progress);
 
   const KafkaProofOptions options_;

@@ -52,6 +52,11 @@ KafkaProofOptions proof_options(const Manifest& manifest, const Prepared& prepar
       return fail(Reaction::Halt, "slot " + slot + " is gone: its changes are lost to the stream");
     return facts.confirmed_flush_lsn;
   };
+  options.end_of_log = [&connection]() -> Result<Lsn> {
+    LOCKSTEP_TRY(connection.open());
+    LOCKSTEP_ASSIGN(const PgResult end, connection.ask("SELECT pg_current_wal_insert_lsn()"));
+    return parse_lsn(field(end, 0, 0));
+  };
   return options;
 }
 

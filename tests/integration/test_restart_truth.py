@@ -83,6 +83,33 @@ def test_target_restored_to_a_point_in_time(moved, stack):
     ends_equal_or_halts(moved)
 
 
+def test_source_restored_to_a_point_in_time(moved, stack):
+    """What lockstep has copied never happened there."""
+    saved = stack.source.directory / "saved"
+    stack.source.stop()
+    stack.source.save(saved)
+    stack.source.start()
+    change(moved, 1)
+    moved.finish()
+    stack.source.stop()
+    stack.source.restore(saved)
+    stack.source.start()
+    moved.assert_halts("restored from a backup")
+
+
+def test_source_on_another_timeline(moved, stack):
+    stack.source.stop()
+    stack.source.promote()
+    moved.assert_halts("timeline")
+
+
+def test_source_of_another_cluster(moved):
+    moved.manifest["source"]["connect"] = {**moved.manifest["target"]["connect"],
+                                           "dbname": "postgres"}
+    moved.lockstep.write(moved.manifest)
+    moved.assert_halts("system identifier")
+
+
 @through_kafka
 def test_slot_ahead_of_what_is_in_kafka(moved, stack):
     """Changes skipped on the slot never reach Kafka: equality would be a lie.

@@ -158,6 +158,12 @@ class Cluster:
         wait_until(lambda: self.value("postgres", "SELECT count(*) FROM pg_stat_activity"
                                                   f" WHERE {condition}"), what)
 
+    def promote(self):
+        """Starts the server as a standby and promotes it.  REQUIRES: it is stopped."""
+        (self.data / "standby.signal").touch()
+        self.start()
+        self.value("postgres", "SELECT pg_promote()")
+
     def save(self, place):
         """Copies the data directory to `place`.  REQUIRES: the server is stopped."""
         subprocess.run(["cp", "-a", self.data, place], check=True)

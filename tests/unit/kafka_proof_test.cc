@@ -73,21 +73,26 @@ class KafkaNearProofTest : public testing::Test {
     options_.slot = "lockstep_shop";
     options_.timeout = std::chrono::milliseconds(1000);
     options_.confirmed_flush = [this] { return Result<std::optional<Lsn>>(flushed_); };
+    options_.end_of_log = [this] { return Result<Lsn>(end_); };
   }
-  StreamProof::Answer ask(Lsn lsn) {
+  Result<StreamProof::Answer> answer(Lsn lsn) {
     if (!proof_) {
       auto opened = KafkaProof::open(options_);
       CHECK(opened.has_value());
       proof_ = std::move(opened).value();
     }
-    auto answer = proof_->reached(lsn);
-    CHECK(answer.has_value());
-    return std::move(answer).value();
+    return proof_->reached(lsn);
+  }
+  StreamProof::Answer ask(Lsn lsn) {
+    auto answered = answer(lsn);
+    CHECK(answered.has_value());
+    return std::move(answered).value();
   }
 
   KafkaMock mock_;
   KafkaProofOptions options_;
   std::optional<Lsn> flushed_;
+  Lsn end_ = 0x100;
   std::unique_ptr<KafkaProof> proof_;
 };
 
@@ -95,6 +100,15 @@ TEST_F(KafkaNearProofTest, WaitsForTheSlot) {
   EXPECT_EQ(ask(0x20).waiting_for, "slot lockstep_shop has no confirmed position yet");
   flushed_ = 0x10;
   EXPECT_EQ(ask(0x20).waiting_for, "slot lockstep_shop is confirmed up to 0/10, waiting for 0/20");
+}
+
+TEST_F(KafkaNearProofTest, ALogThatEndsBeforeWhatWasReadIsAnother) {
+  flushed_ = 0x30;
+  end_ = 0x20;
+  const auto refused = answer(0x18);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().reaction, Reaction::Halt);
+  EXPECT_THAT(refused.error().message, HasSubstr("restored from a backup"));
 }
 
 TEST_F(KafkaNearProofTest, EndsIncludeTopicsThatAppearedSince) {
