@@ -68,6 +68,12 @@ struct ServerFacts {
   RoleFacts role;
 };
 
+// Whether the target's encoding can hold every text of the source.
+inline bool can_hold_text(const ServerFacts& source, const ServerFacts& target) {
+  return target.encoding == "UTF8" ||
+         (target.encoding == source.encoding && target.encoding != kNoEncoding);
+}
+
 // Needs no privilege beyond CONNECT.  Connects if not connected.
 Result<ServerFacts> read_server(PostgresConnection& connection);
 

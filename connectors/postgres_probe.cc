@@ -24,7 +24,8 @@ SELECT format('prepared transaction %L of database %s', gid, database), transact
        floor(extract(epoch FROM clock_timestamp() - prepared))::bigint, '', ''
 FROM pg_prepared_xacts)";
 
-// Catalog tables only: functions on relations would wait for the locks of a running rewrite.
+// Catalog tables only: functions on relations would wait for the locks of a running rewrite.  A
+// publication whose options are changed has another xmin afterwards; adding tables leaves it.
 constexpr const char* kFiles = R"(
 WITH RECURSIVE tree(root, relation, bond) AS (
   SELECT oid, oid, 0::int8 FROM unnest($1::oid[]) oid
@@ -36,8 +37,9 @@ WITH RECURSIVE tree(root, relation, bond) AS (
 )
 SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname,
        CASE WHEN t.root = c.oid THEN coalesce(
-         (SELECT r.oid::int8 FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-          WHERE r.prrelid = t.root AND p.pubname = $2), 0) ELSE t.bond END
+         (SELECT p.xmin::text::int8 << 32 | coalesce(r.oid::int8, 0) FROM pg_publication p
+          LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = t.root
+          WHERE p.pubname = $2), 0) ELSE t.bond END
 FROM tree t JOIN pg_class c ON c.oid = t.relation AND (c.relkind <> 'p' OR c.oid = t.root)
 JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY t.root, c.oid)";
 
@@ -132,6 +134,11 @@ Result<std::vector<std::vector<TableFile>>> PostgresProbe::files_under(
   auto seen = files(tables);
   LOCKSTEP_TRY(connection_.ask("COMMIT"));
   return seen;
+}
+
+Result<std::vector<TableName>> PostgresProbe::tables() {
+  LOCKSTEP_TRY(connection_.open());
+  return list_tables(connection_);
 }
 
 Result<bool> PostgresProbe::has_rows(std::uint32_t relation) {

@@ -33,6 +33,8 @@ class PostgresProbe : public SourceProbe {
   Result<std::vector<BlockingTransaction>> blockers(Xid xid) override;
   Result<std::vector<std::vector<TableFile>>> files(
       std::span<const TableMap* const> tables) override;
+  // Every table of users, as list_tables() says.
+  Result<std::vector<TableName>> tables();
   Result<bool> has_rows(std::uint32_t relation) override;
   // files() as an exported snapshot sees them.
   Result<std::vector<std::vector<TableFile>>> files_under(const ExportedSnapshot& snapshot,

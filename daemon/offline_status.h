@@ -8,6 +8,9 @@
 
 namespace lockstep {
 
+// The note of the checkpoint in which a run says how it ended; a run that was killed leaves none.
+inline constexpr std::string_view kLastEnd = "last_end";
+
 // The status document (08-manifest.md) with phase "stopped".  The target knows progress, chunks and
 // debts; when it is away the document says so and shows the checkpoint's mirror of progress.
 // Waits for both servers, a few seconds at most.

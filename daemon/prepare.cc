@@ -83,8 +83,15 @@ Status Preparation::know_servers() {
     return refuse(
         "the source's encoding is SQL_ASCII: nobody knows what its bytes mean; move it "
         "to a database in UTF8 first");
+  if (!can_hold_text(source, target_facts_))
+    return refuse(
+        fmt::format("the target's encoding is {}: it cannot hold every text of the "
+                    "source; create the target database with ENCODING 'UTF8'",
+                    target_facts_.encoding));
   if (target_facts_.in_recovery || target_facts_.read_only)
-    return wait_for("the target to accept writes: it is a standby or read-only");
+    return wait_for(
+        "the target to accept writes: it is a standby, or the server, the database or "
+        "the role has default_transaction_read_only");
   return store_.confirm({manifest_.migration.value, out_.source.system_identifier,
                          target_facts_.system_identifier, stream_kind(manifest_),
                          stream_name(manifest_)});

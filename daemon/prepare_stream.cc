@@ -153,6 +153,18 @@ Status need_publication(const StreamContext& context) {
     LOCKSTEP_ASSIGN(facts, read_publication(context.source, name, names));
   }
   if (!facts.missing.empty()) LOCKSTEP_TRY(extend_publication(context, facts.missing));
+  const bool partitioned = std::ranges::any_of(context.maps, [](const TableMap* map) {
+    return map->source.kind == RelationKind::PartitionedRoot;
+  });
+  const bool whole = facts.filtered.empty() && facts.narrowed.empty() && facts.inserts &&
+                     facts.updates && facts.deletes && facts.truncates &&
+                     (facts.via_root || !partitioned);
+  if (!whole && !context.first)
+    return fail(Reaction::Halt,
+                fmt::format("publication {} does not publish what it did when the migration began: "
+                            "what was written since may be in no stream; put it right and begin "
+                            "the migration anew",
+                            name));
   if (!facts.filtered.empty() || !facts.narrowed.empty())
     return refuse(
         fmt::format("publication {} filters rows or columns of {}", name,
@@ -161,9 +173,6 @@ Status need_publication(const StreamContext& context) {
     return refuse("publication " + name +
                   " leaves out operations; run on the source: ALTER PUBLICATION " +
                   quote_identifier(name) + " SET (publish = 'insert, update, delete, truncate')");
-  const bool partitioned = std::ranges::any_of(context.maps, [](const TableMap* map) {
-    return map->source.kind == RelationKind::PartitionedRoot;
-  });
   if (partitioned && !facts.via_root)
     return refuse("publication " + name +
                   " must publish partitions through their root; run on the source: ALTER "

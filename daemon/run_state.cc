@@ -40,6 +40,7 @@ void RunState::stop() {
 
 RunStatus RunState::status() const {
   RunStatus status = runner_ != nullptr ? runner_->status() : last_;
+  status.synced = status.synced && left_out_.empty();
   for (const LeftOut& table : left_out_) {
     RunTableStatus entry;
     entry.table = table.table;

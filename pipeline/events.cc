@@ -84,6 +84,10 @@ void Events::copied_again(std::string_view table, std::string_view why) {
   write(spdlog::level::warn, "a table is copied again",
         {{"table", std::string(table)}, {"why", std::string(why)}});
 }
+void Events::newcomer(std::string_view table) {
+  write(spdlog::level::warn, "a table came after this run had begun: start lockstep again",
+        {{"table", std::string(table)}});
+}
 void Events::synced(std::string_view proof) {
   write(spdlog::level::info, "synced", {{"proof", std::string(proof)}});
 }

@@ -33,6 +33,7 @@ class Events {
   void backfill_done(std::string_view table, std::uint64_t rows);
   // The table's chunks are all read again (I15).
   void copied_again(std::string_view table, std::string_view why);
+  void newcomer(std::string_view table);
   void synced(std::string_view proof);
   void draining(std::string_view why);
   void ended(std::string_view how, int exit_code);

@@ -137,8 +137,8 @@ struct BlockingTransaction {
 struct TableFile {
   std::uint32_t relation = 0;  // Its oid; a leaf keeps it, whatever is done to it.
   std::uint32_t node = 0;      // Another one after each rewrite and TRUNCATE; 0 of a root.
-  // Another one after it was attached, or its root published, anew: changes in between are in no
-  // stream.
+  // Another one after it was attached, or its root published, anew or in another way: changes in
+  // between are in no stream.
   std::uint64_t bond = 0;
   std::string name;  // "public.orders_2026", for people; may be unknown.
   friend bool operator==(const TableFile& a, const TableFile& b) {

@@ -166,7 +166,8 @@ Runner::Threads::Threads(RunnerOptions options, std::vector<const TableMap*> tab
                !options_.shared_stream.empty()},
               shared()),
       supervisor_(shared(), health_, ports_.events,
-                  {ports_.marker_probe, ports_.proof, ports_.census, options_.hold_stream},
+                  {ports_.marker_probe, ports_.proof, ports_.census, options_.hold_stream,
+                   options_.newcomers},
                   options_.files) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
   CHECK(options_.batches.size() == options_.lanes);

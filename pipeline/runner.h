@@ -50,6 +50,8 @@ struct RunnerOptions {
   std::chrono::milliseconds drain_limit{30'000};
   // SupervisorPorts::hold_stream; on the main thread.
   std::function<bool(std::string_view why)> hold_stream;
+  // SupervisorPorts::newcomers; on the main thread.
+  std::function<Result<std::vector<std::string>>()> newcomers;
   // Called on the main thread: every second at first, later every 5 s, then every 30 s.
   std::function<void(const RunStatus&)> on_progress;
 };

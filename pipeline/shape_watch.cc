@@ -30,12 +30,14 @@ std::string gone(const TableMap& table, const TableFile& file) {
 }
 
 std::string away_for_a_while(const TableMap& table, const TableFile& file) {
-  const char* const where =
-      file.relation == table.source.oid ? "taken out of the publication" : "detached";
+  const char* const what =
+      file.relation == table.source.oid
+          ? "taken out of the publication and put back, or the publication's options were changed"
+          : "detached and put back";
   return fmt::format(
-      "{} was {} and put back on the source: what was written in between is in no stream; leave {} "
-      "out of this migration, empty it on the target, and move it by a migration of its own",
-      name_of(file), where, table.text());
+      "{} was {}, on the source: what was written meanwhile may be in no stream; leave {} out of "
+      "this migration, empty it on the target, and move it by a migration of its own",
+      name_of(file), what, table.text());
 }
 
 // The TRUNCATE of a whole table is in the stream; that of one partition is not, when it is

@@ -110,11 +110,31 @@ Status Supervisor::watch_shapes() {
   if (shared_.clock.now() >= next_look_) {
     next_look_ = shared_.clock.now() + kLookEvery;
     LOCKSTEP_TRY(shapes_.look());
+    LOCKSTEP_TRY(watch_newcomers());
   }
+  for (const std::string& table : newcomers_)
+    waits_for("table " + table + ", which came after this run had begun: start lockstep again");
   LOCKSTEP_ASSIGN(std::string awaited, shapes_.advance(paused()));
   changed_ = !awaited.empty();
   if (changed_) waits_for(std::move(awaited));
   return {};
+}
+
+// The application made a table that the manifest selects: this run cannot take it in.
+Status Supervisor::watch_newcomers() {
+  if (!ports_.newcomers) return {};
+  LOCKSTEP_ASSIGN(newcomers_, ports_.newcomers());
+  for (const std::string& table : newcomers_)
+    if (told_newcomers_.insert(table).second) events_.newcomer(table);
+  return {};
+}
+
+bool Supervisor::is_complete() const {
+  const std::vector<TableStatus> all = shared_.board.all();
+  return newcomers_.empty() &&
+         std::ranges::all_of(all, &std::string::empty, &TableStatus::stopped) &&
+         std::ranges::all_of(debts_,
+                             [](const auto& entry) { return entry.second.quarantined == 0; });
 }
 
 // What is copied again waits for the stream.
@@ -144,20 +164,19 @@ Result<Supervisor::Verdict> Supervisor::prove() {
   exact_ = proof_.exact();
   LOCKSTEP_ASSIGN(const bool unchanged, shapes_.look());
   if (!unchanged) return Verdict::GoOn;
+  LOCKSTEP_TRY(watch_newcomers());
   LOCKSTEP_TRY(count_debts());  // Counted after the positions: a debt opened by them is in it.
-  bool complete = true;
   for (const auto& [id, count] : debts_) {
-    complete = complete && count.quarantined == 0;
     if (count.open == 0 || shared_.board.stopped(id)) continue;
     waits_for(std::to_string(count.open) + " rows of " + shared_.tables[id]->text() +
               " to be read again");
     return Verdict::GoOn;
   }
-  for (const TableStatus& table : shared_.board.all()) complete = complete && table.stopped.empty();
-  return complete ? Verdict::Synced : Verdict::Incomplete;
+  return is_complete() ? Verdict::Synced : Verdict::Incomplete;
 }
 
-// While following, the proof is begun anew every few seconds, and holds until the next.
+// While following, the proof is begun anew every few seconds, and holds until the next, unless what
+// is known by now contradicts it.
 Supervisor::Verdict Supervisor::prove_again() {
   const auto now = shared_.clock.now();
   if (!backfilled_) {
@@ -178,7 +197,8 @@ Supervisor::Verdict Supervisor::prove_again() {
       proof_.reset();
     }
   }
-  return now < proven_until_ ? proven_ : Verdict::GoOn;
+  const bool holds = now < proven_until_ && !changed_ && is_complete();
+  return holds ? proven_ : Verdict::GoOn;
 }
 
 std::optional<double> Supervisor::lag() const {

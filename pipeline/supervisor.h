@@ -32,6 +32,8 @@ struct SupervisorPorts {
   // Whether the stream is held back while tables are copied; with a reason it begins.  May be
   // empty: it never is.
   std::function<bool(std::string_view why)> hold_stream;
+  // Tables that the manifest selects and this run does not have; may be empty: there are none.
+  std::function<Result<std::vector<std::string>>()> newcomers;
 };
 
 // tick() on the main thread; status() and pause_streams() safe for concurrent use.
@@ -45,7 +47,7 @@ class Supervisor {
   enum class Verdict : std::uint8_t {
     GoOn,
     Synced,
-    Incomplete,  // Everything is synced but stopped tables or quarantined rows.
+    Incomplete,  // Everything is synced but stopped tables, newcomers or quarantined rows.
   };
 
   Supervisor(Shared shared, Health& health, Events& events, SupervisorPorts ports,
@@ -72,6 +74,8 @@ class Supervisor {
  private:
   Status count_debts();
   Status watch_shapes();
+  Status watch_newcomers();
+  bool is_complete() const;
   Result<Verdict> prove();
   Verdict prove_again();
   std::set<std::string> paused() const;
@@ -98,10 +102,12 @@ class Supervisor {
   std::chrono::steady_clock::time_point next_proof_{};
   std::chrono::steady_clock::time_point proven_until_{};
   Verdict proven_ = Verdict::GoOn;
+  std::vector<std::string> newcomers_;
   std::map<TableId, DebtCount> debts_;
   std::vector<std::string> waiting_;
   std::set<TableId> told_stopped_;
   std::set<TableId> told_done_;
+  std::set<std::string> told_newcomers_;
 
   mutable Mutex mutex_;
   RunStatus status_ GUARDED_BY(mutex_);

@@ -330,10 +330,12 @@ std::uint64_t mapping_fingerprint(const TableMap& map) {
   append_text(bytes, map.source.name.table);
   append_text(bytes, map.target.name.schema);
   append_text(bytes, map.target.name.table);
+  append_number(bytes, map.target.oid);
   append_number(bytes, map.columns.size());
   for (std::size_t i = 0; i < map.columns.size(); ++i) {
     append_column(bytes, map.source_column(i));
     append_column(bytes, map.target_column(i));
+    append_number(bytes, static_cast<std::uint64_t>(map.target_column(i).attnum));
     append_number(bytes, static_cast<std::uint64_t>(map.columns[i].plane));
     append_number(bytes, map.columns[i].cast ? 1 : 0);
   }

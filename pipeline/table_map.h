@@ -62,7 +62,8 @@ MapOutcome plan_table(const TableSpec& source, const TableSpec& target, const Ta
                       const StreamTraits& stream);
 
 // A number that changes whenever the mapping does: names, types, key, casts, constants, lanes'
-// order.  It does not depend on the server's OIDs, so a restored server keeps it.
+// order; and when the target's table or columns are others of the same names, which hold nothing of
+// what was written.  It does not depend on the source's OIDs.
 std::uint64_t mapping_fingerprint(const TableMap& map);
 
 }  // namespace lockstep

@@ -1,12 +1,16 @@
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "checkpoint/rocksdb_store.h"
+#include "config/selection.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_server.h"
+#include "daemon/offline_status.h"
 #include "daemon/prepare.h"
 #include "daemon/run_parts.h"
 #include "daemon/run_state.h"
@@ -57,6 +61,24 @@ void share_snapshot(const Manifest& manifest, const Prepared& prepared, RunnerOp
   };
 }
 
+// Tables that the manifest selects by now and that were not there when the run was prepared.
+std::function<Result<std::vector<std::string>>()> watch_newcomers(const Manifest& manifest,
+                                                                  const Prepared& prepared,
+                                                                  PostgresProbe& probe) {
+  std::set<std::string> known;
+  for (const TableMap* table : prepared.tables) known.insert(table->text());
+  for (const LeftOut& table : prepared.left_out) known.insert(table.table);
+  return [&manifest, &probe, known]() -> Result<std::vector<std::string>> {
+    LOCKSTEP_ASSIGN(const std::vector<TableName> names, probe.tables());
+    std::vector<ListedTable> listed;
+    for (const TableName& name : names) listed.push_back({name, std::nullopt});
+    std::vector<std::string> newcomers;
+    for (const SelectedTable& table : select_tables(manifest, listed).tables)
+      if (!known.contains(table.source.text())) newcomers.push_back(table.source.text());
+    return newcomers;
+  };
+}
+
 Result<ExitCode> run_prepared(const Manifest& manifest, const RunCommand& command,
                               RocksdbStore& store, RunState& state, Events& events) {
   LOCKSTEP_ASSIGN(const Prepared prepared, prepare_patiently(manifest, store, state, events));
@@ -72,6 +94,7 @@ Result<ExitCode> run_prepared(const Manifest& manifest, const RunCommand& comman
     events.progress(progress_line(status));
   };
   share_snapshot(manifest, prepared, options, events);
+  options.newcomers = watch_newcomers(manifest, prepared, *parts.marker_probe);
   Runner runner(std::move(options), prepared.tables,
                 {*parts.source, *parts.probe, *parts.marker_probe, *parts.proof, *parts.census,
                  store, clock, events, std::move(parts.lane_targets), std::move(parts.scans)});
@@ -108,14 +131,18 @@ ExitCode run_command(const RunCommand& command) {
   if (!server) return complain(server.error());
   const Beside control([&server] { (*server)->run(); }, [&server] { (*server)->stop(); });
 
+  if (const Status forgotten = (*store)->remove_note(kLastEnd); !forgotten)
+    return complain(forgotten.error());
   const auto ended = run_prepared(*manifest, command, **store, state, events);
-  if (!ended && ended.error().reaction != Reaction::Cancel) {
-    events.ended(ended.error().message, static_cast<int>(ended.error().exit));
-    return complain(ended.error());
-  }
+  const bool failed = !ended && ended.error().reaction != Reaction::Cancel;
   const ExitCode code = ended ? *ended : ended.error().exit;
-  events.ended(code == ExitCode::Ok ? "as asked" : "incomplete", static_cast<int>(code));
-  return code;
+  const std::string how = failed                 ? ended.error().message
+                          : code == ExitCode::Ok ? "as asked"
+                                                 : "incomplete";
+  events.ended(how, static_cast<int>(code));
+  const std::string note = fmt::format("with exit code {}: {}", static_cast<int>(code), how);
+  if (const Status saved = (*store)->save_note(kLastEnd, note); !saved) complain(saved.error());
+  return failed ? complain(ended.error()) : code;
 }
 
 }  // namespace lockstep

@@ -153,8 +153,7 @@ void check_target_server(Validation& validation) {
                    "connect to a server that accepts writes");
   const bool asked_source = validation.source.answered;
   const ServerFacts& source = validation.source.facts;
-  const bool same_encoding = asked_source && source.encoding == facts.encoding;
-  if (facts.encoding != "UTF8" && (!same_encoding || facts.encoding == kNoEncoding))
+  if (!can_hold_text(source, facts))
     findings.error(where,
                    fmt::format("the target's encoding is {}: it cannot hold every text of the "
                                "source",

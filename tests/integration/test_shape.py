@@ -1,4 +1,6 @@
-"""What the stream does not tell: rewrites, and partitions that come and go (I15)."""
+"""What the stream does not tell: rewrites, tables and partitions that come and go (I15)."""
+
+import pytest
 
 LOG = """
 CREATE TABLE log (id int, day date, v text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
@@ -154,6 +156,62 @@ def test_what_was_away_for_a_while_is_not_taken_for_the_same(migrate):
         migration.source(f"ALTER PUBLICATION {migration.publication} DROP TABLE bystander;"
                          f"ALTER PUBLICATION {migration.publication} ADD TABLE bystander")
         assert "taken out of the publication" in await_stop(lockstep, "public.bystander")
+
+
+WORDS = """
+CREATE TABLE words (id int PRIMARY KEY, v text, n int);
+INSERT INTO words SELECT g, 'word ' || g, 1 FROM generate_series(1, 3000) g
+"""
+
+
+@pytest.mark.parametrize("option", ["publish = 'insert'", "publish_via_partition_root = false"])
+def test_publication_that_told_less_for_a_while(migrate, option):
+    """Its options are as they were again; what was written meanwhile is in no stream."""
+    migration = migrate(WORDS)
+    migration.prepare()
+    publication = f"ALTER PUBLICATION {migration.publication}"
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source(f"{publication} SET ({option})")
+        migration.source("UPDATE words SET v = 'unheard' WHERE id = 7")
+        migration.source(f"{publication} SET (publish = 'insert, update, delete, truncate',"
+                         " publish_via_partition_root = true)")
+        assert "options were changed" in await_stop(lockstep, "public.words")
+        assert not lockstep.status()["synced"]
+    assert migration.lockstep.start("--until", "synced").wait(120) == 3, "still stopped"
+
+
+def test_target_that_is_made_again_is_copied_again(migrate):
+    migration = migrate(WORDS)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.target("ALTER TABLE words DROP n")
+        migration.source("UPDATE words SET n = 2 WHERE id < 10")
+        assert "does not exist" in await_stop(lockstep, "public.words")
+        assert not lockstep.status()["synced"]
+    migration.target("ALTER TABLE words ADD n int")
+    migration.finish()
+    migration.target("DROP TABLE words; CREATE TABLE words (id int PRIMARY KEY, v text, n int)")
+    migration.grant()
+    migration.source("UPDATE words SET n = 3 WHERE id < 10; DELETE FROM words WHERE id > 2990")
+    migration.finish()
+    assert copied_again(migration) == 2
+
+
+def test_table_that_the_manifest_selects_later(migrate):
+    migration = migrate(WORDS)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_status(lambda status: status["synced"], "the copy")
+        for side in (migration.source, migration.target):
+            side("CREATE TABLE late (id int PRIMARY KEY)")
+        migration.source("INSERT INTO late VALUES (1)")
+        lockstep.await_said("public.late", "start lockstep again")
+        assert not lockstep.status()["synced"]
+    migration.grant()
+    migration.source(f"ALTER PUBLICATION {migration.publication} ADD TABLE late")
+    migration.finish()
 
 
 def test_truncate_of_the_only_partition(migrate):

@@ -262,11 +262,13 @@ class Migration:
         return self.assert_equal()
 
     def assert_halts(self, *words):
-        """A run ends with exit code 65 and says why, in these words."""
+        """A run ends with exit code 65 and says why, in these words, and so does status then."""
         self.lockstep.start("--until", "synced")
         assert self.lockstep.wait_exit() == HALTED, self.lockstep.process.log_tail()
         log = self.lockstep.log_text()
         assert all(word in log for word in words), log[-2000:]
+        ended = [line for line in self.lockstep.status()["waiting_for"] if "exit code 65" in line]
+        assert ended and all(word in ended[0] for word in words), ended
 
     # Names.
 

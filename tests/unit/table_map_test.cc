@@ -296,7 +296,13 @@ TEST(TableMap, FingerprintFollowsTheMappingOnly) {
   restored.columns[1].type.oid = 5;
   restored.columns[1].type.base_oid = 5;
   restored.estimated_rows = 1e6;
-  EXPECT_EQ(mapping_fingerprint(*plan(restored, restored).map), base);
+  EXPECT_EQ(mapping_fingerprint(*plan(restored, spec).map), base);
+  auto made_again = spec;
+  made_again.oid = 4711;
+  EXPECT_NE(mapping_fingerprint(*plan(spec, made_again).map), base);
+  auto added_again = spec;
+  added_again.columns[1].attnum = 3;
+  EXPECT_NE(mapping_fingerprint(*plan(spec, added_again).map), base);
   TableRule set;
   set.drop = {"v"};
   set.set = {{"v", "x"}};
