@@ -335,6 +335,7 @@ Status Preparation::compare_mappings() {
     LOCKSTEP_TRY(bookkeeping_.set_fingerprint(map.source.name, now));
   }
   if (fresh.empty()) return {};
+  exported_.reset();  // They are younger: under a snapshot from before them they look empty.
   LOCKSTEP_TRY(refuse_filled_targets(fresh_tables));
   LOCKSTEP_TRY(outlast_transactions(context()));
   for (const StoredMapping& mapping : fresh)

@@ -1,6 +1,8 @@
 """`backfill.snapshot: exported`: tables are copied under the snapshot at which the new slot's stream
 begins, and the stream is held back meanwhile."""
 
+import signal
+
 import pytest
 
 from tests.demo.writer import Writer
@@ -92,6 +94,25 @@ def test_lockstep_dies(exported):
     migration.lockstep.kill()
     migration.finish()
     assert "by merge, where not done yet" in copied(migration)[-1]
+
+
+def test_a_table_that_is_younger_than_the_snapshot(exported, stack):
+    """A start that is begun again finds it; under the snapshot it would look empty."""
+    migration = exported(backfill={"snapshot": "exported"})
+    lockstep = migration.lockstep
+    lockstep.start("--until", "synced", failpoint="prepare_after_positions:1:stop")
+    lockstep.process.await_state("T")
+    for side in (migration.source, migration.target):
+        side("CREATE TABLE young (id int PRIMARY KEY)")
+    migration.source("INSERT INTO young SELECT generate_series(1, 50);"
+                     f"ALTER PUBLICATION {migration.publication} ADD TABLE young")
+    migration.grant()
+    stack.target.execute("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                         " WHERE datname = %s AND application_name LIKE '%% bookkeeping'",
+                         (migration.name,))
+    lockstep.process.send(signal.SIGCONT)
+    assert lockstep.wait_exit() == 0
+    migration.assert_equal()
 
 
 @pytest.mark.parametrize("statements", [
