@@ -166,7 +166,7 @@ Result<std::vector<StoredMapping>> Preparation::mappings(const ExportedSnapshot*
   std::vector<StoredMapping> mappings;
   for (std::size_t i = 0; i < out_.maps.size(); ++i)
     mappings.push_back({out_.maps[i].source.name, fingerprint(out_.maps[i]), "active", "", horizon,
-                        files_text((*files)[i])});
+                        files_text((*files)[i], horizon.major)});
   return mappings;
 }
 

@@ -59,10 +59,10 @@ std::vector<const TableFile*> replaced(const TableFiles& old, const TableFiles& 
 
 }  // namespace
 
-std::string files_text(std::span<const TableFile> files) {
-  std::string text;
+std::string files_text(std::span<const TableFile> files, Lsn horizon) {
+  std::string text = fmt::format("@{}", horizon);
   for (const TableFile& file : files)
-    text += fmt::format("{}{}/{}/{}", text.empty() ? "" : " ", file.relation, file.node, file.bond);
+    text += fmt::format(" {}/{}/{}", file.relation, file.node, file.bond);
   return text;
 }
 
@@ -77,6 +77,14 @@ KnownFiles parse_files(std::string_view text) {
   if (known.copy_again) text.remove_prefix(kCopyAgain.size());
   const char* at = text.data();
   const char* const end = at + text.size();
+  const auto next = [&] {
+    CHECK(at == end || *at == ' ');
+    at += at < end ? 1 : 0;
+  };
+  if (text.starts_with('@')) {
+    at = std::from_chars(at + 1, end, known.horizon.emplace()).ptr;
+    next();
+  }
   while (at < end) {
     TableFile file;
     at = std::from_chars(at, end, file.relation).ptr;
@@ -84,8 +92,7 @@ KnownFiles parse_files(std::string_view text) {
     at = std::from_chars(at + 1, end, file.node).ptr;
     CHECK(at < end && *at == '/');
     at = std::from_chars(at + 1, end, file.bond).ptr;
-    CHECK(at == end || *at == ' ');
-    at += at < end ? 1 : 0;
+    next();
     known.files.push_back(std::move(file));
   }
   return known;
@@ -102,6 +109,7 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Ce
   CHECK(known.size() == shared_.tables.size());
   for (TableId id = 0; id < known.size(); ++id) {
     tables_[id].files = std::move(known[id].files);
+    tables_[id].horizon = known[id].horizon;
     if (!known[id].copy_again) continue;
     tables_[id].state = State::Noticed;
     tell_(shared_.tables[id]->text(), "its columns have changed");
@@ -109,12 +117,16 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Ce
 }
 
 Result<bool> ShapeWatch::look() {
+  std::vector<Lsn> horizons;
+  for (TableId id = 0; id < tables_.size(); ++id)
+    horizons.push_back(shared_.board.horizon(id).major);
   LOCKSTEP_ASSIGN(std::vector<TableFiles> now, probe_.files(shared_.tables));
   bool settled = true;
   for (TableId id = 0; id < tables_.size(); ++id) {
     const TableStatus status = shared_.board.status(id);
     if (!status.stopped.empty()) continue;
     Table& table = tables_[id];
+    if (!table.horizon) table.horizon = horizons[id];
     if (table.files != now[id]) {
       LOCKSTEP_ASSIGN(const Verdict verdict, judge(id, now[id]));
       if (verdict == Verdict::Stop) continue;
@@ -122,9 +134,9 @@ Result<bool> ShapeWatch::look() {
         table.state = State::Noticed;
         before_.reset();
       }
-      if (table.state == State::Settled) LOCKSTEP_TRY(settle(id, now[id]));
+      if (table.state == State::Settled) LOCKSTEP_TRY(settle(id, now[id], horizons[id]));
     } else if (table.state == State::Copying && status.backfill == BackfillState::Done) {
-      LOCKSTEP_TRY(settle(id, now[id]));
+      LOCKSTEP_TRY(settle(id, now[id], horizons[id]));
     }
     table.files = std::move(now[id]);  // With their names.
     settled = settled && table.state == State::Settled;
@@ -167,12 +179,12 @@ Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now)
   return Verdict::CopyAgain;
 }
 
-Status ShapeWatch::settle(TableId id, const TableFiles& now) {
-  LOCKSTEP_TRY(census_.save_files(id, files_text(now)));
+Status ShapeWatch::settle(TableId id, const TableFiles& now, Lsn horizon) {
+  LOCKSTEP_TRY(census_.save_files(id, files_text(now, horizon)));
   Table& table = tables_[id];
   table.state = State::Settled;
   table.truncated.reset();
-  table.truncates = shared_.board.status(id).truncates;
+  table.horizon = horizon;
   shared_.board.copying_again(id, false);
   return {};
 }
@@ -195,7 +207,7 @@ Status ShapeWatch::copy_again() {
   for (TableId id = 0; id < tables_.size(); ++id) {
     Table& table = tables_[id];
     if (table.state != State::Noticed) continue;
-    if (table.truncated && shared_.board.status(id).truncates == table.truncates) {
+    if (table.truncated && shared_.board.horizon(id).major == table.horizon) {
       shared_.board.stop(id, by_itself(*shared_.tables[id], *table.truncated));
       continue;
     }

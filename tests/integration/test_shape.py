@@ -140,6 +140,18 @@ def test_truncate_of_one_partition_is_not_missed(migrate):
     migration.finish()
 
 
+def test_truncate_before_a_restart(migrate):
+    """Carried out by the run before, and not looked at yet: the files alone would not tell."""
+    migration = migrate(LOG, tables=TABLES)
+    migration.prepare()
+    migration.lockstep.run_until_synced()
+    migration.lockstep.start(failpoint="truncate_after_commit")
+    migration.source("TRUNCATE log")
+    migration.source("INSERT INTO log VALUES (1, '2020-02-02', 'again')")
+    migration.lockstep.wait_exit()
+    migration.finish()
+
+
 def test_what_was_away_for_a_while_is_not_taken_for_the_same(migrate):
     """Same oid, same file; but what was written in between is in no stream."""
     migration = migrate(LOG, tables=TABLES)
