@@ -35,6 +35,10 @@ WITH RECURSIVE tree(root, relation, bond) AS (
   WHERE NOT to_jsonb(i) @> '{"inhdetachpending": true}'  -- Not a column before PostgreSQL 14.
 )
 SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname,
+       CASE WHEN t.root = c.oid THEN
+         (SELECT hashtextextended(string_agg(attnum || ' ' || attname, ',' ORDER BY attnum), 0)
+                 & 9223372036854775807
+          FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) END,
        CASE WHEN t.root = c.oid THEN coalesce(
          (SELECT r.oid::int8 FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
           WHERE r.prrelid = t.root AND p.pubname = $2), 0) ELSE t.bond END
@@ -120,7 +124,8 @@ Result<std::vector<std::vector<TableFile>>> PostgresProbe::files(
   for (int i = 0; i < PQntuples(rows.get()); ++i)
     files[places.at(number_field<std::uint32_t>(rows, i, 0))].push_back(
         {number_field<std::uint32_t>(rows, i, 1), number_field<std::uint32_t>(rows, i, 2),
-         number_field<std::uint64_t>(rows, i, 4), text_field(rows, i, 3)});
+         number_field<std::uint64_t>(rows, i, 5), text_field(rows, i, 3),
+         number_field<std::uint64_t>(rows, i, 4)});
   return files;
 }
 

@@ -61,8 +61,10 @@ std::vector<const TableFile*> replaced(const TableFiles& old, const TableFiles& 
 
 std::string files_text(std::span<const TableFile> files, Lsn horizon) {
   std::string text = fmt::format("@{}", horizon);
-  for (const TableFile& file : files)
+  for (const TableFile& file : files) {
     text += fmt::format(" {}/{}/{}", file.relation, file.node, file.bond);
+    if (file.columns != 0) text += fmt::format("/{}", file.columns);
+  }
   return text;
 }
 
@@ -92,6 +94,7 @@ KnownFiles parse_files(std::string_view text) {
     at = std::from_chars(at + 1, end, file.node).ptr;
     CHECK(at < end && *at == '/');
     at = std::from_chars(at + 1, end, file.bond).ptr;
+    if (at < end && *at == '/') at = std::from_chars(at + 1, end, file.columns).ptr;
     next();
     known.files.push_back(std::move(file));
   }
@@ -167,6 +170,12 @@ Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now)
     tables_[id].truncated = *other.front();  // Or each leaf by itself: the stream tells.
   }
   std::string why;
+  for (const TableFile& file : old) {
+    const TableFile* const found = find(now, file.relation);
+    // None are known of files that an older lockstep stored.
+    if (found != nullptr && file.columns != 0 && found->columns != file.columns)
+      why = "its columns have changed";
+  }
   if (!other.empty()) why = name_of(*other.front()) + " was rewritten or truncated";
   for (const TableFile& file : now) {
     if (find(old, file.relation) != nullptr) continue;
@@ -175,7 +184,7 @@ Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now)
     if (rows) why = "partition " + name_of(file) + " was attached with rows";
   }
   if (why.empty()) return Verdict::Accept;
-  tell_(map.text(), why);
+  if (tables_[id].state != State::Noticed) tell_(map.text(), why);
   return Verdict::CopyAgain;
 }
 

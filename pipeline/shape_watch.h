@@ -26,7 +26,7 @@ namespace lockstep {
 
 using TableFiles = std::vector<TableFile>;
 
-// "@horizon relation/node/bond relation/node/bond ...", as the bookkeeping stores it.  `horizon`:
+// "@horizon relation/node/bond/columns relation/node/bond ...", as the bookkeeping stores it.  `horizon`:
 // the table's, from before its files were read; each TRUNCATE that is carried out raises it.
 std::string files_text(std::span<const TableFile> files, Lsn horizon);
 // The same files, with the mark that the table is to be copied again whatever they are now.

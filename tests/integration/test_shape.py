@@ -58,6 +58,20 @@ def test_rewrite_while_lockstep_is_down(migrate):
     assert copied_again(migration) == 1
 
 
+def test_a_column_that_gives_its_name_to_a_new_one(migrate):
+    """Its values are in no event, and the events after it look like those before."""
+    migration = migrate("""
+        CREATE TABLE words (id int PRIMARY KEY, n int);
+        INSERT INTO words SELECT g, g FROM generate_series(1, 300) g""")
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.source("ALTER TABLE words DROP n, ADD n int DEFAULT 7")
+        migration.source("INSERT INTO words VALUES (0, 1)")
+        assert "column \"n\" was dropped" in await_stop(lockstep, "public.words")
+    migration.finish()
+
+
 def test_vacuum_full_changes_nothing(migrate):
     migration = migrate("""
         CREATE TABLE words (id int PRIMARY KEY, v text);

@@ -6,7 +6,8 @@
 namespace lockstep {
 namespace {
 
-const TableFiles kTwo{{16'384, 4'294'967'295, 0, "public.log"}, {16'390, 0, 7, "public.log_1"}};
+const TableFiles kTwo{{16'384, 4'294'967'295, 0, "public.log", 42},
+                      {16'390, 0, 7, "public.log_1"}};
 
 TEST(ShapeWatchFiles, AreReadAsTheyWereWritten) {
   const KnownFiles known = parse_files(files_text(kTwo, 77));
@@ -17,6 +18,7 @@ TEST(ShapeWatchFiles, AreReadAsTheyWereWritten) {
     EXPECT_EQ(known.files[i].relation, kTwo[i].relation);
     EXPECT_EQ(known.files[i].node, kTwo[i].node);
     EXPECT_EQ(known.files[i].bond, kTwo[i].bond);
+    EXPECT_EQ(known.files[i].columns, kTwo[i].columns);
   }
 }
 
