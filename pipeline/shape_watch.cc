@@ -40,12 +40,12 @@ std::string away_for_a_while(const TableMap& table, const TableFile& file) {
 
 // The TRUNCATE of a whole table is in the stream; that of one partition is not, when it is
 // published through its root.
-std::string by_itself(const TableMap& table, const TableFile& file) {
+std::string by_itself(const TableMap& table, const TableFile& file, const char* how) {
   return fmt::format(
-      "partition {} was truncated or rewritten by itself, and replication through the root does "
-      "not tell which: if it was truncated, delete its rows on the target; then say "
-      "`partitions: keep` for {}, and start again",
-      name_of(file), table.text());
+      "partition {} was truncated or rewritten {}, and replication through the root does not tell "
+      "which: if it was truncated, delete its rows on the target; then say `partitions: keep` for "
+      "{}, and start again",
+      name_of(file), how, table.text());
 }
 
 // Files of both lists that were replaced.
@@ -166,7 +166,7 @@ Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now)
   if (root && !keeps && !other.empty()) {
     const auto leaves = static_cast<std::size_t>(std::ranges::count_if(
         old, [&](const TableFile& file) { return file.relation != map.source.oid; }));
-    if (other.size() < leaves) return stop(by_itself(map, *other.front()));
+    if (other.size() < leaves) return stop(by_itself(map, *other.front(), "by itself"));
     tables_[id].truncated = *other.front();  // Or each leaf by itself: the stream tells.
   }
   std::string why;
@@ -217,7 +217,8 @@ Status ShapeWatch::copy_again() {
     Table& table = tables_[id];
     if (table.state != State::Noticed) continue;
     if (table.truncated && shared_.board.horizon(id).major == table.horizon) {
-      shared_.board.stop(id, by_itself(*shared_.tables[id], *table.truncated));
+      shared_.board.stop(id, by_itself(*shared_.tables[id], *table.truncated,
+                                       "like all others, without a TRUNCATE of the whole table"));
       continue;
     }
     shared_.board.copying_again(id, true);

@@ -26,8 +26,9 @@ namespace lockstep {
 
 using TableFiles = std::vector<TableFile>;
 
-// "@horizon relation/node/bond/columns relation/node/bond ...", as the bookkeeping stores it.  `horizon`:
-// the table's, from before its files were read; each TRUNCATE that is carried out raises it.
+// "@horizon relation/node/bond/columns relation/node/bond ...", as the bookkeeping stores it.
+// `horizon`: the table's, from before its files were read; each TRUNCATE that is carried out raises
+// it.
 std::string files_text(std::span<const TableFile> files, Lsn horizon);
 // The same files, with the mark that the table is to be copied again whatever they are now.
 std::string copy_again_text(std::string_view text);

@@ -6,8 +6,7 @@
 namespace lockstep {
 namespace {
 
-const TableFiles kTwo{{16'384, 4'294'967'295, 0, "public.log", 42},
-                      {16'390, 0, 7, "public.log_1"}};
+const TableFiles kTwo{{16'384, 4'294'967'295, 0, "public.log", 42}, {16'390, 0, 7, "public.log_1"}};
 
 TEST(ShapeWatchFiles, AreReadAsTheyWereWritten) {
   const KnownFiles known = parse_files(files_text(kTwo, 77));
