@@ -139,12 +139,15 @@ Result<std::vector<std::vector<TableFile>>> PostgresProbe::files_under(
   return seen;
 }
 
+// Of what is not in the log nobody would tell when it gets its first.
 Result<bool> PostgresProbe::has_rows(std::uint32_t relation) {
   LOCKSTEP_TRY(connection_.open());
   const std::string oid = std::to_string(relation);
   LOCKSTEP_ASSIGN(
       const PgResult row,
-      connection_.ask("SELECT coalesce(pg_relation_size($1::oid), 0) > 0", {{.value = oid}}));
+      connection_.ask("SELECT coalesce(pg_relation_size($1::oid), 0) > 0 OR EXISTS (SELECT FROM"
+                      " pg_class WHERE oid = $1::oid AND (relpersistence = 'u' OR relkind = 'f'))",
+                      {{.value = oid}}));
   return bool_field(row, 0, 0);
 }
 

@@ -125,6 +125,29 @@ def test_partition_detached_stops_the_table_unless_told_to_keep(migrate):
             == migration.source("SELECT * FROM log ORDER BY 1, 2"))
 
 
+SILENT = """
+CREATE UNLOGGED TABLE log_2022 PARTITION OF log FOR VALUES FROM ('2022-01-01') TO ('2023-01-01')
+"""
+
+
+def test_a_partition_that_is_not_in_the_log_stops_the_table(migrate):
+    """From the start, or made later: no stream tells what is written to it."""
+    migration = migrate(LOG + SILENT, tables=TABLES)
+    migration.prepare()
+    assert "UNLOGGED or foreign" in migration.lockstep.verb("validate").stdout
+    assert migration.lockstep.start("--until", "synced").wait(120) == 3
+    migration.source("ALTER TABLE log_2022 SET LOGGED")
+    keep_partitions(migration)
+    migration.finish()
+    migration.source("DROP TABLE log_2022")
+    migration.target("DROP TABLE log_2022")
+    migration.lockstep.run_until_synced()
+    with migration.running() as lockstep:
+        migration.target(SILENT)
+        migration.source(SILENT)
+        assert "in no stream, in log_2022" in await_stop(lockstep, "public.log")
+
+
 def test_dropped_partition_and_dropped_table_are_named(migrate):
     migration = migrate(LOG)
     migration.prepare()
