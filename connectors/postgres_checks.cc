@@ -8,7 +8,10 @@ namespace {
 
 constexpr const char* kOwners = R"(
 SELECT n.nspname, c.relname, pg_get_userbyid(c.relowner), pg_get_userbyid(n.nspowner),
-       pg_has_role(c.relowner, 'USAGE'), c.relpersistence = 'u'
+       pg_has_role(c.relowner, 'USAGE'), c.relpersistence = 'u',
+       (SELECT string_agg(l.relname, ', ' ORDER BY l.relname)
+        FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid
+        WHERE p.isleaf AND l.oid <> c.oid AND (l.relpersistence = 'u' OR l.relkind = 'f'))
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY w(schema, name, place)
 JOIN pg_namespace n ON n.nspname = w.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
@@ -54,7 +57,8 @@ Result<std::vector<TableOwner>> read_owners(PostgresConnection& connection,
                       text_field(rows, i, 2),
                       text_field(rows, i, 3),
                       bool_field(rows, i, 4),
-                      bool_field(rows, i, 5)});
+                      bool_field(rows, i, 5),
+                      text_field(rows, i, 6)});
   return owners;
 }
 

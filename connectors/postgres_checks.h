@@ -20,6 +20,7 @@ struct TableOwner {
   std::string schema_owner;
   bool owned_by_us = false;  // The current role is the owner, or a member of it.
   bool unlogged = false;     // Its changes are not in the log, and a crash empties it.
+  std::string silent;        // Its partitions whose changes are not in the log: "a, b".
 };
 
 // Of those of `tables` that exist, in their order.

@@ -36,8 +36,13 @@ WITH RECURSIVE tree(root, relation, bond) AS (
   WHERE NOT to_jsonb(i) @> '{"inhdetachpending": true}'  -- Not a column before PostgreSQL 14.
 )
 SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname,
+       CASE WHEN t.root = c.oid THEN
+         (SELECT hashtextextended(string_agg(attnum || ' ' || attname, ',' ORDER BY attnum), 0)
+                 & 9223372036854775807
+          FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) END,
        CASE WHEN t.root = c.oid THEN coalesce(
-         (SELECT p.xmin::text::int8 << 32 | coalesce(r.oid::int8, 0) FROM pg_publication p
+         (SELECT (p.xmin::text::int8 & 2147483647) << 32 | coalesce(r.oid::int8, 0)
+          FROM pg_publication p
           LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = t.root
           WHERE p.pubname = $2), 0) ELSE t.bond END
 FROM tree t JOIN pg_class c ON c.oid = t.relation AND (c.relkind <> 'p' OR c.oid = t.root)
@@ -122,7 +127,8 @@ Result<std::vector<std::vector<TableFile>>> PostgresProbe::files(
   for (int i = 0; i < PQntuples(rows.get()); ++i)
     files[places.at(number_field<std::uint32_t>(rows, i, 0))].push_back(
         {number_field<std::uint32_t>(rows, i, 1), number_field<std::uint32_t>(rows, i, 2),
-         number_field<std::uint64_t>(rows, i, 4), text_field(rows, i, 3)});
+         number_field<std::uint64_t>(rows, i, 5), text_field(rows, i, 3),
+         number_field<std::uint64_t>(rows, i, 4)});
   return files;
 }
 
@@ -141,12 +147,15 @@ Result<std::vector<TableName>> PostgresProbe::tables() {
   return list_tables(connection_);
 }
 
+// Of what is not in the log nobody would tell when it gets its first.
 Result<bool> PostgresProbe::has_rows(std::uint32_t relation) {
   LOCKSTEP_TRY(connection_.open());
   const std::string oid = std::to_string(relation);
   LOCKSTEP_ASSIGN(
       const PgResult row,
-      connection_.ask("SELECT coalesce(pg_relation_size($1::oid), 0) > 0", {{.value = oid}}));
+      connection_.ask("SELECT coalesce(pg_relation_size($1::oid), 0) > 0 OR EXISTS (SELECT FROM"
+                      " pg_class WHERE oid = $1::oid AND (relpersistence = 'u' OR relkind = 'f'))",
+                      {{.value = oid}}));
   return bool_field(row, 0, 0);
 }
 

@@ -29,10 +29,15 @@ WHERE c.opcdefault AND c.opcintype = ANY($1::oid[]) AND n.nspname <> 'pg_catalog
 
 // Functions, not catalog tables: SQL on catalogs sees the transaction's snapshot, these functions
 // see what is there now.
-constexpr const char* kFilenode = "SELECT pg_relation_filenode($1::oid)";
-constexpr const char* kLeafFilenodes =
-    "SELECT string_agg(relid::oid || ' ' || pg_relation_filenode(relid), ',' ORDER BY relid::oid)"
-    " FROM pg_partition_tree($1::oid) WHERE isleaf";
+// What the log does not have comes second: that may change only together with the file.
+constexpr const char* kFilenode = R"(
+SELECT pg_relation_filenode($1::oid),
+       (SELECT relname FROM pg_class WHERE oid = $1::oid AND relpersistence = 'u'))";
+constexpr const char* kLeafFilenodes = R"(
+SELECT string_agg(relid::oid || ' ' || pg_relation_filenode(relid), ',' ORDER BY relid::oid),
+       string_agg(c.relname, ', ' ORDER BY c.relname)
+         FILTER (WHERE c.relpersistence = 'u' OR c.relkind = 'f')
+FROM pg_partition_tree($1::oid) LEFT JOIN pg_class c ON c.oid = relid WHERE isleaf)";
 
 // The fixed start of binary COPY: signature, flags, length of an extension.
 constexpr std::size_t kCopyHeaderBytes = 19;
@@ -346,6 +351,12 @@ Result<std::string> PostgresReader::filenodes(const TableMap& table) {
   const std::string oid = std::to_string(table.source.oid);
   LOCKSTEP_ASSIGN(const PgResult row,
                   connection_.run(root ? kLeafFilenodes : kFilenode, {{.value = oid}}));
+  if (!is_null(row, 0, 1))
+    return fail(Reaction::StopTable,
+                fmt::format("source table {} has rows whose changes are in no stream, in {}: make "
+                            "it LOGGED, or detach it if it is foreign; then say `partitions: keep` "
+                            "if it is a partition, and start again",
+                            table.text(), field(row, 0, 1)));
   return text_field(row, 0, 0);
 }
 

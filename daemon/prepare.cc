@@ -173,7 +173,7 @@ Result<std::vector<StoredMapping>> Preparation::mappings(const ExportedSnapshot*
   std::vector<StoredMapping> mappings;
   for (std::size_t i = 0; i < out_.maps.size(); ++i)
     mappings.push_back({out_.maps[i].source.name, fingerprint(out_.maps[i]), "active", "", horizon,
-                        files_text((*files)[i])});
+                        files_text((*files)[i], horizon.major)});
   return mappings;
 }
 
@@ -342,6 +342,7 @@ Status Preparation::compare_mappings() {
     LOCKSTEP_TRY(bookkeeping_.set_fingerprint(map.source.name, now));
   }
   if (fresh.empty()) return {};
+  exported_.reset();  // They are younger: under a snapshot from before them they look empty.
   LOCKSTEP_TRY(refuse_filled_targets(fresh_tables));
   LOCKSTEP_TRY(outlast_transactions(context()));
   for (const StoredMapping& mapping : fresh)

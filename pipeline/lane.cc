@@ -488,7 +488,6 @@ Status Lane::carry_out(Barrier& barrier) {
   LOCKSTEP_TRY(target_.truncate(truncation));
   shared_.board.set_horizon(change.table, truncation.horizon);
   if (truncation.forget_chunks) shared_.board.forget_chunks(change.table);
-  shared_.board.truncated(change.table);
   shared_.board.events_applied(change.table, 1);
   barrier.release(Barrier::Outcome::Truncated);
   return {};

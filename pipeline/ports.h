@@ -141,8 +141,12 @@ struct TableFile {
   // between are in no stream.
   std::uint64_t bond = 0;
   std::string name;  // "public.orders_2026", for people; may be unknown.
+  // Another one after a column was added, dropped or renamed: a new one has values in every row
+  // that no event told, and may have an old one's name.  0: a leaf's, which has its root's.
+  std::uint64_t columns = 0;
   friend bool operator==(const TableFile& a, const TableFile& b) {
-    return a.relation == b.relation && a.node == b.node && a.bond == b.bond;
+    return a.relation == b.relation && a.node == b.node && a.bond == b.bond &&
+           a.columns == b.columns;
   }
 };
 

@@ -42,12 +42,12 @@ std::string away_for_a_while(const TableMap& table, const TableFile& file) {
 
 // The TRUNCATE of a whole table is in the stream; that of one partition is not, when it is
 // published through its root.
-std::string by_itself(const TableMap& table, const TableFile& file) {
+std::string by_itself(const TableMap& table, const TableFile& file, const char* how) {
   return fmt::format(
-      "partition {} was truncated or rewritten by itself, and replication through the root does "
-      "not tell which: if it was truncated, delete its rows on the target; then say "
-      "`partitions: keep` for {}, and start again",
-      name_of(file), table.text());
+      "partition {} was truncated or rewritten {}, and replication through the root does not tell "
+      "which: if it was truncated, delete its rows on the target; then say `partitions: keep` for "
+      "{}, and start again",
+      name_of(file), how, table.text());
 }
 
 // Files of both lists that were replaced.
@@ -61,10 +61,12 @@ std::vector<const TableFile*> replaced(const TableFiles& old, const TableFiles& 
 
 }  // namespace
 
-std::string files_text(std::span<const TableFile> files) {
-  std::string text;
-  for (const TableFile& file : files)
-    text += fmt::format("{}{}/{}/{}", text.empty() ? "" : " ", file.relation, file.node, file.bond);
+std::string files_text(std::span<const TableFile> files, Lsn horizon) {
+  std::string text = fmt::format("@{}", horizon);
+  for (const TableFile& file : files) {
+    text += fmt::format(" {}/{}/{}", file.relation, file.node, file.bond);
+    if (file.columns != 0) text += fmt::format("/{}", file.columns);
+  }
   return text;
 }
 
@@ -79,6 +81,14 @@ KnownFiles parse_files(std::string_view text) {
   if (known.copy_again) text.remove_prefix(kCopyAgain.size());
   const char* at = text.data();
   const char* const end = at + text.size();
+  const auto next = [&] {
+    CHECK(at == end || *at == ' ');
+    at += at < end ? 1 : 0;
+  };
+  if (text.starts_with('@')) {
+    at = std::from_chars(at + 1, end, known.horizon.emplace()).ptr;
+    next();
+  }
   while (at < end) {
     TableFile file;
     at = std::from_chars(at, end, file.relation).ptr;
@@ -86,8 +96,8 @@ KnownFiles parse_files(std::string_view text) {
     at = std::from_chars(at + 1, end, file.node).ptr;
     CHECK(at < end && *at == '/');
     at = std::from_chars(at + 1, end, file.bond).ptr;
-    CHECK(at == end || *at == ' ');
-    at += at < end ? 1 : 0;
+    if (at < end && *at == '/') at = std::from_chars(at + 1, end, file.columns).ptr;
+    next();
     known.files.push_back(std::move(file));
   }
   return known;
@@ -104,6 +114,7 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Ce
   CHECK(known.size() == shared_.tables.size());
   for (TableId id = 0; id < known.size(); ++id) {
     tables_[id].files = std::move(known[id].files);
+    tables_[id].horizon = known[id].horizon;
     if (!known[id].copy_again) continue;
     tables_[id].state = State::Noticed;
     tell_(shared_.tables[id]->text(), "its columns have changed");
@@ -111,12 +122,16 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Ce
 }
 
 Result<bool> ShapeWatch::look() {
+  std::vector<Lsn> horizons;
+  for (TableId id = 0; id < tables_.size(); ++id)
+    horizons.push_back(shared_.board.horizon(id).major);
   LOCKSTEP_ASSIGN(std::vector<TableFiles> now, probe_.files(shared_.tables));
   bool settled = true;
   for (TableId id = 0; id < tables_.size(); ++id) {
     const TableStatus status = shared_.board.status(id);
     if (!status.stopped.empty()) continue;
     Table& table = tables_[id];
+    if (!table.horizon) table.horizon = horizons[id];
     if (table.files != now[id]) {
       LOCKSTEP_ASSIGN(const Verdict verdict, judge(id, now[id]));
       if (verdict == Verdict::Stop) continue;
@@ -124,9 +139,9 @@ Result<bool> ShapeWatch::look() {
         table.state = State::Noticed;
         before_.reset();
       }
-      if (table.state == State::Settled) LOCKSTEP_TRY(settle(id, now[id]));
+      if (table.state == State::Settled) LOCKSTEP_TRY(settle(id, now[id], horizons[id]));
     } else if (table.state == State::Copying && status.backfill == BackfillState::Done) {
-      LOCKSTEP_TRY(settle(id, now[id]));
+      LOCKSTEP_TRY(settle(id, now[id], horizons[id]));
     }
     table.files = std::move(now[id]);  // With their names.
     settled = settled && table.state == State::Settled;
@@ -153,10 +168,16 @@ Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now)
   if (root && !keeps && !other.empty()) {
     const auto leaves = static_cast<std::size_t>(std::ranges::count_if(
         old, [&](const TableFile& file) { return file.relation != map.source.oid; }));
-    if (other.size() < leaves) return stop(by_itself(map, *other.front()));
+    if (other.size() < leaves) return stop(by_itself(map, *other.front(), "by itself"));
     tables_[id].truncated = *other.front();  // Or each leaf by itself: the stream tells.
   }
   std::string why;
+  for (const TableFile& file : old) {
+    const TableFile* const found = find(now, file.relation);
+    // None are known of files that an older lockstep stored.
+    if (found != nullptr && file.columns != 0 && found->columns != file.columns)
+      why = "its columns have changed";
+  }
   if (!other.empty()) why = name_of(*other.front()) + " was rewritten or truncated";
   for (const TableFile& file : now) {
     if (find(old, file.relation) != nullptr) continue;
@@ -165,16 +186,16 @@ Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now)
     if (rows) why = "partition " + name_of(file) + " was attached with rows";
   }
   if (why.empty()) return Verdict::Accept;
-  tell_(map.text(), why);
+  if (tables_[id].state != State::Noticed) tell_(map.text(), why);
   return Verdict::CopyAgain;
 }
 
-Status ShapeWatch::settle(TableId id, const TableFiles& now) {
-  LOCKSTEP_TRY(census_.save_files(id, files_text(now)));
+Status ShapeWatch::settle(TableId id, const TableFiles& now, Lsn horizon) {
+  LOCKSTEP_TRY(census_.save_files(id, files_text(now, horizon)));
   Table& table = tables_[id];
   table.state = State::Settled;
   table.truncated.reset();
-  table.truncates = shared_.board.status(id).truncates;
+  table.horizon = horizon;
   shared_.board.copying_again(id, false);
   return {};
 }
@@ -197,8 +218,9 @@ Status ShapeWatch::copy_again() {
   for (TableId id = 0; id < tables_.size(); ++id) {
     Table& table = tables_[id];
     if (table.state != State::Noticed) continue;
-    if (table.truncated && shared_.board.status(id).truncates == table.truncates) {
-      shared_.board.stop(id, by_itself(*shared_.tables[id], *table.truncated));
+    if (table.truncated && shared_.board.horizon(id).major == table.horizon) {
+      shared_.board.stop(id, by_itself(*shared_.tables[id], *table.truncated,
+                                       "like all others, without a TRUNCATE of the whole table"));
       continue;
     }
     shared_.board.copying_again(id, true);

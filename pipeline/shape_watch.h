@@ -26,13 +26,16 @@ namespace lockstep {
 
 using TableFiles = std::vector<TableFile>;
 
-// "relation/node/bond relation/node/bond ...", as the bookkeeping stores it.
-std::string files_text(std::span<const TableFile> files);
+// "@horizon relation/node/bond/columns relation/node/bond ...", as the bookkeeping stores it.
+// `horizon`: the table's, from before its files were read; each TRUNCATE that is carried out raises
+// it.
+std::string files_text(std::span<const TableFile> files, Lsn horizon);
 // The same files, with the mark that the table is to be copied again whatever they are now.
 std::string copy_again_text(std::string_view text);
 
 struct KnownFiles {
-  TableFiles files;  // Without names.
+  TableFiles files;            // Without names.
+  std::optional<Lsn> horizon;  // Unknown of files that an older lockstep stored.
   bool copy_again = false;
 };
 // The reverse of both.
@@ -64,12 +67,12 @@ class ShapeWatch {
     State state = State::Settled;
     // One of all leaves, which were replaced: was it a TRUNCATE of the root?
     std::optional<TableFile> truncated;
-    std::uint64_t truncates = 0;  // The board's, when it was settled.
+    std::optional<Lsn> horizon;  // As stored with the settled files.
   };
   enum class Verdict : std::uint8_t { Accept, CopyAgain, Stop };
 
   Result<Verdict> judge(TableId id, const TableFiles& now);
-  Status settle(TableId id, const TableFiles& now);
+  Status settle(TableId id, const TableFiles& now, Lsn horizon);
   Status copy_again();
 
   const Shared shared_;

@@ -82,11 +82,6 @@ void TableBoard::events_applied(TableId table, std::uint64_t events) {
   tables_[table].events_applied += events;
 }
 
-void TableBoard::truncated(TableId table) {
-  const MutexLock lock(mutex_);
-  ++tables_[table].truncates;
-}
-
 void TableBoard::debts_opened(TableId table, std::uint64_t debts) {
   const MutexLock lock(mutex_);
   tables_[table].debts_opened += debts;

@@ -23,7 +23,6 @@ struct TableStatus {
   std::uint64_t events_applied = 0;
   std::uint64_t rows_dropped = 0;  // Chunk rows that a newer change made void (I7).
   std::uint64_t debts_opened = 0;  // In this run, for the reader of debts to wake up.
-  std::uint64_t truncates = 0;     // Carried out in this run.
 };
 
 // Safe for concurrent use.
@@ -52,8 +51,6 @@ class TableBoard {
   void rows_done(TableId table, std::uint64_t rows);
   void rows_dropped(TableId table, std::uint64_t rows);
   void events_applied(TableId table, std::uint64_t events);
-  // A TRUNCATE of the table was carried out.
-  void truncated(TableId table);
   void debts_opened(TableId table, std::uint64_t debts);
 
   TableStatus status(TableId table) const;

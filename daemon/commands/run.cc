@@ -50,7 +50,7 @@ void share_snapshot(const Manifest& manifest, const Prepared& prepared, RunnerOp
   if (manifest.backfill.snapshot.value != SnapshotMode::Exported) return;
   const std::shared_ptr<ExportedSnapshot>& exported = prepared.exported;
   if (exported == nullptr)
-    return events.copying("by merge, where not done yet: the slot was not made by this run");
+    return events.copying("by merge, where not done yet: no snapshot of the slot is held");
   events.copying("under the exported snapshot of the slot; the stream is held back");
   exported->listen([&events](std::string_view why) {
     events.copying("the stream begins: " + std::string(why));

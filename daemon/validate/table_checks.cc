@@ -75,6 +75,12 @@ std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableNa
   }
   const std::string& side = server.connection.options().side;
   for (const TableOwner& table : *owners) {
+    if (!table.silent.empty() && side == "source")
+      findings.error(places.at(table.name),
+                     fmt::format("partitions of table {} of the source are UNLOGGED or foreign, "
+                                 "their changes are in no stream: {}",
+                                 table.name.text(), table.silent),
+                     "ALTER TABLE ... SET LOGGED, or DETACH PARTITION");
     if (!table.unlogged) continue;
     unlogged.insert(table.name);
     findings.error(

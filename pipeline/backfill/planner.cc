@@ -66,6 +66,7 @@ void Planner::forget_if_asked(Table& table) {
   table.cursor.reset();
   table.planned_to_end = false;
   ++table.generation;
+  table.outdated = true;
 }
 
 Planner::Next Planner::next() {
@@ -75,6 +76,8 @@ Planner::Next Planner::next() {
     forget_if_asked(table);
     if (finished(table) || board_.stopped(table.id)) continue;
     answer.kind = Next::Kind::Wait;
+    table.outdated = table.outdated && (table.in_flight > 0 || table.planning);
+    if (table.outdated) continue;
     if (!table.gaps.empty()) {
       answer.kind = Next::Kind::Scan;
       answer.task = table.gaps.front();

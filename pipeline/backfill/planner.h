@@ -83,6 +83,8 @@ class Planner {
     bool planning = false;
     std::uint64_t in_flight = 0;
     std::uint64_t generation = 0;  // Raised when all chunks are forgotten.
+    // Tasks of an older generation may be out: what they have read must not land on newer rows.
+    bool outdated = false;
   };
 
   Table& find(TableId id) REQUIRES(mutex_);

@@ -60,6 +60,20 @@ def test_rewrite_while_lockstep_is_down(migrate):
     assert copied_again(migration) == 1
 
 
+def test_a_column_that_gives_its_name_to_a_new_one(migrate):
+    """Its values are in no event, and the events after it look like those before."""
+    migration = migrate("""
+        CREATE TABLE words (id int PRIMARY KEY, n int);
+        INSERT INTO words SELECT g, g FROM generate_series(1, 300) g""")
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.source("ALTER TABLE words DROP n, ADD n int DEFAULT 7")
+        migration.source("INSERT INTO words VALUES (0, 1)")
+        assert "column \"n\" was dropped" in await_stop(lockstep, "public.words")
+    migration.finish()
+
+
 def test_vacuum_full_changes_nothing(migrate):
     migration = migrate("""
         CREATE TABLE words (id int PRIMARY KEY, v text);
@@ -113,6 +127,29 @@ def test_partition_detached_stops_the_table_unless_told_to_keep(migrate):
             == migration.source("SELECT * FROM log ORDER BY 1, 2"))
 
 
+SILENT = """
+CREATE UNLOGGED TABLE log_2022 PARTITION OF log FOR VALUES FROM ('2022-01-01') TO ('2023-01-01')
+"""
+
+
+def test_a_partition_that_is_not_in_the_log_stops_the_table(migrate):
+    """From the start, or made later: no stream tells what is written to it."""
+    migration = migrate(LOG + SILENT, tables=TABLES)
+    migration.prepare()
+    assert "UNLOGGED or foreign" in migration.lockstep.verb("validate").stdout
+    assert migration.lockstep.start("--until", "synced").wait(120) == 3
+    migration.source("ALTER TABLE log_2022 SET LOGGED")
+    keep_partitions(migration)
+    migration.finish()
+    migration.source("DROP TABLE log_2022")
+    migration.target("DROP TABLE log_2022")
+    migration.lockstep.run_until_synced()
+    with migration.running() as lockstep:
+        migration.target(SILENT)
+        migration.source(SILENT)
+        assert "in no stream, in log_2022" in await_stop(lockstep, "public.log")
+
+
 def test_dropped_partition_and_dropped_table_are_named(migrate):
     migration = migrate(LOG)
     migration.prepare()
@@ -139,6 +176,18 @@ def test_truncate_of_one_partition_is_not_missed(migrate):
         assert "public.log_2021" in await_stop(lockstep, "public.log")
     migration.target("DELETE FROM log_2021")
     keep_partitions(migration)
+    migration.finish()
+
+
+def test_truncate_before_a_restart(migrate):
+    """Carried out by the run before, and not looked at yet: the files alone would not tell."""
+    migration = migrate(LOG, tables=TABLES)
+    migration.prepare()
+    migration.lockstep.run_until_synced()
+    migration.lockstep.start(failpoint="truncate_after_commit")
+    migration.source("TRUNCATE log")
+    migration.source("INSERT INTO log VALUES (1, '2020-02-02', 'again')")
+    migration.lockstep.wait_exit()
     migration.finish()
 
 

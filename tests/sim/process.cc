@@ -106,7 +106,7 @@ std::vector<KnownFiles> Process::known_files(const Outside& outside) {
   for (const TableMap& table : outside.tables) {
     if (outside.store.files(table.id).empty()) {
       const TableFile now{table.id + 1, outside.source.filenode(table.id), 0, {}};
-      outside.store.save_files(table.id, files_text({&now, 1}));
+      outside.store.save_files(table.id, files_text({&now, 1}, 0));
     }
     known.push_back(parse_files(outside.store.files(table.id)));
   }

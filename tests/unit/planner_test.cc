@@ -92,6 +92,15 @@ TEST_F(PlannerTest, ForgottenChunksAreTakenAgainAndOldOnesDoNotCount) {
   EXPECT_TRUE(planner_.all_done());
 }
 
+// Its rows are on their way to the lanes, and older than what would be read now.
+TEST_F(PlannerTest, NothingIsReadAgainWhileAnOldChunkIsOut) {
+  const ChunkTask old = plan(std::nullopt);
+  board_.forget_chunks(0);
+  EXPECT_EQ(planner_.next().kind, Kind::Wait);
+  planner_.done(old, 1, milliseconds(1));
+  EXPECT_EQ(planner_.next().kind, Kind::Plan);
+}
+
 // The request may not have been taken yet when somebody asks.
 TEST_F(PlannerTest, IsNotDoneOnceChunksAreForgotten) {
   planner_.done(plan(std::nullopt), 1, milliseconds(1));

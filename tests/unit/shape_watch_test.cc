@@ -6,25 +6,34 @@
 namespace lockstep {
 namespace {
 
-const TableFiles kTwo{{16'384, 4'294'967'295, 0, "public.log"}, {16'390, 0, 7, "public.log_1"}};
+const TableFiles kTwo{{16'384, 4'294'967'295, 0, "public.log", 42}, {16'390, 0, 7, "public.log_1"}};
 
 TEST(ShapeWatchFiles, AreReadAsTheyWereWritten) {
-  const KnownFiles known = parse_files(files_text(kTwo));
+  const KnownFiles known = parse_files(files_text(kTwo, 77));
   EXPECT_FALSE(known.copy_again);
+  EXPECT_EQ(known.horizon, 77);
   ASSERT_EQ(known.files.size(), kTwo.size());
   for (std::size_t i = 0; i < kTwo.size(); ++i) {
     EXPECT_EQ(known.files[i].relation, kTwo[i].relation);
     EXPECT_EQ(known.files[i].node, kTwo[i].node);
     EXPECT_EQ(known.files[i].bond, kTwo[i].bond);
+    EXPECT_EQ(known.files[i].columns, kTwo[i].columns);
   }
 }
 
 TEST(ShapeWatchFiles, TheMarkIsSetOnceAndKeepsTheFiles) {
-  const std::string marked = copy_again_text(files_text(kTwo));
+  const std::string marked = copy_again_text(files_text(kTwo, 77));
   EXPECT_EQ(copy_again_text(marked), marked);
   const KnownFiles known = parse_files(marked);
   EXPECT_TRUE(known.copy_again);
-  EXPECT_EQ(files_text(known.files), files_text(kTwo));
+  EXPECT_EQ(files_text(known.files, known.horizon.value_or(0)), files_text(kTwo, 77));
+}
+
+// As earlier versions wrote them.
+TEST(ShapeWatchFiles, MayComeWithoutAHorizon) {
+  const KnownFiles known = parse_files("16384/0/0 16390/5/7");
+  EXPECT_FALSE(known.horizon);
+  EXPECT_EQ(known.files.size(), 2);
 }
 
 TEST(ShapeWatchFiles, AMarkBeforeNoFilesIsAMark) {
