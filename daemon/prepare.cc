@@ -43,6 +43,7 @@ class Preparation {
 
  private:
   Status know_servers();
+  Result<std::map<TableName, std::string>> cover_new(const TablePlan& plan);
   Status choose_tables();
   Status first_start();
   Status refuse_filled_targets(const std::vector<const TableMap*>& tables);
@@ -56,8 +57,8 @@ class Preparation {
   Status finish();
   Result<std::vector<StoredMapping>> mappings(const ExportedSnapshot* exported = nullptr);
   StreamContext context() {
-    return {manifest_, source_, out_.source, out_.source_specs, out_.tables,
-            begun_,    first_,  patience_,   exported_};
+    return {manifest_,   source_, out_.source, out_.source_specs,
+            out_.tables, first_,  patience_,   exported_};
   }
 
   const Manifest& manifest_;
@@ -97,6 +98,19 @@ Status Preparation::know_servers() {
                          stream_name(manifest_)});
 }
 
+// Has the publication cover what an earlier run did not have; returns what it does not cover.
+Result<std::map<TableName, std::string>> Preparation::cover_new(const TablePlan& plan) {
+  if (first_) return std::map<TableName, std::string>();
+  std::set<TableName> known;
+  for (const StoredMapping& mapping : out_.claim.mappings)
+    if (mapping.fingerprint != kForgotten) known.insert(mapping.source);
+  std::vector<TableSpec> fresh;
+  for (const PlannedTable& table : plan.tables)
+    if (table.map && !known.contains(table.selected.source)) fresh.push_back(table.source);
+  if (fresh.empty()) return std::map<TableName, std::string>();
+  return cover_new_tables(source_, manifest_, fresh);
+}
+
 // A first start wants every table right; a later one goes on with those that are.
 Status Preparation::choose_tables() {
   // Before the catalogs: what is committed after it fits them, or has changed since.
@@ -108,14 +122,17 @@ Status Preparation::choose_tables() {
     if (problem.severity == Severity::Error) problems += "\n" + problem.print();
   };
   for (const Problem& problem : plan.problems) note(problem);
+  LOCKSTEP_ASSIGN(const auto uncovered, cover_new(plan));
   for (PlannedTable& table : plan.tables) {
     for (const Problem& problem : table.problems) note(problem);
-    if (table.map) {
+    const auto missing = uncovered.find(table.selected.source);
+    if (table.map && missing == uncovered.end()) {
+      table.map->id = static_cast<TableId>(out_.maps.size());
       out_.maps.push_back(std::move(*table.map));
       out_.source_specs.push_back(std::move(table.source));
       continue;
     }
-    std::string why;
+    std::string why = missing == uncovered.end() ? "" : missing->second;
     for (const Problem& problem : table.problems)
       if (problem.severity == Severity::Error) why += (why.empty() ? "" : "; ") + problem.text;
     out_.left_out.push_back(

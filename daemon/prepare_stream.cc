@@ -65,20 +65,11 @@ Status run_transaction(PostgresConnection& connection, const std::vector<std::st
   return {};
 }
 
-// Tables that an earlier run did not have; the others' changes would be missing from the stream.
-Status extend_publication(const StreamContext& context, std::vector<TableName> missing) {
-  const bool is_new = std::ranges::none_of(
-      missing, [&](const TableName& table) { return context.begun.contains(table); });
-  const auto statements = extend_publication_sql(context.manifest, context.specs, missing);
-  const std::string sql = fmt::format("{}", fmt::join(statements, "; "));
-  if (!is_direct(context.manifest) || context.first || !is_new)
-    return refuse(fmt::format("publication {} does not cover {}; run on the source: {}",
-                              context.manifest.source.publication.value, shown_list(missing), sql));
-  if (const Status done = run_transaction(context.source, statements); !done)
-    return wait_for(fmt::format("publication {} to cover {}: its owner must run {} ({})",
-                                context.manifest.source.publication.value, shown_list(missing), sql,
-                                done.error().message));
-  return {};
+std::string owner_must_run(const Manifest& manifest, std::span<const TableSpec> specs,
+                           const std::vector<TableName>& missing) {
+  return fmt::format("publication {} does not cover {}; its owner must run on the source: {}",
+                     manifest.source.publication.value, shown_list(missing),
+                     fmt::join(extend_publication_sql(manifest, specs, missing), "; "));
 }
 
 // Makes the slot; returns where its stream begins.
@@ -143,6 +134,28 @@ std::string stream_name(const Manifest& manifest) {
                              : manifest.source.debezium->topic_prefix.value;
 }
 
+Result<std::map<TableName, std::string>> cover_new_tables(PostgresConnection& source,
+                                                          const Manifest& manifest,
+                                                          std::span<const TableSpec> fresh) {
+  std::vector<TableName> names;
+  for (const TableSpec& spec : fresh) names.push_back(spec.name);
+  LOCKSTEP_ASSIGN(const PublicationFacts facts,
+                  read_publication(source, manifest.source.publication.value, names));
+  std::map<TableName, std::string> uncovered;
+  if (!facts.exists) return uncovered;  // need_publication() says what that means.
+  for (const TableName& table : facts.missing) {
+    Status added = fail(Reaction::Halt, "a connector reads it");
+    if (is_direct(manifest))
+      added = run_transaction(source, extend_publication_sql(manifest, fresh, {table}));
+    if (!added && added.error().reaction == Reaction::Retry) return fail(added.error());
+    if (!added)
+      uncovered[table] =
+          fmt::format("{} ({}); then start lockstep again",
+                      owner_must_run(manifest, fresh, {table}), added.error().message);
+  }
+  return uncovered;
+}
+
 Status need_publication(const StreamContext& context) {
   std::vector<TableName> names;
   for (const TableMap* map : context.maps) names.push_back(map->source.name);
@@ -152,7 +165,8 @@ Status need_publication(const StreamContext& context) {
     LOCKSTEP_TRY(make_publication(context));
     LOCKSTEP_ASSIGN(facts, read_publication(context.source, name, names));
   }
-  if (!facts.missing.empty()) LOCKSTEP_TRY(extend_publication(context, facts.missing));
+  if (!facts.missing.empty())
+    return refuse(owner_must_run(context.manifest, context.specs, facts.missing));
   const bool partitioned = std::ranges::any_of(context.maps, [](const TableMap* map) {
     return map->source.kind == RelationKind::PartitionedRoot;
   });

@@ -7,8 +7,9 @@
 #include <chrono>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
-#include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,7 +34,6 @@ struct StreamContext {
   const SourceIdentity& identity;
   const std::vector<TableSpec>& specs;       // Of the tables that are copied.
   const std::vector<const TableMap*>& maps;  // Likewise.
-  const std::set<TableName>& begun;          // Tables whose stream is read already.
   const bool first;                          // The migration has not begun.
   const Patience& patience;
   std::shared_ptr<ExportedSnapshot>& exported;  // Of a slot made for `backfill.snapshot: exported`.
@@ -51,8 +51,13 @@ std::unexpected<Error> wait_for(std::string message);
 std::string stream_kind(const Manifest& manifest);
 std::string stream_name(const Manifest& manifest);
 
-// Makes the publication, or adds tables that are new.  Retry when its owner must do that; Halt when
-// it does not cover what it must.
+// Adds tables that an earlier run did not have to the publication.  Returns those that it does not
+// cover all the same, and what must be done: the others do not wait for them.
+Result<std::map<TableName, std::string>> cover_new_tables(PostgresConnection& source,
+                                                          const Manifest& manifest,
+                                                          std::span<const TableSpec> fresh);
+// Makes the publication.  Retry when its owner must do that; Halt when it does not cover what it
+// must.
 Status need_publication(const StreamContext& context);
 // The slot of a migration that has begun; of one that has not, where a connector makes it.
 Status need_slot(const StreamContext& context);

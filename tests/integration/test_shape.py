@@ -259,6 +259,11 @@ def test_table_that_the_manifest_selects_later(migrate):
         lockstep.await_said("public.late", "start lockstep again")
         assert not lockstep.status()["synced"]
     migration.grant()
+    with migration.running() as lockstep:
+        assert 'ADD TABLE "public"."late"' in await_stop(lockstep, "public.late")
+        migration.source("UPDATE words SET v = 'goes on' WHERE id = 1")
+        migration.await_target("SELECT v FROM words WHERE id = 1", "goes on")
+        assert not lockstep.status()["synced"]
     migration.source(f"ALTER PUBLICATION {migration.publication} ADD TABLE late")
     migration.finish()
 
