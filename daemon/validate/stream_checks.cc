@@ -12,10 +12,13 @@
 #include "connectors/kafka_client.h"
 #include "connectors/kafka_proof.h"
 #include "connectors/kafka_topics.h"
+#include "connectors/postgres_probe.h"
 #include "connectors/postgres_slot.h"
+#include "daemon/fingerprint.h"
 #include "daemon/prepare.h"
 #include "daemon/validate/validate.h"
 #include "pipeline/key.h"
+#include "pipeline/shape_watch.h"
 
 namespace lockstep {
 namespace {
@@ -40,7 +43,9 @@ void check_missing_publication(Validation& validation, const At<std::string>& na
         fmt::format("publication {} does not exist, but slot {} does: the stream would lack what "
                     "was written before the publication",
                     name.value, validation.manifest.source.slot.value),
-        fmt::format("{}; then drop the slot: it is made again", sql));
+        validation.claim && validation.claim->start
+            ? "begin the migration anew"
+            : fmt::format("{}; then drop the slot: it is made again", sql));
   } else if (may_create) {
     if (validation.manifest.source.stream.value == StreamKind::Direct) return;  // As it should be.
     validation.findings.warn(
@@ -106,6 +111,43 @@ void check_coverage(const PublicationFacts& facts, Validation& validation,
                     publication));
 }
 
+// A publication that was altered since the copy began may have told less for a while, whatever it
+// says now; so may one that was made again.
+void check_altered_publication(Validation& validation, const At<std::string>& name) {
+  std::vector<const TableMap*> begun;
+  for (const PlannedTable& table : validation.plan.tables)
+    if (table.map && validation.has_begun(table.source.name)) begun.push_back(&*table.map);
+  if (begun.empty()) return;
+  const Manifest& manifest = validation.manifest;
+  const ServerFacts& source = validation.source.facts;
+  PostgresProbe probe({connection_options(manifest, Side::Source, "validate"),
+                       {source.system_identifier, source.timeline},
+                       manifest.migration.value,
+                       name.value});
+  const auto files = probe.files(begun);
+  if (!files) return validation.findings.failed(name.where, files.error());
+  std::map<TableName, TableFiles> known;
+  for (const StoredMapping& stored : validation.claim->mappings)
+    if (stored.fingerprint != kForgotten) known[stored.source] = parse_files(stored.files).files;
+  std::vector<TableName> altered;
+  for (std::size_t i = 0; i < begun.size(); ++i) {
+    const TableSpec& table = begun[i]->source;
+    for (const TableFile& now : (*files)[i])
+      for (const TableFile& then : known[table.name])
+        if (now.relation == table.oid && then.relation == table.oid && now.bond != then.bond)
+          altered.push_back(table.name);
+  }
+  if (altered.empty()) return;
+  validation.findings.error(
+      name.where,
+      fmt::format("publication {} was altered or made again since the copy began: what was written "
+                  "meanwhile may be in no stream, of {}",
+                  name.value, shown_list(altered)),
+      "leave them out, empty them on the target and move them by a migration of their own, or "
+      "begin "
+      "this one anew");
+}
+
 }  // namespace
 
 void check_publication(Validation& validation) {
@@ -116,6 +158,7 @@ void check_publication(Validation& validation) {
   if (!facts) return validation.findings.failed(name.where, facts.error());
   if (facts->exists) {
     check_coverage(*facts, validation, name);
+    check_altered_publication(validation, name);
   } else {
     check_missing_publication(validation, name);
   }

@@ -228,6 +228,7 @@ def test_publication_that_told_less_for_a_while(migrate, option):
         assert "options were changed" in await_stop(lockstep, "public.words")
         assert not lockstep.status()["synced"]
     assert migration.lockstep.start("--until", "synced").wait(120) == 3, "still stopped"
+    assert "was altered or made again" in migration.lockstep.verb("validate").stdout
 
 
 def test_target_that_is_made_again_is_copied_again(migrate):
