@@ -80,11 +80,12 @@ std::string status_text(const std::string& text) {
     const json::value document = json::parse(text);
     const json::object& status = document.as_object();
     const json::value& lag = status.at("lag_seconds");
-    std::string out = fmt::format(
-        "migration {}  phase {}  synced {}  lag {}  proof {}\n", text_of(status, "migration"),
-        text_of(status, "phase"), text_of(status, "synced"),
-        lag.is_null() ? "unknown" : fmt::format("{:.1f} s", lag.to_number<double>()),
-        text_of(status, "proof"));
+    const bool synced = status.at("synced").as_bool();
+    std::string out =
+        fmt::format("migration {}  phase {}  synced {}  lag {}{}\n", text_of(status, "migration"),
+                    text_of(status, "phase"), synced,
+                    lag.is_null() ? "unknown" : fmt::format("{:.1f} s", lag.to_number<double>()),
+                    synced ? "  proof " + text_of(status, "proof") : "");
     if (const std::string source = text_of(status, "source"); source.size() > 1)
       out += fmt::format("source {}\n", source);
     for (const json::value& line : status.at("waiting_for").as_array())

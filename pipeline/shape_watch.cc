@@ -32,7 +32,8 @@ std::string gone(const TableMap& table, const TableFile& file) {
 std::string away_for_a_while(const TableMap& table, const TableFile& file) {
   const char* const what =
       file.relation == table.source.oid
-          ? "taken out of the publication and put back, or the publication's options were changed"
+          ? "taken out of the publication, for a while at least, or the publication's options were "
+            "changed"
           : "detached and put back";
   return fmt::format(
       "{} was {}, on the source: what was written meanwhile may be in no stream; leave {} out of "

@@ -99,7 +99,8 @@ void check_mapping(const TableMap& map, Where where, const Validation& validatio
     if (stored.source != map.source.name || stored.fingerprint == kForgotten) continue;
     if (stored.state == "stopped")
       validation.findings.warn(where,
-                               fmt::format("table {} has stopped: {}", map.text(), stored.reason));
+                               fmt::format("table {} has stopped: {}", map.text(), stored.reason),
+                               "put that right, then start lockstep again: it goes on");
     if (!same_rule(stored.fingerprint, fingerprint(map)))
       validation.findings.error(where,
                                 fmt::format("the manifest maps {} in another way than when the "
