@@ -145,6 +145,10 @@ class Bookkeeping {
 
   Result<std::vector<StoredDebts>> count_debts();
 
+  // Those of `tables` whose target, or a mapped column of it, is another one of the same name now,
+  // or none.
+  Result<std::vector<TableId>> replaced_targets(std::span<const TableMap* const> tables);
+
   Result<std::vector<QuarantinedRow>> quarantined();
   // Opens quarantined or dropped rows again, or accepts their difference.  No ids: all.
   // Returns how many rows that were.
@@ -197,6 +201,9 @@ class DebtCensus final : public Census {
   }
   Status forget_chunks(TableId table) override {
     return bookkeeping_.forget_chunks(tables_[table]->source.name);
+  }
+  Result<std::vector<TableId>> replaced_targets() override {
+    return bookkeeping_.replaced_targets(tables_);
   }
 
  private:

@@ -7,12 +7,23 @@
 
 #include "connectors/postgres_bookkeeping.h"
 #include "connectors/postgres_bookkeeping_schema.h"
+#include "connectors/postgres_catalog.h"
 #include "connectors/postgres_rows.h"
 #include "connectors/postgres_stream.h"
 #include "pipeline/translate.h"
 
 namespace lockstep {
 namespace {
+
+constexpr const char* kReplacedTargets = R"(
+SELECT id FROM unnest($1::int[], $2::oid[], $3::text[], $4::text[]) w(id, relation, schema, name)
+WHERE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                  WHERE c.oid = w.relation AND n.nspname = w.schema AND c.relname = w.name)
+UNION
+SELECT id FROM unnest($5::int[], $6::oid[], $7::int[], $8::text[]) w(id, relation, number, name)
+WHERE NOT EXISTS (SELECT FROM pg_attribute a
+                  WHERE a.attrelid = w.relation AND a.attnum = w.number AND a.attname = w.name)
+ORDER BY 1)";
 
 template <typename Number>
 Number number(std::string_view text) {
@@ -173,6 +184,34 @@ Result<std::vector<StoredDebts>> Bookkeeping::count_debts() {
                      number<std::uint64_t>(field(rows, row, 4)),
                      number<std::int64_t>(field(rows, row, 5))});
   return debts;
+}
+
+Result<std::vector<TableId>> Bookkeeping::replaced_targets(
+    std::span<const TableMap* const> tables) {
+  std::vector<std::uint32_t> ids, oids, column_ids, column_oids, numbers;
+  std::vector<std::string> schemas, names, columns;
+  for (const TableMap* table : tables) {
+    ids.push_back(table->id);
+    oids.push_back(table->target.oid);
+    schemas.push_back(table->target.name.schema);
+    names.push_back(table->target.name.table);
+    for (std::size_t i = 0; i < table->columns.size(); ++i) {
+      column_ids.push_back(table->id);
+      column_oids.push_back(table->target.oid);
+      numbers.push_back(static_cast<std::uint32_t>(table->target_column(i).attnum));
+      columns.push_back(table->target_column(i).name);
+    }
+  }
+  const std::string arrays[] = {oid_array(ids),     oid_array(oids),       text_array(schemas),
+                                text_array(names),  oid_array(column_ids), oid_array(column_oids),
+                                oid_array(numbers), text_array(columns)};
+  std::vector<PgParam> parameters;
+  for (const std::string& array : arrays) parameters.push_back({.value = array});
+  LOCKSTEP_ASSIGN(const PgResult rows, run(kReplacedTargets, parameters));
+  std::vector<TableId> replaced;
+  for (int row = 0; row < PQntuples(rows.get()); ++row)
+    replaced.push_back(number<TableId>(field(rows, row, 0)));
+  return replaced;
 }
 
 Status Bookkeeping::save_start(const StartFacts& facts, std::span<const StoredMapping> mappings,

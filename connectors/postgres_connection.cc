@@ -18,13 +18,9 @@ constexpr std::array<std::pair<const char*, const char*>, 6> kDefaults{{
     {"tcp_user_timeout", "60000"},
 }};
 
-// From the first moment, or a session could end before it is set up; no snapshot is given up while
-// it is read.
-constexpr const char* kNoLimits =
-    " -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0";
-
-// What text forms, name resolution and visibility of rows depend on.
-constexpr std::array<const char*, 12> kSession{
+// What text forms, name resolution and visibility of rows depend on, and no limit of the role's: a
+// snapshot is held for as long as it is read.
+constexpr std::array<const char*, 15> kSession{
     "SET client_encoding = 'UTF8'",
     "SET DateStyle = 'ISO'",
     "SET IntervalStyle = 'postgres'",
@@ -35,9 +31,12 @@ constexpr std::array<const char*, 12> kSession{
     "SET search_path = ''",
     "SET xmloption = content",
     "SET row_security = off",
-    // Not before PostgreSQL 14.
+    "SET statement_timeout = 0",
+    "SET lock_timeout = 0",
+    "SET idle_in_transaction_session_timeout = 0",
+    // Not in every version.
     "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings"
-    " WHERE name = 'idle_session_timeout'",
+    " WHERE name IN ('idle_session_timeout', 'transaction_timeout')",
     "SET standard_conforming_strings = on",
 };
 
@@ -159,14 +158,8 @@ Status PostgresConnection::connect() {
     values.push_back(value);
   };
   for (const auto& [name, value] : kDefaults) add(name, value);
-  std::string settings;
   // Of a keyword given twice libpq takes the last.
-  for (const auto& [name, value] : options_.keywords) {
-    add(name.c_str(), value.c_str());
-    if (name == "options") settings = value;
-  }
-  settings += kNoLimits;
-  add("options", settings.c_str());
+  for (const auto& [name, value] : options_.keywords) add(name.c_str(), value.c_str());
   if (!options_.application_name.empty())
     add("application_name", options_.application_name.c_str());
   add(nullptr, nullptr);

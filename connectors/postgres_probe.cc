@@ -25,7 +25,8 @@ SELECT format('prepared transaction %L of database %s', gid, database), transact
 FROM pg_prepared_xacts)";
 
 // Catalog tables only: functions on relations would wait for the locks of a running rewrite.  A
-// publication whose options are changed has another xmin afterwards; adding tables leaves it.
+// publication whose options are changed has another xmin afterwards; adding tables leaves it.  The
+// entry of a whole schema (PostgreSQL 15) is known by what it depends on.
 constexpr const char* kFiles = R"(
 WITH RECURSIVE tree(root, relation, bond) AS (
   SELECT oid, oid, 0::int8 FROM unnest($1::oid[]) oid
@@ -41,9 +42,12 @@ SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname,
                  & 9223372036854775807
           FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) END,
        CASE WHEN t.root = c.oid THEN coalesce(
-         (SELECT (p.xmin::text::int8 & 2147483647) << 32 | coalesce(r.oid::int8, 0)
+         (SELECT (p.xmin::text::int8 & 2147483647) << 32 | coalesce(r.oid, s.objid, 0)::int8
           FROM pg_publication p
           LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = t.root
+          LEFT JOIN (pg_depend s JOIN pg_depend n ON n.classid = s.classid AND n.objid = s.objid)
+            ON s.refclassid = 'pg_publication'::regclass AND s.refobjid = p.oid
+              AND n.refclassid = 'pg_namespace'::regclass AND n.refobjid = c.relnamespace
           WHERE p.pubname = $2), 0) ELSE t.bond END
 FROM tree t JOIN pg_class c ON c.oid = t.relation AND (c.relkind <> 'p' OR c.oid = t.root)
 JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY t.root, c.oid)";

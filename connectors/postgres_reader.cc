@@ -17,7 +17,7 @@ namespace {
 constexpr const char* kPlans =
     "SET enable_seqscan = off; SET enable_sort = off; SET enable_hashjoin = off;"
     "SET enable_mergejoin = off; SET jit = off; SET max_parallel_workers_per_gather = 0;"
-    "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = 0";
+    "SET lock_timeout = '10s'";
 
 // Where the comparison operators of a type's default order live.
 constexpr const char* kOperatorSchemas = R"(

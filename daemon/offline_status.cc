@@ -35,7 +35,7 @@ class OfflineStatus {
   void ask_source();
   // Whether the target answered.
   Result<bool> ask_target();
-  Status read_last_end();
+  void read_last_end();
   Status read_mirror();
   void add_tables(const Claim& claim);
   RunTableStatus& entry(const TableName& source);
@@ -133,13 +133,13 @@ void OfflineStatus::add_tables(const Claim& claim) {
   }
 }
 
-Status OfflineStatus::read_last_end() {
-  LOCKSTEP_ASSIGN(const auto checkpoint,
-                  CheckpointReader::open(manifest_.state_dir.value.string()));
-  if (!checkpoint) return {};
-  LOCKSTEP_ASSIGN(const std::optional<std::string> end, checkpoint->load_note(kLastEnd));
-  if (end) wait_for("the last run ended " + *end);
-  return {};
+void OfflineStatus::read_last_end() {
+  const auto checkpoint = CheckpointReader::open(manifest_.state_dir.value.string());
+  if (!checkpoint) return wait_for(checkpoint.error().message);
+  if (!*checkpoint) return;
+  const auto end = (*checkpoint)->load_note(kLastEnd);
+  if (!end) return wait_for(end.error().message);
+  if (*end) wait_for("the last run ended " + **end);
 }
 
 // What the last daemon knew; the target is away.
@@ -157,7 +157,7 @@ Status OfflineStatus::read_mirror() {
 }
 
 Result<std::string> OfflineStatus::document() {
-  LOCKSTEP_TRY(read_last_end());
+  read_last_end();
   ask_source();
   LOCKSTEP_ASSIGN(const bool answered, ask_target());
   if (!answered) LOCKSTEP_TRY(read_mirror());

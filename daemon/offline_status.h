@@ -8,7 +8,8 @@
 
 namespace lockstep {
 
-// The note of the checkpoint in which a run says how it ended; a run that was killed leaves none.
+// The note of the checkpoint in which a run says why it ended; one that ended as asked, or was
+// killed, leaves none.
 inline constexpr std::string_view kLastEnd = "last_end";
 
 // The status document (08-manifest.md) with phase "stopped".  The target knows progress, chunks and

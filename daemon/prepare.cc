@@ -47,6 +47,7 @@ class Preparation {
   Status choose_tables();
   Status first_start();
   Status refuse_filled_targets(const std::vector<const TableMap*>& tables);
+  Status know_start();
   Status later_start();
   Status forget(const TableName& name);
   Status forget_removed();
@@ -225,8 +226,9 @@ Status Preparation::first_start() {
   return {};
 }
 
-Status Preparation::later_start() {
-  const StartFacts start = *out_.claim.start;
+// Before anything is changed there.
+Status Preparation::know_start() {
+  const StartFacts& start = *out_.claim.start;
   LOCKSTEP_TRY(same_identity({start.source_system, start.source_timeline}, out_.source));
   if (start.target_system != target_facts_.system_identifier)
     return fail(Reaction::Halt, fmt::format("the target is another server (system {}) than the one "
@@ -239,6 +241,11 @@ Status Preparation::later_start() {
                 fmt::format("this migration began with stream {} '{}', the manifest says {} '{}'; "
                             "that cannot change",
                             start.stream_kind, start.stream_name, kind, name));
+  return {};
+}
+
+Status Preparation::later_start() {
+  const StartFacts start = *out_.claim.start;
   const auto lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
   if (start.lanes != lanes) {
     LOCKSTEP_TRY(bookkeeping_.change_lanes(lanes));
@@ -429,6 +436,7 @@ Result<Prepared> Preparation::run() {
   LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.claim());
   failpoint("prepare_after_claim");
   first_ = !out_.claim.start;
+  if (!first_) LOCKSTEP_TRY(know_start());
   LOCKSTEP_TRY(choose_tables());
   LOCKSTEP_TRY(first_ ? first_start() : later_start());
   const std::uint64_t epoch = out_.claim.epoch;

@@ -143,11 +143,21 @@ Result<std::map<TableName, std::string>> cover_new_tables(PostgresConnection& so
                   read_publication(source, manifest.source.publication.value, names));
   std::map<TableName, std::string> uncovered;
   if (!facts.exists) return uncovered;  // need_publication() says what that means.
+  const std::string& name = manifest.source.publication.value;
+  for (const TableName& table : facts.filtered)
+    uncovered[table] = fmt::format("publication {} has a row filter for it", name);
+  for (const TableName& table : facts.narrowed)
+    uncovered[table] = fmt::format("publication {} has a column list for it", name);
+  for (const TableSpec& spec : fresh)
+    if (spec.kind == RelationKind::PartitionedRoot && !facts.via_root)
+      uncovered[spec.name] =
+          fmt::format("publication {} does not publish partitions through their root", name);
   for (const TableName& table : facts.missing) {
     Status added = fail(Reaction::Halt, "a connector reads it");
     if (is_direct(manifest))
       added = run_transaction(source, extend_publication_sql(manifest, fresh, {table}));
-    if (!added && added.error().reaction == Reaction::Retry) return fail(added.error());
+    if (!added && added.error().reaction == Reaction::Retry)
+      return fail(Error(added.error()).during("while adding " + table.text() + " to " + name));
     if (!added)
       uncovered[table] =
           fmt::format("{} ({}); then start lockstep again",

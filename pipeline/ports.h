@@ -328,6 +328,9 @@ class Census {
   virtual Status save_stop(TableId table, const std::string& reason) = 0;
   // No chunk of the table is done any more.
   virtual Status forget_chunks(TableId table) = 0;
+  // Tables of which the target's, or a mapped column of it, is not the one that the run began with:
+  // it may have its name, and has nothing of what was written.
+  virtual Result<std::vector<TableId>> replaced_targets() = 0;
 };
 
 // ---------------------------------------------------------------- our own state

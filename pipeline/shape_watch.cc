@@ -127,7 +127,6 @@ Result<bool> ShapeWatch::look() {
   for (TableId id = 0; id < tables_.size(); ++id)
     horizons.push_back(shared_.board.horizon(id).major);
   LOCKSTEP_ASSIGN(std::vector<TableFiles> now, probe_.files(shared_.tables));
-  bool settled = true;
   for (TableId id = 0; id < tables_.size(); ++id) {
     const TableStatus status = shared_.board.status(id);
     if (!status.stopped.empty()) continue;
@@ -145,9 +144,14 @@ Result<bool> ShapeWatch::look() {
       LOCKSTEP_TRY(settle(id, now[id], horizons[id]));
     }
     table.files = std::move(now[id]);  // With their names.
-    settled = settled && table.state == State::Settled;
   }
-  return settled;
+  return settled();
+}
+
+bool ShapeWatch::settled() const {
+  for (TableId id = 0; id < tables_.size(); ++id)
+    if (tables_[id].state != State::Settled && !shared_.board.stopped(id)) return false;
+  return true;
 }
 
 Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now) {
@@ -228,6 +232,7 @@ Status ShapeWatch::copy_again() {
     shared_.board.forget_chunks(id);
     LOCKSTEP_TRY(census_.forget_chunks(id));
     table.state = State::Copying;
+    table.horizon = shared_.board.horizon(id).major;  // Explains no later TRUNCATE.
   }
   return {};
 }

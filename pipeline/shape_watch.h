@@ -56,6 +56,8 @@ class ShapeWatch {
 
   // Looks at the source's catalog.  Returns whether every table that goes on is as it was copied.
   Result<bool> look();
+  // Whether every table that goes on was, at the last look, as it was copied.
+  bool settled() const;
   // Goes on with what was noticed: waits until the stream has passed it, then has it copied again.
   // Streams in `paused` are left out.  Returns what is waited for; empty: nothing.
   Result<std::string> advance(const std::set<std::string>& paused);

@@ -110,7 +110,7 @@ Status Supervisor::watch_shapes() {
   if (shared_.clock.now() >= next_look_) {
     next_look_ = shared_.clock.now() + kLookEvery;
     LOCKSTEP_TRY(shapes_.look());
-    LOCKSTEP_TRY(watch_newcomers());
+    LOCKSTEP_TRY(look_around());
   }
   for (const std::string& table : newcomers_)
     waits_for("table " + table + ", which came after this run had begun: start lockstep again");
@@ -120,8 +120,14 @@ Status Supervisor::watch_shapes() {
   return {};
 }
 
-// The application made a table that the manifest selects: this run cannot take it in.
-Status Supervisor::watch_newcomers() {
+// Somebody made a table: one that the manifest selects, which this run cannot take in, or one in
+// the place of the target's.
+Status Supervisor::look_around() {
+  LOCKSTEP_ASSIGN(const std::vector<TableId> replaced, ports_.census.replaced_targets());
+  for (const TableId id : replaced)
+    shared_.board.stop(id,
+                       "its table or a column of it was dropped or made again on the target; "
+                       "put it right and start lockstep again: it is copied again");
   if (!ports_.newcomers) return {};
   LOCKSTEP_ASSIGN(newcomers_, ports_.newcomers());
   for (const std::string& table : newcomers_)
@@ -164,7 +170,7 @@ Result<Supervisor::Verdict> Supervisor::prove() {
   exact_ = proof_.exact();
   LOCKSTEP_ASSIGN(const bool unchanged, shapes_.look());
   if (!unchanged) return Verdict::GoOn;
-  LOCKSTEP_TRY(watch_newcomers());
+  LOCKSTEP_TRY(look_around());
   LOCKSTEP_TRY(count_debts());  // Counted after the positions: a debt opened by them is in it.
   for (const auto& [id, count] : debts_) {
     if (count.open == 0 || shared_.board.stopped(id)) continue;
@@ -179,8 +185,9 @@ Result<Supervisor::Verdict> Supervisor::prove() {
 // is known by now contradicts it.
 Supervisor::Verdict Supervisor::prove_again() {
   const auto now = shared_.clock.now();
-  if (!backfilled_) {
+  if (!backfilled_ || !shapes_.settled()) {
     proof_.reset();
+    proven_until_ = {};
     return Verdict::GoOn;
   }
   if (now >= next_proof_) {
@@ -191,14 +198,12 @@ Supervisor::Verdict Supervisor::prove_again() {
     if (!verdict) {
       waits_for("the proof of being synced: " + verdict.error().message);
     } else if (*verdict != Verdict::GoOn) {
-      proven_ = *verdict;
       proven_until_ = now + kProofHolds;
       next_proof_ = now + kProofEvery;
       proof_.reset();
     }
   }
-  const bool holds = now < proven_until_ && !changed_ && is_complete();
-  return holds ? proven_ : Verdict::GoOn;
+  return now < proven_until_ && is_complete() ? Verdict::Synced : Verdict::GoOn;
 }
 
 std::optional<double> Supervisor::lag() const {

@@ -74,7 +74,7 @@ class Supervisor {
  private:
   Status count_debts();
   Status watch_shapes();
-  Status watch_newcomers();
+  Status look_around();
   bool is_complete() const;
   Result<Verdict> prove();
   Verdict prove_again();
@@ -101,7 +101,6 @@ class Supervisor {
   std::chrono::steady_clock::time_point next_look_{};
   std::chrono::steady_clock::time_point next_proof_{};
   std::chrono::steady_clock::time_point proven_until_{};
-  Verdict proven_ = Verdict::GoOn;
   std::vector<std::string> newcomers_;
   std::map<TableId, DebtCount> debts_;
   std::vector<std::string> waiting_;

@@ -141,7 +141,8 @@ ExitCode run_command(const RunCommand& command) {
                                                  : "incomplete";
   events.ended(how, static_cast<int>(code));
   const std::string note = fmt::format("with exit code {}: {}", static_cast<int>(code), how);
-  if (const Status saved = (*store)->save_note(kLastEnd, note); !saved) complain(saved.error());
+  if (code != ExitCode::Ok)
+    if (const Status saved = (*store)->save_note(kLastEnd, note); !saved) complain(saved.error());
   return failed ? complain(ended.error()) : code;
 }
 

@@ -21,7 +21,11 @@ CheckedServer make_server(const Manifest& manifest, Side side) {
   const Connect& connect = side == Side::Source ? manifest.source.connect : manifest.target.connect;
   if (connect.find("connect_timeout") == nullptr)
     options.keywords.emplace_back("connect_timeout", kValidateConnectSecondsMax);
-  return {PostgresConnection(std::move(options)), connect.where, false, {}};
+  // Whoever rewrites a table holds its lock for long.
+  return {PostgresConnection(with_setup(std::move(options), "SET lock_timeout = '5s'")),
+          connect.where,
+          false,
+          {}};
 }
 
 // A server whose `connect` is broken in the file is left alone: that is reported already.

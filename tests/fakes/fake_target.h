@@ -56,6 +56,7 @@ class FakeCensus final : public Census {
   Status save_files(TableId table, const std::string& files) override;
   Status save_stop(TableId, const std::string&) override { return {}; }
   Status forget_chunks(TableId table) override;
+  Result<std::vector<TableId>> replaced_targets() override { return std::vector<TableId>(); }
 
  private:
   Status call(std::string_view where, const std::function<void()>& work);

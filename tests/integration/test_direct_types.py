@@ -39,8 +39,8 @@ HOSTILE = {"DateStyle": "'SQL, DMY'", "IntervalStyle": "sql_standard", "bytea_ou
            "default_transaction_deferrable": "on", "row_security": "on", "xmlbinary": "hex",
            "xmloption": "document"}
 HOSTILE_TO_ROLES = {"DateStyle": "'German'", "TimeZone": "'America/St_Johns'",
-                    "IntervalStyle": "iso_8601", "statement_timeout": "'1ms'",
-                    "lock_timeout": "'1ms'", "idle_in_transaction_session_timeout": "'1ms'",
+                    "IntervalStyle": "iso_8601", "statement_timeout": "'300ms'",
+                    "lock_timeout": "'300ms'", "idle_in_transaction_session_timeout": "'300ms'",
                     "idle_session_timeout": "'1s'", "client_encoding": "LATIN1",
                     "standard_conforming_strings": "off"}
 # What stands first in the search_path, and lies.

@@ -231,6 +231,25 @@ def test_publication_that_told_less_for_a_while(migrate, option):
     assert "was altered or made again" in migration.lockstep.verb("validate").stdout
 
 
+def test_schema_taken_out_of_the_publication(migrate, stack):
+    migration = migrate(WORDS)
+    migration.copy_schema()
+    migration.grant()
+
+    def publication(statement):
+        stack.source.execute(migration.name, statement.format(migration.publication))
+
+    publication("CREATE PUBLICATION {} FOR TABLES IN SCHEMA public"
+                " WITH (publish_via_partition_root = true)")
+    migration.start_connector()
+    with migration.running() as lockstep:
+        lockstep.await_status(lambda status: status["synced"], "the copy")
+        publication("ALTER PUBLICATION {} DROP TABLES IN SCHEMA public")
+        migration.source("UPDATE words SET v = 'unheard' WHERE id = 7")
+        publication("ALTER PUBLICATION {} ADD TABLES IN SCHEMA public")
+        assert "taken out of the publication" in await_stop(lockstep, "public.words")
+
+
 def test_target_that_is_made_again_is_copied_again(migrate):
     migration = migrate(WORDS)
     migration.prepare()
@@ -242,8 +261,11 @@ def test_target_that_is_made_again_is_copied_again(migrate):
         assert not lockstep.status()["synced"]
     migration.target("ALTER TABLE words ADD n int")
     migration.finish()
-    migration.target("DROP TABLE words; CREATE TABLE words (id int PRIMARY KEY, v text, n int)")
-    migration.grant()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.target("DROP TABLE words; CREATE TABLE words (id int PRIMARY KEY, v text, n int)")
+        migration.grant()
+        assert "made again on the target" in await_stop(lockstep, "public.words")
     migration.source("UPDATE words SET n = 3 WHERE id < 10; DELETE FROM words WHERE id > 2990")
     migration.finish()
     assert copied_again(migration) == 2
