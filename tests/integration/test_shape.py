@@ -262,7 +262,7 @@ def test_target_that_is_made_again_is_copied_again(migrate):
     migration.target("ALTER TABLE words ADD n int")
     migration.finish()
     with migration.running() as lockstep:
-        lockstep.await_follow()
+        lockstep.await_status(lambda status: status["synced"], "a run that knows the table")
         migration.target("DROP TABLE words; CREATE TABLE words (id int PRIMARY KEY, v text, n int)")
         migration.grant()
         assert "made again on the target" in await_stop(lockstep, "public.words")
