@@ -35,6 +35,14 @@ WITH RECURSIVE tree(root, relation, bond) AS (
   FROM tree t JOIN pg_class p ON p.oid = t.relation AND p.relkind = 'p'
   JOIN pg_inherits i ON i.inhparent = t.relation
   WHERE NOT to_jsonb(i) @> '{"inhdetachpending": true}'  -- Not a column before PostgreSQL 14.
+), whole_schemas AS MATERIALIZED (
+  SELECT n.refobjid AS namespace, s.objid
+  FROM pg_publication p
+  JOIN pg_depend s ON s.refclassid = 'pg_publication'::regclass AND s.refobjid = p.oid
+    AND s.classid <> 'pg_publication_rel'::regclass
+  JOIN pg_depend n ON n.classid = s.classid AND n.objid = s.objid
+    AND n.refclassid = 'pg_namespace'::regclass
+  WHERE p.pubname = $2
 )
 SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname,
        CASE WHEN t.root = c.oid THEN
@@ -45,9 +53,7 @@ SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname,
          (SELECT (p.xmin::text::int8 & 2147483647) << 32 | coalesce(r.oid, s.objid, 0)::int8
           FROM pg_publication p
           LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = t.root
-          LEFT JOIN (pg_depend s JOIN pg_depend n ON n.classid = s.classid AND n.objid = s.objid)
-            ON s.refclassid = 'pg_publication'::regclass AND s.refobjid = p.oid
-              AND n.refclassid = 'pg_namespace'::regclass AND n.refobjid = c.relnamespace
+          LEFT JOIN whole_schemas s ON s.namespace = c.relnamespace
           WHERE p.pubname = $2), 0) ELSE t.bond END
 FROM tree t JOIN pg_class c ON c.oid = t.relation AND (c.relkind <> 'p' OR c.oid = t.root)
 JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY t.root, c.oid)";
