@@ -70,30 +70,18 @@ def test_empty_state_directory_in_the_middle_of_the_backfill(migrate):
 
 
 def test_target_restored_to_a_point_in_time(moved, stack):
-    saved = stack.target.directory / "saved"
-    stack.target.stop()
-    stack.target.save(saved)
-    stack.target.start()
-    change(moved, 1)
-    moved.finish()
-    change(moved, 2)
-    stack.target.stop()
-    stack.target.restore(saved)
-    stack.target.start()
+    with stack.target.rewound():
+        change(moved, 1)
+        moved.finish()
+        change(moved, 2)
     ends_equal_or_halts(moved)
 
 
 def test_source_restored_to_a_point_in_time(moved, stack):
     """What lockstep has copied never happened there."""
-    saved = stack.source.directory / "saved"
-    stack.source.stop()
-    stack.source.save(saved)
-    stack.source.start()
-    change(moved, 1)
-    moved.finish()
-    stack.source.stop()
-    stack.source.restore(saved)
-    stack.source.start()
+    with stack.source.rewound():
+        change(moved, 1)
+        moved.finish()
     moved.assert_halts("restored from a backup")
 
 

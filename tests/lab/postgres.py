@@ -164,14 +164,18 @@ class Cluster:
         self.start()
         self.value("postgres", "SELECT pg_promote()")
 
-    def save(self, place):
-        """Copies the data directory to `place`.  REQUIRES: the server is stopped."""
-        subprocess.run(["cp", "-a", self.data, place], check=True)
-
-    def restore(self, place):
-        """Puts a saved data directory back.  REQUIRES: the server is stopped."""
+    @contextmanager
+    def rewound(self):
+        """At the exit the server holds what it held at the entry, whatever was written meanwhile."""
+        saved = self.directory / "saved"
+        self.stop()
+        subprocess.run(["cp", "-a", self.data, saved], check=True)
+        self.start()
+        yield
+        self.stop()
         shutil.rmtree(self.data)
-        subprocess.run(["cp", "-a", place, self.data], check=True)
+        saved.rename(self.data)
+        self.start()
 
     def _answers(self):
         try:
