@@ -10,8 +10,9 @@
 
 #include "checkpoint/database.h"
 #include "checkpoint/records.h"
-#include "pipeline/ports.h"
-#include "pipeline/result.h"
+#include "pipeline/base/result.h"
+#include "pipeline/ports/checkpoint.h"
+#include "pipeline/ports/target.h"
 
 namespace lockstep {
 

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 namespace {

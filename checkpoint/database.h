@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-#include "pipeline/result.h"
+#include "pipeline/base/result.h"
 
 namespace rocksdb {
 class DB;

@@ -1,4 +1,4 @@
-// Records: what the checkpoint keeps besides LaneIntent and ProgressRow (pipeline/ports.h).
+// Records: what the checkpoint keeps besides LaneIntent and ProgressRow (pipeline/ports).
 //
 // codec.h turns each into bytes, rocksdb_store.h stores them, FORMAT.md says how.  All of it is
 // ours alone: losing it costs time, never rows.
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/snapshot.h"
+#include "pipeline/model/snapshot.h"
 
 namespace lockstep {
 

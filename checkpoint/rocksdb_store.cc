@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "checkpoint/codec.h"
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 namespace {

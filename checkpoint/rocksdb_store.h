@@ -22,9 +22,10 @@
 #include "checkpoint/records.h"
 #include "checkpoint/seal.h"
 #include "checkpoint/state_lock.h"
-#include "pipeline/ports.h"
-#include "pipeline/result.h"
-#include "pipeline/sync.h"
+#include "pipeline/base/result.h"
+#include "pipeline/base/sync.h"
+#include "pipeline/ports/checkpoint.h"
+#include "pipeline/ports/target.h"
 
 namespace lockstep {
 

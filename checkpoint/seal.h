@@ -12,8 +12,8 @@
 #include <string_view>
 
 #include "checkpoint/database.h"
-#include "pipeline/result.h"
-#include "pipeline/row.h"
+#include "pipeline/base/result.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 

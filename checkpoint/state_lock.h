@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "pipeline/result.h"
+#include "pipeline/base/result.h"
 
 namespace lockstep {
 

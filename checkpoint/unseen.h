@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "checkpoint/records.h"
-#include "pipeline/ports.h"
+#include "pipeline/ports/checkpoint.h"
 
 namespace lockstep {
 

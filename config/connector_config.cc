@@ -10,9 +10,9 @@
 #include <map>
 #include <string_view>
 
-#include "pipeline/result.h"
-#include "pipeline/row.h"
-#include "pipeline/table_stream.h"
+#include "pipeline/base/result.h"
+#include "pipeline/model/row.h"
+#include "pipeline/tables/table_stream.h"
 
 namespace lockstep {
 namespace {

@@ -8,10 +8,10 @@
 
 #include "config/connector_settings.h"
 #include "config/manifest.h"
-#include "connectors/kafka_topics.h"
-#include "pipeline/decode/settings.h"
-#include "pipeline/table.h"
-#include "pipeline/table_map.h"
+#include "connectors/kafka/topics.h"
+#include "pipeline/decode/debezium/settings.h"
+#include "pipeline/model/table.h"
+#include "pipeline/tables/table_map.h"
 
 namespace lockstep {
 

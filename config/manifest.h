@@ -16,8 +16,8 @@
 #include "config/name_pattern.h"
 #include "config/problem.h"
 #include "config/secret.h"
-#include "connectors/wal_limit.h"
-#include "pipeline/table_map.h"
+#include "connectors/postgres/source/wal_limit.h"
+#include "pipeline/tables/table_map.h"
 
 namespace lockstep {
 

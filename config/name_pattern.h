@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "pipeline/table.h"
+#include "pipeline/model/table.h"
 
 namespace lockstep {
 

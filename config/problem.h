@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/table_map.h"
+#include "pipeline/tables/table_map.h"
 
 namespace lockstep {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "config/manifest.h"
-#include "pipeline/table.h"
+#include "pipeline/model/table.h"
 
 namespace lockstep {
 

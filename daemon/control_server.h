@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 
-#include "pipeline/result.h"
+#include "pipeline/base/result.h"
 
 namespace lockstep {
 

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/row.h"
-#include "pipeline/table_map.h"
+#include "pipeline/model/row.h"
+#include "pipeline/tables/table_map.h"
 
 namespace lockstep {
 

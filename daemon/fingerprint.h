@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "pipeline/table.h"
+#include "pipeline/model/table.h"
 
 namespace lockstep {
 

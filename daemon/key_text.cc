@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 namespace {

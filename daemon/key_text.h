@@ -8,9 +8,9 @@
 #include <string>
 
 #include "config/manifest.h"
-#include "connectors/postgres_connection.h"
+#include "connectors/postgres/wire/connection.h"
 #include "daemon/tables.h"
-#include "pipeline/table.h"
+#include "pipeline/model/table.h"
 
 namespace lockstep {
 

@@ -8,12 +8,12 @@
 
 #include "checkpoint/checkpoint_reader.h"
 #include "config/selection.h"
-#include "connectors/postgres_bookkeeping.h"
+#include "connectors/postgres/target/bookkeeping.h"
 #include "daemon/fingerprint.h"
 #include "daemon/prepare.h"
 #include "daemon/status_json.h"
 #include "daemon/tables.h"
-#include "pipeline/run_status.h"
+#include "pipeline/watch/run_status.h"
 
 namespace lockstep {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "config/manifest.h"
-#include "pipeline/result.h"
+#include "pipeline/base/result.h"
 
 namespace lockstep {
 

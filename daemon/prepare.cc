@@ -9,12 +9,12 @@
 #include "checkpoint/unseen.h"
 #include "config/connector_config.h"
 #include "config/selection.h"
-#include "connectors/postgres_probe.h"
-#include "connectors/postgres_stream.h"
+#include "connectors/postgres/source/probe.h"
+#include "connectors/postgres/source/stream.h"
 #include "daemon/fingerprint.h"
-#include "pipeline/failpoint.h"
-#include "pipeline/key.h"
-#include "pipeline/table_holds.h"
+#include "pipeline/apply/table_holds.h"
+#include "pipeline/base/failpoint.h"
+#include "pipeline/model/key.h"
 
 namespace lockstep {
 namespace {

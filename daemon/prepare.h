@@ -12,14 +12,14 @@
 
 #include "checkpoint/rocksdb_store.h"
 #include "config/manifest.h"
-#include "connectors/kafka_client.h"
-#include "connectors/kafka_topics.h"
-#include "connectors/postgres_bookkeeping.h"
-#include "connectors/postgres_facts.h"
-#include "connectors/postgres_target.h"
+#include "connectors/kafka/client.h"
+#include "connectors/kafka/topics.h"
+#include "connectors/postgres/target/bookkeeping.h"
+#include "connectors/postgres/target/target.h"
+#include "connectors/postgres/wire/facts.h"
 #include "daemon/prepare_stream.h"
 #include "daemon/tables.h"
-#include "pipeline/runner.h"
+#include "pipeline/run/runner.h"
 
 namespace lockstep {
 

@@ -6,10 +6,10 @@
 #include <chrono>
 
 #include "config/connector_config.h"
-#include "connectors/kafka_ends.h"
-#include "connectors/postgres_probe.h"
-#include "connectors/postgres_slot.h"
-#include "connectors/postgres_stream.h"
+#include "connectors/kafka/ends.h"
+#include "connectors/postgres/source/probe.h"
+#include "connectors/postgres/source/slot.h"
+#include "connectors/postgres/source/stream.h"
 #include "daemon/prepare.h"
 #include "daemon/tables.h"
 

@@ -15,13 +15,13 @@
 #include <vector>
 
 #include "config/manifest.h"
-#include "connectors/postgres_connection.h"
-#include "connectors/postgres_exported_snapshot.h"
-#include "connectors/postgres_facts.h"
-#include "pipeline/change.h"
-#include "pipeline/ports.h"
-#include "pipeline/result.h"
-#include "pipeline/table.h"
+#include "connectors/postgres/source/exported_snapshot.h"
+#include "connectors/postgres/wire/connection.h"
+#include "connectors/postgres/wire/facts.h"
+#include "pipeline/base/result.h"
+#include "pipeline/model/change.h"
+#include "pipeline/model/table.h"
+#include "pipeline/ports/probe.h"
 
 namespace lockstep {
 

@@ -9,7 +9,7 @@
 #include <optional>
 #include <utility>
 
-#include "connectors/postgres_bookkeeping.h"
+#include "connectors/postgres/target/bookkeeping.h"
 #include "daemon/key_text.h"
 #include "daemon/prepare.h"
 

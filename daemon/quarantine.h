@@ -12,7 +12,7 @@
 #include "checkpoint/rocksdb_store.h"
 #include "config/manifest.h"
 #include "daemon/control_server.h"
-#include "pipeline/result.h"
+#include "pipeline/base/result.h"
 
 namespace lockstep {
 

@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "config/connector_config.h"
-#include "connectors/kafka_proof.h"
-#include "connectors/kafka_source.h"
-#include "connectors/postgres_reader.h"
-#include "connectors/postgres_stream.h"
+#include "connectors/kafka/proof.h"
+#include "connectors/kafka/source.h"
+#include "connectors/postgres/source/reader.h"
+#include "connectors/postgres/source/stream.h"
 
 namespace lockstep {
 namespace {
@@ -131,9 +131,9 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
   };
   parts.probe = probe("probe");
   parts.marker_probe = probe("supervisor");
-  BookkeepingOptions census = bookkeeping_options(manifest, "census");
-  census.epoch = prepared.claim.epoch;
-  parts.census = std::make_unique<DebtCensus>(std::move(census), prepared.tables);
+  BookkeepingOptions ledger = bookkeeping_options(manifest, "ledger");
+  ledger.epoch = prepared.claim.epoch;
+  parts.ledger = std::make_unique<PostgresLedger>(std::move(ledger), prepared.tables);
   parts.debts = std::make_unique<DebtCounts>(prepared.tables.size());
   for (const StoredDebts& stored : prepared.claim.debts)
     for (const TableMap* table : prepared.tables)

@@ -4,14 +4,17 @@
 #include <memory>
 #include <vector>
 
-#include "connectors/postgres_bookkeeping.h"
-#include "connectors/postgres_probe.h"
-#include "connectors/postgres_target.h"
+#include "connectors/postgres/source/probe.h"
+#include "connectors/postgres/target/bookkeeping.h"
+#include "connectors/postgres/target/target.h"
 #include "daemon/prepare.h"
-#include "pipeline/decode/debezium.h"
-#include "pipeline/events.h"
-#include "pipeline/ports.h"
-#include "pipeline/runner.h"
+#include "pipeline/decode/debezium/debezium.h"
+#include "pipeline/ports/clock.h"
+#include "pipeline/ports/events.h"
+#include "pipeline/ports/proof.h"
+#include "pipeline/ports/source.h"
+#include "pipeline/ports/target.h"
+#include "pipeline/run/runner.h"
 
 namespace lockstep {
 
@@ -30,7 +33,7 @@ struct RunParts {
   std::unique_ptr<Beside> keep_alive;  // Direct only; of the source.
   std::unique_ptr<PostgresProbe> probe;
   std::unique_ptr<PostgresProbe> marker_probe;
-  std::unique_ptr<DebtCensus> census;
+  std::unique_ptr<PostgresLedger> ledger;
   std::unique_ptr<DebtCounts> debts;
   std::vector<std::unique_ptr<Target>> lane_targets;
   std::vector<ScanPorts> scans;

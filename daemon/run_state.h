@@ -10,10 +10,10 @@
 #include "config/manifest.h"
 #include "daemon/control_server.h"
 #include "daemon/prepare.h"
-#include "pipeline/bounded_queue.h"
-#include "pipeline/run_status.h"
-#include "pipeline/runner.h"
-#include "pipeline/sync.h"
+#include "pipeline/base/bounded_queue.h"
+#include "pipeline/base/sync.h"
+#include "pipeline/run/runner.h"
+#include "pipeline/watch/run_status.h"
 
 namespace lockstep {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "pipeline/run_status.h"
+#include "pipeline/watch/run_status.h"
 
 namespace lockstep {
 

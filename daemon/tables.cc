@@ -6,7 +6,7 @@
 #include <map>
 
 #include "config/connector_config.h"
-#include "connectors/postgres_catalog.h"
+#include "connectors/postgres/wire/catalog.h"
 
 namespace lockstep {
 namespace {

@@ -9,9 +9,9 @@
 #include "config/manifest.h"
 #include "config/problem.h"
 #include "config/selection.h"
-#include "connectors/postgres_connection.h"
-#include "pipeline/result.h"
-#include "pipeline/table.h"
+#include "connectors/postgres/wire/connection.h"
+#include "pipeline/base/result.h"
+#include "pipeline/model/table.h"
 
 namespace lockstep {
 

@@ -63,6 +63,46 @@ TEST(Layering, IncludesFollowTheTable) {
   expect_none(findings);
 }
 
+// The room of a file of the core: "merge" of "pipeline/merge/recent.h".
+std::string room_of(std::string_view path) {
+  const std::size_t begin = path.find('/') + 1;
+  return std::string(path.substr(begin, path.find('/', begin) - begin));
+}
+
+// Inside the core an arrow points only downwards; each room names what lies below it.
+TEST(Layering, RoomsOfTheCoreIncludeDownwards) {
+  const std::set<std::string> ground{"base", "model", "ports"};
+  std::map<std::string, std::set<std::string>> below{
+      {"base", {}}, {"model", {"base"}}, {"ports", {"base", "model"}}};
+  const auto room = [&](const char* name, std::set<std::string> others) {
+    others.insert(ground.begin(), ground.end());
+    below[name] = std::move(others);
+  };
+  room("tables", {});
+  room("merge", {});
+  room("decode", {"tables"});
+  room("apply", {"tables", "merge"});
+  room("backfill", {"tables", "merge", "apply"});
+  room("watch", {"tables", "merge", "apply"});
+  room("run", {"tables", "decode", "merge", "apply", "backfill", "watch"});
+  Findings findings;
+  for (const Source& source : sources()) {
+    if (source.folder() != "pipeline") continue;
+    const std::string from = room_of(source.path);
+    if (!below.contains(from)) {
+      findings.push_back(source.at(0) + "is in no room of the core");
+      continue;
+    }
+    for (const Include& include : includes_of(source)) {
+      if (!include.ours || !include.name.starts_with("pipeline/")) continue;
+      const std::string to = room_of(include.name);
+      if (to != from && !below.at(from).contains(to))
+        findings.push_back(source.at(include.offset) + from + " may not include " + include.name);
+    }
+  }
+  expect_none(findings);
+}
+
 // A library, by the beginning of its headers' names, and the only files that may include it.
 struct Owner {
   std::string header;
@@ -71,16 +111,16 @@ struct Owner {
 
 const std::vector<Owner>& owners() {
   static const std::vector<Owner> kOwners{
-      {"libpq", {"connectors/postgres_"}},
-      {"librdkafka/", {"connectors/kafka_"}},
+      {"libpq", {"connectors/postgres/"}},
+      {"librdkafka/", {"connectors/kafka/"}},
       {"xxhash", {"pipeline/"}},
       {"simdjson", {"pipeline/"}},
-      {"spdlog/", {"pipeline/events.cc", "daemon/log"}},
+      {"spdlog/", {"pipeline/ports/events.cc", "daemon/log"}},
       {"rocksdb/", {"checkpoint/"}},
       {"yaml-cpp/", {"config/"}},
       {"CLI/", {"daemon/"}},
       {"boost/json", {"daemon/", "config/", "connectors/"}},
-      {"boost/", {"daemon/", "connectors/connect_rest."}},
+      {"boost/", {"daemon/", "connectors/connect/rest."}},
       {"systemd/", {"daemon/"}},
       {"gtest/", {}},
       {"gmock/", {}},
@@ -110,7 +150,7 @@ TEST(Layering, EveryLibraryHasOneOwner) {
 }
 
 TEST(Layering, TheCoreDoesNoInputOrOutput) {
-  const std::set<std::string> allowed{"pipeline/failpoint.cc", "pipeline/events.cc"};
+  const std::set<std::string> allowed{"pipeline/base/failpoint.cc", "pipeline/ports/events.cc"};
   const std::set<std::string> headers{"fstream",  "iostream",     "filesystem", "fcntl.h",
                                       "unistd.h", "sys/socket.h", "netdb.h",    "sys/stat.h"};
   Findings findings;
@@ -252,13 +292,13 @@ TEST(Banned, WordsOutsideTheirOwner) {
                                          "daemon"};
   const std::vector<Rule> rules{
       {{"std::thread", "std::jthread", "std::async", "pthread_create"},
-       "pipeline/runner",
+       "pipeline/run/runner",
        product,
        "only the runner starts threads"},
-      {{"condition_variable"}, "pipeline/bounded_queue.h", product, "wait on a queue"},
+      {{"condition_variable"}, "pipeline/base/bounded_queue.h", product, "wait on a queue"},
       {{"throw"}, "none", product, "errors are results"},
       {{"std::cout", "std::cerr", "printf", "fprintf", "puts"},
-       "pipeline/result.h",
+       "pipeline/base/result.h",
        {"pipeline", "checkpoint", "connectors", "config"},
        "business code calls events.h"},
       {{"popen", "std::system"}, "none", product, "no shell"},
@@ -304,14 +344,14 @@ TEST(Banned, BroadCommands) {
 // ---- Names that stand in two places.
 
 TEST(Names, FailpointsAreListedAndUsed) {
-  const std::string list = read(LOCKSTEP_SOURCE_DIR "/pipeline/failpoint.cc");
+  const std::string list = read(LOCKSTEP_SOURCE_DIR "/pipeline/base/failpoint.cc");
   std::set<std::string> listed;
   for (std::size_t i = list.find("    \""); i != std::string::npos; i = list.find("    \"", i + 1))
     listed.insert(list.substr(i + 5, list.find("\\n\"", i) - i - 5));
   Findings findings;
   std::set<std::string> unused = listed;
   for (const Source& source : sources()) {
-    if (!is_product(source) || source.path.starts_with("pipeline/failpoint.")) continue;
+    if (!is_product(source) || source.path.starts_with("pipeline/base/failpoint.")) continue;
     std::erase_if(unused, [&](const std::string& name) {
       return source.text.find('"' + name + '"') != std::string::npos;
     });
@@ -324,7 +364,7 @@ TEST(Names, FailpointsAreListedAndUsed) {
     }
   }
   for (const std::string& name : unused)
-    findings.push_back("pipeline/failpoint.cc:1: " + name + " is listed and nowhere used");
+    findings.push_back("pipeline/base/failpoint.cc:1: " + name + " is listed and nowhere used");
   expect_none(findings);
 }
 

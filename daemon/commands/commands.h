@@ -9,7 +9,7 @@
 
 #include "config/manifest.h"
 #include "config/problem.h"
-#include "pipeline/result.h"
+#include "pipeline/base/result.h"
 
 namespace lockstep {
 

@@ -15,9 +15,9 @@
 #include "daemon/run_parts.h"
 #include "daemon/run_state.h"
 #include "daemon/status_json.h"
-#include "pipeline/backoff.h"
-#include "pipeline/events.h"
-#include "pipeline/runner.h"
+#include "pipeline/base/backoff.h"
+#include "pipeline/ports/events.h"
+#include "pipeline/run/runner.h"
 
 namespace lockstep {
 namespace {
@@ -96,7 +96,7 @@ Result<ExitCode> run_prepared(const Manifest& manifest, const RunCommand& comman
   share_snapshot(manifest, prepared, options, events);
   options.newcomers = watch_newcomers(manifest, prepared, *parts.marker_probe);
   Runner runner(std::move(options), prepared.tables,
-                {*parts.source, *parts.probe, *parts.marker_probe, *parts.proof, *parts.census,
+                {*parts.source, *parts.probe, *parts.marker_probe, *parts.proof, *parts.ledger,
                  store, clock, events, std::move(parts.lane_targets), std::move(parts.scans)});
   state.running(runner, prepared.left_out);
   Result<ExitCode> ended = runner.run();

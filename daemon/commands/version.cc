@@ -3,7 +3,7 @@
 
 #include "daemon/commands/commands.h"
 #include "daemon/libraries.h"
-#include "pipeline/failpoint.h"
+#include "pipeline/base/failpoint.h"
 
 namespace lockstep {
 

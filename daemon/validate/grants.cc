@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "connectors/postgres_bookkeeping_schema.h"
+#include "connectors/postgres/target/bookkeeping_schema.h"
 #include "daemon/validate/validate.h"
 
 namespace lockstep {

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kOldestVersion = 130000;
 constexpr int kParameterGrants = 150000;
-// Beside lanes and scans.  Source: probe, supervisor, proof or slot.  Target: bookkeeping, census.
+// Beside lanes and scans.  Source: probe, supervisor, proof or slot.  Target: bookkeeping, ledger.
 constexpr std::uint64_t kOtherSourceConnections = 3;
 constexpr std::uint64_t kOtherTargetConnections = 2;
 constexpr std::uint64_t kReservedConnections = 3;  // superuser_reserved_connections' default.

@@ -8,17 +8,17 @@
 #include <string>
 
 #include "config/connector_config.h"
-#include "connectors/connect_rest.h"
-#include "connectors/kafka_client.h"
-#include "connectors/kafka_proof.h"
-#include "connectors/kafka_topics.h"
-#include "connectors/postgres_probe.h"
-#include "connectors/postgres_slot.h"
+#include "connectors/connect/rest.h"
+#include "connectors/kafka/client.h"
+#include "connectors/kafka/proof.h"
+#include "connectors/kafka/topics.h"
+#include "connectors/postgres/source/probe.h"
+#include "connectors/postgres/source/slot.h"
 #include "daemon/fingerprint.h"
 #include "daemon/prepare.h"
 #include "daemon/validate/validate.h"
-#include "pipeline/key.h"
-#include "pipeline/shape_watch.h"
+#include "pipeline/model/key.h"
+#include "pipeline/watch/shape_watch.h"
 
 namespace lockstep {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "daemon/fingerprint.h"
 #include "daemon/validate/validate.h"
-#include "pipeline/translate.h"
+#include "pipeline/tables/translate.h"
 
 namespace lockstep {
 namespace {

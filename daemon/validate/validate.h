@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "config/manifest.h"
-#include "connectors/postgres_bookkeeping.h"
-#include "connectors/postgres_checks.h"
-#include "connectors/postgres_connection.h"
-#include "connectors/postgres_facts.h"
+#include "connectors/postgres/target/bookkeeping.h"
+#include "connectors/postgres/wire/checks.h"
+#include "connectors/postgres/wire/connection.h"
+#include "connectors/postgres/wire/facts.h"
 #include "daemon/tables.h"
 #include "daemon/validate/findings.h"
 

@@ -12,9 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/ports.h"
-#include "pipeline/sync.h"
-#include "pipeline/table_board.h"
+#include "pipeline/apply/table_board.h"
+#include "pipeline/base/sync.h"
+#include "pipeline/ports/reader.h"
+#include "pipeline/ports/target.h"
 
 namespace lockstep {
 

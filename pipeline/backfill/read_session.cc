@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "pipeline/rules.h"
+#include "pipeline/base/rules.h"
 
 namespace lockstep {
 

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <memory>
 
-#include "pipeline/lane_item.h"
-#include "pipeline/ports.h"
-#include "pipeline/visibility.h"
+#include "pipeline/apply/lane_item.h"
+#include "pipeline/merge/visibility.h"
+#include "pipeline/ports/reader.h"
 
 namespace lockstep {
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "pipeline/failpoint.h"
-#include "pipeline/key.h"
-#include "pipeline/route.h"
-#include "pipeline/rules.h"
+#include "pipeline/apply/route.h"
+#include "pipeline/base/failpoint.h"
+#include "pipeline/base/rules.h"
+#include "pipeline/model/key.h"
 
 namespace lockstep {
 

@@ -13,11 +13,12 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/apply/shared.h"
 #include "pipeline/backfill/planner.h"
 #include "pipeline/backfill/read_session.h"
-#include "pipeline/lane.h"
-#include "pipeline/ports.h"
-#include "pipeline/throttle.h"
+#include "pipeline/backfill/throttle.h"
+#include "pipeline/ports/reader.h"
+#include "pipeline/ports/target.h"
 
 namespace lockstep {
 

@@ -7,8 +7,8 @@
 #include <array>
 #include <charconv>
 
-#include "pipeline/row.h"
-#include "pipeline/snapshot.h"
+#include "pipeline/model/row.h"
+#include "pipeline/model/snapshot.h"
 
 namespace lockstep {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 namespace {

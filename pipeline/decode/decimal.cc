@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 namespace {

@@ -3,7 +3,7 @@
 #include <bit>
 #include <cstring>
 
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 

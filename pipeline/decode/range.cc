@@ -7,7 +7,7 @@
 #include "pipeline/decode/datetime.h"
 #include "pipeline/decode/decimal.h"
 #include "pipeline/decode/length.h"
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 namespace {

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "pipeline/decode/carry.h"
-#include "pipeline/table.h"
+#include "pipeline/model/table.h"
 
 namespace lockstep {
 

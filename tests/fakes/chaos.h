@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "pipeline/result.h"
+#include "pipeline/base/result.h"
 
 namespace lockstep {
 

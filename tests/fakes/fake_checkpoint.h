@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "checkpoint/records.h"
-#include "pipeline/ports.h"
+#include "pipeline/ports/checkpoint.h"
 #include "tests/fakes/chaos.h"
 
 namespace lockstep {

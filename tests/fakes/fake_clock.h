@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cstdint>
 
-#include "pipeline/ports.h"
+#include "pipeline/ports/clock.h"
 
 namespace lockstep {
 

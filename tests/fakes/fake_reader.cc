@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "pipeline/rules.h"
+#include "pipeline/base/rules.h"
 
 namespace lockstep {
 

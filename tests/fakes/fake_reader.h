@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/ports.h"
+#include "pipeline/ports/probe.h"
+#include "pipeline/ports/reader.h"
 #include "tests/fakes/chaos.h"
 #include "tests/fakes/fake_source.h"
 

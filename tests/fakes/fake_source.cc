@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "pipeline/key.h"
+#include "pipeline/model/key.h"
 
 namespace lockstep {
 

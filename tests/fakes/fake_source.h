@@ -15,9 +15,9 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/change.h"
-#include "pipeline/ports.h"
-#include "pipeline/snapshot.h"
+#include "pipeline/model/change.h"
+#include "pipeline/model/snapshot.h"
+#include "pipeline/ports/source.h"
 #include "tests/fakes/fake_table.h"
 
 namespace lockstep {

@@ -9,8 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/key.h"
-#include "pipeline/ports.h"
+#include "pipeline/model/key.h"
+#include "pipeline/ports/proof.h"
+#include "pipeline/ports/source.h"
 #include "tests/fakes/chaos.h"
 #include "tests/fakes/fake_source.h"
 #include "tests/fakes/random.h"

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 namespace {

@@ -11,8 +11,8 @@
 #include <string>
 #include <string_view>
 
-#include "pipeline/change.h"
-#include "pipeline/table.h"
+#include "pipeline/model/change.h"
+#include "pipeline/model/table.h"
 
 namespace lockstep {
 

@@ -96,15 +96,15 @@ Result<std::vector<Debt>> FakeTarget::open_debts(TableId table, std::size_t limi
   return store_.open_debts(table, limit);
 }
 
-Status FakeCensus::save_files(TableId table, const std::string& files) {
+Status FakeLedger::save_files(TableId table, const std::string& files) {
   return call("save_files", [&] { store_.save_files(table, files); });
 }
 
-Status FakeCensus::forget_chunks(TableId table) {
+Status FakeLedger::forget_chunks(TableId table) {
   return call("forget_chunks", [&] { store_.forget_chunks(table); });
 }
 
-Status FakeCensus::call(std::string_view where, const std::function<void()>& work) {
+Status FakeLedger::call(std::string_view where, const std::function<void()>& work) {
   chaos_.interleave(where);
   if (chaos_.killed()) return killed_process();
   const Fate fate = chaos_.fate(where);

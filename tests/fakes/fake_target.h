@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "pipeline/ports/ledger.h"
 #include "tests/fakes/chaos.h"
 #include "tests/fakes/target_store.h"
 
@@ -49,9 +50,9 @@ class FakeTarget final : public Target {
 };
 
 // The bookkeeping of whole tables, over a connection of its own.
-class FakeCensus final : public Census {
+class FakeLedger final : public Ledger {
  public:
-  FakeCensus(TargetStore& store, Chaos& chaos) : store_(store), chaos_(chaos) {}
+  FakeLedger(TargetStore& store, Chaos& chaos) : store_(store), chaos_(chaos) {}
   Result<std::vector<DebtCount>> count_debts() override { return std::vector<DebtCount>(); }
   Status save_files(TableId table, const std::string& files) override;
   Status save_stop(TableId, const std::string&) override { return {}; }

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "pipeline/key.h"
-#include "pipeline/rules.h"
+#include "pipeline/base/rules.h"
+#include "pipeline/model/key.h"
 
 namespace lockstep {
 namespace {

@@ -7,14 +7,16 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "checkpoint/unseen.h"
-#include "pipeline/ports.h"
+#include "pipeline/ports/target.h"
 #include "tests/fakes/fake_table.h"
 
 namespace lockstep {

@@ -3,9 +3,9 @@
 
 #include <string>
 
-#include "pipeline/change.h"
-#include "pipeline/key.h"
-#include "pipeline/result.h"
+#include "pipeline/base/result.h"
+#include "pipeline/model/change.h"
+#include "pipeline/model/key.h"
 
 namespace lockstep::fuzz {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "checkpoint/codec.h"
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 #include "tests/fuzz/target.h"
 
 namespace lockstep {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "config/manifest.h"
-#include "pipeline/result.h"
+#include "pipeline/base/result.h"
 #include "tests/fuzz/target.h"
 
 namespace lockstep {

@@ -1,7 +1,7 @@
 // Fuzzes the decoder of the replication stream: what it takes for a change is whole, and its
 // position never goes back.
-#include "pipeline/decode/direct.h"
-#include "pipeline/table_map.h"
+#include "pipeline/decode/pgoutput/direct.h"
+#include "pipeline/tables/table_map.h"
 #include "tests/fuzz/check_change.h"
 #include "tests/fuzz/target.h"
 #include "tests/unit/table_map_fixture.h"

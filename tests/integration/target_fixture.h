@@ -14,11 +14,11 @@
 #include <string>
 #include <vector>
 
-#include "connectors/postgres_bookkeeping.h"
-#include "connectors/postgres_catalog.h"
-#include "connectors/postgres_target.h"
-#include "pipeline/key.h"
-#include "pipeline/table_map.h"
+#include "connectors/postgres/target/bookkeeping.h"
+#include "connectors/postgres/target/target.h"
+#include "connectors/postgres/wire/catalog.h"
+#include "pipeline/model/key.h"
+#include "pipeline/tables/table_map.h"
 
 namespace lockstep {
 

@@ -238,8 +238,8 @@ TEST_F(DebtTest, QuarantinedRowsAreListedRetriedAndDropped) {
   EXPECT_EQ(books().drop_quarantined(first).value(), 1U);
   EXPECT_EQ(books().count_debts().value().at(0).dropped, 1U);
   EXPECT_EQ(books().retry_quarantined({}).value(), 2U);
-  DebtCensus census({test_server(""), name_, {}, {}}, tables_);
-  EXPECT_EQ(census.count_debts().value().at(0).open, 2U);
+  PostgresLedger ledger({test_server(""), name_, {}, {}}, tables_);
+  EXPECT_EQ(ledger.count_debts().value().at(0).open, 2U);
 }
 
 TEST_F(TargetTest, ANewerFormatIsRefused) {

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "pipeline/rules.h"
+#include "pipeline/base/rules.h"
 #include "tests/sim/simulator.h"
 
 namespace lockstep {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "pipeline/rules.h"
+#include "pipeline/base/rules.h"
 
 namespace lockstep {
 namespace {
@@ -150,9 +150,9 @@ Process::Process(const SimOptions& options, const Outside& outside)
       debt_target_(outside.store, outside.zombies, outside.chaos, connect()),
       debt_reader_(debt_options(options), shared_, debt_source_, debt_target_),
       proof_(outside.log),
-      census_(outside.store, outside.chaos),
+      ledger_(outside.store, outside.chaos),
       watch_(
-          shared_, probe_, proof_, census_, [](const auto&, const auto&) {}, known_files(outside)) {
+          shared_, probe_, proof_, ledger_, [](const auto&, const auto&) {}, known_files(outside)) {
   outside_.checkpoint.begin_incarnation({epoch_, unseen_.floor, unseen_.xids});
   for (const FakeTableOptions& table : options.tables)
     board_.set_horizon(table.id, outside.store.horizon(table.id));

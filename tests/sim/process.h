@@ -7,12 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/apply/lane.h"
+#include "pipeline/apply/route.h"
+#include "pipeline/backfill/debts.h"
 #include "pipeline/backfill/planner.h"
 #include "pipeline/backfill/scanner.h"
-#include "pipeline/debts.h"
-#include "pipeline/lane.h"
-#include "pipeline/route.h"
-#include "pipeline/shape_watch.h"
+#include "pipeline/watch/shape_watch.h"
 #include "tests/fakes/fake_checkpoint.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_reader.h"
@@ -110,7 +110,7 @@ class Process {
   FakeTarget debt_target_;
   DebtReader debt_reader_;
   FakeProof proof_;
-  FakeCensus census_;
+  FakeLedger ledger_;
   ShapeWatch watch_;
   bool watch_settled_ = false;
   std::vector<Turn> turns_;

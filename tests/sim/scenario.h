@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/rules.h"
+#include "pipeline/base/rules.h"
 #include "tests/sim/process.h"
 
 namespace lockstep {

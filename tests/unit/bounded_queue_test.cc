@@ -1,5 +1,5 @@
 // BoundedQueue: order, the bound, closing, and two real threads.
-#include "pipeline/bounded_queue.h"
+#include "pipeline/base/bounded_queue.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

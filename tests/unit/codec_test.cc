@@ -8,7 +8,7 @@
 #include <limits>
 #include <random>
 
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 namespace {

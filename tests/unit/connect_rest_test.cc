@@ -1,7 +1,5 @@
 // ConnectRest: what it makes of Kafka Connect's answers, and of addresses and servers that are
 // wrong.
-#include "connectors/connect_rest.h"
-
 #include <gmock/gmock.h>
 
 #include <boost/asio/io_context.hpp>
@@ -11,6 +9,8 @@
 #include <boost/asio/write.hpp>
 #include <string>
 #include <thread>
+
+#include "connectors/connect/rest.h"
 
 namespace lockstep {
 namespace {

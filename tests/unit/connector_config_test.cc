@@ -6,7 +6,7 @@
 
 #include <boost/json.hpp>
 
-#include "pipeline/table_stream.h"
+#include "pipeline/tables/table_stream.h"
 
 namespace lockstep {
 namespace {

@@ -1,11 +1,12 @@
 // Rows that must be read again are read under a snapshot that sees their debt (I17).
-#include "pipeline/debts.h"
+#include "pipeline/backfill/debts.h"
 
 #include <gtest/gtest.h>
 
 #include <memory>
 
-#include "pipeline/key.h"
+#include "pipeline/apply/lane.h"
+#include "pipeline/model/key.h"
 #include "tests/fakes/fake_checkpoint.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_reader.h"

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/decode/debezium.h"
-#include "pipeline/row.h"
-#include "pipeline/table.h"
+#include "pipeline/decode/debezium/debezium.h"
+#include "pipeline/model/row.h"
+#include "pipeline/model/table.h"
 
 namespace lockstep {
 

@@ -13,7 +13,7 @@
 #include <map>
 #include <set>
 
-#include "pipeline/key.h"
+#include "pipeline/model/key.h"
 #include "tests/unit/decode_truth.h"
 
 namespace lockstep {

@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "pipeline/key.h"
+#include "pipeline/model/key.h"
 #include "tests/unit/decode_fixture.h"
 
 namespace lockstep {

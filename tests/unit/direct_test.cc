@@ -1,11 +1,11 @@
 // DirectDecoder: what the replication stream says about rows becomes the Changes of a scan's bytes.
-#include "pipeline/decode/direct.h"
+#include "pipeline/decode/pgoutput/direct.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pipeline/key.h"
-#include "pipeline/table_map.h"
+#include "pipeline/model/key.h"
+#include "pipeline/tables/table_map.h"
 #include "tests/unit/pgoutput_fixture.h"
 #include "tests/unit/table_map_fixture.h"
 

@@ -1,5 +1,5 @@
 // Failpoints: the armed one ends or stops the process on its hit, every other one does nothing.
-#include "pipeline/failpoint.h"
+#include "pipeline/base/failpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

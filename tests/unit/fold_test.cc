@@ -1,12 +1,12 @@
 // Folding keeps the meaning of a batch with fewer statements (I19).
-#include "pipeline/fold.h"
+#include "pipeline/apply/fold.h"
 
 #include <gtest/gtest.h>
 
 #include <deque>
 #include <string>
 
-#include "pipeline/key.h"
+#include "pipeline/model/key.h"
 #include "tests/fakes/fake_table.h"
 
 namespace lockstep {

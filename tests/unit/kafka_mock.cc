@@ -5,7 +5,7 @@
 
 #include <array>
 
-#include "pipeline/result.h"
+#include "pipeline/base/result.h"
 
 namespace lockstep {
 namespace {

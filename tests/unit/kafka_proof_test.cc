@@ -1,8 +1,7 @@
 // The Kafka proof without Connect, topic names, settings and secrets.
-#include "connectors/kafka_proof.h"
-
 #include <gmock/gmock.h>
 
+#include "connectors/kafka/proof.h"
 #include "tests/unit/kafka_mock.h"
 
 namespace lockstep {

@@ -1,10 +1,9 @@
 // KafkaSource against librdkafka's broker in this process: order, watermarks, stops, restarts.
-#include "connectors/kafka_source.h"
-
 #include <gmock/gmock.h>
 #include <librdkafka/rdkafka.h>
 
-#include "connectors/kafka_ends.h"
+#include "connectors/kafka/ends.h"
+#include "connectors/kafka/source.h"
 #include "tests/unit/kafka_mock.h"
 
 namespace lockstep {

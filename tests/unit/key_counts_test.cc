@@ -1,5 +1,5 @@
 // The set of keys that open COPYs hold: whatever is added and removed, it answers like a map.
-#include "pipeline/key_counts.h"
+#include "pipeline/merge/key_counts.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Keys: what counts as one key, how it is taken from a row, and where its hash comes from.
-#include "pipeline/key.h"
+#include "pipeline/model/key.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // A lane on its own: batches, progress, waiting, barriers, stopped tables.
-#include "pipeline/lane.h"
+#include "pipeline/apply/lane.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <memory>
 #include <string>
 
-#include "pipeline/key.h"
-#include "pipeline/route.h"
+#include "pipeline/apply/route.h"
+#include "pipeline/model/key.h"
 #include "tests/fakes/fake_checkpoint.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_target.h"

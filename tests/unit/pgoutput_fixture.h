@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "pipeline/decode/pgoutput.h"
-#include "pipeline/row.h"
+#include "pipeline/decode/pgoutput/pgoutput.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep::wal {
 

@@ -1,11 +1,10 @@
 // What an SQLSTATE asks for, and when a log position counts as flushed.
-#include "connectors/postgres_connection.h"
-
 #include <gtest/gtest.h>
 
-#include "connectors/postgres_catalog.h"
-#include "connectors/postgres_facts.h"
-#include "connectors/postgres_reader.h"
+#include "connectors/postgres/source/reader.h"
+#include "connectors/postgres/wire/catalog.h"
+#include "connectors/postgres/wire/connection.h"
+#include "connectors/postgres/wire/facts.h"
 
 namespace lockstep {
 namespace {

@@ -1,7 +1,7 @@
 // The text of the queries that read a table.
-#include "connectors/postgres_scan_sql.h"
-
 #include <gtest/gtest.h>
+
+#include "connectors/postgres/source/scan_sql.h"
 
 namespace lockstep {
 namespace {

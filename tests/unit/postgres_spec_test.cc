@@ -1,7 +1,7 @@
 // Types and keys from catalog rows, and what drift of a table is called.
-#include "connectors/postgres_spec.h"
-
 #include <gtest/gtest.h>
+
+#include "connectors/postgres/wire/spec.h"
 
 namespace lockstep {
 namespace {

@@ -1,13 +1,12 @@
 // The statements of the target, as text, and the bytes of their parameters.
-#include "connectors/postgres_sql.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "connectors/postgres_bookkeeping_schema.h"
-#include "connectors/postgres_rows.h"
-#include "connectors/postgres_sql_evict.h"
-#include "connectors/postgres_target_debts.h"
+#include "connectors/postgres/target/bookkeeping_schema.h"
+#include "connectors/postgres/target/sql.h"
+#include "connectors/postgres/target/sql_evict.h"
+#include "connectors/postgres/target/target_debts.h"
+#include "connectors/postgres/wire/rows.h"
 
 namespace lockstep {
 namespace {

@@ -1,5 +1,5 @@
 // One safe resume point per stream (I13).
-#include "pipeline/progress.h"
+#include "pipeline/merge/progress.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // What a lane remembers of its keys, and which of them an open COPY holds (I3, I4, I7, I18).
-#include "pipeline/recent.h"
+#include "pipeline/merge/recent.h"
 
 #include <gtest/gtest.h>
 

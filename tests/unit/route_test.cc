@@ -1,11 +1,11 @@
 // Every change of one key goes to one lane, in order; a TRUNCATE to all (I2, I13, I15).
-#include "pipeline/route.h"
+#include "pipeline/apply/route.h"
 
 #include <gtest/gtest.h>
 
 #include <memory>
 
-#include "pipeline/key.h"
+#include "pipeline/model/key.h"
 #include "tests/fakes/fake_checkpoint.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_table.h"

@@ -1,5 +1,5 @@
 // Cells of a row: the bytes of a binary COPY tuple, and what is refused of bytes from outside.
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 
 #include <gtest/gtest.h>
 

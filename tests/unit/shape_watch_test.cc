@@ -1,4 +1,4 @@
-#include "pipeline/shape_watch.h"
+#include "pipeline/watch/shape_watch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Visibility of transactions, and the text forms of snapshots and LSNs.
-#include "pipeline/snapshot.h"
+#include "pipeline/model/snapshot.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // TableHolds: a table that stopped on the shared stream keeps its place while the others go on.
-#include "pipeline/table_holds.h"
+#include "pipeline/apply/table_holds.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

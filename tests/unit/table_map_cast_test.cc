@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "pipeline/table_cast.h"
+#include "pipeline/tables/table_cast.h"
 #include "tests/unit/table_map_fixture.h"
 
 namespace lockstep {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/table.h"
+#include "pipeline/model/table.h"
 
 namespace lockstep {
 

@@ -1,6 +1,6 @@
 // plan_table: which columns meet, which casts are safe, how the key becomes lanes, what Debezium
 // cannot carry.
-#include "pipeline/table_map.h"
+#include "pipeline/tables/table_map.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

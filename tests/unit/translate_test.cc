@@ -1,9 +1,9 @@
 // translate: what changes on the way to the target, and that nothing else does.
-#include "pipeline/translate.h"
+#include "pipeline/tables/translate.h"
 
 #include <gtest/gtest.h>
 
-#include "pipeline/row.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 namespace {

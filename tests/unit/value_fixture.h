@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "pipeline/decode/column_codec.h"
+#include "pipeline/decode/debezium/column_codec.h"
 #include "tests/unit/decode_fixture.h"
 
 namespace lockstep {

@@ -1,5 +1,5 @@
 // Which snapshots may be used, and what may be forgotten (I4, I5).
-#include "pipeline/visibility.h"
+#include "pipeline/merge/visibility.h"
 
 #include <gtest/gtest.h>
 

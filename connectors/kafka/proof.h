@@ -1,0 +1,67 @@
+// KafkaProof: proof that everything committed before an LSN is in Kafka, and where its topics then
+// end (V3 of 03-reconcile.md).
+//
+// Exact: Connect's REST interface says that every record up to lsn_commit >= L was acknowledged.
+// Near: the slot's confirmed_flush_lsn >= L.  An answer only after that is followed by fresh ends
+// of all topics, those included that have appeared since.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "connectors/connect/rest.h"
+#include "connectors/kafka/client.h"
+#include "connectors/kafka/topics.h"
+#include "pipeline/base/result.h"
+#include "pipeline/ports/proof.h"
+
+namespace lockstep {
+
+struct KafkaProofOptions {
+  KafkaOptions kafka;
+  std::string topic_prefix;
+  std::vector<KafkaTable> tables;
+  std::optional<ConnectOptions> connect;  // Nothing: only the near-proof is possible.
+  std::string slot;                       // The connector's, for messages.
+  // The slot's confirmed_flush_lsn; nothing while it is null.
+  std::function<Result<std::optional<Lsn>>()> confirmed_flush;
+  std::function<Result<Lsn>()> end_of_log;  // Of the source, now.
+  std::chrono::milliseconds timeout{5000};  // Of asking the broker.
+};
+
+// Proof thread only.
+class KafkaProof : public StreamProof {
+ public:
+  // Halt with exit code Config for wrong settings.  Waits for nothing.
+  static Result<std::unique_ptr<KafkaProof>> open(KafkaProofOptions options);
+
+  // Waits for Connect and the broker, each for its timeout at most.  Both being away is an Answer
+  // that waits; an error is what only the operator can change.  Halt (I16) when more was read than
+  // the source's log holds: it was restored.
+  Result<Answer> reached(Lsn lsn) override;
+
+ private:
+  KafkaProof(KafkaProofOptions options, TopicPlan plan, std::unique_ptr<KafkaClient> client,
+             std::optional<ConnectRest> rest);
+
+  // Whether the connector has passed `lsn`; else why not.  Sets exact.
+  Result<Answer> connector_reached(Lsn lsn);
+  Result<Answer> slot_reached(Lsn lsn);
+  Status source_reaches(Lsn committed);
+  std::string why_not_moving(const std::string& progress);
+
+  const KafkaProofOptions options_;
+  const TopicPlan plan_;
+  std::unique_ptr<KafkaClient> client_;
+  std::optional<ConnectRest> rest_;
+};
+
+// The settings of a connector under which its offsets prove nothing, each as one sentence.
+std::vector<std::string> settings_that_void_proof(
+    const std::map<std::string, std::string>& settings);
+
+}  // namespace lockstep

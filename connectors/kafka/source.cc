@@ -1,0 +1,486 @@
+#include "connectors/kafka/source.h"
+
+#include <fmt/format.h>
+#include <librdkafka/rdkafka.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "connectors/kafka/ends.h"
+
+namespace lockstep {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kLookMax{1000};           // Asking for topics waits at most this long.
+constexpr milliseconds kVerifyMax{10000};        // Reading the last records again.
+constexpr milliseconds kGoodbye{2000};           // Committing group offsets at the end.
+constexpr std::int64_t kClockSlackUs = 1000000;  // Commit times are taken before commit order.
+
+std::string place(const TopicPartition& at) {
+  return fmt::format("Kafka topic {}, partition {}", at.topic, at.partition);
+}
+
+// Splits a stream's name; nothing when it is none.
+std::optional<TopicPartition> parse_stream(std::string_view name) {
+  const std::size_t slash = name.rfind('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  TopicPartition at{std::string(name.substr(0, slash)), -1};
+  const char* const end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data() + slash + 1, end, at.partition);
+  if (parsed.ec != std::errc{} || parsed.ptr != end || at.partition < 0) return std::nullopt;
+  return at;
+}
+
+std::optional<std::string_view> bytes_or_null(const void* bytes, std::size_t size) {
+  if (bytes == nullptr) return std::nullopt;
+  return std::string_view(static_cast<const char*>(bytes), size);
+}
+
+std::optional<std::string_view> find_header(const void* message, const char* name) {
+  rd_kafka_headers_t* headers = nullptr;
+  const auto* kafka_message = static_cast<const rd_kafka_message_t*>(message);
+  if (rd_kafka_message_headers(kafka_message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return std::nullopt;
+  }
+  const void* value = nullptr;
+  std::size_t size = 0;
+  if (rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return std::nullopt;
+  }
+  return bytes_or_null(value, size);
+}
+
+Record record_of(const TopicPartition& at, const rd_kafka_message_t& message) {
+  Record record;
+  record.topic = at.topic;
+  record.partition = at.partition;
+  record.offset = message.offset;
+  record.key = bytes_or_null(message.key, message.key_len);
+  record.value = bytes_or_null(message.payload, message.len);
+  record.header = find_header;
+  record.message = &message;
+  return record;
+}
+
+Error leaf_topic() {
+  return {
+      Reaction::StopTable,
+      "a partition of a partitioned table has a topic of its own, which loses the order of rows "
+      "that move: set publish_via_partition_root on the publication",
+      ExitCode::BadData, "leaf_topic"};
+}
+
+Error too_large(std::size_t bytes, std::size_t bytes_max) {
+  return {Reaction::StopTable,
+          fmt::format("a record of {} bytes is larger than the {} bytes that lockstep takes", bytes,
+                      bytes_max),
+          ExitCode::BadData, "record_size"};
+}
+
+Error many_partitions(const std::string& topic, std::int32_t partitions, const TopicUse& use) {
+  return {Reaction::StopTable,
+          fmt::format("Kafka topic {} has {} partitions, but equal keys of {} can be written in "
+                      "different ways and so lie in different partitions, which loses their order: "
+                      "give the topic one partition",
+                      topic, partitions, use.text),
+          ExitCode::BadData, "partitions"};
+}
+
+Error more_partitions(const std::string& topic, std::int32_t before, std::int32_t now) {
+  return {
+      Reaction::StopTable,
+      fmt::format("Kafka topic {} went from {} to {} partitions: changes of one key may now lie "
+                  "in two of them, which loses their order: copy the table again",
+                  topic, before, now),
+      ExitCode::BadData, "partitions"};
+}
+
+}  // namespace
+
+KafkaDecode decode_with(DebeziumDecoder& decoder) {
+  return {[&decoder](const Record& record) { return decoder.decode(record); },
+          [&decoder](StreamId stream, Xid xid) { decoder.set_last_xid(stream, xid); },
+          {}};
+}
+
+Result<std::unique_ptr<KafkaSource>> KafkaSource::open(KafkaSourceOptions options) {
+  LOCKSTEP_ASSIGN(TopicPlan plan, plan_topics(options.topic_prefix, options.tables));
+  LOCKSTEP_ASSIGN(auto client, KafkaClient::open(options.kafka));
+  KafkaOptions watching = options.kafka;
+  watching.group_id.clear();
+  LOCKSTEP_ASSIGN(auto watcher, KafkaClient::open(watching));
+  return std::unique_ptr<KafkaSource>(
+      new KafkaSource(std::move(options), std::move(plan), std::move(client), std::move(watcher)));
+}
+
+KafkaSource::KafkaSource(KafkaSourceOptions options, TopicPlan plan,
+                         std::unique_ptr<KafkaClient> client, std::unique_ptr<KafkaClient> watcher)
+    : options_(std::move(options)),
+      plan_(std::move(plan)),
+      topics_(topics_of(plan_)),
+      client_(std::move(client)),
+      watcher_(std::move(watcher)) {}
+
+KafkaSource::~KafkaSource() {
+  std::vector<PartitionOffset> offsets;
+  for (const Stream& stream : streams_) {
+    if (stream.acknowledged) {
+      offsets.push_back({stream.at, static_cast<std::int64_t>(stream.acknowledged->major)});
+    }
+  }
+  if (!away_since_) client_->commit_now(offsets, kGoodbye);
+}
+
+Status KafkaSource::poll(ChangeBatch& batch, milliseconds deadline) {
+  const Deadline until = steady_clock::now() + deadline;
+  if (steady_clock::now() >= look_next_) {
+    const Status looked = look_at_topics(batch);
+    look_next_ = steady_clock::now() + options_.topic_refresh;
+    if (looked) {
+      away_since_.reset();
+    } else if (looked.error().reaction == Reaction::Retry) {
+      if (!away_since_) away_since_ = steady_clock::now();
+      away_why_ = looked.error().message;
+    } else {
+      return looked;
+    }
+  }
+  const auto left = std::chrono::duration_cast<milliseconds>(until - steady_clock::now());
+  messages_.clear();
+  cached_topic_ = nullptr;
+  const bool something = !batch.stops.empty();
+  client_->consume(messages_, options_.batch_messages_max,
+                   something ? milliseconds(0) : std::max(left, milliseconds(0)));
+  Status taken;
+  for (const KafkaMessage& message : messages_) {
+    taken = take(*message, batch);
+    if (!taken) break;
+  }
+  messages_.clear();  // Gives the fetched bytes back before the caller applies anything.
+  LOCKSTEP_TRY(std::move(taken));
+  LOCKSTEP_TRY(unassign_held());
+  tell_watermarks(batch);
+  commit_group(steady_clock::now());
+  return {};
+}
+
+Status KafkaSource::look_at_topics(ChangeBatch& batch) {
+  LOCKSTEP_ASSIGN(const auto counts, watcher_->partition_counts(topics_, kLookMax));
+  if (!begun_) {
+    LOCKSTEP_TRY(begin(counts));
+    begun_ = true;
+  }
+  for (const auto& [topic, use] : plan_) {
+    const auto found = counts.find(topic);
+    const auto known = partitions_.find(topic);
+    const bool gone =
+        known != partitions_.end() && (found == counts.end() || found->second < known->second);
+    if (gone) {
+      LOCKSTEP_TRY(note_missing(topic));
+    } else if (found != counts.end()) {
+      LOCKSTEP_TRY(note_present(topic));
+      LOCKSTEP_TRY(take_in_topic(topic, found->second, batch));
+    }
+  }
+  return assign_new();
+}
+
+// The first look: known streams get their ids and are checked against their logs (I16).
+Status KafkaSource::begin(const std::map<std::string, std::int32_t>& counts) {
+  std::vector<KnownPosition> known;
+  std::vector<std::pair<TopicPartition, StreamStart>> found;
+  for (const auto& [name, start] : options_.start) {
+    const std::optional<TopicPartition> at = parse_stream(name);
+    if (!at || !plan_.contains(at->topic)) continue;  // Of a table left out since.
+    found.emplace_back(*at, start);
+    const auto count = counts.find(at->topic);
+    if (count == counts.end() || at->partition >= count->second) continue;  // Waited for later.
+    known.push_back({*at, start.position});
+  }
+  LOCKSTEP_TRY(verify_positions(options_.kafka, known, kVerifyMax));
+  for (const auto& [at, start] : found) add_stream(at, plan_.at(at.topic), start);
+  return {};
+}
+
+StreamId KafkaSource::add_stream(TopicPartition at, const TopicUse& use, StreamStart start) {
+  const auto id = static_cast<StreamId>(streams_.size());
+  Stream stream;
+  stream.at = at;
+  stream.table = use.table;
+  stream.role = use.role;
+  stream.next = start.position;
+  options_.decode.set_last_xid(id, start.last_xid == 0 ? options_.seed_xid : start.last_xid);
+  streams_.push_back(std::move(stream));
+  names_.push_back(stream_name(at.topic, at.partition));
+  std::int32_t& partitions = partitions_[at.topic];
+  partitions = std::max(partitions, at.partition + 1);
+  ids_.emplace(std::move(at), id);
+  return id;
+}
+
+// Takes in a topic that exists: new ones whole, from offset 0.
+Status KafkaSource::take_in_topic(const std::string& topic, std::int32_t partitions,
+                                  ChangeBatch& batch) {
+  const TopicUse& use = plan_.at(topic);
+  const auto known = partitions_.find(topic);
+  if (partitions > 1 && !use.many_partitions) {
+    stop_table(use.table, many_partitions(topic, partitions, use), batch);
+    return {};
+  }
+  if (known == partitions_.end()) {
+    for (std::int32_t i = 0; i < partitions; ++i) add_stream({topic, i}, use, {});
+    return {};
+  }
+  bool grown = known->second < partitions;
+  for (std::int32_t i = 0; i < known->second; ++i) grown = grown || !ids_.contains({topic, i});
+  // Only a table's own topic has an order to lose; a leaf's is refused at its first record anyway.
+  if (grown && use.role == TopicRole::Table) {
+    stop_table(use.table, more_partitions(topic, known->second, partitions), batch);
+  }
+  return {};
+}
+
+// Nothing of the topic is taken until it is there again and known to be the same.
+void KafkaSource::hold_topic(const std::string& topic) {
+  missing_since_.try_emplace(topic, steady_clock::now());
+  client_->topic_was_deleted();
+}
+
+// A topic that was there is not: brokers that start up may forget one for a moment.
+Status KafkaSource::note_missing(const std::string& topic) {
+  hold_topic(topic);
+  if (steady_clock::now() - missing_since_[topic] < options_.topic_missing_max) {
+    return unassign_held();
+  }
+  return fail(
+      Reaction::Halt,
+      fmt::format("Kafka topic {} or some of its partitions were deleted: changes may be "
+                  "missing, so nothing more is applied: copy the tables again from an empty "
+                  "target",
+                  topic));
+}
+
+// A topic that had disappeared is back: it must be the same one.
+Status KafkaSource::note_present(const std::string& topic) {
+  const auto since = missing_since_.find(topic);
+  if (since == missing_since_.end()) return {};
+  std::vector<KnownPosition> known;
+  for (const Stream& stream : streams_) {
+    if (stream.at.topic == topic) known.push_back({stream.at, stream.next});
+  }
+  LOCKSTEP_TRY(verify_positions(options_.kafka, known, kVerifyMax));
+  missing_since_.erase(since);
+  return {};
+}
+
+Status KafkaSource::assign_new() {
+  std::vector<PartitionOffset> fresh;
+  for (const Stream& stream : streams_) {
+    if (stream.assigned || held(stream)) continue;
+    fresh.push_back({stream.at, static_cast<std::int64_t>(stream.next.major)});
+  }
+  LOCKSTEP_TRY(client_->assign(fresh));
+  for (const PartitionOffset& partition : fresh) streams_[ids_.at(partition.at)].assigned = true;
+  return {};
+}
+
+KafkaSource::Stream* KafkaSource::stream_of(const rd_kafka_message_s& message) {
+  if (message.rkt == nullptr) return nullptr;
+  if (message.rkt != cached_topic_ || message.partition != cached_partition_) {
+    const auto id = ids_.find({rd_kafka_topic_name(message.rkt), message.partition});
+    if (id == ids_.end()) return nullptr;
+    cached_topic_ = message.rkt;
+    cached_partition_ = message.partition;
+    cached_stream_ = id->second;
+  }
+  return &streams_[cached_stream_];
+}
+
+Status KafkaSource::take(const rd_kafka_message_s& message, ChangeBatch& batch) {
+  Stream* const stream = stream_of(message);
+  if (stream == nullptr || held(*stream)) return {};
+  if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR) return take_record(*stream, message, batch);
+  if (message.err != RD_KAFKA_RESP_ERR__PARTITION_EOF) return take_trouble(*stream, message, batch);
+  // At rest: aborted records and transaction markers between the last record and here are passed.
+  const auto end = static_cast<std::uint64_t>(message.offset);
+  if (end > stream->next.major) {
+    stream->next.major = end;
+    stream->told = false;
+  }
+  return {};
+}
+
+Status KafkaSource::take_record(Stream& stream, const rd_kafka_message_s& message,
+                                ChangeBatch& batch) {
+  const auto offset = static_cast<std::uint64_t>(message.offset);
+  if (offset < stream.next.major) return {};  // Fetched before a pause and read again after it.
+  const std::size_t bytes = message.len + message.key_len;
+  Status taken;
+  if (stream.role == TopicRole::Leaf) {
+    taken = fail(leaf_topic());
+  } else if (bytes > options_.kafka.record_bytes_max) {
+    taken = fail(too_large(bytes, options_.kafka.record_bytes_max));
+  } else {
+    Record record = record_of(stream.at, message);
+    record.stream = cached_stream_;
+    record.next = {offset + 1, record_identity(message)};
+    taken = decode(stream, record, batch);
+  }
+  if (taken) return {};
+  const Reaction reaction = taken.error().reaction;
+  Error error =
+      std::move(taken).error().during(fmt::format("{}, offset {}", place(stream.at), offset));
+  if (reaction != Reaction::StopTable && reaction != Reaction::Reject)
+    return fail(std::move(error));
+  error.reaction = Reaction::StopTable;
+  stop_table(stream.table, std::move(error), batch);
+  return {};
+}
+
+Status KafkaSource::decode(Stream& stream, const Record& record, ChangeBatch& batch) {
+  LOCKSTEP_ASSIGN(Decoded decoded, options_.decode.record(record));
+  if (decoded.kind == Decoded::Kind::Stop) return fail(std::move(decoded.stop.error));
+  if (!decoded.detail.empty() && options_.decode.note) options_.decode.note(record, decoded);
+  if (decoded.kind == Decoded::Kind::Change) {
+    LOCKSTEP_TRY(check_order(stream, decoded.change));
+    batch.changes.push_back(std::move(decoded.change));
+  }
+  stream.next = record.next;
+  stream.told = false;
+  return {};
+}
+
+// The log's own order: when the sequence goes back although the commits are newer, the events come
+// from another history of the source (restored, or a slot made again).  A replay after a restart of
+// the connector goes back in both.
+Status KafkaSource::check_order(Stream& stream, const Change& change) {
+  if (change.sequence.major == 0) return {};  // Before the connector's first commit: no sequence.
+  if (change.sequence < stream.sequence && stream.commit_us != 0 &&
+      change.commit_us > stream.commit_us + kClockSlackUs) {
+    return fail(
+        Reaction::Halt,
+        fmt::format("the source's log position went back from {} to {} although the commit "
+                    "is newer: the source was restored or its slot made again; nothing more "
+                    "is applied: copy the tables again from an empty target",
+                    lsn_text(stream.sequence.major), lsn_text(change.sequence.major)));
+  }
+  stream.sequence = std::max(stream.sequence, change.sequence);
+  stream.commit_us = std::max(stream.commit_us, change.commit_us);
+  return {};
+}
+
+Status KafkaSource::take_trouble(Stream& stream, const rd_kafka_message_s& message,
+                                 ChangeBatch& batch) {
+  switch (partition_trouble(message.err)) {
+    case PartitionTrouble::Passing:
+      return {};  // problem() tells it; librdkafka goes on by itself.
+    case PartitionTrouble::Gone:
+      hold_topic(stream.at.topic);
+      return {};
+    case PartitionTrouble::OutOfRange: {
+      const KnownPosition known{stream.at, stream.next};
+      const std::vector<TopicPartition> one{stream.at};
+      LOCKSTEP_ASSIGN(auto ends, watcher_->ends(one, kLookMax));
+      LOCKSTEP_TRY(check_within(known, ends[stream.at]));
+      return fail(Reaction::Halt,
+                  fmt::format("{}: offset {} was out of range ({}); the topic was created again or "
+                              "its log cut: copy the tables again from an empty target",
+                              place(stream.at), stream.next.major, kafka_error_text(message.err)));
+    }
+    case PartitionTrouble::Record:
+      stop_table(stream.table,
+                 {Reaction::StopTable,
+                  fmt::format("{}, offset {}: the record cannot be read: {}", place(stream.at),
+                              stream.next.major, rd_kafka_message_errstr(&message)),
+                  ExitCode::BadData, kafka_error_name(message.err)},
+                 batch);
+      return {};
+  }
+  return {};
+}
+
+void KafkaSource::stop_table(TableId table, Error error, ChangeBatch& batch) {
+  if (!paused_.insert(table).second) return;
+  batch.stops.push_back({table, std::move(error)});
+}
+
+bool KafkaSource::held(const Stream& stream) const {
+  if (paused_.empty() && missing_since_.empty()) return false;
+  return paused_.contains(stream.table) || missing_since_.contains(stream.at.topic);
+}
+
+Status KafkaSource::unassign_held() {
+  std::vector<TopicPartition> gone;
+  for (Stream& stream : streams_) {
+    if (!stream.assigned || !held(stream)) continue;
+    gone.push_back(stream.at);
+    stream.assigned = false;
+  }
+  return client_->unassign(gone);
+}
+
+void KafkaSource::tell_watermarks(ChangeBatch& batch) {
+  for (std::size_t id = 0; id < streams_.size(); ++id) {
+    Stream& stream = streams_[id];
+    if (stream.told) continue;
+    batch.watermarks.push_back({static_cast<StreamId>(id), stream.next});
+    stream.told = true;
+  }
+}
+
+Status KafkaSource::pause_table(TableId table) {
+  paused_.insert(table);
+  return unassign_held();
+}
+
+Status KafkaSource::resume_table(TableId table) {
+  paused_.erase(table);
+  return assign_new();
+}
+
+std::vector<std::string> KafkaSource::streams_of(TableId table) const {
+  std::vector<std::string> names;
+  for (std::size_t id = 0; id < streams_.size(); ++id) {
+    if (streams_[id].table == table) names.push_back(names_[id]);
+  }
+  return names;
+}
+
+Status KafkaSource::acknowledge(StreamId stream, Position position) {
+  CHECK(stream < streams_.size());
+  streams_[stream].acknowledged = position;
+  return {};
+}
+
+void KafkaSource::commit_group(Deadline now) {
+  if (now < commit_next_ || away_since_) return;
+  commit_next_ = now + options_.commit_every;
+  std::vector<PartitionOffset> offsets;
+  for (Stream& stream : streams_) {
+    if (!stream.acknowledged) continue;
+    offsets.push_back({stream.at, static_cast<std::int64_t>(stream.acknowledged->major)});
+    stream.acknowledged.reset();
+  }
+  client_->commit(offsets);
+}
+
+std::string KafkaSource::state() const {
+  if (away_since_) {
+    const auto seconds =
+        std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now() - *away_since_);
+    const std::string problem = watcher_->problem();
+    return fmt::format("broker unreachable for {} s: {}", seconds.count(),
+                       problem.empty() ? away_why_ : problem);
+  }
+  if (!begun_) return "connecting to Kafka";
+  if (!missing_since_.empty()) {
+    return fmt::format("topic {} has disappeared; waiting for it", missing_since_.begin()->first);
+  }
+  const std::string problem = client_->problem();
+  return problem.empty() ? "streaming" : fmt::format("streaming (a moment ago: {})", problem);
+}
+
+}  // namespace lockstep

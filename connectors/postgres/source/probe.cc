@@ -1,0 +1,189 @@
+#include "connectors/postgres/source/probe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "connectors/postgres/wire/catalog.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int kBlockersMax = 10;  // As many as people read.
+
+// backend_xid is shown to everybody; the other session columns only to pg_read_all_stats.
+constexpr const char* kBlockers = R"(
+SELECT 'pid ' || pid, backend_xid, coalesce(application_name, ''),
+       floor(extract(epoch FROM clock_timestamp() - xact_start))::bigint,
+       coalesce(wait_event, ''), coalesce(state, '')
+FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+UNION ALL
+SELECT format('prepared transaction %L of database %s', gid, database), transaction, '',
+       floor(extract(epoch FROM clock_timestamp() - prepared))::bigint, '', ''
+FROM pg_prepared_xacts)";
+
+// Catalog tables only: functions on relations would wait for the locks of a running rewrite.  A
+// publication whose options are changed has another xmin afterwards; adding tables leaves it.  The
+// entry of a whole schema (PostgreSQL 15) is known by what it depends on.
+constexpr const char* kFiles = R"(
+WITH RECURSIVE tree(root, relation, bond) AS (
+  SELECT oid, oid, 0::int8 FROM unnest($1::oid[]) oid
+  UNION
+  SELECT t.root, i.inhrelid, i.xmin::text::int8
+  FROM tree t JOIN pg_class p ON p.oid = t.relation AND p.relkind = 'p'
+  JOIN pg_inherits i ON i.inhparent = t.relation
+  WHERE NOT to_jsonb(i) @> '{"inhdetachpending": true}'  -- Not a column before PostgreSQL 14.
+), whole_schemas AS MATERIALIZED (
+  SELECT n.refobjid AS namespace, s.objid
+  FROM pg_publication p
+  JOIN pg_depend s ON s.refclassid = 'pg_publication'::regclass AND s.refobjid = p.oid
+    AND s.classid <> 'pg_publication_rel'::regclass
+  JOIN pg_depend n ON n.classid = s.classid AND n.objid = s.objid
+    AND n.refclassid = 'pg_namespace'::regclass
+  WHERE p.pubname = $2
+)
+SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname,
+       CASE WHEN t.root = c.oid THEN
+         (SELECT hashtextextended(string_agg(attnum || ' ' || attname, ',' ORDER BY attnum), 0)
+                 & 9223372036854775807
+          FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) END,
+       CASE WHEN t.root = c.oid THEN coalesce(
+         (SELECT (p.xmin::text::int8 & 2147483647) << 32 | coalesce(r.oid, s.objid, 0)::int8
+          FROM pg_publication p
+          LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = t.root
+          LEFT JOIN whole_schemas s ON s.namespace = c.relnamespace
+          WHERE p.pubname = $2), 0) ELSE t.bond END
+FROM tree t JOIN pg_class c ON c.oid = t.relation AND (c.relkind <> 'p' OR c.oid = t.root)
+JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY t.root, c.oid)";
+
+struct Blocker {
+  Xid xid = 0;
+  std::string what;
+};
+
+Blocker describe(const PgResult& rows, int row, Xid near) {
+  Blocker blocker;
+  blocker.xid = widen_xid(number_field<std::uint32_t>(rows, row, 1), near);
+  blocker.what = text_field(rows, row, 0);
+  if (const std::string name = text_field(rows, row, 2); !name.empty())
+    blocker.what += fmt::format(" ({})", name);
+  if (!is_null(rows, row, 3)) blocker.what += fmt::format(", open for {} s", field(rows, row, 3));
+  if (const std::string state = text_field(rows, row, 5); !state.empty())
+    blocker.what += ", " + state;
+  if (field(rows, row, 4) == "SyncRep")
+    blocker.what += ", committed and waiting for a synchronous standby";
+  blocker.what += fmt::format(", xid {}", blocker.xid);
+  return blocker;
+}
+
+}  // namespace
+
+// A marker must not wait for an unreachable standby: it would hold up the proof it serves.
+PostgresProbe::PostgresProbe(Options options)
+    : identity_(std::move(options.identity)),
+      migration_(std::move(options.migration)),
+      publication_(std::move(options.publication)),
+      connection_(with_setup(std::move(options.connection),
+                             "SET synchronous_commit = local; SET jit = off;"
+                             "SET lock_timeout = '1s'")) {}
+
+Result<Snapshot> PostgresProbe::probe() {
+  LOCKSTEP_TRY(connection_.open());
+  // Before the snapshot: a snapshot of another server must not be looked at.
+  LOCKSTEP_ASSIGN(const SourceIdentity found, read_identity(connection_));
+  LOCKSTEP_TRY(same_identity(identity_, found));
+  LOCKSTEP_ASSIGN(const PgResult row,
+                  connection_.ask("SELECT pg_current_snapshot(),"
+                                  " pg_current_wal_insert_lsn() <= pg_current_wal_flush_lsn()"));
+  // A commit of our own flushes what the snapshot saw, asynchronous commits of others included.
+  if (!bool_field(row, 0, 1)) LOCKSTEP_TRY(emit_marker());
+  return parse_snapshot(field(row, 0, 0));
+}
+
+Result<Xid> PostgresProbe::assign_xid() {
+  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_ASSIGN(const PgResult row, connection_.ask("SELECT pg_current_xact_id()"));
+  return number_field<Xid>(row, 0, 0);
+}
+
+Result<Lsn> PostgresProbe::emit_marker() {
+  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(connection_.ask("SELECT pg_logical_emit_message(true, 'lockstep', $1)",
+                               {{.value = migration_}}));
+  return insert_lsn();
+}
+
+Result<Lsn> PostgresProbe::insert_lsn() {
+  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_ASSIGN(const PgResult row, connection_.ask("SELECT pg_current_wal_insert_lsn()"));
+  return parse_lsn(field(row, 0, 0));
+}
+
+Result<std::vector<std::vector<TableFile>>> PostgresProbe::files(
+    std::span<const TableMap* const> tables) {
+  LOCKSTEP_TRY(connection_.open());
+  std::vector<std::uint32_t> oids;
+  std::unordered_map<std::uint32_t, std::size_t> places;
+  for (const TableMap* table : tables) {
+    places.emplace(table->source.oid, oids.size());
+    oids.push_back(table->source.oid);
+  }
+  const std::string roots = oid_array(oids);
+  LOCKSTEP_ASSIGN(const PgResult rows,
+                  connection_.ask(kFiles, {{.value = roots}, {.value = publication_}}));
+  std::vector<std::vector<TableFile>> files(tables.size());
+  for (int i = 0; i < PQntuples(rows.get()); ++i)
+    files[places.at(number_field<std::uint32_t>(rows, i, 0))].push_back(
+        {number_field<std::uint32_t>(rows, i, 1), number_field<std::uint32_t>(rows, i, 2),
+         number_field<std::uint64_t>(rows, i, 5), text_field(rows, i, 3),
+         number_field<std::uint64_t>(rows, i, 4)});
+  return files;
+}
+
+Result<std::vector<std::vector<TableFile>>> PostgresProbe::files_under(
+    const ExportedSnapshot& snapshot, std::span<const TableMap* const> tables) {
+  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(connection_.ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+  LOCKSTEP_TRY(connection_.ask("SET TRANSACTION SNAPSHOT " + snapshot.literal()));
+  auto seen = files(tables);
+  LOCKSTEP_TRY(connection_.ask("COMMIT"));
+  return seen;
+}
+
+Result<std::vector<TableName>> PostgresProbe::tables() {
+  LOCKSTEP_TRY(connection_.open());
+  return list_tables(connection_);
+}
+
+// Of what is not in the log nobody would tell when it gets its first.
+Result<bool> PostgresProbe::has_rows(std::uint32_t relation) {
+  LOCKSTEP_TRY(connection_.open());
+  const std::string oid = std::to_string(relation);
+  LOCKSTEP_ASSIGN(
+      const PgResult row,
+      connection_.ask("SELECT coalesce(pg_relation_size($1::oid), 0) > 0 OR EXISTS (SELECT FROM"
+                      " pg_class WHERE oid = $1::oid AND (relpersistence = 'u' OR relkind = 'f'))",
+                      {{.value = oid}}));
+  return bool_field(row, 0, 0);
+}
+
+Result<std::vector<BlockingTransaction>> PostgresProbe::blockers(Xid xid) {
+  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_ASSIGN(const PgResult rows, connection_.ask(kBlockers));
+  std::vector<Blocker> found;
+  for (int i = 0; i < PQntuples(rows.get()); ++i) {
+    Blocker blocker = describe(rows, i, xid);
+    if (blocker.xid < xid) found.push_back(std::move(blocker));
+  }
+  std::sort(found.begin(), found.end(),
+            [](const Blocker& a, const Blocker& b) { return a.xid < b.xid; });
+  if (found.size() > kBlockersMax) found.resize(kBlockersMax);
+  std::vector<BlockingTransaction> blockers;
+  blockers.reserve(found.size());
+  for (Blocker& blocker : found) blockers.push_back({std::move(blocker.what)});
+  return blockers;
+}
+
+}  // namespace lockstep

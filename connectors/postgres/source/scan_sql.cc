@@ -1,0 +1,129 @@
+#include "connectors/postgres/source/scan_sql.h"
+
+#include <fmt/format.h>
+
+#include "connectors/postgres/wire/rows.h"
+#include "pipeline/base/result.h"
+#include "pipeline/tables/table_stream.h"
+
+namespace lockstep {
+namespace {
+
+const Column& key_column(const TableMap& table, std::size_t i) {
+  return table.source_column(table.key[i]);
+}
+bool key_is_text(const TableMap& table, std::size_t i) {
+  return table.columns[table.key[i]].plane == Plane::Text;
+}
+
+std::string column_reference(const Column& column) { return "t." + quote_identifier(column.name); }
+
+// Column `i` of the map as a value of its plane.
+std::string selected(const TableMap& table, std::size_t i) {
+  const std::string reference = column_reference(table.source_column(i));
+  return table.columns[i].plane == Plane::Text ? reference + "::pg_catalog.text" : reference;
+}
+
+std::string select_row(const TableMap& table) {
+  std::vector<std::string> columns;
+  columns.reserve(table.columns.size());
+  for (std::size_t i = 0; i < table.columns.size(); ++i) columns.push_back(selected(table, i));
+  return fmt::format("SELECT {}", fmt::join(columns, ", "));
+}
+
+std::string from(const TableMap& table) {
+  return fmt::format(" FROM {}{} t", table.source.only ? "ONLY " : "", quoted(table.source.name));
+}
+
+std::string key_references(const TableMap& table) {
+  std::vector<std::string> columns;
+  columns.reserve(table.key.size());
+  for (std::size_t i = 0; i < table.key.size(); ++i)
+    columns.push_back(column_reference(key_column(table, i)));
+  return fmt::format("{}", fmt::join(columns, ", "));
+}
+
+// One comparison of the whole key: a row comparison is a range of a composite index, a chain of
+// ANDs and ORs is not.
+std::string compared(const TableMap& table, std::string_view comparison,
+                     const KeyLiterals& literals) {
+  CHECK(literals.size() == table.key.size());
+  std::vector<std::string> values;
+  values.reserve(literals.size());
+  for (std::size_t i = 0; i < literals.size(); ++i)
+    values.push_back(literals[i] + "::" + key_column(table, i).type.base_sql);
+  return fmt::format("({}) {} ({})", key_references(table), comparison, fmt::join(values, ", "));
+}
+
+std::string range_condition(const TableMap& table, const KeyLiterals& lower,
+                            const KeyLiterals& upper) {
+  std::string condition;
+  if (!lower.empty()) condition += " WHERE " + compared(table, ">=", lower);
+  if (!upper.empty())
+    condition += (lower.empty() ? " WHERE " : " AND ") + compared(table, "<", upper);
+  return condition;
+}
+
+}  // namespace
+
+std::string literals_query(std::size_t count) {
+  std::string sql = "SELECT ";
+  for (std::size_t i = 1; i <= count; ++i)
+    sql += fmt::format("{}pg_catalog.format('%L', ${})", i == 1 ? "" : ", ", i);
+  return sql;
+}
+
+std::uint32_t key_parameter_type(const TableMap& table, std::size_t i) {
+  return key_is_text(table, i) ? kTextOid : key_column(table, i).type.base_oid;
+}
+
+std::string range_query(const TableMap& table, const KeyLiterals& lower, const KeyLiterals& upper) {
+  return select_row(table) + from(table) + range_condition(table, lower, upper);
+}
+
+std::string bound_query(const TableMap& table, const KeyLiterals& lower, std::uint64_t rows) {
+  std::vector<std::string> key;
+  key.reserve(table.key.size());
+  for (const std::size_t i : table.key) key.push_back(selected(table, i));
+  return fmt::format("SELECT {}{}{} ORDER BY {} OFFSET {} LIMIT 1", fmt::join(key, ", "),
+                     from(table), range_condition(table, lower, {}), key_references(table), rows);
+}
+
+std::string keys_query(const TableMap& table, std::size_t count) {
+  std::string values;
+  std::size_t parameter = 0;
+  for (std::size_t row = 0; row < count; ++row) {
+    values += row == 0 ? "(" : ", (";
+    for (std::size_t i = 0; i < table.key.size(); ++i) {
+      values += fmt::format("{}${}", i == 0 ? "" : ", ", ++parameter);
+      if (key_is_text(table, i)) values += "::" + key_column(table, i).type.base_sql;
+    }
+    values += ')';
+  }
+  std::string names;
+  std::string equal;
+  for (std::size_t i = 0; i < table.key.size(); ++i) {
+    names += fmt::format("{}k{}", i == 0 ? "" : ", ", i);
+    equal += fmt::format("{}{} = k.k{}", i == 0 ? "" : " AND ",
+                         column_reference(key_column(table, i)), i);
+  }
+  return fmt::format("{}{} JOIN (VALUES {}) k({}) ON {}", select_row(table), from(table), values,
+                     names, equal);
+}
+
+std::string shape_query(const TableMap& table) { return "SELECT *" + from(table); }
+
+std::vector<std::uint32_t> foreign_operator_types(const TableMap& table) {
+  std::vector<std::uint32_t> oids;
+  for (std::size_t i = 0; i < table.key.size(); ++i) {
+    const Type& type = key_column(table, i).type;
+    // Enums, arrays and ranges of any making share pg_catalog's polymorphic operators.
+    if (type.kind == TypeKind::Enum || type.kind == TypeKind::Array ||
+        type.kind == TypeKind::Range || type.base_oid < kFirstUserOid)
+      continue;
+    oids.push_back(type.base_oid);
+  }
+  return oids;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,42 @@
+// The SQL of reading a table: ranges, lists of keys, bounds.  Pure text, built from a TableMap.
+//
+// source/reader runs it.  Names and values reach the text only through quote_identifier() and
+// through literals that the server quoted itself (literals_query), since COPY takes no parameters.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/model/table.h"
+
+namespace lockstep {
+
+// A key as SQL: one quoted literal per key column, without its cast.  Empty: no bound.
+using KeyLiterals = std::vector<std::string>;
+
+// "SELECT format('%L', $1), ...": turns `count` binary parameters into literals by their types'
+// output functions.
+std::string literals_query(std::size_t count);
+
+// The type of key column `i` as a parameter: its cells are text in the text plane.
+std::uint32_t key_parameter_type(const TableMap& table, std::size_t i);
+
+// SELECT of the mapped columns with lower <= key < upper, in no order.
+std::string range_query(const TableMap& table, const KeyLiterals& lower, const KeyLiterals& upper);
+
+// SELECT of the key `rows` keys after `lower`, itself counted if it is there.
+std::string bound_query(const TableMap& table, const KeyLiterals& lower, std::uint64_t rows);
+
+// SELECT of the mapped columns of `count` keys, whose cells are the parameters, key by key.
+std::string keys_query(const TableMap& table, std::size_t count);
+
+// SELECT of nothing, for the shape of all columns.
+std::string shape_query(const TableMap& table);
+
+// OIDs of the key's types whose comparison operators need not be in pg_catalog (citext, ltree):
+// without their schema in the search_path, citext would be compared as text.
+std::vector<std::uint32_t> foreign_operator_types(const TableMap& table);
+
+}  // namespace lockstep

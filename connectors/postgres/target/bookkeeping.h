@@ -1,0 +1,215 @@
+// Bookkeeping: the target's own record of a migration, over the control-plane connection.
+//
+// A run begins here: create() the tables, claim() the migration (which shuts out every older
+// process), and read where things stand.  After that lanes and scanners write most rows themselves,
+// in the transactions those rows describe (target/target); status and `quarantine` read and edit
+// them here.  The tables and their columns: target/bookkeeping_schema.cc.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "connectors/postgres/target/sql.h"
+#include "connectors/postgres/wire/connection.h"
+#include "pipeline/ports/ledger.h"
+#include "pipeline/ports/target.h"
+
+namespace lockstep {
+
+struct BookkeepingOptions {
+  PostgresOptions connection;
+  BookkeepingName name;
+  // How long claim() lets the transactions of an older process end by themselves, and then, after
+  // their server processes were told to end, how long it waits for the lock.
+  std::chrono::milliseconds patience{5000};
+  std::chrono::milliseconds claim_max{30000};
+  std::uint64_t epoch = 0;  // Of a claim that was made elsewhere; 0: claim() makes one.
+};
+
+// What was true when the migration began; a different answer later halts or refuses (I16, I13).
+struct StartFacts {
+  std::string source_system;
+  std::uint32_t source_timeline = 0;
+  std::string target_system;
+  std::uint32_t target_timeline = 0;
+  std::string stream_kind;  // "direct", "debezium".
+  std::string stream_name;  // Slot, or topic prefix.
+  Xid start_xid = 0;        // Assigned at P0: snapshots need xmin above it (P1).
+  std::uint32_t lanes = 0;
+  friend bool operator==(const StartFacts&, const StartFacts&) = default;
+};
+
+struct StoredMapping {
+  TableName source;
+  std::string fingerprint;
+  std::string state = "active";  // active, copied, stopped.
+  std::string reason;
+  Position horizon;
+  std::string files;  // As files_text() writes them: what all chunks were read from (I15).
+};
+
+struct StoredProgress {
+  ProgressRow row;
+  std::uint64_t epoch = 0;  // Of the transaction that wrote it, with its number:
+  std::uint64_t batch = 0;  // what LaneIntent is compared with.
+};
+
+struct StoredChunk {
+  TableName source;
+  ChunkMark mark;  // Its table id is 0.
+};
+
+struct StoredDebts {
+  TableName source;
+  std::uint64_t open = 0;
+  std::uint64_t quarantined = 0;
+  std::uint64_t dropped = 0;          // Differences that an operator has accepted.
+  std::int64_t oldest_commit_us = 0;  // Of the open ones; 0 when none.
+  std::uint64_t all() const { return open + quarantined + dropped; }
+};
+
+// Everything that is known when a run begins.
+struct Claim {
+  std::uint64_t epoch = 0;
+  std::optional<StartFacts> start;  // Nothing: the migration has not begun.
+  std::vector<StoredMapping> mappings;
+  std::vector<StoredProgress> progress;
+  std::vector<StoredChunk> chunks;
+  std::vector<StoredDebts> debts;  // For DebtCounts: add(all()).
+};
+
+// One row set aside, for `quarantine list` and `show`.
+struct QuarantinedRow {
+  std::string id;  // Hex of the key's hash.
+  TableName source;
+  std::string key;  // Key cells; shown only on request.
+  Xid xid = 0;
+  std::int64_t commit_us = 0;
+  std::string reason;
+  std::string state;  // quarantined, dropped.
+  std::uint32_t attempts = 0;
+  std::string detail;
+  std::string holder;  // The key of the row in its way; shown only on request.
+};
+
+// One thread.
+class Bookkeeping {
+ public:
+  explicit Bookkeeping(BookkeepingOptions options);
+
+  // Creates schema and tables where they are missing.  Halt when we may not, or when a newer
+  // lockstep made them.
+  Status create();
+
+  // Takes the migration over: waits for the running transactions of older processes, ends those
+  // that do not end, raises the epoch and reads everything.  From its return on no older process
+  // can write.  REQUIRES: create() succeeded.  Waits at most patience + claim_max.
+  Result<Claim> claim();
+
+  // Reads the same without taking over: for status.  REQUIRES: the tables exist.
+  Result<Claim> read();
+  // Whether the migration has ever been claimed on this target; false also without any tables.
+  Result<bool> exists();
+
+  // Records the start, its tables and first positions in one transaction.  Safe twice.
+  // Halt when another start is recorded.  REQUIRES: claim().
+  Status save_start(const StartFacts& facts, std::span<const StoredMapping> mappings,
+                    std::span<const ProgressRow> progress);
+  // Adds tables, and rows of progress, that a later run brought in; leaves existing ones as they
+  // are.
+  Status add_mappings(std::span<const StoredMapping> mappings,
+                      std::span<const ProgressRow> progress);
+  Status set_table_state(const TableName& source, const std::string& state,
+                         const std::string& reason);
+  // Accepts a changed mapping of a table.
+  Status set_fingerprint(const TableName& source, const std::string& fingerprint);
+
+  Status set_files(const TableName& source, const std::string& files);
+
+  // Forgets a table's chunks, so that it is copied again.
+  Status forget_chunks(const TableName& source);
+
+  // Forgets a table, and its own progress on a shared stream: its changes were not read meanwhile.
+  // With `mark`, a row of that fingerprint says in the same transaction that it was here.
+  Status forget_table(const TableName& source, const std::string& own_stream,
+                      const std::string& mark = {});
+
+  // Changes the number of lanes: allowed when all lanes of each stream stand at one position (I13);
+  // else Halt with what to do.  REQUIRES: claim(), save_start().
+  Status change_lanes(std::uint32_t lanes);
+
+  Result<std::vector<StoredDebts>> count_debts();
+
+  // Those of `tables` whose target, or a mapped column of it, is another one of the same name now,
+  // or none.
+  Result<std::vector<TableId>> replaced_targets(std::span<const TableMap* const> tables);
+
+  Result<std::vector<QuarantinedRow>> quarantined();
+  // Opens quarantined or dropped rows again, or accepts their difference.  No ids: all.
+  // Returns how many rows that were.
+  Result<std::uint64_t> retry_quarantined(std::span<const std::string> ids);
+  Result<std::uint64_t> drop_quarantined(std::span<const std::string> ids);
+
+  // Removes every row of the migration.  Other migrations' rows and the tables stay.
+  Status forget_migration();
+
+ private:
+  Result<std::vector<std::string>> missing_tables();
+  Status lock_exclusively();
+  Status end_old_sessions();
+  Result<std::uint64_t> raise_epoch();
+  Status check_format();
+  // Begins a transaction: shared lock, and the fence once claimed.
+  Status begin();
+  // Runs `body` between begin() and COMMIT; rolls back when it fails.
+  Status transact(const std::function<Status()>& body);
+  Status read_start(Claim& claim);
+  Status read_mappings(Claim& claim);
+  Status read_progress(Claim& claim);
+  Status read_chunks(Claim& claim);
+  Status read_all(Claim& claim);
+  Status insert_mappings(std::span<const StoredMapping> mappings);
+  Status insert_progress(std::span<const ProgressRow> progress);
+  Result<std::uint64_t> set_debt_state(const std::string& to, std::span<const std::string> ids);
+  Result<PgResult> run(const std::string& sql, const std::vector<PgParam>& params = {});
+  std::string table(const std::string& name) const {
+    return bookkeeping_table(options_.name, name);
+  }
+
+  const BookkeepingOptions options_;
+  PostgresConnection connection_;
+  std::uint64_t epoch_;  // 0: not claimed.
+};
+
+// The Ledger port over a connection of its own.  Supervisor thread only.
+class PostgresLedger final : public Ledger {
+ public:
+  // Borrows `tables` (by TableId).
+  PostgresLedger(BookkeepingOptions options, const std::vector<const TableMap*>& tables)
+      : bookkeeping_(std::move(options)), tables_(tables) {}
+  Result<std::vector<DebtCount>> count_debts() override;
+  Status save_files(TableId table, const std::string& files) override {
+    return bookkeeping_.set_files(tables_[table]->source.name, files);
+  }
+  Status save_stop(TableId table, const std::string& reason) override {
+    return bookkeeping_.set_table_state(tables_[table]->source.name, "stopped", reason);
+  }
+  Status forget_chunks(TableId table) override {
+    return bookkeeping_.forget_chunks(tables_[table]->source.name);
+  }
+  Result<std::vector<TableId>> replaced_targets() override {
+    return bookkeeping_.replaced_targets(tables_);
+  }
+
+ private:
+  Bookkeeping bookkeeping_;
+  const std::vector<const TableMap*>& tables_;
+};
+
+}  // namespace lockstep

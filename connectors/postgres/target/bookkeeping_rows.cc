@@ -1,0 +1,424 @@
+// The rows of the bookkeeping as a whole run, status and `quarantine` read and edit them.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include "connectors/postgres/source/stream.h"
+#include "connectors/postgres/target/bookkeeping.h"
+#include "connectors/postgres/target/bookkeeping_schema.h"
+#include "connectors/postgres/wire/catalog.h"
+#include "connectors/postgres/wire/rows.h"
+#include "pipeline/tables/translate.h"
+
+namespace lockstep {
+namespace {
+
+constexpr const char* kReplacedTargets = R"(
+SELECT id FROM unnest($1::int[], $2::oid[], $3::text[], $4::text[]) w(id, relation, schema, name)
+WHERE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                  WHERE c.oid = w.relation AND n.nspname = w.schema AND c.relname = w.name)
+UNION
+SELECT id FROM unnest($5::int[], $6::oid[], $7::int[], $8::text[]) w(id, relation, number, name)
+WHERE NOT EXISTS (SELECT FROM pg_attribute a
+                  WHERE a.attrelid = w.relation AND a.attnum = w.number AND a.attname = w.name)
+ORDER BY 1)";
+
+template <typename Number>
+Number number(std::string_view text) {
+  Number value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+// The bytes behind bytea's hex form "\x...".
+std::string bytes_of(std::string_view hex) {
+  std::string bytes;
+  for (std::size_t i = 2; i + 1 < hex.size(); i += 2) {
+    unsigned value = 0;
+    std::from_chars(hex.data() + i, hex.data() + i + 2, value, 16);
+    bytes += static_cast<char>(value);
+  }
+  return bytes;
+}
+
+std::optional<std::string> bound_of(const PgResult& rows, int row, int column) {
+  if (is_null(rows, row, column)) return std::nullopt;
+  return bytes_of(field(rows, row, column));
+}
+
+std::string mine(const BookkeepingName& name) {
+  return "migration = " + quote_literal(name.migration);
+}
+
+std::string of_table(const BookkeepingName& name, const TableName& source) {
+  return fmt::format("{} AND source_schema = {} AND source_table = {}", mine(name),
+                     quote_literal(source.schema), quote_literal(source.table));
+}
+
+TableName table_name(const PgResult& rows, int row) {
+  return {std::string(field(rows, row, 0)), std::string(field(rows, row, 1))};
+}
+
+// A table that stopped has progress of its own ("wal/public.orders"), which waits for its repair.
+std::unexpected<Error> lanes_stay(std::string_view why, const std::string& stream,
+                                  std::uint32_t lanes) {
+  const bool apart = stream.starts_with(std::string(kDirectStream) + "/");
+  return fail(
+      Reaction::Halt,
+      fmt::format("{} {}, so their number cannot change: {}start once with lanes: {}, stop "
+                  "with SIGTERM",
+                  why, stream,
+                  apart ? "repair its table, which is stopped or has not caught up, " : "", lanes),
+      ExitCode::Config);
+}
+
+}  // namespace
+
+Result<Claim> Bookkeeping::read() {
+  Claim claim;
+  LOCKSTEP_TRY(run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+  Status all = read_all(claim);
+  if (all.has_value()) {
+    LOCKSTEP_ASSIGN(const PgResult fence, run(fmt::format("SELECT epoch FROM {} WHERE {}",
+                                                          table("fence"), mine(options_.name))));
+    if (PQntuples(fence.get()) == 1) claim.epoch = number<std::uint64_t>(field(fence, 0, 0));
+    LOCKSTEP_TRY(run("COMMIT"));
+    return claim;
+  }
+  connection_.close();
+  return fail(std::move(all).error());
+}
+
+Status Bookkeeping::read_all(Claim& claim) {
+  LOCKSTEP_TRY(read_start(claim));
+  LOCKSTEP_TRY(read_mappings(claim));
+  LOCKSTEP_TRY(read_progress(claim));
+  LOCKSTEP_TRY(read_chunks(claim));
+  LOCKSTEP_ASSIGN(claim.debts, count_debts());
+  return {};
+}
+
+Status Bookkeeping::read_start(Claim& claim) {
+  LOCKSTEP_ASSIGN(const PgResult rows,
+                  run(fmt::format("SELECT source_system, source_timeline, target_system,"
+                                  " target_timeline, stream_kind, stream_name, start_xid, lanes"
+                                  " FROM {} WHERE {}",
+                                  table("start"), mine(options_.name))));
+  if (PQntuples(rows.get()) == 0) return {};
+  claim.start =
+      StartFacts{std::string(field(rows, 0, 0)), number<std::uint32_t>(field(rows, 0, 1)),
+                 std::string(field(rows, 0, 2)), number<std::uint32_t>(field(rows, 0, 3)),
+                 std::string(field(rows, 0, 4)), std::string(field(rows, 0, 5)),
+                 number<Xid>(field(rows, 0, 6)), number<std::uint32_t>(field(rows, 0, 7))};
+  return {};
+}
+
+Status Bookkeeping::read_mappings(Claim& claim) {
+  LOCKSTEP_ASSIGN(const PgResult rows,
+                  run(fmt::format("SELECT source_schema, source_table, fingerprint, state, reason,"
+                                  " horizon_major, horizon_minor, files FROM {} WHERE {}"
+                                  " ORDER BY source_schema, source_table",
+                                  table("mapping"), mine(options_.name))));
+  for (int row = 0; row < PQntuples(rows.get()); ++row)
+    claim.mappings.push_back(
+        {table_name(rows, row),
+         std::string(field(rows, row, 2)),
+         std::string(field(rows, row, 3)),
+         std::string(field(rows, row, 4)),
+         {number<std::uint64_t>(field(rows, row, 5)), number<std::uint64_t>(field(rows, row, 6))},
+         std::string(field(rows, row, 7))});
+  return {};
+}
+
+Status Bookkeeping::read_progress(Claim& claim) {
+  LOCKSTEP_ASSIGN(const PgResult rows,
+                  run(fmt::format("SELECT stream, lane, major, minor, last_xid, max_xid, epoch,"
+                                  " batch FROM {} WHERE {} ORDER BY stream, lane",
+                                  table("progress"), mine(options_.name))));
+  for (int row = 0; row < PQntuples(rows.get()); ++row) {
+    const auto at = [&](int column) { return number<std::uint64_t>(field(rows, row, column)); };
+    claim.progress.push_back({{std::string(field(rows, row, 0)),
+                               static_cast<std::uint32_t>(at(1)),
+                               {at(2), at(3)},
+                               at(4),
+                               at(5)},
+                              at(6),
+                              at(7)});
+  }
+  return {};
+}
+
+Status Bookkeeping::read_chunks(Claim& claim) {
+  LOCKSTEP_ASSIGN(
+      const PgResult rows,
+      run(fmt::format("SELECT source_schema, source_table, first_chunk, last_chunk, lower_bound,"
+                      " upper_bound, rows FROM {} WHERE {}"
+                      " ORDER BY source_schema, source_table, first_chunk",
+                      table("chunk"), mine(options_.name))));
+  for (int row = 0; row < PQntuples(rows.get()); ++row)
+    claim.chunks.push_back({table_name(rows, row),
+                            {0,
+                             number<std::uint64_t>(field(rows, row, 2)),
+                             number<std::uint64_t>(field(rows, row, 3)),
+                             {bound_of(rows, row, 4), bound_of(rows, row, 5)},
+                             number<std::uint64_t>(field(rows, row, 6))}});
+  return {};
+}
+
+Result<std::vector<StoredDebts>> Bookkeeping::count_debts() {
+  LOCKSTEP_ASSIGN(
+      const PgResult rows,
+      run(fmt::format("SELECT source_schema, source_table,"
+                      " count(*) FILTER (WHERE state = 'open'),"
+                      " count(*) FILTER (WHERE state = 'quarantined'),"
+                      " count(*) FILTER (WHERE state = 'dropped'),"
+                      " coalesce(min(nullif(commit_us, 0)) FILTER (WHERE state = 'open'), 0)"
+                      " FROM {} WHERE {} GROUP BY 1, 2 ORDER BY 1, 2",
+                      table("debt"), mine(options_.name))));
+  std::vector<StoredDebts> debts;
+  for (int row = 0; row < PQntuples(rows.get()); ++row)
+    debts.push_back({table_name(rows, row), number<std::uint64_t>(field(rows, row, 2)),
+                     number<std::uint64_t>(field(rows, row, 3)),
+                     number<std::uint64_t>(field(rows, row, 4)),
+                     number<std::int64_t>(field(rows, row, 5))});
+  return debts;
+}
+
+Result<std::vector<TableId>> Bookkeeping::replaced_targets(
+    std::span<const TableMap* const> tables) {
+  std::vector<std::uint32_t> ids, oids, column_ids, column_oids, numbers;
+  std::vector<std::string> schemas, names, columns;
+  for (const TableMap* table : tables) {
+    ids.push_back(table->id);
+    oids.push_back(table->target.oid);
+    schemas.push_back(table->target.name.schema);
+    names.push_back(table->target.name.table);
+    for (std::size_t i = 0; i < table->columns.size(); ++i) {
+      column_ids.push_back(table->id);
+      column_oids.push_back(table->target.oid);
+      numbers.push_back(static_cast<std::uint32_t>(table->target_column(i).attnum));
+      columns.push_back(table->target_column(i).name);
+    }
+  }
+  const std::string arrays[] = {oid_array(ids),     oid_array(oids),       text_array(schemas),
+                                text_array(names),  oid_array(column_ids), oid_array(column_oids),
+                                oid_array(numbers), text_array(columns)};
+  std::vector<PgParam> parameters;
+  for (const std::string& array : arrays) parameters.push_back({.value = array});
+  LOCKSTEP_ASSIGN(const PgResult rows, run(kReplacedTargets, parameters));
+  std::vector<TableId> replaced;
+  for (int row = 0; row < PQntuples(rows.get()); ++row)
+    replaced.push_back(number<TableId>(field(rows, row, 0)));
+  return replaced;
+}
+
+Status Bookkeeping::save_start(const StartFacts& facts, std::span<const StoredMapping> mappings,
+                               std::span<const ProgressRow> progress) {
+  CHECK(epoch_ != 0);
+  return transact([&]() -> Status {
+    Claim known;
+    LOCKSTEP_TRY(read_start(known));
+    if (known.start && !(*known.start == facts))
+      return fail(Reaction::Halt,
+                  "another start of this migration is recorded on the target: use another name, or "
+                  "remove the old one's bookkeeping");
+    if (known.start) return {};
+    LOCKSTEP_TRY(run(fmt::format(
+        "INSERT INTO {} (migration, source_system, source_timeline, target_system,"
+        " target_timeline, stream_kind, stream_name, start_xid, lanes)"
+        " VALUES ({}, {}, {}, {}, {}, {}, {}, '{}', {})",
+        table("start"), quote_literal(options_.name.migration), quote_literal(facts.source_system),
+        facts.source_timeline, quote_literal(facts.target_system), facts.target_timeline,
+        quote_literal(facts.stream_kind), quote_literal(facts.stream_name), facts.start_xid,
+        facts.lanes)));
+    LOCKSTEP_TRY(insert_mappings(mappings));
+    return insert_progress(progress);
+  });
+}
+
+Status Bookkeeping::add_mappings(std::span<const StoredMapping> mappings,
+                                 std::span<const ProgressRow> progress) {
+  return transact([&]() -> Status {
+    LOCKSTEP_TRY(insert_mappings(mappings));
+    return insert_progress(progress);
+  });
+}
+
+Status Bookkeeping::insert_mappings(std::span<const StoredMapping> mappings) {
+  for (const StoredMapping& mapping : mappings)
+    LOCKSTEP_TRY(run(fmt::format(
+        "INSERT INTO {} (migration, source_schema, source_table, fingerprint, state, reason,"
+        " horizon_major, horizon_minor, files)"
+        " VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}) ON CONFLICT DO NOTHING",
+        table("mapping"), quote_literal(options_.name.migration),
+        quote_literal(mapping.source.schema), quote_literal(mapping.source.table),
+        quote_literal(mapping.fingerprint), quote_literal(mapping.state),
+        quote_literal(mapping.reason), mapping.horizon.major, mapping.horizon.minor,
+        quote_literal(mapping.files))));
+  return {};
+}
+
+Status Bookkeeping::insert_progress(std::span<const ProgressRow> progress) {
+  for (const ProgressRow& row : progress)
+    LOCKSTEP_TRY(run(fmt::format(
+        "INSERT INTO {} (migration, stream, lane, major, minor, last_xid, max_xid, epoch, batch)"
+        " VALUES ({}, {}, {}, {}, {}, '{}', '{}', {}, 0) ON CONFLICT DO NOTHING",
+        table("progress"), quote_literal(options_.name.migration), quote_literal(row.stream),
+        row.lane, row.position.major, row.position.minor, row.last_xid, row.max_xid, epoch_)));
+  return {};
+}
+
+Status Bookkeeping::set_table_state(const TableName& source, const std::string& state,
+                                    const std::string& reason) {
+  return transact([&]() -> Status {
+    LOCKSTEP_TRY(run(fmt::format("UPDATE {} SET state = {}, reason = {} WHERE {}", table("mapping"),
+                                 quote_literal(state), quote_literal(reason),
+                                 of_table(options_.name, source))));
+    return {};
+  });
+}
+
+Status Bookkeeping::set_fingerprint(const TableName& source, const std::string& fingerprint) {
+  return transact([&]() -> Status {
+    LOCKSTEP_TRY(run(fmt::format("UPDATE {} SET fingerprint = {} WHERE {}", table("mapping"),
+                                 quote_literal(fingerprint), of_table(options_.name, source))));
+    return {};
+  });
+}
+
+Status Bookkeeping::set_files(const TableName& source, const std::string& files) {
+  return transact([&]() -> Status {
+    LOCKSTEP_TRY(run(fmt::format("UPDATE {} SET files = {} WHERE {}", table("mapping"),
+                                 quote_literal(files), of_table(options_.name, source))));
+    return {};
+  });
+}
+
+Status Bookkeeping::forget_chunks(const TableName& source) {
+  return transact([&]() -> Status {
+    LOCKSTEP_TRY(run(
+        fmt::format("DELETE FROM {} WHERE {}", table("chunk"), of_table(options_.name, source))));
+    return {};
+  });
+}
+
+Status Bookkeeping::forget_table(const TableName& source, const std::string& own_stream,
+                                 const std::string& mark) {
+  return transact([&]() -> Status {
+    for (const char* name : {"chunk", "debt", "mapping"})
+      LOCKSTEP_TRY(run(
+          fmt::format("DELETE FROM {} WHERE {}", table(name), of_table(options_.name, source))));
+    LOCKSTEP_TRY(run(fmt::format("DELETE FROM {} WHERE {} AND stream = {}", table("progress"),
+                                 mine(options_.name), quote_literal(own_stream))));
+    if (mark.empty()) return {};
+    StoredMapping row;
+    row.source = source;
+    row.fingerprint = mark;
+    return insert_mappings({&row, 1});
+  });
+}
+
+// With all lanes of a stream at one position it does not matter which lane a key belongs to; the
+// largest xid of the stream must survive in some row, so every row takes it.
+Status Bookkeeping::change_lanes(std::uint32_t lanes) {
+  CHECK(epoch_ != 0 && lanes > 0);
+  return transact([&]() -> Status {
+    Claim now;
+    LOCKSTEP_TRY(read_start(now));
+    LOCKSTEP_TRY(read_progress(now));
+    if (!now.start || now.start->lanes == lanes) return {};
+    std::map<std::string, ProgressRow> streams;
+    std::map<std::string, std::uint32_t> rows_of;
+    for (const StoredProgress& stored : now.progress) {
+      const auto [found, fresh] = streams.try_emplace(stored.row.stream, stored.row);
+      ProgressRow& row = found->second;
+      ++rows_of[row.stream];
+      if (!(row.position == stored.row.position))
+        return lanes_stay("the lanes stand at different positions of", row.stream,
+                          now.start->lanes);
+      row.max_xid = std::max(row.max_xid, stored.row.max_xid);
+      row.last_xid = std::max(row.last_xid, stored.row.last_xid);
+    }
+    std::vector<ProgressRow> rows;
+    for (auto& [stream, row] : streams) {
+      if (rows_of[stream] != now.start->lanes)
+        return lanes_stay("not every lane has a position of", stream, now.start->lanes);
+      for (row.lane = 0; row.lane < lanes; ++row.lane) rows.push_back(row);
+    }
+    LOCKSTEP_TRY(
+        run(fmt::format("DELETE FROM {} WHERE {}", table("progress"), mine(options_.name))));
+    LOCKSTEP_TRY(insert_progress(rows));
+    LOCKSTEP_TRY(run(fmt::format("UPDATE {} SET lanes = {} WHERE {}", table("start"), lanes,
+                                 mine(options_.name))));
+    return {};
+  });
+}
+
+Result<std::vector<QuarantinedRow>> Bookkeeping::quarantined() {
+  LOCKSTEP_ASSIGN(
+      const PgResult rows,
+      run(fmt::format("SELECT source_schema, source_table, encode(key_hash, 'hex'), key,"
+                      " xid, commit_us, reason, state, attempts, detail,"
+                      " coalesce(holder, '') FROM {} WHERE {} AND state <> 'open'"
+                      " ORDER BY 1, 2, opened_at, 3",
+                      table("debt"), mine(options_.name))));
+  std::vector<QuarantinedRow> all;
+  for (int row = 0; row < PQntuples(rows.get()); ++row)
+    all.push_back({std::string(field(rows, row, 2)), table_name(rows, row),
+                   bytes_of(field(rows, row, 3)), number<Xid>(field(rows, row, 4)),
+                   number<std::int64_t>(field(rows, row, 5)), std::string(field(rows, row, 6)),
+                   std::string(field(rows, row, 7)), number<std::uint32_t>(field(rows, row, 8)),
+                   std::string(field(rows, row, 9)), std::string(field(rows, row, 10))});
+  return all;
+}
+
+Result<std::uint64_t> Bookkeeping::retry_quarantined(std::span<const std::string> ids) {
+  return set_debt_state("open", ids);
+}
+Result<std::uint64_t> Bookkeeping::drop_quarantined(std::span<const std::string> ids) {
+  return set_debt_state("dropped", ids);
+}
+
+Result<std::uint64_t> Bookkeeping::set_debt_state(const std::string& to,
+                                                  std::span<const std::string> ids) {
+  ArrayBuilder wanted(kTextOid);
+  for (const std::string& id : ids) wanted.add(id);
+  std::uint64_t changed = 0;
+  LOCKSTEP_TRY(transact([&]() -> Status {
+    LOCKSTEP_ASSIGN(
+        const PgResult rows,
+        run(fmt::format("UPDATE {} SET state = {}, attempts = 0 WHERE {} AND state <> {}"
+                        " AND state <> 'open' AND (cardinality($1::text[]) = 0 OR"
+                        " encode(key_hash, 'hex') = ANY($1::text[]))",
+                        table("debt"), quote_literal(to), mine(options_.name), quote_literal(to)),
+            {{wanted.bytes(), true, kTextArrayOid}}));
+    changed = number<std::uint64_t>(PQcmdTuples(rows.get()));
+    return {};
+  }));
+  return changed;
+}
+
+// The fence's row goes as well: a process that still runs is fenced by its absence.
+Status Bookkeeping::forget_migration() {
+  return transact([&]() -> Status {
+    for (const std::string& name : bookkeeping_tables())
+      LOCKSTEP_TRY(run(fmt::format("DELETE FROM {} WHERE {}", table(name), mine(options_.name))));
+    return {};
+  });
+}
+
+Result<std::vector<DebtCount>> PostgresLedger::count_debts() {
+  LOCKSTEP_ASSIGN(const std::vector<StoredDebts> stored, bookkeeping_.count_debts());
+  std::vector<DebtCount> counts;
+  for (const StoredDebts& debts : stored) {
+    const auto found = std::ranges::find_if(
+        tables_, [&](const TableMap* map) { return map->source.name == debts.source; });
+    if (found == tables_.end() || debts.open + debts.quarantined == 0) continue;
+    counts.push_back({(*found)->id, debts.open, debts.quarantined, debts.oldest_commit_us});
+  }
+  return counts;
+}
+
+}  // namespace lockstep

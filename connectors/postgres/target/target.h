@@ -1,0 +1,171 @@
+// PostgresTarget: the Target port over one PostgreSQL connection.
+//
+// A lane's transaction travels as one pipeline: fence, statements, debts, progress, COMMIT, sent
+// and answered in one round trip.  Only when the server refuses a row is it rolled back and applied
+// again in pieces, to find that row (target/target_isolate.cc).
+//
+//   target/target.cc           apply(): the pipeline, and what its failures mean
+//   target/target_isolate.cc   rows refused; target/target_evict.cc  holders of unique values
+//   target/target_copy.cc      direct COPY, done-marks, TRUNCATE, debts for the settler
+//   target/target_session      the connection and its fence; target/target_tables  what it
+//   staged
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "connectors/postgres/target/target_debts.h"
+#include "connectors/postgres/target/target_session.h"
+#include "connectors/postgres/target/target_tables.h"
+#include "pipeline/ports/source.h"
+#include "pipeline/ports/target.h"
+
+namespace lockstep {
+
+// What settling a debt does to the row that holds its unique value.
+enum class HolderPolicy : std::uint8_t {
+  Evict,       // Delete it and read it from the source again (I17).
+  Quarantine,  // `existing: upsert`: it may be the user's own; name both.
+};
+
+struct PostgresTargetOptions {
+  TargetSessionOptions session;
+  HolderPolicy holders = HolderPolicy::Evict;
+  std::size_t statement_rows_max = 1000;
+  std::size_t statement_bytes_max = 4U << 20U;
+  std::chrono::milliseconds copy_lock_max{1000};  // lock_timeout of a direct COPY (I18).
+  std::chrono::milliseconds copy_max{10000};      // Its statement_timeout.
+  std::chrono::milliseconds truncate_lock_max{5000};
+};
+
+// One thread.
+//
+// Invariant: outside copy() .. copy_commit() or copy_abort() no transaction is open.
+class PostgresTarget final : public Target {
+ public:
+  // Borrows `tables` (by TableId) and `debts`; both outlive it.
+  PostgresTarget(PostgresTargetOptions options, const std::vector<const TableMap*>& tables,
+                 DebtCounts& debts);
+
+  // Connects, or answers why not: for callers that want to know before the first batch.
+  Status open();
+
+  Result<ApplyOutcome> apply(const LaneTransaction& transaction) override;
+  Status copy(const TableMap& table, const RowBatch& rows,
+              std::span<const std::uint32_t> chosen) override;
+  Status copy_commit(const std::optional<ChunkMark>& done) override;
+  Status copy_abort() override;
+  Status mark_done(const ChunkMark& mark) override;
+  Status truncate(const Truncation& truncation) override;
+  Status fail_debt(TableId table, const Hash128& key, std::string_view detail,
+                   bool quarantine) override;
+  Result<std::vector<Debt>> open_debts(TableId table, std::size_t limit) override;
+
+ private:
+  enum class StepKind : std::uint8_t { Write, Clear, Open, Progress };
+
+  // One statement of a lane transaction.  Write: `count` writes of the run from `first`, of `kind`.
+  struct Step {
+    StepKind kind = StepKind::Write;
+    StatementKind statement = StatementKind::Upsert;
+    const Run* run = nullptr;
+    std::size_t first = 0;
+    std::size_t count = 0;
+  };
+
+  // A part of a run: what one statement takes.
+  struct Piece {
+    const Run* run = nullptr;
+    std::size_t first = 0;
+    std::size_t count = 0;
+  };
+
+  // What an attempt has done so far; counted only once it has committed.
+  struct Attempt {
+    ApplyOutcome outcome;
+    std::vector<std::pair<TableId, std::int64_t>> debts;  // Opened (+) and cleared (-).
+    TableId table = 0;                                    // Of the statement that failed.
+  };
+
+  // A row the server refused, and why.
+  struct Refusal {
+    const Write* write = nullptr;
+    DebtReason reason = DebtReason::Refused;
+    std::string detail;
+    std::string holder;  // The key of the row in its way, under HolderPolicy::Quarantine.
+  };
+
+  // --- target/target.cc
+  Result<std::optional<ChangeBatch::Stop>> prepare(const LaneTransaction& transaction);
+  Status prepare_run(const Run& run);
+  std::vector<Step> plan(const LaneTransaction& transaction) const;
+  void plan_run(const Run& run, bool may_have_debts, std::vector<Step>& steps) const;
+  std::vector<Piece> pieces(const Run& run) const;
+  Status queue_step(const Step& step, const LaneTransaction& transaction);
+  Status queue_write(const Step& step);
+  Status queue_open_debts(const Run& run);
+  void note_result(const Step& step, const PgResult& result, Attempt& attempt) const;
+  ApplyOutcome committed(Attempt attempt);
+  Result<ApplyOutcome> failed(const LaneTransaction& transaction, const std::vector<Step>& steps,
+                              const StatementFailure& failure);
+  // The commit's answer was lost: count what may have been opened.
+  void count_possible_debts(const LaneTransaction& transaction);
+  Error lost(Error error);
+
+  // --- target/target_isolate.cc
+  Result<ApplyOutcome> apply_isolated(const LaneTransaction& transaction);
+  Status apply_isolated_runs(const LaneTransaction& transaction, Attempt& attempt);
+  Status isolate_run(const Run& run, Attempt& attempt);
+  Status isolate_piece(Piece piece, std::vector<Refusal>& refused, Attempt& attempt);
+  Result<std::optional<StatementFailure>> try_piece(Piece piece, Attempt& attempt);
+  Status settle_debts_of(const Run& accepted, const std::vector<Refusal>& refused,
+                         Attempt& attempt);
+  Result<Refusal> refuse(Piece piece, StatementFailure failure, Attempt& attempt);
+  // Runs what has been queued inside the transaction; any failure is an error.
+  Result<std::vector<PgResult>> run_queued();
+
+  // --- target/target_evict.cc
+  // Deletes the rows that hold a unique value of the piece's one row and opens their debts.
+  // Returns how many there were, or under HolderPolicy::Quarantine the holder's key.
+  struct Eviction {
+    std::size_t holders = 0;
+    std::string holder_text;
+  };
+  Result<Eviction> evict(Piece piece, const StatementFailure& failure, Attempt& attempt);
+  Result<Eviction> evict_from(Piece piece, const StatementFailure& failure, Attempt& attempt);
+  Status stage_new_row(Piece piece);
+  Status open_evicted_debts(Piece piece, const PgResult& holders, Attempt& attempt);
+
+  // --- target/target_copy.cc
+  Result<const std::string*> constant_cells(const TableMap& table);
+  Status send_copy(const TableMap& table, const RowBatch& rows,
+                   std::span<const std::uint32_t> chosen);
+  Status truncate_by(const Truncation& truncation, const std::string& sql);
+  // Runs one fenced transaction of statements with values in their text.
+  Result<std::vector<PgResult>> run_fenced(const std::vector<std::string>& statements);
+  Error copy_error(Error error);
+
+  const TableMap& map(TableId table) const { return *tables_[table]; }
+  std::string debt_row_is(TableId table, const Hash128& key) const;
+
+  const PostgresTargetOptions options_;
+  const std::vector<const TableMap*>& tables_;
+  DebtCounts& debts_;
+  TargetSession session_;
+  TargetTables staged_;
+  std::uint64_t generation_ = 0;  // Of the session whose ledger statements are prepared.
+  std::map<TableId, std::string> constants_;
+};
+
+// Whether the server refused a row for a reason of that row, so that the others can go on.
+bool refuses_a_row(const Error& error);
+
+// The error of a table's statement: two rows of one statement with one key stop the table.
+Error table_error(const TableMap& table, Error error);
+
+}  // namespace lockstep

@@ -1,0 +1,250 @@
+// What a scanner asks of the target: direct COPY, done-marks, TRUNCATE, and debts to settle.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "connectors/postgres/target/target.h"
+#include "pipeline/base/failpoint.h"
+#include "pipeline/tables/translate.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::size_t kCopyBufferBytes = 256U << 10U;
+
+std::string copy_header() {
+  std::string header("PGCOPY\n\377\r\n\0", 11);
+  append_be32(header, 0);  // Flags.
+  append_be32(header, 0);  // No header extension.
+  return header;
+}
+
+std::string table_rows_are(const BookkeepingName& name, const TableName& table) {
+  return fmt::format("migration = {} AND source_schema = {} AND source_table = {}",
+                     quote_literal(name.migration), quote_literal(table.schema),
+                     quote_literal(table.table));
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------- direct COPY (I18)
+
+Status PostgresTarget::copy(const TableMap& table, const RowBatch& rows,
+                            std::span<const std::uint32_t> chosen) {
+  LOCKSTEP_TRY(open());
+  LOCKSTEP_TRY(constant_cells(table));
+  LOCKSTEP_TRY(session_.begin());
+  LOCKSTEP_TRY(session_.queue_sql(
+      fmt::format("SET LOCAL lock_timeout = {}", options_.copy_lock_max.count())));
+  LOCKSTEP_TRY(session_.queue_sql(
+      fmt::format("SET LOCAL statement_timeout = {}", options_.copy_max.count())));
+  LOCKSTEP_TRY(run_queued());
+  if (auto sent = send_copy(table, rows, chosen); !sent.has_value())
+    return fail(copy_error(std::move(sent).error()));
+  return {};
+}
+
+Status PostgresTarget::send_copy(const TableMap& table, const RowBatch& rows,
+                                 std::span<const std::uint32_t> chosen) {
+  LOCKSTEP_ASSIGN(const std::string* constants, constant_cells(table));
+  const Translator translator(table);
+  std::string scratch;
+  LOCKSTEP_TRY(session_.connection().run(copy_sql(table)));
+  PGconn* raw = session_.connection().raw();
+  const auto fields = static_cast<std::uint16_t>(table.columns.size() + table.constants.size());
+  std::string buffer = copy_header();
+  bool accepted = true;
+  const auto send = [&] {
+    accepted = accepted && PQputCopyData(raw, buffer.data(), static_cast<int>(buffer.size())) == 1;
+    buffer.clear();
+  };
+  for (const std::uint32_t chosen_row : chosen) {
+    append_be16(buffer, fields);
+    buffer += translator.row(rows.row(chosen_row), scratch);
+    buffer += *constants;
+    if (buffer.size() >= kCopyBufferBytes) send();
+  }
+  append_be16(buffer, 0xffff);
+  send();
+  // A server that refused a row has ended the COPY itself: its answer is read below.
+  const bool ended = accepted && PQputCopyEnd(raw, nullptr) == 1;
+  std::optional<Error> failure;
+  while (session_.is_open()) {
+    PGresult* result = PQgetResult(raw);
+    if (result == nullptr) break;
+    auto checked = session_.connection().check(result);
+    if (!checked.has_value() && !failure) failure = std::move(checked).error();
+  }
+  if (failure) return fail(std::move(*failure));
+  return ended ? Status() : fail(Reaction::Retry, "target: the COPY broke off");
+}
+
+// What makes the rows go through their lanes, which isolate, wait and retry, instead of failing.
+Error PostgresTarget::copy_error(Error error) {
+  static constexpr std::array<std::string_view, 4> kExpired{"57014", "55P03", "40P01", "40001"};
+  if (refuses_a_row(error) || std::ranges::find(kExpired, error.code) != kExpired.end())
+    error.reaction = Reaction::Reject;
+  return lost(std::move(error));
+}
+
+Result<const std::string*> PostgresTarget::constant_cells(const TableMap& table) {
+  if (const auto found = constants_.find(table.id); found != constants_.end())
+    return &found->second;
+  std::string cells;
+  if (const std::string sql = constants_sql(table); !sql.empty()) {
+    LOCKSTEP_ASSIGN(const PgResult values, session_.connection().run(sql, {}, true));
+    for (int i = 0; i < PQnfields(values.get()); ++i) {
+      if (is_null(values, 0, i))
+        append_null(cells);
+      else
+        append_value(cells, field(values, 0, i));
+    }
+  }
+  return &constants_.emplace(table.id, std::move(cells)).first->second;
+}
+
+Status PostgresTarget::copy_commit(const std::optional<ChunkMark>& done) {
+  LOCKSTEP_TRY(session_.resume());
+  if (done) {
+    failpoint("chunk_before_mark");
+    LOCKSTEP_TRY(queue_mark(session_, map(done->table).source.name, *done));
+  }
+  LOCKSTEP_ASSIGN(const PipelineOutcome outcome,
+                  session_.commit("copy_before_commit", "copy_after_commit"));
+  if (outcome.failure)
+    return fail(lost(for_server(outcome.failure->error).during("while ending a COPY")));
+  if (done) failpoint("chunk_after_mark");
+  return {};
+}
+
+// Rolled back on a connection that lives, or ended by open() with the backend of one that does not.
+Status PostgresTarget::copy_abort() {
+  session_.rollback();
+  return open();
+}
+
+Status PostgresTarget::mark_done(const ChunkMark& mark) {
+  LOCKSTEP_TRY(open());
+  LOCKSTEP_TRY(session_.begin());
+  LOCKSTEP_TRY(queue_mark(session_, map(mark.table).source.name, mark));
+  LOCKSTEP_ASSIGN(const PipelineOutcome outcome,
+                  session_.commit("chunk_before_mark", "chunk_after_mark"));
+  if (!outcome.failure) return {};
+  return fail(lost(
+      for_server(TargetSession::fence_error(*outcome.failure)).during("while marking a chunk")));
+}
+
+// ---------------------------------------------------------------- TRUNCATE (I15)
+
+Status PostgresTarget::truncate(const Truncation& truncation) {
+  const TableMap& table = map(truncation.table);
+  if (table.target.referenced) return truncate_by(truncation, delete_all_sql(table));
+  Status truncated = truncate_by(truncation, truncate_sql(table));
+  if (truncated.has_value()) return truncated;
+  // A foreign key that came later, or a role without the TRUNCATE privilege.
+  const std::string& code = truncated.error().code;
+  if (code != "0A000" && code != "42501") return truncated;
+  return truncate_by(truncation, delete_all_sql(table));
+}
+
+Status PostgresTarget::truncate_by(const Truncation& truncation, const std::string& sql) {
+  const BookkeepingName& name = options_.session.bookkeeping;
+  const TableMap& table = map(truncation.table);
+  const std::string rows = table_rows_are(name, table.source.name);
+  std::vector<ProgressRow> progress;
+  for (const std::uint32_t lane : truncation.lanes)
+    progress.push_back(
+        {truncation.stream, lane, truncation.position, truncation.xid, truncation.xid});
+
+  LOCKSTEP_TRY(open());
+  LOCKSTEP_TRY(session_.begin());
+  LOCKSTEP_TRY(session_.queue_sql(
+      fmt::format("SET LOCAL lock_timeout = {}", options_.truncate_lock_max.count())));
+  LOCKSTEP_TRY(session_.queue_sql(sql));
+  const std::size_t truncates = TargetSession::kFenceStatements + 1;
+  LOCKSTEP_TRY(
+      session_.queue_sql(fmt::format("DELETE FROM {} WHERE {} AND xid <> '0' AND xid <= '{}'",
+                                     bookkeeping_table(name, "debt"), rows, truncation.xid)));
+  LOCKSTEP_TRY(session_.queue_sql(fmt::format(
+      "UPDATE {} SET horizon_major = {}, horizon_minor = {}"
+      " WHERE {} AND (horizon_major, horizon_minor) < ({}, {})",
+      bookkeeping_table(name, "mapping"), truncation.horizon.major, truncation.horizon.minor, rows,
+      truncation.horizon.major, truncation.horizon.minor)));
+  if (truncation.forget_chunks)
+    LOCKSTEP_TRY(session_.queue_sql(
+        fmt::format("DELETE FROM {} WHERE {}", bookkeeping_table(name, "chunk"), rows)));
+  if (!progress.empty())
+    LOCKSTEP_TRY(queue_progress(session_, progress, {options_.session.epoch, 0}));
+  LOCKSTEP_ASSIGN(const PipelineOutcome outcome,
+                  session_.commit("truncate_before_commit", "truncate_after_commit"));
+  if (!outcome.failure) {
+    const std::string_view cleared = PQcmdTuples(outcome.results[truncates + 1].get());
+    debts_.add(table.id, -std::stol(std::string(cleared)));
+    return {};
+  }
+  Error error = TargetSession::fence_error(*outcome.failure);
+  if (outcome.failure->statement != truncates) error = for_server(std::move(error));
+  return fail(lost(std::move(error).during("while truncating " + table.target.name.text())));
+}
+
+// ---------------------------------------------------------------- debts (I17)
+
+std::string PostgresTarget::debt_row_is(TableId table, const Hash128& key) const {
+  return fmt::format("{} AND key_hash = '\\x{:016x}{:016x}'",
+                     table_rows_are(options_.session.bookkeeping, map(table).source.name), key.high,
+                     key.low);
+}
+
+Result<std::vector<PgResult>> PostgresTarget::run_fenced(
+    const std::vector<std::string>& statements) {
+  LOCKSTEP_TRY(open());
+  LOCKSTEP_TRY(session_.begin());
+  for (const std::string& sql : statements) LOCKSTEP_TRY(session_.queue_sql(sql));
+  LOCKSTEP_ASSIGN(PipelineOutcome outcome, session_.commit("", ""));
+  if (!outcome.failure) return std::move(outcome.results);
+  return fail(lost(for_server(TargetSession::fence_error(*outcome.failure))));
+}
+
+Status PostgresTarget::fail_debt(TableId table, const Hash128& key, std::string_view detail,
+                                 bool quarantine) {
+  const std::string set_detail = detail.empty() ? "" : ", detail = " + quote_literal(detail);
+  LOCKSTEP_TRY(run_fenced({fmt::format("UPDATE {} SET attempts = attempts + 1{}{} WHERE {}",
+                                       bookkeeping_table(options_.session.bookkeeping, "debt"),
+                                       quarantine ? ", state = 'quarantined'" : "", set_detail,
+                                       debt_row_is(table, key))}));
+  return {};
+}
+
+Result<std::vector<Debt>> PostgresTarget::open_debts(TableId table, std::size_t limit) {
+  LOCKSTEP_TRY(open());
+  // Those that failed before come last, so that they cannot keep the others waiting.
+  LOCKSTEP_ASSIGN(
+      const PgResult rows,
+      session_.connection().run(
+          fmt::format(
+              "SELECT key_hash, key, xid, commit_us, reason, attempts, detail FROM {}"
+              " WHERE {} AND state = 'open' ORDER BY attempts, commit_us, key_hash LIMIT {}",
+              bookkeeping_table(options_.session.bookkeeping, "debt"),
+              table_rows_are(options_.session.bookkeeping, map(table).source.name), limit),
+          {}, true));
+  std::vector<Debt> debts;
+  for (int row = 0; row < PQntuples(rows.get()); ++row) {
+    Debt& debt = debts.emplace_back();
+    debt.table = table;
+    debt.key_hash = read_key_hash(field(rows, row, 0));
+    debt.key = field(rows, row, 1);
+    debt.xid = read_be64(field(rows, row, 2));
+    debt.commit_us = static_cast<std::int64_t>(read_be64(field(rows, row, 3)));
+    debt.reason = parse_debt_reason(field(rows, row, 4));
+    debt.attempts = read_be32(field(rows, row, 5));
+    debt.detail = field(rows, row, 6);
+    if (!well_formed_cells(debt.key, map(table).key.size()))
+      return fail(Reaction::Halt,
+                  fmt::format("the debt table holds a broken key of {}: id {:016x}{:016x}",
+                              map(table).text(), debt.key_hash.high, debt.key_hash.low));
+  }
+  return debts;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,35 @@
+// What the catalogs say about tables: TableSpec for both sides, in a constant number of queries
+// however many tables there are.
+//
+// config's `validate` and the daemon's prepare phase call it; the specs are planned into TableMaps
+// by pipeline/table_map.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "connectors/postgres/wire/connection.h"
+#include "pipeline/base/result.h"
+#include "pipeline/model/table.h"
+
+namespace lockstep {
+
+// Returns every table and partitioned table of users, sorted by name: for the globs of a manifest.
+// Partitions, temporary tables and tables that belong to an extension are left out.
+Result<std::vector<TableName>> list_tables(PostgresConnection& connection);
+// Returns the partitioned root above a leaf; nothing for any other table.
+Result<std::optional<TableName>> find_root(PostgresConnection& connection, const TableSpec& leaf);
+
+// Returns the specs of those of `names` that exist, in the order of `names`.  A view or foreign
+// table comes with RelationKind::Other.  Column::collation is the collation's name; "default" is
+// resolved to the database's locale, and citext's is the database's in any case, since citext folds
+// by that.
+// REQUIRES: no transaction is open.  Waits at most 5 s for a lock (then Retry).
+Result<std::vector<TableSpec>> read_tables(PostgresConnection& connection,
+                                           const std::vector<TableName>& names);
+
+// Array literals, for parameters: {"a","b\"c"} and {1,2}.
+std::string text_array(const std::vector<std::string>& values);
+std::string oid_array(const std::vector<std::uint32_t>& oids);
+
+}  // namespace lockstep

@@ -1,0 +1,56 @@
+// More facts about a server, which only `validate` needs: who may grant what, who owns what, and
+// whether something stands between us and the server.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "connectors/postgres/wire/connection.h"
+#include "pipeline/base/result.h"
+#include "pipeline/model/table.h"
+
+namespace lockstep {
+
+struct TableOwner {
+  TableName name;
+  std::string owner;
+  std::string schema_owner;
+  bool owned_by_us = false;  // The current role is the owner, or a member of it.
+  bool unlogged = false;     // Its changes are not in the log, and a crash empties it.
+  std::string silent;        // Its partitions whose changes are not in the log: "a, b".
+};
+
+// Of those of `tables` that exist, in their order.
+Result<std::vector<TableOwner>> read_owners(PostgresConnection& connection,
+                                            const std::vector<TableName>& tables);
+
+struct DatabaseFacts {
+  std::string owner;
+  bool create_temporary = false;              // TEMPORARY on the database.
+  std::optional<std::string> data_directory;  // Nothing: we may not know.
+  bool behind_proxy = false;                  // The backend is not the one that libpq talks to.
+};
+Result<DatabaseFacts> read_database(PostgresConnection& connection);
+
+struct BookkeepingGrants {
+  bool schema_exists = false;
+  std::string owner;  // Of the schema.
+  bool usage = false;
+  bool create = false;
+  std::vector<std::string> tables;    // That exist.
+  std::vector<std::string> not_ours;  // Of these: one of SELECT, INSERT, UPDATE, DELETE is missing.
+};
+Result<BookkeepingGrants> read_bookkeeping_grants(PostgresConnection& connection,
+                                                  const std::string& schema);
+
+// The labels of every enum type of the database, in their order, by the type's OID.
+using EnumLabels = std::map<std::uint32_t, std::vector<std::string>>;
+Result<EnumLabels> read_enum_labels(PostgresConnection& connection);
+
+// Whether the table has a row that we may see.
+Result<bool> has_rows(PostgresConnection& connection, const TableName& table);
+
+}  // namespace lockstep

@@ -1,0 +1,77 @@
+// From rows of the system catalogs to parts of a TableSpec: types resolved, the key chosen.
+//
+// wire/catalog reads the rows; this part is pure, so it is tested without a server.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "pipeline/model/table.h"
+
+namespace lockstep {
+
+// One row of pg_type, as far as a Type needs it.
+struct CatalogType {
+  std::uint32_t oid = 0;
+  std::string sql;                // format_type(oid, NULL).
+  std::string extension;          // The extension it belongs to, "" when none.
+  std::string name;               // typname.
+  char type = 'b';                // typtype.
+  bool sendable = true;           // Has send and receive functions.
+  std::uint32_t base = 0;         // Domain: the type below, ...
+  std::int32_t base_typmod = -1;  // ... its typmod ...
+  std::string base_sql;           // ... and format_type() of both.
+  std::uint32_t element = 0;      // True array: the element's type.
+  std::uint32_t bound = 0;        // Range: the bound's type.
+};
+
+// The types that a set of columns uses, closed under base, element and bound.
+class TypeCatalog {
+ public:
+  void add(CatalogType type);
+  // Returns the type of a column whose format_type(oid, typmod) is `sql`.
+  // A type that was not added is Other, without a binary form.
+  Type resolve(std::uint32_t oid, std::int32_t typmod, const std::string& sql) const;
+
+ private:
+  const CatalogType* find(std::uint32_t oid) const;
+
+  std::unordered_map<std::uint32_t, CatalogType> types_;
+};
+
+// One row of pg_index of a table or of one of its partitions.
+struct CatalogIndex {
+  std::string name;
+  std::vector<std::int16_t> attnums;  // Key columns only (INCLUDE left out); 0: an expression.
+  bool primary = false;
+  bool unique = false;  // Else it belongs to an exclusion constraint.
+  bool immediate = true;
+  bool valid = true;
+  bool replica_identity = false;
+  bool whole = true;  // No predicate, no expression, collations of the columns.
+  bool own = true;    // Of the table itself, not of a partition.
+};
+
+// Sets key, key_is_primary, key_deferrable, key_index and secondary_unique.  The key is the primary
+// key, else the NOT NULL unique immediate index that is the replica identity, else the only one of
+// its kind; with several to choose from there is none.
+// REQUIRES: spec.columns is filled.
+void choose_key(TableSpec& spec, const std::vector<CatalogIndex>& indexes);
+
+// A column as a parsed query describes it now; domains appear as their base types.
+struct ColumnShape {
+  std::string name;
+  std::int16_t attnum = 0;
+  std::uint32_t base_oid = 0;
+  std::int32_t typmod = -1;
+};
+
+// Returns what happened to the first column that is not as in `spec`, or nothing:
+// "column \"note\" was dropped".
+std::optional<std::string> column_drift(const TableSpec& spec,
+                                        const std::vector<ColumnShape>& current);
+
+}  // namespace lockstep

@@ -1,0 +1,496 @@
+#include "pipeline/apply/lane.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "pipeline/base/failpoint.h"
+#include "pipeline/base/rules.h"
+#include "pipeline/model/key.h"
+
+namespace lockstep {
+namespace {
+
+// U is made durable with each batch only while it is small; a larger one is not relied on (I5).
+constexpr std::size_t kIntentXidsMax = 4096;
+
+// A TRUNCATE waits for every transaction that wrote to the table, and lets none in until its own
+// has ended: of one table, what lies before it in the log came before it.  (The sequence as a whole
+// would not do: of the events after the connector's start it does not say what they follow.)
+Position horizon_of(const Change& truncate) { return {truncate.sequence.minor, 0}; }
+bool came_before(const Change& change, Position horizon) {
+  return change.sequence.minor != 0 && change.sequence.minor < horizon.major;
+}
+
+bool carries_a_value(const TableMap& table, std::string_view row) {
+  CellReader cells(row);
+  for (std::size_t i = 0; !cells.done(); ++i) {
+    const bool available = cells.next().presence != Presence::Unavailable;
+    if (available && std::ranges::find(table.key, i) == table.key.end()) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Lane::Lane(LaneOptions options, Shared shared, Target& target, StreamNames stream_names)
+    : options_(options),
+      shared_(shared),
+      target_(target),
+      stream_names_(std::move(stream_names)),
+      recent_(*shared.recents[options.index]),
+      batch_number_(options.first_batch),
+      last_commit_(shared.clock.now()) {
+  if (!options_.shared_stream.empty())
+    holds_.emplace(options_.shared_stream, shared_.tables, options_.index, shared_.progress);
+}
+
+void Lane::add(LaneItem item) {
+  if (std::holds_alternative<WakeItem>(item)) return;
+  pending_bytes_ += item_bytes(item);
+  pending_.push_back(std::move(item));
+}
+
+bool Lane::drained() const {
+  return pending_.empty() && batch_.empty() && !barrier_ &&
+         (!holds_ || holds_->changed({}).empty()) &&
+         std::ranges::none_of(streams_, [](const auto& entry) {
+           return entry.second.position != entry.second.committed;
+         });
+}
+
+std::int64_t Lane::oldest_commit_us() const {
+  const auto first = [](const auto& items) -> std::int64_t {
+    for (const LaneItem& item : items) {
+      const auto* changes = std::get_if<ChangesItem>(&item);
+      if (changes != nullptr && !changes->changes.empty()) return changes->changes[0].commit_us;
+    }
+    return 0;
+  };
+  const std::int64_t of_batch = first(batch_);
+  return of_batch != 0 ? of_batch : first(pending_);
+}
+
+Lane::StreamState& Lane::stream(StreamId id) {
+  const auto [found, fresh] = streams_.try_emplace(id);
+  StreamState& state = found->second;
+  if (fresh) {
+    state.name = stream_names_(id);
+    if (const auto start = shared_.progress.start(state.name, options_.index)) {
+      state.committed = state.position = state.skip_until = start->position;
+      state.last_xid = start->last_xid;
+      state.max_xid = start->max_xid;
+      state.known = true;
+    }
+  }
+  return state;
+}
+
+void Lane::pop_front() {
+  pending_bytes_ -= item_bytes(pending_.front());
+  pending_.pop_front();
+}
+
+Result<Lane::Step> Lane::step() {
+  if (barrier_) return at_barrier();
+  if (batch_.empty()) collect();
+  if (!batch_.empty()) return apply_batch();
+  if (pending_.empty()) return commit_watermark();
+  if (std::holds_alternative<BarrierItem>(pending_.front())) {
+    // A TRUNCATE raises the stream's position without the lane: what is held before it comes first.
+    if (holds_ && !holds_->changed({}).empty()) return commit_progress();
+    enter_barrier();
+    return at_barrier();
+  }
+  return Step::Blocked;
+}
+
+// Takes items off the front until the batch is full, a barrier comes, or a key is held by a COPY.
+void Lane::collect() {
+  while (!pending_.empty() && batch_rows_ < options_.batch_rows_max &&
+         batch_bytes_ < options_.batch_bytes_max) {
+    LaneItem& item = pending_.front();
+    bool taken = true;
+    if (auto* changes = std::get_if<ChangesItem>(&item))
+      taken = collect_changes(*changes);
+    else if (auto* rows = std::get_if<RowsItem>(&item))
+      taken = collect_rows(*rows);
+    else if (auto* marks = std::get_if<WatermarkItem>(&item))
+      note_watermarks(*marks);
+    else if (const auto* held = std::get_if<HoldItem>(&item))
+      leave_out(held->table, stream(0));
+    else if (std::holds_alternative<FlushItem>(item))
+      flush_ = true;
+    else
+      return;  // A barrier: everything before it is committed first.
+    if (!taken) return;
+    batch_bytes_ += item_bytes(item);
+    const bool holds_rows =
+        std::holds_alternative<ChangesItem>(item) || std::holds_alternative<RowsItem>(item);
+    LaneItem moved = std::move(item);
+    pending_bytes_ -= item_bytes(moved);
+    pending_.pop_front();
+    if (!holds_rows) continue;
+    batch_.push_back(std::move(moved));
+    if (const auto* changes = std::get_if<ChangesItem>(&batch_.back())) {
+      for (const Change& change : changes->changes) fold_change(change);
+    } else {
+      fold_rows(std::get<RowsItem>(batch_.back()));
+    }
+  }
+}
+
+// Remembers the item's changes (I3) and then looks for keys held by a COPY (I18): in this order, a
+// scanner that comes between finds the change and leaves its row out.
+bool Lane::collect_changes(ChangesItem& item) {
+  std::vector<Xid> xids;
+  for (const Change& change : item.changes) {
+    if (change.debt == DebtReason::Snapshot || skipped(change, stream(change.stream))) continue;
+    recent_.record(change.table, change.key, change.xid);
+    if (xids.empty() || xids.back() != change.xid) xids.push_back(change.xid);
+  }
+  shared_.visibility.applied(xids);
+  if (any_open(item)) return false;
+  batch_rows_ += item.changes.size();
+  return true;
+}
+
+bool Lane::any_open(const ChangesItem& item) const {
+  return std::ranges::any_of(item.changes,
+                             [&](const Change& c) { return recent_.copy_open(c.key); });
+}
+
+bool Lane::collect_rows(RowsItem& item) {
+  if (item.settles) {
+    const auto open = [&](const Hash128& key) { return recent_.copy_open(key); };
+    if (std::ranges::any_of(item.keys, open) || std::ranges::any_of(item.absent_keys, open))
+      return false;
+  }
+  batch_rows_ += item.keys.size() + item.absent_keys.size();
+  return true;
+}
+
+bool Lane::skipped(const Change& change, const StreamState& stream) const {
+  const Position done =
+      holds_ ? holds_->resumed(change.table, stream.skip_until) : stream.skip_until;
+  if (change.next <= done) return true;  // I8a
+  if (!rule_on(Rule::NeverSkipForChunk) && shared_.visibility.horizon().passes(change.xid) &&
+      shared_.board.status(change.table).backfill == BackfillState::Done)
+    return true;
+  return came_before(change, shared_.board.horizon(change.table));  // I8b
+}
+
+// Of a stopped table nothing is applied, and its position stays in front of it (I8).
+void Lane::leave_out(TableId table, StreamState& stream) {
+  if (holds_)
+    holds_->hold(table, stream.skip_until);
+  else
+    stream.frozen = true;
+}
+
+void Lane::fold_change(const Change& change) {
+  StreamState& at = stream(change.stream);
+  const bool stopped = shared_.board.stopped(change.table);
+  if (stopped) leave_out(change.table, at);
+  const bool skip = stopped || skipped(change, at);
+  if (!at.frozen) at.position = std::max(at.position, change.next);
+  if (holds_) holds_->pass(change.next);
+  if (skip) return;
+  at.last_xid = change.xid == 0 ? at.last_xid : change.xid;
+  at.max_xid = std::max(at.max_xid, change.xid);
+  const TableMap& table = *shared_.tables[change.table];
+  Effect effect;
+  effect.table = &table;
+  effect.write = {change.row, {}, change.key, change.xid, change.commit_us, change.debt};
+  switch (change.kind) {
+    case ChangeKind::Delete:
+      effect.kind = WriteKind::Delete;
+      effect.write.key = change.row;
+      break;
+    case ChangeKind::Full:
+    case ChangeKind::Partial:
+      CHECK(extract_key(table, change.row, scratch_));
+      effect.write.key = keys_.store(scratch_);
+      if (change.kind == ChangeKind::Full) break;
+      effect.rule = DebtRule::Keep;
+      effect.kind = change.debt != DebtReason::None && !carries_a_value(table, change.row)
+                        ? WriteKind::OpenDebt
+                        : WriteKind::Update;
+      break;
+    case ChangeKind::Truncate:
+      CHECK(change.kind != ChangeKind::Truncate);  // Travels as a barrier.
+  }
+  ++batch_events_[change.table];
+  fold_.add(effect);
+}
+
+// A row that must be read again under any later snapshot.
+Effect Lane::owed(const TableMap& table, const Hash128& key, std::string_view key_cells) const {
+  Effect effect;
+  effect.table = &table;
+  effect.kind = WriteKind::OpenDebt;
+  effect.rule = DebtRule::Keep;
+  effect.write = {{}, key_cells, key, 0, shared_.clock.wall_us(), DebtReason::Doubtful};
+  return effect;
+}
+
+void Lane::fold_rows(const RowsItem& item) {
+  LaneReport& report = reports_.emplace_back();
+  const TableMap& table = *item.read->table;
+  if (shared_.board.stopped(table.id)) {
+    report.retake = true;
+    return;
+  }
+  const bool copying_again = shared_.board.copying_again(table.id);
+  const auto add = [&](WriteKind kind, const Hash128& key, std::string_view row,
+                       std::string_view key_cells) {
+    const Verdict verdict = recent_.judge(table.id, key, item.read->snapshot);
+    if (verdict != Verdict::Write) {
+      report.retake = report.retake || verdict == Verdict::Retake;
+      ++report.dropped;
+      if (verdict == Verdict::Drop && copying_again) fold_.add(owed(table, key, key_cells));
+      return;
+    }
+    Effect effect;
+    effect.table = &table;
+    effect.kind = kind;
+    effect.rule = DebtRule::ClearVisible;
+    effect.evict = item.settles && kind == WriteKind::Upsert && rule_on(Rule::EvictHolder);
+    effect.snapshot = &item.read->snapshot;
+    effect.write = {row, key_cells, key, 0, shared_.clock.wall_us(), DebtReason::None};
+    fold_.add(effect);
+    ++report.written;
+  };
+  for (std::size_t i = 0; i < item.keys.size(); ++i) {
+    CHECK(extract_key(table, item.rows.row(i), scratch_));
+    add(WriteKind::Upsert, item.keys[i], item.rows.row(i), keys_.store(scratch_));
+  }
+  for (std::size_t i = 0; i < item.absent_keys.size(); ++i) {
+    const WriteKind kind = item.absent_deleted[i] ? WriteKind::Delete : WriteKind::Forget;
+    add(kind, item.absent_keys[i], {}, item.absent.row(i));
+  }
+}
+
+void Lane::note_watermarks(const WatermarkItem& item) {
+  for (const Watermark& mark : item.watermarks) {
+    StreamState& at = stream(mark.stream);
+    at.marked = std::max(at.marked, mark.position);
+    if (!at.frozen) at.position = std::max(at.position, mark.position);
+    if (holds_) holds_->pass(mark.position);
+  }
+}
+
+// A table stopped: the same items again, without it.
+void Lane::refold() {
+  fold_.clear();
+  keys_.clear();
+  reports_.clear();
+  batch_events_.clear();
+  // Also where it was frozen in this batch: what came before the stop in it was not committed.
+  for (auto& [id, at] : streams_) at.position = at.committed;
+  if (holds_) holds_->roll_back();
+  for (const LaneItem& item : batch_) {
+    if (const auto* changes = std::get_if<ChangesItem>(&item)) {
+      for (const Change& change : changes->changes) fold_change(change);
+    } else {
+      fold_rows(std::get<RowsItem>(item));
+    }
+  }
+  // Watermarks travel outside the batch; their stream may never tell them again.
+  for (auto& [id, at] : streams_) {
+    if (!at.frozen) at.position = std::max(at.position, at.marked);
+    if (holds_) holds_->pass(at.marked);
+  }
+}
+
+std::vector<ProgressRow> Lane::changed_progress() const {
+  std::vector<ProgressRow> rows;
+  for (const auto& [id, at] : streams_)
+    if (at.position != at.committed || !at.known)
+      rows.push_back({at.name, options_.index, at.position, at.last_xid, at.max_xid});
+  if (!holds_ || streams_.empty()) return rows;
+  const StreamState& at = streams_.begin()->second;
+  std::ranges::move(holds_->changed({"", options_.index, {}, at.last_xid, at.max_xid}),
+                    std::back_inserter(rows));
+  return rows;
+}
+
+Status Lane::save_intent() {
+  const std::vector<Xid> unseen = shared_.visibility.unseen();
+  if (unseen.size() > kIntentXidsMax) return {};  // The mirror stays behind: not relied on.
+  return shared_.checkpoint.save_intent(
+      {options_.index, options_.epoch, batch_number_ + 1, unseen});
+}
+
+// The bytes of events that could not be read, for `quarantine show`.
+Status Lane::save_evidence() const {
+  for (const LaneItem& item : batch_) {
+    const auto* changes = std::get_if<ChangesItem>(&item);
+    if (changes == nullptr) continue;
+    for (const Change& change : changes->changes) {
+      if (change.evidence.empty()) continue;
+      const TableMap& table = *shared_.tables[change.table];
+      LOCKSTEP_TRY(shared_.checkpoint.save_evidence(
+          fmt::format("{}/{:016x}{:016x}", table.text(), change.key.high, change.key.low),
+          change.evidence));
+    }
+  }
+  return {};
+}
+
+Result<Lane::Step> Lane::apply_batch() {
+  LaneTransaction transaction;
+  transaction.runs = fold_.runs();
+  transaction.progress = changed_progress();
+  transaction.batch = batch_number_ + 1;
+  if (!rule_on(Rule::ProgressWithBatch)) {
+    const LaneTransaction early{{}, std::exchange(transaction.progress, {}), transaction.batch};
+    LOCKSTEP_TRY(target_.apply(early));
+  }
+  if (!transaction.runs.empty() || !transaction.progress.empty()) {
+    LOCKSTEP_TRY(save_evidence());
+    failpoint("lane_before_intent");
+    LOCKSTEP_TRY(save_intent());
+    failpoint("lane_after_intent");
+    LOCKSTEP_ASSIGN(const ApplyOutcome outcome, target_.apply(transaction));
+    if (outcome.stop) {
+      shared_.board.stop(outcome.stop->table, outcome.stop->error.message);
+      refold();
+      return Step::Applied;
+    }
+    committed(outcome);
+  } else {
+    committed({});
+  }
+  return Step::Applied;
+}
+
+void Lane::committed(const ApplyOutcome& outcome) {
+  ++batch_number_;
+  // Held tables first: the source may be told of the stream's position as soon as it is known.
+  if (holds_) holds_->committed(shared_.progress);
+  for (auto& [id, at] : streams_) {
+    if (at.position == at.committed && at.known) continue;
+    at.committed = at.position;
+    at.known = true;
+    shared_.progress.committed(options_.index, at.name, at.position);
+  }
+  for (const DebtOpened& debt : outcome.opened) shared_.board.debts_opened(debt.table, 1);
+  for (const auto& [table, events] : batch_events_) shared_.board.events_applied(table, events);
+  std::size_t next_report = 0;
+  for (const LaneItem& item : batch_) {
+    const auto* rows = std::get_if<RowsItem>(&item);
+    if (rows == nullptr) continue;
+    LaneReport& report = reports_[next_report++];
+    for (const DebtOpened& debt : outcome.opened)
+      if (rows->settles && debt.reason == DebtReason::Refused &&
+          debt.table == rows->read->table->id)
+        report.refused.push_back(debt.key_hash);
+    rows->read->reports.push_now(std::move(report), sizeof(LaneReport));
+  }
+  batch_.clear();
+  batch_rows_ = batch_bytes_ = 0;
+  batch_events_.clear();
+  reports_.clear();
+  fold_.clear();
+  keys_.clear();
+  flush_ = flush_ && !pending_.empty();
+  last_commit_ = shared_.clock.now();
+  recent_.forget();
+}
+
+Result<Lane::Step> Lane::commit_watermark() {
+  const bool changed = !changed_progress().empty();
+  const bool due = flush_ || shared_.clock.now() - last_commit_ >= options_.watermark_every;
+  if (changed && due) return commit_progress();
+  if (!changed) flush_ = false;
+  recent_.forget();
+  return Step::Idle;
+}
+
+Result<Lane::Step> Lane::commit_progress() {
+  LaneTransaction transaction;
+  transaction.progress = changed_progress();
+  transaction.batch = batch_number_ + 1;
+  LOCKSTEP_TRY(save_intent());
+  LOCKSTEP_ASSIGN(const ApplyOutcome outcome, target_.apply(transaction));
+  committed(outcome);
+  return Step::Applied;
+}
+
+// Everything before the TRUNCATE is committed.  From here on rows of snapshots that do not see it
+// are void, and no direct COPY of the table begins (I15).
+void Lane::enter_barrier() {
+  barrier_ = std::get<BarrierItem>(pending_.front()).barrier;
+  pop_front();
+  const Change& change = barrier_->change();
+  recent_.hold_copies(change.table, true);
+  recent_.record_table(change.table, change.xid);
+  const Xid xids[] = {change.xid};
+  shared_.visibility.applied(xids);
+}
+
+Result<Lane::Step> Lane::at_barrier() {
+  if (barrier_->released()) {
+    pass_barrier();
+    return Step::Applied;
+  }
+  if (!barrier_arrived_) {
+    if (recent_.open_copies(barrier_->change().table) > 0) return Step::Blocked;
+    const Change& change = barrier_->change();
+    const StreamState& at = stream(change.stream);
+    barrier_arrived_ = true;
+    executes_barrier_ = barrier_->arrive({options_.index, skipped(change, at), at.frozen});
+  }
+  if (!executes_barrier_) return Step::Blocked;
+  LOCKSTEP_TRY(carry_out(*barrier_));
+  for (const auto& queue : shared_.queues) queue->push_now(WakeItem{}, 0);
+  pass_barrier();
+  return Step::Applied;
+}
+
+void Lane::pass_barrier() {
+  const Change& change = barrier_->change();
+  StreamState& at = stream(change.stream);
+  const Barrier::Outcome outcome = *barrier_->released();
+  if (outcome == Barrier::Outcome::Stopped) leave_out(change.table, at);
+  if (!at.frozen) at.position = std::max(at.position, change.next);
+  if (holds_) holds_->pass(change.next);
+  if (!at.frozen && outcome == Barrier::Outcome::Truncated) {
+    at.committed = std::max(at.committed, change.next);
+    at.known = true;
+    shared_.progress.committed(options_.index, at.name, change.next);
+  }
+  recent_.hold_copies(change.table, false);
+  barrier_.reset();
+  barrier_arrived_ = executes_barrier_ = false;
+}
+
+Status Lane::carry_out(Barrier& barrier) {
+  const Change& change = barrier.change();
+  if (shared_.board.stopped(change.table)) {
+    barrier.release(Barrier::Outcome::Stopped);
+    return {};
+  }
+  if (barrier.skipped()) {
+    barrier.release(Barrier::Outcome::Skipped);
+    return {};
+  }
+  Truncation truncation;
+  truncation.table = change.table;
+  truncation.stream = stream(change.stream).name;
+  truncation.position = change.next;
+  truncation.lanes = barrier.raised();
+  truncation.xid = change.xid;
+  truncation.horizon = horizon_of(change);
+  truncation.forget_chunks = barrier.several_partitions();
+  LOCKSTEP_TRY(target_.truncate(truncation));
+  shared_.board.set_horizon(change.table, truncation.horizon);
+  if (truncation.forget_chunks) shared_.board.forget_chunks(change.table);
+  shared_.board.events_applied(change.table, 1);
+  barrier.release(Barrier::Outcome::Truncated);
+  return {};
+}
+
+}  // namespace lockstep

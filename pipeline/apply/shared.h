@@ -1,0 +1,37 @@
+// Shared: the parts of a run that lanes, scanners and readers of debts work on together.
+//
+// run/ makes each of them once and hands this list of references to whoever needs more than two.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "pipeline/apply/lane_item.h"
+#include "pipeline/apply/table_board.h"
+#include "pipeline/merge/progress.h"
+#include "pipeline/merge/recent.h"
+#include "pipeline/merge/visibility.h"
+#include "pipeline/model/table.h"
+#include "pipeline/ports/checkpoint.h"
+#include "pipeline/ports/clock.h"
+
+namespace lockstep {
+
+// What all lanes and scanners share.  Everything outlives them.
+struct Shared {
+  const std::vector<const TableMap*>& tables;  // By TableId.
+  Visibility& visibility;
+  std::vector<std::unique_ptr<Recent>>& recents;    // By lane.
+  std::vector<std::unique_ptr<LaneQueue>>& queues;  // By lane.
+  Progress& progress;
+  TableBoard& board;
+  CheckpointStore& checkpoint;
+  const Clock& clock;
+
+  // Has every lane commit the position it has reached, also one without changes.
+  void flush_lanes() const {
+    for (const auto& queue : queues) queue->push_now(FlushItem{}, 0);
+  }
+};
+
+}  // namespace lockstep

@@ -1,0 +1,189 @@
+#include "pipeline/backfill/debts.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "pipeline/apply/route.h"
+#include "pipeline/base/failpoint.h"
+#include "pipeline/model/key.h"
+
+namespace lockstep {
+
+DebtReader::DebtReader(DebtReaderOptions options, Shared shared, ChunkReader& reader,
+                       Target& target)
+    : options_(options),
+      shared_(shared),
+      reader_(reader),
+      target_(target),
+      session_(reader, shared.visibility),
+      seen_(shared.tables.size(), 0),
+      empty_(shared.tables.size(), false) {}
+
+void DebtReader::look_again() { empty_.assign(empty_.size(), false); }
+
+Result<DebtReader::Step> DebtReader::step() {
+  switch (state_) {
+    case State::Idle:
+      return pick_table();
+    case State::Opening:
+      return open();
+    case State::Flushing:
+      return await_flush();
+    case State::Reading:
+      return read_rows();
+    case State::Draining:
+      return drain();
+  }
+  CHECK(false);
+  return Step::Done;
+}
+
+// The next table, round robin, that may have debts.
+Result<DebtReader::Step> DebtReader::pick_table() {
+  if (shared_.clock.now() < not_before_) return Step::Done;
+  for (std::size_t i = 0; i < shared_.tables.size(); ++i) {
+    const auto id = static_cast<TableId>((next_table_ + i) % shared_.tables.size());
+    const TableStatus status = shared_.board.status(id);
+    if (!status.stopped.empty()) continue;
+    if (empty_[id] && seen_[id] == status.debts_opened) continue;
+    LOCKSTEP_ASSIGN(debts_, target_.open_debts(id, options_.debts_max));
+    seen_[id] = status.debts_opened;
+    empty_[id] = debts_.empty();
+    if (debts_.empty()) continue;
+    next_table_ = id + 1;
+    table_ = shared_.tables[id];
+    refused_.clear();
+    state_ = State::Opening;
+    return Step::Working;
+  }
+  return Step::Done;
+}
+
+Result<DebtReader::Step> DebtReader::open() {
+  auto accepted = session_.open(*table_);
+  if (!accepted) return give_up(std::move(accepted).error());
+  if (!*accepted) return Step::Waiting;
+  const Snapshot& snapshot = session_.read()->snapshot;
+  std::erase_if(debts_, [&](const Debt& d) { return d.xid != 0 && !snapshot.sees(d.xid); });
+  if (debts_.empty()) {  // Their transactions are not visible yet.
+    not_before_ = shared_.clock.now() + options_.again_after;
+    finish();
+    return Step::Done;
+  }
+  state_ = State::Flushing;
+  return Step::Working;
+}
+
+Result<DebtReader::Step> DebtReader::await_flush() {
+  auto flushed = session_.flushed();
+  if (!flushed) return give_up(std::move(flushed).error());
+  if (!*flushed) return Step::Waiting;
+  std::vector<std::string> keys;
+  keys.reserve(debts_.size());
+  for (const Debt& debt : debts_) keys.push_back(debt.key);
+  auto started = reader_.start_keys(*table_, keys);
+  if (!started) return give_up(std::move(started).error());
+  state_ = State::Reading;
+  return Step::Working;
+}
+
+// One piece at a time: rows may be large, and only a lane's full queue says when to stop.
+Result<DebtReader::Step> DebtReader::read_rows() {
+  RowBatch rows;
+  auto more = reader_.read(rows, options_.piece_bytes);
+  if (!more) return give_up(std::move(more).error());
+  hand_rows_to_lanes(rows);
+  if (*more) return Step::Working;
+  auto shape = reader_.check_shape(*table_);
+  if (!shape) return give_up(std::move(shape).error());
+  session_.end_reading();
+  failpoint("debt_before_settle");
+  hand_absent_to_lanes();
+  state_ = State::Draining;
+  return Step::Working;
+}
+
+void DebtReader::hand_rows_to_lanes(const RowBatch& rows) {
+  const auto lanes = static_cast<std::uint32_t>(shared_.queues.size());
+  std::vector<RowsItem> items(lanes);
+  std::string key;
+  for (std::size_t i = 0; i < rows.rows(); ++i) {
+    CHECK(extract_key(*table_, rows.row(i), key));
+    found_.push_back(key_hash(*table_, key));
+    RowsItem& item = items[lane_of(*table_, found_.back(), lanes)];
+    item.rows.add(rows.row(i));
+    item.keys.push_back(found_.back());
+  }
+  push(std::move(items));
+}
+
+void DebtReader::hand_absent_to_lanes() {
+  const auto lanes = static_cast<std::uint32_t>(shared_.queues.size());
+  std::vector<RowsItem> items(lanes);
+  std::ranges::sort(found_);
+  for (const Debt& debt : debts_) {
+    if (std::ranges::binary_search(found_, debt.key_hash)) continue;
+    RowsItem& item = items[lane_of(*table_, debt.key_hash, lanes)];
+    item.absent.add(debt.key);
+    item.absent_keys.push_back(debt.key_hash);
+    item.absent_deleted.push_back(debt.reason == DebtReason::Unreadable);
+  }
+  push(std::move(items));
+}
+
+void DebtReader::push(std::vector<RowsItem> items) {
+  for (std::uint32_t lane = 0; lane < items.size(); ++lane) {
+    if (items[lane].keys.empty() && items[lane].absent_keys.empty()) continue;
+    items[lane].read = session_.read();
+    items[lane].settles = true;
+    LaneItem queued = std::move(items[lane]);
+    const std::size_t bytes = item_bytes(queued);
+    if (shared_.queues[lane]->push(std::move(queued), bytes)) ++items_out_;
+  }
+}
+
+Result<DebtReader::Step> DebtReader::drain() {
+  if (items_out_ > 0) {
+    for (LaneReport& report :
+         session_.read()->reports.take(1 << 20, std::chrono::milliseconds(0))) {
+      --items_out_;
+      if (report.dropped > 0) not_before_ = shared_.clock.now() + options_.again_after;
+      std::ranges::move(report.refused, std::back_inserter(refused_));
+    }
+    if (items_out_ > 0) return Step::Waiting;
+  }
+  while (!refused_.empty()) {
+    const auto debt = std::ranges::find(debts_, refused_.back(), &Debt::key_hash);
+    if (debt != debts_.end()) {
+      const bool last = debt->attempts + 1 >= options_.attempts_max;
+      LOCKSTEP_TRY(target_.fail_debt(table_->id, debt->key_hash, debt->detail, last));
+    }
+    refused_.pop_back();
+  }
+  finish();
+  return Step::Working;
+}
+
+Result<DebtReader::Step> DebtReader::give_up(Error error) {
+  session_.end_reading();
+  // While lanes hold rows the snapshot stays registered.
+  if (items_out_ > 0)
+    state_ = State::Draining;
+  else
+    finish();
+  if (error.reaction == Reaction::StopTable) {
+    shared_.board.stop(table_->id, error.message);
+    return Step::Working;
+  }
+  return fail(std::move(error));
+}
+
+void DebtReader::finish() {
+  session_.close();
+  items_out_ = 0;
+  debts_.clear();
+  found_.clear();
+  state_ = State::Idle;
+}
+
+}  // namespace lockstep

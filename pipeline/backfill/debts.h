@@ -1,0 +1,79 @@
+// DebtReader: reads rows that an event could not give us from the source again, and hands them to
+// their lanes (I17).
+//
+//   target's debt table -> ReadSession -> rows, and keys without a row -> lanes -> reports
+//
+// Passive, like the scanner: runner.cc lets a scan thread step it between two chunks.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipeline/apply/shared.h"
+#include "pipeline/backfill/read_session.h"
+#include "pipeline/ports/reader.h"
+#include "pipeline/ports/target.h"
+
+namespace lockstep {
+
+struct DebtReaderOptions {
+  std::size_t debts_max = 2000;  // Read in one round.
+  std::size_t piece_bytes = 4 << 20;
+  std::uint32_t attempts_max = 10;             // `debt_attempts`: then the debt is quarantined.
+  std::chrono::milliseconds again_after{200};  // A round that left debts open.
+};
+
+// Used by one scan thread.
+class DebtReader {
+ public:
+  enum class Step : std::uint8_t {
+    Done,     // No debt can be settled now.
+    Working,  // Call again.
+    Waiting,  // For the source or a lane: call again a little later.
+  };
+
+  DebtReader(DebtReaderOptions options, Shared shared, ChunkReader& reader, Target& target);
+
+  // Retry: the round is given up; call again, later.
+  Result<Step> step();
+  // Between two rounds: the reader and the target are free for others.
+  bool idle() const { return state_ == State::Idle; }
+  // Looks at every table again at the next round: someone else opened debts.
+  void look_again();
+
+ private:
+  enum class State : std::uint8_t { Idle, Opening, Flushing, Reading, Draining };
+
+  Result<Step> pick_table();
+  Result<Step> open();
+  Result<Step> await_flush();
+  Result<Step> read_rows();
+  void hand_rows_to_lanes(const RowBatch& rows);
+  void hand_absent_to_lanes();
+  void push(std::vector<RowsItem> items);
+  Result<Step> drain();
+  Result<Step> give_up(Error error);
+  void finish();
+
+  const DebtReaderOptions options_;
+  const Shared shared_;
+  ChunkReader& reader_;
+  Target& target_;
+  ReadSession session_;
+
+  State state_ = State::Idle;
+  std::size_t next_table_ = 0;
+  std::vector<std::uint64_t> seen_;  // By table: the board's debts_opened when it was last empty.
+  std::vector<bool> empty_;          // By table: it had no debt then.
+  const TableMap* table_ = nullptr;
+  std::vector<Debt> debts_;     // Of this round.
+  std::vector<Hash128> found_;  // Keys of the round that have a row.
+  std::vector<Hash128> refused_;
+  std::uint64_t items_out_ = 0;
+  // Debts that could not be settled yet are not asked for again before.
+  std::chrono::steady_clock::time_point not_before_{};
+};
+
+}  // namespace lockstep

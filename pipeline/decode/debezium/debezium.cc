@@ -1,0 +1,355 @@
+#include "pipeline/decode/debezium/debezium.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "pipeline/decode/debezium/salvage.h"
+#include "pipeline/decode/debezium/schema_part.h"
+#include "pipeline/model/key.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::string_view kNotWhole = "not a whole JSON object in UTF-8";
+
+std::string where(const Record& record) {
+  return fmt::format("{}/{} offset {}", record.topic, record.partition, record.offset);
+}
+
+// A topic's name as Debezium makes it of a table's: what Kafka does not allow becomes '_', one per
+// UTF-16 unit.
+std::string topic_form(const TableName& name) {
+  std::string form;
+  for (const char c : name.text()) {
+    const auto byte = static_cast<std::uint8_t>(c);
+    const bool kept = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '.' || c == '_' || c == '-';
+    if (kept) form.push_back(c);
+    if (!kept && (byte & 0xC0) != 0x80) form.append(byte >= 0xF0 ? 2 : 1, '_');
+  }
+  return form;
+}
+
+bool is_marker_topic(std::string_view topic) {
+  return topic.starts_with("__debezium") || topic.ends_with(".transaction") ||
+         topic.ends_with(".message");
+}
+
+Decoded stop(const TableDecoder& table, std::string message) {
+  Decoded decoded;
+  decoded.kind = Decoded::Kind::Stop;
+  decoded.stop = {table.table().id,
+                  Error{Reaction::StopTable, std::move(message), ExitCode::BadData, {}}};
+  return decoded;
+}
+
+// Returns `row` with the cells of `key` in the places of the key columns; a row without cells
+// counts as one that has none available.
+std::string with_key(const TableMap& table, std::string_view key, std::string_view row) {
+  std::vector<Cell> cells(table.columns.size(), Cell{Presence::Unavailable, {}});
+  CellReader row_reader(row);
+  for (std::size_t i = 0; !row_reader.done(); ++i) cells[i] = row_reader.next();
+  CellReader key_reader(key);
+  for (const std::size_t column : table.key) cells[column] = key_reader.next();
+  std::string merged;
+  for (const Cell& cell : cells) append_cell(merged, cell);
+  return merged;
+}
+
+Decoded carried(Change change) {
+  Decoded decoded;
+  decoded.kind = Decoded::Kind::Change;
+  decoded.change = std::move(change);
+  return decoded;
+}
+
+}  // namespace
+
+DebeziumDecoder::DebeziumDecoder(DecodeSettings settings,
+                                 const std::vector<const TableMap*>& tables)
+    : settings_(std::move(settings)) {
+  for (const TableMap* table : tables) {
+    tables_.push_back(std::make_unique<TableDecoder>(*table, settings_));
+    by_name_[table->source.name] = tables_.back().get();
+    add_leaf(table->source.name, table->id);
+    for (const TableName& leaf : table->source.leaves) add_leaf(leaf, table->id);
+  }
+}
+
+void DebeziumDecoder::add_leaf(const TableName& leaf, TableId root) {
+  const auto found = std::ranges::find_if(
+      tables_, [root](const auto& table) { return table->table().id == root; });
+  CHECK(found != tables_.end());
+  by_name_[leaf] = found->get();
+  const auto [topic, fresh] = by_topic_.emplace(topic_form(leaf), found->get());
+  // Two tables in one topic: an event that does not say which is neither's.
+  if (!fresh && topic->second != found->get()) topic->second = nullptr;
+  for (Stream& stream : streams_) stream.last_name = {};
+}
+
+void DebeziumDecoder::set_last_xid(StreamId stream, Xid xid) { stream_of(stream).last_xid = xid; }
+
+DebeziumDecoder::Stream& DebeziumDecoder::stream_of(StreamId id) {
+  if (streams_.size() <= id) streams_.resize(std::size_t{id} + 1);
+  return streams_[id];
+}
+
+TableDecoder* DebeziumDecoder::find_table(Stream& stream, const Envelope& envelope) {
+  if (envelope.table != stream.last_name.table || envelope.schema != stream.last_name.schema) {
+    stream.last_name = {std::string(envelope.schema), std::string(envelope.table)};
+    const auto found = by_name_.find(stream.last_name);
+    stream.last = found == by_name_.end() ? nullptr : found->second;
+  }
+  return stream.last;
+}
+
+TableDecoder* DebeziumDecoder::find_by_topic(std::string_view topic) const {
+  for (std::size_t dot = topic.find('.'); dot != std::string_view::npos;
+       dot = topic.find('.', dot + 1)) {
+    const auto found = by_topic_.find(topic.substr(dot + 1));
+    if (found != by_topic_.end()) return found->second;
+  }
+  return nullptr;
+}
+
+Xid DebeziumDecoder::widen(Stream& stream, std::uint64_t tx_id) const {
+  constexpr std::uint64_t kNarrowMax = 0xFFFFFFFF;
+  const bool known = tx_id <= kNarrowMax && stream.last_xid != 0;
+  return known ? widen_xid(static_cast<std::uint32_t>(tx_id), stream.last_xid) : tx_id;
+}
+
+Change DebeziumDecoder::start_change(const Record& record, const TableDecoder& table,
+                                     const Envelope& envelope) {
+  Change change;
+  change.table = table.table().id;
+  change.stream = record.stream;
+  change.next = record.next;
+  change.commit_us = envelope.commit_us;
+  change.sequence = envelope.sequence;
+  if (envelope.tx_id.has_value()) {
+    Stream& stream = streams_[record.stream];
+    change.xid = widen(stream, *envelope.tx_id);
+    stream.last_xid = change.xid;
+  }
+  return change;
+}
+
+Result<Decoded> DebeziumDecoder::decode(const Record& record) {
+  if (!record.value.has_value()) return Decoded{};  // A tombstone: its delete came before.
+  Stream& stream = stream_of(record.stream);
+  const Opened opened = values_.open(*record.value, stream.value_prefix);
+  Envelope envelope;
+  if (opened == Opened::Broken || !read_envelope(values_.root(), envelope) || !values_.at_end()) {
+    return broken(record, stream, kNotWhole);
+  }
+  if (envelope.op == 0 || !envelope.has_source) {
+    // With its schema in front, what is broken may look like an object of other fields.
+    if (!is_valid_json(*record.value)) return broken(record, stream, kNotWhole);
+    if (envelope.op == 0 && !envelope.has_source && is_marker(values_.root())) return Decoded{};
+    return fail(Reaction::Halt,
+                where(record) +
+                    ": not a Debezium envelope; remove transforms that unwrap events"
+                    " (ExtractNewRecordState) from the connector");
+  }
+  constexpr std::string_view kOperations = "cudrtm";
+  if (kOperations.find(envelope.op) == std::string_view::npos) {
+    return fail(Reaction::Halt, where(record) + ": unknown operation in a Debezium event");
+  }
+  if (envelope.op == 'm') return Decoded{};
+  TableDecoder* const table = find_table(stream, envelope);
+  if (table == nullptr) {
+    Decoded decoded;
+    decoded.kind = Decoded::Kind::Ignored;
+    decoded.detail = stream.last_name.text();
+    return decoded;
+  }
+  if (opened == Opened::NewSchema) {
+    const Status checked = check_schema(table->table(), settings_, values_.schema());
+    if (!checked.has_value()) {
+      stream.value_prefix.clear();
+      return fail(Error(checked.error()).during(where(record)));
+    }
+  }
+  return decode_event(record, stream, envelope);
+}
+
+Result<Decoded> DebeziumDecoder::decode_event(const Record& record, Stream& stream,
+                                              Envelope& envelope) {
+  TableDecoder& table = *stream.last;
+  if (envelope.op != 'r' && !envelope.tx_id.has_value()) {
+    return fail(Reaction::Halt, where(record) + ": the event names no transaction (source.txId)");
+  }
+  if (envelope.op == 'c' || envelope.op == 'u') return decode_row(record, table, envelope);
+  if (envelope.op == 'r') {
+    // Its transaction, if it names one, is the connector's own.
+    envelope.tx_id.reset();
+    return decode_snapshot(record, table, start_change(record, table, envelope));
+  }
+  Change change = start_change(record, table, envelope);
+  if (envelope.op == 'd') return decode_delete(record, table, std::move(change));
+  change.kind = ChangeKind::Truncate;
+  return carried(std::move(change));
+}
+
+// Reads the record's key into key_.
+bool DebeziumDecoder::read_key(const Record& record, TableDecoder& table, Error& why) {
+  key_.clear();
+  if (table.table().key.empty()) return true;
+  why.reaction = Reaction::StopTable;
+  if (!record.key.has_value()) {
+    why.message = where(record) + ": an event of " + table.table().text() +
+                  " has no key; set the connector's message.key.columns or the table's identity";
+    return false;
+  }
+  Stream& stream = streams_[record.stream];
+  ReadOutcome outcome;
+  if (keys_.open(*record.key, stream.key_prefix) == Opened::Broken) {
+    outcome.kind = ReadOutcome::Kind::Broken;
+  } else {
+    outcome = table.keys().read(keys_.root(), scratch_, key_);
+  }
+  if (outcome.kind == ReadOutcome::Kind::Cells && well_formed_cells(key_, table.table().key.size()))
+    return true;
+  why.message = where(record) + ": the key of an event of " + table.table().text() +
+                " cannot be read" + (outcome.column.empty() ? "" : ", column " + outcome.column);
+  return false;
+}
+
+// Whether the header names a key that is canonically the record's own, which is in key_.
+bool DebeziumDecoder::same_key_in_header(const Record& record, TableDecoder& table,
+                                         const char* header) {
+  if (record.header == nullptr || table.table().key.empty()) return false;
+  const auto value = record.header(record.message, header);
+  if (!value.has_value()) return false;
+  if (headers_.open(*value, streams_[record.stream].header_prefix) == Opened::Broken) return false;
+  other_key_.clear();
+  const ReadOutcome outcome = table.keys().read(headers_.root(), scratch_, other_key_);
+  return outcome.kind == ReadOutcome::Kind::Cells &&
+         well_formed_cells(other_key_, table.table().key.size()) &&
+         key_hash(table.table(), other_key_) == key_hash(table.table(), key_);
+}
+
+Result<Decoded> DebeziumDecoder::decode_row(const Record& record, TableDecoder& table,
+                                            Envelope& envelope) {
+  bool has_fields = false;
+  if (!envelope.after.has_value() || envelope.after->reset().get(has_fields) != simdjson::SUCCESS) {
+    return broken(record, streams_[record.stream], "no row in `after`");
+  }
+  Change change = start_change(record, table, envelope);
+  change.row.reserve(row_bytes_);
+  const ReadOutcome outcome = table.rows().read(*envelope.after, scratch_, change.row);
+  switch (outcome.kind) {
+    case ReadOutcome::Kind::Cells:
+      break;
+    case ReadOutcome::Kind::Broken:
+      return broken(record, streams_[record.stream], "broken JSON in `after`");
+    case ReadOutcome::Kind::UnknownColumn:
+      // A part that is missing may have shifted what follows it.
+      if (!is_valid_json(*record.value))
+        return broken(record, streams_[record.stream], "broken JSON in `after`");
+      return stop(table, where(record) + ": column " + outcome.column + " of " +
+                             table.table().text() + " is not in the table as this run knows it");
+    case ReadOutcome::Kind::Refused:
+      return fail(
+          refuse_setting(table.table(), outcome.column, outcome.setting).during(where(record)));
+  }
+  row_bytes_ = std::clamp<std::size_t>(change.row.size(), 64, 65536);
+  Error why;
+  if (!read_key(record, table, why)) return stop(table, std::move(why.message));
+  change.key = key_hash(table.table(), key_);
+  if (!extract_key(table.table(), change.row, row_key_)) {
+    // A key cell that the row does not carry is in the record's key.
+    change.row = with_key(table.table(), key_, change.row);
+  } else if (row_key_ != key_ && key_hash(table.table(), row_key_) != change.key) {
+    return stop(table, where(record) + ": the record's key is not the key of its row in " +
+                           table.table().text());
+  }
+  change.kind = outcome.complete ? ChangeKind::Full : ChangeKind::Partial;
+  change.debt = outcome.debt;
+  // The placeholder of a new row stands for a value that was left under the old key, and went with
+  // it.
+  if (!outcome.complete && change.debt == DebtReason::None && envelope.op == 'c' &&
+      !same_key_in_header(record, table, "__debezium.oldkey")) {
+    change.debt = DebtReason::Doubtful;
+  }
+  if (change.debt != DebtReason::Unreadable) return carried(std::move(change));
+  return unreadable(record, table, std::move(change), "column " + outcome.column);
+}
+
+Result<Decoded> DebeziumDecoder::decode_delete(const Record& record, TableDecoder& table,
+                                               Change change) {
+  Error why;
+  if (!read_key(record, table, why)) return stop(table, std::move(why.message));
+  if (table.table().key.empty()) {
+    return stop(table, where(record) + ": a delete from " + table.table().text() +
+                           ", which has no key, cannot be applied");
+  }
+  // One row under two spellings of its key: the `c` that follows is its update (I2).
+  if (same_key_in_header(record, table, "__debezium.newkey")) return Decoded{};
+  change.kind = ChangeKind::Delete;
+  change.key = key_hash(table.table(), key_);
+  change.row = key_;
+  return carried(std::move(change));
+}
+
+Result<Decoded> DebeziumDecoder::decode_snapshot(const Record& record, TableDecoder& table,
+                                                 Change change) {
+  if (!settings_.snapshot_events_reread) {
+    return fail(Reaction::Halt,
+                where(record) + ": a snapshot event of " + table.table().text() +
+                    "; set the connector's snapshot.mode to no_data, or `snapshot_events: reread`");
+  }
+  Error why;
+  if (!read_key(record, table, why)) return stop(table, std::move(why.message));
+  change.kind = ChangeKind::Partial;
+  change.debt = DebtReason::Snapshot;
+  change.key = key_hash(table.table(), key_);
+  change.row = with_key(table.table(), key_, {});
+  return carried(std::move(change));
+}
+
+Decoded DebeziumDecoder::unreadable(const Record& record, TableDecoder& table, Change change,
+                                    std::string why) {
+  change.debt = DebtReason::Unreadable;
+  change.evidence = evidence_of(*record.value);
+  Decoded decoded = carried(std::move(change));
+  decoded.detail = where(record) + ": " + table.table().text() + ": " + why;
+  return decoded;
+}
+
+// An event that is no event: its key says which row to read again.
+Result<Decoded> DebeziumDecoder::broken(const Record& record, Stream& stream,
+                                        std::string_view why) {
+  TableDecoder* const table = find_by_topic(record.topic);
+  if (table == nullptr) {
+    if (is_marker_topic(record.topic)) return Decoded{};
+    return fail(Reaction::Halt, where(record) + ": " + std::string(why) +
+                                    ", and the topic's name is not that of one table");
+  }
+  Error unusable;
+  if (table->table().key.empty() || !read_key(record, *table, unusable)) {
+    return stop(*table, where(record) + ": " + std::string(why) + ", and no key can be read");
+  }
+  const Salvage found = salvage(*record.value);
+  if (found.op == 't') {
+    return stop(*table, where(record) + ": a TRUNCATE that cannot be read");
+  }
+  // Without it nobody can tell which snapshot of the row is newer than the event.
+  if (found.tx_id == 0) {
+    return stop(*table, where(record) + ": " + std::string(why) +
+                            ", and the event's transaction cannot be told; move this table by a "
+                            "migration of its own");
+  }
+  Change change;
+  change.table = table->table().id;
+  change.stream = record.stream;
+  change.next = record.next;
+  change.xid = stream.last_xid = widen(stream, found.tx_id);
+  change.key = key_hash(table->table(), key_);
+  change.kind = found.op == 'd' ? ChangeKind::Delete : ChangeKind::Partial;
+  change.row = found.op == 'd' ? key_ : with_key(table->table(), key_, {});
+  return unreadable(record, *table, std::move(change), std::string(why));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,115 @@
+// DebeziumDecoder: a Kafka record of a Debezium topic -> a Change.
+//
+//   kafka_source --Record--> DebeziumDecoder --Change--> route
+//
+// What the JSON can and cannot carry is 4.9 of the Debezium document: a value that an event does
+// not carry exactly is never guessed; its cell is unavailable and the change carries a debt (I17).
+// Pure: no I/O, no clock.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/decode/debezium/envelope.h"
+#include "pipeline/decode/debezium/message.h"
+#include "pipeline/decode/debezium/settings.h"
+#include "pipeline/decode/debezium/table_decoder.h"
+#include "pipeline/model/change.h"
+#include "pipeline/ports/source.h"
+
+namespace lockstep {
+
+// A record as the broker delivered it.  Borrows everything.
+struct Record {
+  std::string_view topic;
+  std::int32_t partition = 0;
+  std::int64_t offset = 0;
+  std::optional<std::string_view> key;
+  std::optional<std::string_view> value;
+  StreamId stream = 0;
+  Position next;
+  // Looks up a header by name in `message`; asked for events that may belong to a key change only.
+  std::optional<std::string_view> (*header)(const void* message, const char* name) = nullptr;
+  const void* message = nullptr;
+};
+
+struct Decoded {
+  enum class Kind : std::uint8_t {
+    Nothing,  // A tombstone, heartbeat, transaction marker, message, or half of a folded key
+              // change.
+    Change,
+    Stop,     // The table cannot go on from here (StopTable).
+    Ignored,  // A table that is not mapped; `detail` names it.
+  };
+  Kind kind = Kind::Nothing;
+  Change change;
+  ChangeBatch::Stop stop;
+  std::string detail;  // Change with debt Unreadable: what could not be read, without values.
+};
+
+// Source thread only.
+//
+// Invariant: a Change of kind Partial has all its key cells, even if it has no other; a Delete has
+// the key cells and nothing else.
+class DebeziumDecoder {
+ public:
+  // `tables` must outlive the decoder.  Leaves of partitioned tables stand for their roots; events
+  // of leaves that are attached later need add_leaf().
+  DebeziumDecoder(DecodeSettings settings, const std::vector<const TableMap*>& tables);
+
+  // Lets events of `leaf` be changes of `root`.  REQUIRES: `root` is the id of a table.
+  void add_leaf(const TableName& leaf, TableId root);
+
+  // The widened xid that 32-bit ones of `stream` are next to: from its progress, or from a probe.
+  void set_last_xid(StreamId stream, Xid xid);
+
+  // Halt: I16, or a connector setting that is refused (04, 4.9).
+  Result<Decoded> decode(const Record& record);
+
+ private:
+  // What is remembered of one stream (partition).
+  struct Stream {
+    std::string value_prefix;
+    std::string key_prefix;
+    std::string header_prefix;
+    Xid last_xid = 0;
+    TableName last_name;           // Of the last event's source,
+    TableDecoder* last = nullptr;  // and its table; null: not mapped.
+  };
+
+  Result<Decoded> decode_event(const Record& record, Stream& stream, Envelope& envelope);
+  Result<Decoded> decode_row(const Record& record, TableDecoder& table, Envelope& envelope);
+  Result<Decoded> decode_delete(const Record& record, TableDecoder& table, Change change);
+  Result<Decoded> decode_snapshot(const Record& record, TableDecoder& table, Change change);
+  Result<Decoded> broken(const Record& record, Stream& stream, std::string_view why);
+  Decoded unreadable(const Record& record, TableDecoder& table, Change change, std::string why);
+
+  Stream& stream_of(StreamId id);
+  TableDecoder* find_table(Stream& stream, const Envelope& envelope);
+  TableDecoder* find_by_topic(std::string_view topic) const;
+  Change start_change(const Record& record, const TableDecoder& table, const Envelope& envelope);
+  Xid widen(Stream& stream, std::uint64_t tx_id) const;
+  bool read_key(const Record& record, TableDecoder& table, Error& why);
+  bool same_key_in_header(const Record& record, TableDecoder& table, const char* header);
+
+  const DecodeSettings settings_;
+  std::vector<std::unique_ptr<TableDecoder>> tables_;
+  std::map<TableName, TableDecoder*> by_name_;
+  std::map<std::string, TableDecoder*, std::less<>> by_topic_;  // "public.orders", sanitised.
+  std::vector<Stream> streams_;
+  MessageReader values_;
+  MessageReader keys_;
+  MessageReader headers_;
+  CodecScratch scratch_;
+  std::string key_;              // Key cells of the record being read.
+  std::string row_key_;          // Key cells of its row.
+  std::string other_key_;        // Key cells of a header.
+  std::size_t row_bytes_ = 256;  // Of the last row: what the next one reserves.
+};
+
+}  // namespace lockstep

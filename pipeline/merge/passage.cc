@@ -1,0 +1,52 @@
+#include "pipeline/merge/passage.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace lockstep {
+namespace {
+
+constexpr std::chrono::seconds kMarkerEvery{2};
+
+}  // namespace
+
+Passage::Passage(PassageParts parts) : parts_(std::move(parts)) {}
+
+void Passage::reset() {
+  marker_.reset();
+  passed_ = exact_ = false;
+  ends_.clear();
+}
+
+Result<bool> Passage::step(const std::set<std::string>& paused) {
+  if (!marker_) {
+    LOCKSTEP_ASSIGN(marker_, parts_.probe.emit_marker());
+    next_marker_ = parts_.clock.now() + kMarkerEvery;
+  }
+  if (!passed_) {
+    LOCKSTEP_ASSIGN(StreamProof::Answer answer, parts_.proof.reached(*marker_));
+    if (!answer.reached) {
+      waiting_for_ = std::move(answer.waiting_for);
+      // A connector's offset moves with commits only, and L may lie a little behind the marker's:
+      // on an idle source nothing would ever pass it but another marker.
+      if (parts_.clock.now() >= next_marker_) {
+        next_marker_ = parts_.clock.now() + kMarkerEvery;
+        LOCKSTEP_ASSIGN([[maybe_unused]] const Lsn later, parts_.probe.emit_marker());
+      }
+      return false;
+    }
+    passed_ = true;
+    exact_ = answer.exact;
+    ends_ = std::move(answer.ends);
+  }
+  parts_.flush_lanes();
+  std::vector<std::pair<std::string, Position>> ends;
+  std::ranges::copy_if(ends_, std::back_inserter(ends),
+                       [&](const auto& end) { return !paused.contains(end.first); });
+  std::string behind;
+  if (parts_.progress.reached(ends, &behind)) return true;
+  waiting_for_ = "every lane to commit " + behind;
+  return false;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,59 @@
+// Passage: has everything that was committed before a moment been applied?  (V3 of 03-reconcile.md)
+//
+//   marker L at the source -> the stream has passed L -> its ends -> every lane is past them
+//
+// Passive: its owner steps it until it answers yes.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pipeline/merge/progress.h"
+#include "pipeline/ports/clock.h"
+#include "pipeline/ports/probe.h"
+#include "pipeline/ports/proof.h"
+
+namespace lockstep {
+
+// What a Passage looks at.  Everything outlives it.
+struct PassageParts {
+  SourceProbe& probe;
+  StreamProof& proof;
+  const Progress& progress;
+  const Clock& clock;
+  // Has every lane commit the position it has reached, also one without changes.
+  std::function<void()> flush_lanes;
+};
+
+// Supervisor thread only.
+class Passage {
+ public:
+  explicit Passage(PassageParts parts);
+
+  // The moment is the first step() after this.
+  void reset();
+  // Goes one step on; streams in `paused` are left out.  Returns whether everything is applied.
+  Result<bool> step(const std::set<std::string>& paused);
+
+  // The stream was proven to have passed the marker; whether that proof is exact (V3).
+  bool stream_passed() const { return passed_; }
+  bool exact() const { return exact_; }
+  // After a step() that answered no: one sentence for status.
+  const std::string& waiting_for() const { return waiting_for_; }
+
+ private:
+  const PassageParts parts_;
+  std::optional<Lsn> marker_;
+  std::chrono::steady_clock::time_point next_marker_{};
+  bool passed_ = false;
+  bool exact_ = false;
+  std::vector<std::pair<std::string, Position>> ends_;
+  std::string waiting_for_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,53 @@
+// Progress: how far every lane has committed every stream; one safe resume point per stream (I13).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pipeline/base/sync.h"
+#include "pipeline/model/change.h"
+#include "pipeline/ports/target.h"
+
+namespace lockstep {
+
+// Safe for concurrent use.
+//
+// Invariant: least(stream) <= the position of every change of the stream that is not committed.
+class Progress {
+ public:
+  // `rows`: what the target's progress held at start.
+  Progress(std::uint32_t lanes, const std::vector<ProgressRow>& rows);
+
+  // What `lane` had committed of the stream called `name` at start; nothing when it is new.
+  std::optional<ProgressRow> start(const std::string& name, std::uint32_t lane) const;
+
+  // `lane` committed everything of `stream` before `position`.
+  void committed(std::uint32_t lane, const std::string& name, Position position);
+
+  // The least position over all lanes; zero for a stream that no lane has committed yet.
+  Position least(const std::string& name) const;
+  // Where the stream would begin again: the least over its own position and those of its tables
+  // that stand elsewhere (table_holds.h).
+  Position resume_point(const std::string& name) const;
+  // Whether every lane has committed past each of `ends`; else `behind` names the first that has
+  // not.
+  bool reached(const std::vector<std::pair<std::string, Position>>& ends,
+               std::string* behind) const;
+  // (name, least) of every stream, by name, for status and acknowledgement.
+  std::vector<std::pair<std::string, Position>> positions() const;
+
+ private:
+  std::vector<Position>& lanes_of(const std::string& name) REQUIRES(mutex_);
+  Position least_locked(const std::string& name) const REQUIRES(mutex_);
+
+  const std::uint32_t lanes_;
+  std::map<std::pair<std::string, std::uint32_t>, ProgressRow> start_;  // Constant.
+  mutable Mutex mutex_;
+  std::map<std::string, std::vector<Position>> streams_ GUARDED_BY(mutex_);  // By lane.
+};
+
+}  // namespace lockstep

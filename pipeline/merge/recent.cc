@@ -1,0 +1,163 @@
+#include "pipeline/merge/recent.h"
+
+#include <algorithm>
+
+#include "pipeline/base/rules.h"
+
+namespace lockstep {
+namespace {
+
+// Distinct transactions kept in a degraded table before it falls back to the largest xid: a
+// transaction of a million rows is one of them.
+constexpr std::size_t kFloorXidsMax = 4096;
+
+constexpr std::size_t kBloomWords = 1 << 15;  // 2 Mbit, 256 KiB a lane.
+constexpr std::uint64_t kBloomMask = kBloomWords * 64 - 1;
+
+}  // namespace
+
+Recent::Recent(std::size_t tables, std::size_t entries_max, const Visibility& visibility)
+    : entries_max_(entries_max),
+      visibility_(visibility),
+      floors_(tables),
+      open_count_(tables, 0),
+      held_(tables, false),
+      written_(kBloomWords, 0),
+      any_written_(tables, false) {}
+
+void Recent::record(TableId table, const Hash128& key, Xid xid) {
+  if (!rule_on(Rule::RecordBeforeSend)) return;
+  const MutexLock lock(mutex_);
+  entries_[key] = {xid, table};
+  for (const std::uint64_t bit : {key.low & kBloomMask, key.high & kBloomMask})
+    written_[bit / 64] |= std::uint64_t{1} << (bit % 64);
+  any_written_[table] = true;
+  if (entries_.size() <= entries_max_) return;
+  forget_locked();
+  if (entries_.size() > entries_max_) degrade(table);
+}
+
+void Recent::record_table(TableId table, Xid xid) {
+  const MutexLock lock(mutex_);
+  lower(floors_[table], xid);
+}
+
+void Recent::lower(Floor& floor, Xid xid) {
+  if (floor.xids.size() < kFloorXidsMax) {
+    floor.xids.insert(xid);
+    return;
+  }
+  floor.largest = std::max({floor.largest, xid, *floor.xids.rbegin()});
+  floor.xids.clear();
+}
+
+void Recent::degrade(TableId table) {
+  std::erase_if(entries_, [&](const auto& entry) REQUIRES(mutex_) {
+    if (entry.second.table != table) return false;
+    lower(floors_[table], entry.second.xid);
+    return true;
+  });
+}
+
+bool Recent::below_floor(TableId table, const Snapshot& snapshot) const {
+  const Floor& floor = floors_[table];
+  if (floor.largest != 0 && snapshot.xmin <= floor.largest) return true;
+  return std::ranges::any_of(floor.xids, [&](Xid xid) { return !snapshot.sees(xid); });
+}
+
+Verdict Recent::judge_locked(TableId table, const Hash128& key, const Snapshot& snapshot) const {
+  if (below_floor(table, snapshot)) return Verdict::Retake;
+  if (!rule_on(Rule::DropUnseenRow)) return Verdict::Write;
+  const auto found = entries_.find(key);
+  if (found == entries_.end() || snapshot.sees(found->second.xid)) return Verdict::Write;
+  return Verdict::Drop;
+}
+
+Verdict Recent::judge(TableId table, const Hash128& key, const Snapshot& snapshot) const {
+  const MutexLock lock(mutex_);
+  return judge_locked(table, key, snapshot);
+}
+
+bool Recent::maybe_written(TableId table, const Hash128& key) const {
+  if (!any_written_[table]) return false;
+  for (const std::uint64_t bit : {key.low & kBloomMask, key.high & kBloomMask})
+    if ((written_[bit / 64] & (std::uint64_t{1} << (bit % 64))) == 0) return false;
+  return true;
+}
+
+void Recent::open_for_copy(TableId table, std::span<const Hash128> keys, const Snapshot& snapshot,
+                           std::span<CopyVerdict> verdicts) {
+  CHECK(keys.size() == verdicts.size());
+  const MutexLock lock(mutex_);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    verdicts[i].verdict = judge_locked(table, keys[i], snapshot);
+    verdicts[i].via_lane = held_[table] || maybe_written(table, keys[i]);
+    if (verdicts[i].verdict != Verdict::Write || verdicts[i].via_lane) continue;
+    open_.add(keys[i]);
+    ++open_count_[table];
+  }
+}
+
+void Recent::close_copy(TableId table, std::span<const Hash128> keys) {
+  const MutexLock lock(mutex_);
+  for (const Hash128& key : keys) {
+    CHECK(open_count_[table] > 0);
+    open_.remove(key);
+    --open_count_[table];
+  }
+}
+
+bool Recent::copy_open(const Hash128& key) const {
+  if (!rule_on(Rule::OpenCopySet)) return false;
+  const MutexLock lock(mutex_);
+  return open_.contains(key);
+}
+
+void Recent::hold_copies(TableId table, bool hold) {
+  const MutexLock lock(mutex_);
+  held_[table] = hold;
+}
+
+std::size_t Recent::open_copies(TableId table) const {
+  const MutexLock lock(mutex_);
+  return open_count_[table];
+}
+
+Verdict Recent::open_mark(TableId table, const Snapshot& snapshot) {
+  const MutexLock lock(mutex_);
+  if (below_floor(table, snapshot)) return Verdict::Retake;
+  if (held_[table]) return Verdict::Drop;
+  ++open_count_[table];
+  return Verdict::Write;
+}
+
+void Recent::close_mark(TableId table) {
+  const MutexLock lock(mutex_);
+  CHECK(open_count_[table] > 0);
+  --open_count_[table];
+}
+
+void Recent::forget() {
+  const MutexLock lock(mutex_);
+  forget_locked();
+}
+
+void Recent::forget_locked() {
+  const std::uint64_t generation = visibility_.generation();
+  if (generation == forgotten_at_) return;
+  forgotten_at_ = generation;
+  const Visibility::Horizon horizon = visibility_.horizon();
+  if (horizon.snapshots.empty()) return;
+  std::erase_if(entries_, [&](const auto& entry) { return horizon.passes(entry.second.xid); });
+  for (Floor& floor : floors_) {
+    std::erase_if(floor.xids, [&](Xid xid) { return horizon.passes(xid); });
+    if (floor.largest != 0 && horizon.passes_all_below(floor.largest)) floor.largest = 0;
+  }
+}
+
+std::size_t Recent::entries() const {
+  const MutexLock lock(mutex_);
+  return entries_.size();
+}
+
+}  // namespace lockstep

@@ -1,0 +1,105 @@
+// Recent: what one lane remembers of the keys it changed, so that a chunk row read before such a
+// change cannot overwrite it (I3, I4, I7), and which keys an uncommitted direct COPY holds (I18).
+//
+// Shared by its lane and all scanners; one small mutex per lane.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "pipeline/base/sync.h"
+#include "pipeline/merge/key_counts.h"
+#include "pipeline/merge/visibility.h"
+#include "pipeline/model/change.h"
+#include "pipeline/model/snapshot.h"
+
+namespace lockstep {
+
+// What happens to a row read under a snapshot.
+enum class Verdict : std::uint8_t {
+  Write,   // The snapshot sees the key's last change: write all columns.
+  Drop,    // It does not: the change is newer (I7).
+  Retake,  // Not known any more (overflow, TRUNCATE): the whole chunk must be read again.
+};
+
+// Safe for concurrent use.
+//
+// Invariant: for every change that was sent to the target and that some snapshot in flight does not
+// see, judge() under that snapshot does not answer Write.
+class Recent {
+ public:
+  // `entries_max`: keys remembered before a table's entries degrade to its transactions.
+  Recent(std::size_t tables, std::size_t entries_max, const Visibility& visibility);
+
+  // Remembers a change.  REQUIRES: called before it is sent (I3).
+  void record(TableId table, const Hash128& key, Xid xid);
+  // The whole table changed (TRUNCATE): rows of snapshots that do not see `xid` are void.
+  void record_table(TableId table, Xid xid);
+
+  Verdict judge(TableId table, const Hash128& key, const Snapshot& snapshot) const;
+
+  // For a direct COPY: judges each key and, where the verdict is Write, opens it: one step, so that
+  // no event of the key slips between (I18).  All three spans have one length.  A key whose table
+  // is held (hold_copies) is not opened; its row must go through the lane: `via_lane` is set.
+  struct CopyVerdict {
+    Verdict verdict = Verdict::Write;
+    bool via_lane = false;
+  };
+  void open_for_copy(TableId table, std::span<const Hash128> keys, const Snapshot& snapshot,
+                     std::span<CopyVerdict> verdicts);
+  // The COPY committed or aborted.
+  void close_copy(TableId table, std::span<const Hash128> keys);
+  // Whether a COPY in flight holds the key.
+  bool copy_open(const Hash128& key) const;
+  // Turns direct COPYs of a table away (a TRUNCATE waits for the open ones to end) or lets them in.
+  void hold_copies(TableId table, bool hold);
+  std::size_t open_copies(TableId table) const;
+  // A done-mark written apart from a COPY counts as one open COPY, so that no TRUNCATE passes it.
+  // Returns Retake when the snapshot's rows are void, Drop while COPYs are held (ask again).
+  Verdict open_mark(TableId table, const Snapshot& snapshot);
+  void close_mark(TableId table);
+
+  // Forgets what every snapshot in flight and a newer probe see (I4).
+  void forget();
+
+  std::size_t entries() const;
+
+ private:
+  struct Entry {
+    Xid xid = 0;
+    TableId table = 0;
+  };
+  // What is left of a table's entries after an overflow or a TRUNCATE.
+  struct Floor {
+    std::set<Xid> xids;
+    Xid largest = 0;  // Not 0: too many xids; every xid up to it must be finished.
+    bool empty() const { return xids.empty() && largest == 0; }
+  };
+
+  Verdict judge_locked(TableId table, const Hash128& key, const Snapshot& snapshot) const
+      REQUIRES(mutex_);
+  bool below_floor(TableId table, const Snapshot& snapshot) const REQUIRES(mutex_);
+  void degrade(TableId table) REQUIRES(mutex_);
+  void lower(Floor& floor, Xid xid) REQUIRES(mutex_);
+  void forget_locked() REQUIRES(mutex_);
+  bool maybe_written(TableId table, const Hash128& key) const REQUIRES(mutex_);
+
+  const std::size_t entries_max_;
+  const Visibility& visibility_;
+  mutable Mutex mutex_;
+  std::unordered_map<Hash128, Entry, Hash128Hasher> entries_ GUARDED_BY(mutex_);
+  std::vector<Floor> floors_ GUARDED_BY(mutex_);  // By TableId.
+  KeyCounts open_ GUARDED_BY(mutex_);
+  std::vector<std::size_t> open_count_ GUARDED_BY(mutex_);  // By TableId.
+  std::vector<bool> held_ GUARDED_BY(mutex_);               // By TableId.
+  // Keys this lane has written since the start, as a bloom filter: a hint that a direct COPY of
+  // the row would fail on the existing one; and the tables they belong to.
+  std::vector<std::uint64_t> written_ GUARDED_BY(mutex_);
+  std::vector<bool> any_written_ GUARDED_BY(mutex_);   // By TableId.
+  std::uint64_t forgotten_at_ GUARDED_BY(mutex_) = 0;  // Visibility's generation.
+};
+
+}  // namespace lockstep

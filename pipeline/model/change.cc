@@ -1,0 +1,35 @@
+#include "pipeline/model/change.h"
+
+#include <array>
+#include <utility>
+
+namespace lockstep {
+namespace {
+
+constexpr std::array<std::pair<DebtReason, std::string_view>, 8> kReasons{{
+    {DebtReason::None, "none"},
+    {DebtReason::Doubtful, "doubtful"},
+    {DebtReason::Unreadable, "unreadable"},
+    {DebtReason::MissingRow, "missing_row"},
+    {DebtReason::Violation, "violation"},
+    {DebtReason::Refused, "refused"},
+    {DebtReason::Evicted, "evicted"},
+    {DebtReason::Snapshot, "snapshot"},
+}};
+
+}  // namespace
+
+std::string_view debt_reason_text(DebtReason reason) {
+  for (const auto& [value, text] : kReasons)
+    if (value == reason) return text;
+  return "none";
+}
+
+// A word of a later version means a debt all the same.
+DebtReason parse_debt_reason(std::string_view text) {
+  for (const auto& [value, word] : kReasons)
+    if (word == text) return value;
+  return DebtReason::Unreadable;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,39 @@
+#include "pipeline/model/table.h"
+
+#include "pipeline/base/result.h"
+
+namespace lockstep {
+
+std::optional<std::pair<int, int>> numeric_limits(std::int32_t typmod) {
+  constexpr std::int32_t kHeader = 4;         // VARHDRSZ, which every typmod of this kind carries.
+  constexpr std::int32_t kScaleMask = 0x7ff;  // Eleven bits of two's complement, from PG 15 on.
+  constexpr std::int32_t kScaleSign = 0x400;
+  if (typmod < kHeader) return std::nullopt;
+  const std::int32_t packed = typmod - kHeader;
+  const int precision = (packed >> 16) & 0xffff;
+  const int scale = ((packed & kScaleMask) ^ kScaleSign) - kScaleSign;
+  return std::pair{precision, scale};
+}
+
+std::string quote_identifier(const std::string& name) {
+  CHECK(name.find('\0') == std::string::npos);
+  std::string quoted_name = "\"";
+  for (const char c : name) {
+    if (c == '"') quoted_name += '"';
+    quoted_name += c;
+  }
+  return quoted_name += '"';
+}
+
+std::string quoted(const TableName& name) {
+  return quote_identifier(name.schema) + "." + quote_identifier(name.table);
+}
+
+std::optional<std::size_t> TableSpec::find(const std::string& column) const {
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (columns[i].name == column) return i;
+  }
+  return std::nullopt;
+}
+
+}  // namespace lockstep

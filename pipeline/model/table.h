@@ -1,0 +1,197 @@
+// Table specs: what the catalogs of both sides say, and how one source table maps to one target
+// table.
+//
+// connectors/wire/catalog fills TableSpec; pipeline/table_map.cc plans TableMap from two specs
+// and a rule of the manifest (pure); everyone downstream reads TableMap.  All of it is constant
+// once a run has started: a change of either table stops that table (drift) and a new run plans it
+// again.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace lockstep {
+
+// Index into the run's tables; stable within one process only.
+using TableId = std::uint32_t;
+
+// A type, as far as the decoder and the casts must know it.  `Other` is everything without a codec
+// of ours: it travels in its text form (Plane::Text) when the stream is Debezium.
+enum class TypeKind : std::uint8_t {
+  Bool,
+  Int2,
+  Int4,
+  Int8,
+  Oid,
+  Float4,
+  Float8,
+  Numeric,
+  Money,
+  Text,
+  Varchar,
+  Bpchar,
+  Name,
+  InternalChar,
+  Citext,
+  Enum,
+  Bytea,
+  Uuid,
+  Json,
+  Jsonb,
+  Date,
+  Time,
+  TimeTz,
+  Timestamp,
+  TimestampTz,
+  Interval,
+  Bit,
+  VarBit,
+  Inet,
+  Cidr,
+  MacAddr,
+  MacAddr8,
+  PgLsn,
+  Xid8,
+  Point,
+  Hstore,
+  Ltree,
+  Array,
+  Range,
+  Other,
+};
+
+struct Type {
+  TypeKind kind = TypeKind::Other;  // Of a domain: its base type's.
+  std::uint32_t oid = 0;       // As a column of this server sends it; of a domain the domain's.
+  std::uint32_t base_oid = 0;  // Of a domain: its base type's; else == oid.
+  std::string sql;             // format_type() with typmod: "numeric(10,2)", "public.mood[]".
+  std::string base_sql;        // The same for the base type of a domain; else == sql.
+  std::int32_t typmod = -1;    // Of a domain: its base type's.
+  bool user_defined = false;   // oid >= 16384: differs between servers.
+  bool has_binary = true;      // Has both send and receive functions.
+  std::vector<Type> inner;     // Array: the element; Range: the bound.
+};
+
+// Returns p and s of numeric(p,s), or nothing where typmod does not limit it.
+std::optional<std::pair<int, int>> numeric_limits(std::int32_t typmod);
+
+enum class Identity : std::uint8_t { None, Always, ByDefault };
+
+struct Column {
+  std::string name;
+  Type type;
+  std::int16_t attnum = 0;
+  bool not_null = false;
+  bool generated = false;  // GENERATED ALWAYS AS (...) STORED: never written by us.
+  bool has_default = false;
+  bool toastable = false;  // attstorage other than plain: may be an unchanged TOAST value.
+  Identity identity = Identity::None;
+  bool deterministic_collation = true;
+  std::string collation;     // "" for types without one.
+  bool folds_ascii = false;  // Citext: the database's default ctype is C or POSIX, so that
+                             // equality folds ASCII only (citext ignores the column's own).
+
+  friend bool same_shape(const Column& a, const Column& b) {
+    return a.name == b.name && a.type.sql == b.type.sql && a.generated == b.generated;
+  }
+};
+
+enum class RelationKind : std::uint8_t { Table, PartitionedRoot, Other };
+enum class ReplicaIdentity : std::uint8_t { Default, Full, Index, Nothing };
+
+struct TableName {
+  std::string schema;
+  std::string table;
+  // "public.orders", unquoted: for people and for the contract's `table` fields.
+  std::string text() const { return schema + "." + table; }
+  friend auto operator<=>(const TableName&, const TableName&) = default;
+};
+
+// "public"."orders": the one quoting of identifiers of the program.
+// REQUIRES: the name holds no NUL byte.
+std::string quote_identifier(const std::string& name);
+std::string quoted(const TableName& name);
+
+struct TableSpec {
+  TableName name;
+  std::uint32_t oid = 0;
+  RelationKind kind = RelationKind::Table;
+  bool is_leaf = false;          // A partition of another table.
+  bool only = false;             // Has inheritance children: scan ONLY.
+  std::vector<Column> columns;   // By attnum, dropped ones left out.
+  std::vector<std::size_t> key;  // Indices into columns, in the key index's order; empty: none.
+  bool key_is_primary = false;
+  bool key_deferrable = false;
+  std::string key_index;          // Name of the index, for messages.
+  bool secondary_unique = false;  // Another immediate unique or exclusion constraint exists.
+  std::vector<std::string> deferrable_constraints;
+  std::vector<std::string>
+      firing_triggers;        // ENABLE ALWAYS or REPLICA triggers: fire under replica role.
+  bool referenced = false;    // A foreign key of another table refers to it.
+  bool row_security = false;  // RLS is on and the current role is subject to it.
+  ReplicaIdentity replica_identity = ReplicaIdentity::Default;
+  std::vector<TableName> leaves;  // Of a partitioned root, ordered by name.
+  double estimated_rows = 0;
+  double estimated_bytes = 0;
+
+  // The column's index, or nothing.
+  std::optional<std::size_t> find(const std::string& column) const;
+};
+
+// How a value travels through the pipeline.
+enum class Plane : std::uint8_t {
+  Binary,  // send/recv bytes of the source's type.
+  Text,    // UTF-8 text form; read with ::text, written with a cast.
+};
+
+// How the canonical key form of one column is made: the coarser of source and target equality (I2).
+enum class CanonicalRule : std::uint8_t {
+  Bytes,       // Binary form is unique per value.
+  Numeric,     // 1.0 = 1.00: the display scale and trailing zeros are ignored.
+  Float,       // -0 = 0, and every NaN is one.
+  TrimBlanks,  // bpchar: trailing blanks are ignored.
+  FoldAscii,   // citext under collation C.
+  Opaque,      // Equality is not computable here: the table goes to one lane, unfolded.
+};
+
+struct ColumnMap {
+  std::size_t source = 0;  // Index into source.columns.
+  std::size_t target = 0;  // Index into target.columns.
+  Plane plane = Plane::Binary;
+  bool cast = false;             // Types differ: the server casts on assignment.
+  bool reread_arrays = false;    // `array_bounds: reread`.
+  bool doubtful_always = false;  // Debezium cannot carry it (04, 4.9): every change is a debt.
+};
+
+// A constant for a target column the source lacks (`set`), as SQL text of the target's type.
+struct Constant {
+  std::size_t target = 0;
+  std::optional<std::string> text;  // Nothing: NULL.
+};
+
+enum class LaneMode : std::uint8_t { Auto, One, All };
+enum class PartitionPolicy : std::uint8_t { Stop, Keep, Delete };
+
+struct TableMap {
+  TableId id = 0;
+  TableSpec source;
+  TableSpec target;
+  std::vector<ColumnMap> columns;  // The cells of every Row of this table, in this order.
+  std::vector<Constant> constants;
+  std::vector<std::size_t> key;          // Indices into columns, in key order.
+  std::vector<CanonicalRule> canonical;  // One per key column.
+  LaneMode lanes = LaneMode::Auto;
+  PartitionPolicy partitions = PartitionPolicy::Stop;
+  bool one_lane = false;     // I2: opaque key, or ordered and not `lanes: all`.
+  bool ordered = false;      // I19: has a secondary unique constraint, or an opaque key.
+  bool direct_copy = false;  // Chunk rows may be COPYed straight in: no cast, all binary.
+
+  const Column& source_column(std::size_t i) const { return source.columns[columns[i].source]; }
+  const Column& target_column(std::size_t i) const { return target.columns[columns[i].target]; }
+  const std::string text() const { return source.name.text(); }
+};
+
+}  // namespace lockstep

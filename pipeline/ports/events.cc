@@ -1,0 +1,124 @@
+#include "pipeline/ports/events.h"
+
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+
+namespace lockstep {
+namespace {
+
+// A JSON string, quotes included.
+std::string json_text(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out.push_back('\\');
+      out.push_back(c);
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      out.push_back(c);
+    }
+  }
+  return out + "\"";
+}
+
+// logfmt: bare when it is one plain word.
+std::string logfmt_text(std::string_view text) {
+  const bool plain = !text.empty() && text.find_first_of(" =\"\\\n\t") == std::string_view::npos;
+  return plain ? std::string(text) : json_text(text);
+}
+
+constexpr std::array<std::string_view, 7> kLevels = {"trace", "debug", "info",   "warn",
+                                                     "error", "fatal", "unknown"};
+
+}  // namespace
+
+Events::Events(LogFormat format, std::string migration)
+    : format_(format),
+      migration_(std::move(migration)),
+      logger_(std::make_shared<spdlog::logger>("lockstep",
+                                               std::make_shared<spdlog::sinks::stderr_sink_mt>())) {
+  logger_->set_pattern(format == LogFormat::Json ? "%v" : "%Y-%m-%dT%H:%M:%S.%e%z %v");
+  logger_->flush_on(spdlog::level::info);
+}
+
+Events::~Events() = default;
+
+void Events::write(int level, std::string_view message, const Fields& fields) {
+  const std::string_view name = kLevels[static_cast<std::size_t>(level)];
+  std::string line;
+  if (format_ == LogFormat::Json) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+    line = fmt::format(R"({{"ts_ms":{},"level":"{}","migration":{},"msg":{})", ms, name,
+                       json_text(migration_), json_text(message));
+    for (const auto& [key, value] : fields)
+      line += fmt::format(R"(,"{}":{})", key, json_text(value));
+    line += "}";
+  } else {
+    line = fmt::format("level={} msg={}", name, logfmt_text(message));
+    for (const auto& [key, value] : fields) line += fmt::format(" {}={}", key, logfmt_text(value));
+  }
+  logger_->log(static_cast<spdlog::level::level_enum>(level), line);
+}
+
+void Events::started(std::string_view version, std::uint64_t epoch) {
+  write(spdlog::level::info, "started",
+        {{"version", std::string(version)}, {"epoch", std::to_string(epoch)}});
+}
+void Events::prepared(std::size_t tables, std::size_t streams) {
+  write(spdlog::level::info, "prepared",
+        {{"tables", std::to_string(tables)}, {"streams", std::to_string(streams)}});
+}
+void Events::copying(std::string_view how) {
+  write(spdlog::level::info, "how tables are copied", {{"how", std::string(how)}});
+}
+void Events::backfill_done(std::string_view table, std::uint64_t rows) {
+  write(spdlog::level::info, "backfill of a table is done",
+        {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
+}
+void Events::copied_again(std::string_view table, std::string_view why) {
+  write(spdlog::level::warn, "a table is copied again",
+        {{"table", std::string(table)}, {"why", std::string(why)}});
+}
+void Events::newcomer(std::string_view table) {
+  write(spdlog::level::warn, "a table came after this run had begun: start lockstep again",
+        {{"table", std::string(table)}});
+}
+void Events::synced(std::string_view proof) {
+  write(spdlog::level::info, "synced", {{"proof", std::string(proof)}});
+}
+void Events::draining(std::string_view why) {
+  write(spdlog::level::info, "draining", {{"why", std::string(why)}});
+}
+void Events::ended(std::string_view how, int exit_code) {
+  write(spdlog::level::info, "ended",
+        {{"how", std::string(how)}, {"exit", std::to_string(exit_code)}});
+}
+void Events::progress(std::string_view line) {
+  write(spdlog::level::info, "progress", {{"line", std::string(line)}});
+}
+void Events::waiting(std::string_view part, std::string_view reason) {
+  write(spdlog::level::warn, "waiting",
+        {{"part", std::string(part)}, {"reason", std::string(reason)}});
+}
+void Events::quarantined(std::string_view table, std::uint64_t rows) {
+  write(spdlog::level::warn, "rows that the target refuses are set aside: see lockstep quarantine",
+        {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
+}
+void Events::resumed(std::string_view part) {
+  write(spdlog::level::info, "going on", {{"part", std::string(part)}});
+}
+void Events::table_stopped(std::string_view table, std::string_view reason) {
+  write(spdlog::level::err, "a table stopped; the others go on",
+        {{"table", std::string(table)}, {"reason", std::string(reason)}});
+}
+void Events::halted(std::string_view part, std::string_view reason) {
+  write(spdlog::level::err, "halted; the target is untouched from here on",
+        {{"part", std::string(part)}, {"reason", std::string(reason)}});
+}
+
+}  // namespace lockstep

@@ -1,0 +1,41 @@
+// Ledger: the target's bookkeeping of whole tables.
+//
+// Every call is blocking and bounded.  A connection that is lost answers Reaction::Retry; the next
+// call connects again.  No port is thread-safe unless it says so: each object belongs to one
+// thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipeline/base/result.h"
+#include "pipeline/model/table.h"
+
+namespace lockstep {
+
+struct DebtCount {
+  TableId table = 0;
+  std::uint64_t open = 0;
+  std::uint64_t quarantined = 0;
+  std::int64_t oldest_commit_us = 0;  // Of the open ones; 0 when none.
+};
+
+// The target's bookkeeping of whole tables.  Supervisor thread only.
+class Ledger {
+ public:
+  virtual ~Ledger() = default;
+  // One entry per table that has debts or quarantined rows.
+  virtual Result<std::vector<DebtCount>> count_debts() = 0;
+  // What all chunks of the table were read from (I15); `files` as files_text() writes them.
+  virtual Status save_files(TableId table, const std::string& files) = 0;
+  // The table has stopped, for who asks while no daemon runs.
+  virtual Status save_stop(TableId table, const std::string& reason) = 0;
+  // No chunk of the table is done any more.
+  virtual Status forget_chunks(TableId table) = 0;
+  // Tables of which the target's, or a mapped column of it, is not the one that the run began with:
+  // it may have its name, and has nothing of what was written.
+  virtual Result<std::vector<TableId>> replaced_targets() = 0;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,62 @@
+// SourceProbe: which transactions of the source are finished, and what its catalog says of the
+// files of our tables.
+//
+// Every call is blocking and bounded.  A connection that is lost answers Reaction::Retry; the next
+// call connects again.  No port is thread-safe unless it says so: each object belongs to one
+// thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pipeline/base/result.h"
+#include "pipeline/model/snapshot.h"
+#include "pipeline/model/table.h"
+
+namespace lockstep {
+
+struct BlockingTransaction {
+  std::string what;  // "pid 4711 (psql), open for 312 s, xid 8812", "prepared transaction 'x'".
+};
+
+// One file of rows of a source table: its own, or one of its leaves'; and the root itself.
+struct TableFile {
+  std::uint32_t relation = 0;  // Its oid; a leaf keeps it, whatever is done to it.
+  std::uint32_t node = 0;      // Another one after each rewrite and TRUNCATE; 0 of a root.
+  // Another one after it was attached, or its root published, anew or in another way: changes in
+  // between are in no stream.
+  std::uint64_t bond = 0;
+  std::string name;  // "public.orders_2026", for people; may be unknown.
+  // Another one after a column was added, dropped or renamed: a new one has values in every row
+  // that no event told, and may have an old one's name.  0: a leaf's, which has its root's.
+  std::uint64_t columns = 0;
+  friend bool operator==(const TableFile& a, const TableFile& b) {
+    return a.relation == b.relation && a.node == b.node && a.bond == b.bond &&
+           a.columns == b.columns;
+  }
+};
+
+// One source connection; one thread.
+class SourceProbe {
+ public:
+  virtual ~SourceProbe() = default;
+  // pg_current_snapshot(), and P3/I16 identity checks.  Answers only once the log is flushed past
+  // the insert position read right after it (I6): a crash of the source gives the number of an
+  // unflushed transaction to another one, which an older probe would then wrongly claim to see.
+  virtual Result<Snapshot> probe() = 0;
+  virtual Result<Xid> assign_xid() = 0;  // pg_current_xact_id() of a transaction that then commits.
+  // Emits a transactional logical message and returns the insert LSN read after its commit.
+  virtual Result<Lsn> emit_marker() = 0;
+  virtual Result<Lsn> insert_lsn() = 0;
+  // The oldest transactions below `xid` that are still running, for status.
+  virtual Result<std::vector<BlockingTransaction>> blockers(Xid xid) = 0;
+  // The files of each table, by relation; none for a table that was dropped (I15).
+  virtual Result<std::vector<std::vector<TableFile>>> files(
+      std::span<const TableMap* const> tables) = 0;
+  // Whether the relation's file has ever held a row.
+  virtual Result<bool> has_rows(std::uint32_t relation) = 0;
+};
+
+}  // namespace lockstep

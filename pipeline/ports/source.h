@@ -1,0 +1,54 @@
+// ChangeSource: what changes at the source, in the order of its stream.
+//
+// Every call is blocking and bounded.  A connection that is lost answers Reaction::Retry; the next
+// call connects again.  No port is thread-safe unless it says so: each object belongs to one
+// thread.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "pipeline/base/result.h"
+#include "pipeline/model/change.h"
+
+namespace lockstep {
+
+// What one poll produced, in stream order per stream.
+struct ChangeBatch {
+  std::vector<Change> changes;
+  std::vector<Watermark> watermarks;  // Valid after all of `changes`.
+  struct Stop {
+    TableId table;
+    Error error;
+  };
+  std::vector<Stop> stops;  // Tables that cannot go on from here; their streams are paused already.
+};
+
+// Source thread only.
+class ChangeSource {
+ public:
+  virtual ~ChangeSource() = default;
+
+  // Names of the streams, by StreamId; grows when a partition or topic appears.
+  virtual const std::vector<std::string>& streams() const = 0;
+
+  // Fills `batch` with what arrives until `deadline`, or earlier once it is large enough.
+  // Halt: I16.  Waits for the broker or slot; a lost connection is retried inside and shown in
+  // state().
+  virtual Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) = 0;
+
+  // Stops reading the streams of `table` (I8); its later events stay in the source.
+  virtual Status pause_table(TableId table) = 0;
+  // Names of the streams that carry `table`'s changes, as far as they exist yet.
+  virtual std::vector<std::string> streams_of(TableId table) const = 0;
+
+  // Everything before `position` of `stream` is durable on the target: may be told to the source
+  // (flush LSN) or to people's lag tools (group offset).
+  virtual Status acknowledge(StreamId stream, Position position) = 0;
+
+  // One sentence for status: "streaming", "broker unreachable since ...".
+  virtual std::string state() const = 0;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,90 @@
+// ShapeWatch: notices what the stream does not tell: a table that was rewritten, partitions that
+// came or went (I15).
+//
+//   source's catalog -- files --> ShapeWatch -- stop, or every chunk again --> TableBoard
+//                                            -- what the rows stem from -----> target's bookkeeping
+//
+// A rewrite may have changed every row without an event (ALTER TABLE ... USING), and a partition
+// that was attached brings rows without events: the table is copied again.  Older events would
+// undo that, so first all of them are applied.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/apply/shared.h"
+#include "pipeline/merge/passage.h"
+#include "pipeline/ports/ledger.h"
+#include "pipeline/ports/probe.h"
+#include "pipeline/ports/proof.h"
+
+namespace lockstep {
+
+using TableFiles = std::vector<TableFile>;
+
+// "@horizon relation/node/bond/columns relation/node/bond ...", as the bookkeeping stores it.
+// `horizon`: the table's, from before its files were read; each TRUNCATE that is carried out raises
+// it.
+std::string files_text(std::span<const TableFile> files, Lsn horizon);
+// The same files, with the mark that the table is to be copied again whatever they are now.
+std::string copy_again_text(std::string_view text);
+
+struct KnownFiles {
+  TableFiles files;            // Without names.
+  std::optional<Lsn> horizon;  // Unknown of files that an older lockstep stored.
+  bool copy_again = false;
+};
+// The reverse of both.
+KnownFiles parse_files(std::string_view text);
+
+// Supervisor thread only.
+//
+// Invariant: the stored files of a table are those that all its done chunks were read from, or
+// older ones.
+class ShapeWatch {
+ public:
+  // Told of a table that is to be copied again, and why.
+  using Tell = std::function<void(const std::string& table, const std::string& why)>;
+
+  // `known`: by TableId, as the bookkeeping holds them.
+  ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Ledger& ledger, Tell tell,
+             std::vector<KnownFiles> known);
+
+  // Looks at the source's catalog.  Returns whether every table that goes on is as it was copied.
+  Result<bool> look();
+  // Whether every table that goes on was, at the last look, as it was copied.
+  bool settled() const;
+  // Goes on with what was noticed: waits until the stream has passed it, then has it copied again.
+  // Streams in `paused` are left out.  Returns what is waited for; empty: nothing.
+  Result<std::string> advance(const std::set<std::string>& paused);
+
+ private:
+  enum class State : std::uint8_t { Settled, Noticed, Copying };
+  struct Table {
+    TableFiles files;  // Settled: of all its chunks; else what is to be copied.
+    State state = State::Settled;
+    // One of all leaves, which were replaced: was it a TRUNCATE of the root?
+    std::optional<TableFile> truncated;
+    std::optional<Lsn> horizon;  // As stored with the settled files.
+  };
+  enum class Verdict : std::uint8_t { Accept, CopyAgain, Stop };
+
+  Result<Verdict> judge(TableId id, const TableFiles& now);
+  Status settle(TableId id, const TableFiles& now, Lsn horizon);
+  Status copy_again();
+
+  const Shared shared_;
+  SourceProbe& probe_;
+  Ledger& ledger_;
+  const Tell tell_;
+  Passage before_;             // The events before what was noticed last.
+  std::vector<Table> tables_;  // By TableId.
+};
+
+}  // namespace lockstep

@@ -1,0 +1,121 @@
+// Supervisor: decides when a run is synced, and keeps the status that people see.
+//
+// Passive: runner.cc calls tick() a few times a second on the main thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/apply/shared.h"
+#include "pipeline/base/health.h"
+#include "pipeline/merge/passage.h"
+#include "pipeline/ports/events.h"
+#include "pipeline/ports/ledger.h"
+#include "pipeline/ports/probe.h"
+#include "pipeline/ports/proof.h"
+#include "pipeline/watch/run_status.h"
+#include "pipeline/watch/shape_watch.h"
+
+namespace lockstep {
+
+// The slow calls of the supervisor; all on its thread.
+struct SupervisorPorts {
+  SourceProbe& probe;  // A connection of its own.
+  StreamProof& proof;
+  Ledger& ledger;
+  // Whether the stream is held back while tables are copied; with a reason it begins.  May be
+  // empty: it never is.
+  std::function<bool(std::string_view why)> hold_stream;
+  // Tables that the manifest selects and this run does not have; may be empty: there are none.
+  std::function<Result<std::vector<std::string>>()> newcomers;
+};
+
+// tick() on the main thread; status() and pause_streams() safe for concurrent use.
+//
+// Invariant: it answers Synced only after, in this order: every table's backfill was done, a marker
+// L was emitted, the stream was proven to have passed L, every lane had committed past the stream's
+// ends read after that, and then every table was still the one that was copied (I15), and no debt
+// was open (V3, I14).
+class Supervisor {
+ public:
+  enum class Verdict : std::uint8_t {
+    GoOn,
+    Synced,
+    Incomplete,  // Everything is synced but stopped tables, newcomers or quarantined rows.
+  };
+
+  Supervisor(Shared shared, Health& health, Events& events, SupervisorPorts ports,
+             std::vector<KnownFiles> known_files);
+
+  // Before the first tick: tables that an earlier run has copied are nothing new.
+  void begin();
+
+  // `want_proof`: work towards a verdict; else only the status is kept, which says whether all that
+  // was committed some seconds ago is applied.
+  // Retry: a server did not answer; tick again.
+  Result<Verdict> tick(bool want_proof);
+
+  // The streams of a stopped table are not read any more.
+  void pause_streams(const std::vector<std::string>& names);
+  // `newest_us`: commit time of the last change that was read; 0: there was none.
+  void set_source_state(std::string state, std::int64_t newest_us);
+  // Commit time of the oldest change that `lane` holds; 0: none.
+  void set_oldest(std::uint32_t lane, std::int64_t commit_us);
+  void set_draining();
+
+  RunStatus status() const;
+
+ private:
+  Status count_debts();
+  Status watch_shapes();
+  Status look_around();
+  bool is_complete() const;
+  Result<Verdict> prove();
+  Verdict prove_again();
+  std::set<std::string> paused() const;
+  Status note_tables();
+  Status note_stop(TableId id, const std::string& reason);
+  void publish(Verdict verdict);
+  std::optional<double> lag() const REQUIRES(mutex_);
+  void waits_for(std::string what);
+  void hold_stream();
+
+  const Shared shared_;
+  Health& health_;
+  Events& events_;
+  SupervisorPorts ports_;
+
+  // Used by the main thread only.
+  bool backfilled_ = false;
+  bool changed_ = false;  // A table is to be copied again.
+  bool held_back_ = false;
+  Passage proof_;
+  bool exact_ = false;  // The last proof that was reached.
+  ShapeWatch shapes_;
+  std::chrono::steady_clock::time_point next_look_{};
+  std::chrono::steady_clock::time_point next_proof_{};
+  std::chrono::steady_clock::time_point proven_until_{};
+  std::vector<std::string> newcomers_;
+  std::map<TableId, DebtCount> debts_;
+  std::vector<std::string> waiting_;
+  std::set<TableId> told_stopped_;
+  std::set<TableId> told_done_;
+  std::set<std::string> told_newcomers_;
+
+  mutable Mutex mutex_;
+  RunStatus status_ GUARDED_BY(mutex_);
+  std::set<std::string> paused_ GUARDED_BY(mutex_);
+  std::string source_state_ GUARDED_BY(mutex_);
+  std::optional<std::int64_t> newest_us_ GUARDED_BY(mutex_);
+  bool draining_ GUARDED_BY(mutex_) = false;
+  std::vector<std::int64_t> oldest_us_ GUARDED_BY(mutex_);  // By lane.
+};
+
+}  // namespace lockstep
