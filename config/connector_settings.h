@@ -1,5 +1,5 @@
 // Connector settings: what the Debezium connector must be told, what may be chosen, what is refused
-// (04, 4.9).
+// (W1).
 //
 // The manifest's `debezium.settings` overrides are read by it, connector_config prints and compares
 // by it.

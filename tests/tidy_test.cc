@@ -368,6 +368,38 @@ TEST(Names, FailpointsAreListedAndUsed) {
   expect_none(findings);
 }
 
+// "I17" of "I17," at an offset: a rule's name, or "" when it is none.
+std::string rule_at(std::string_view text, std::size_t i) {
+  const bool starts = i == 0 || (!is_name_char(text[i - 1]) && text[i - 1] != '"');
+  if (!starts || std::string_view("IPVW").find(text[i]) == std::string_view::npos) return "";
+  std::size_t end = i + 1;
+  while (end < text.size() && std::isdigit(static_cast<unsigned char>(text[end])) != 0) ++end;
+  const std::size_t digits = end - i - 1;
+  if (digits == 0 || digits > 2) return "";
+  const bool part = end < text.size() && (text[end] == 'a' || text[end] == 'b' || text[end] == 'c');
+  const std::size_t after = part ? end + 1 : end;
+  if (after < text.size() && is_name_char(text[after])) return "";
+  return std::string(text.substr(i, end - i));
+}
+
+// A rule that a comment cites stands in RULES.md, so that the repository alone explains it.
+TEST(Names, CitedRulesAreWrittenDown) {
+  const std::string rules = document("pipeline/merge/RULES.md").value_or("");
+  Findings findings;
+  for (const Source& source : sources()) {
+    for (std::size_t i = source.text.find("//"); i != std::string::npos;
+         i = source.text.find("//", i)) {
+      const std::size_t end = std::min(source.text.find('\n', i), source.text.size());
+      for (; i < end; ++i) {
+        const std::string rule = rule_at(source.text, i);
+        if (!rule.empty() && rules.find("### " + rule + ". ") == std::string::npos)
+          findings.push_back(source.at(i) + rule + " is not in pipeline/merge/RULES.md");
+      }
+    }
+  }
+  expect_none(findings);
+}
+
 // Documents name files that exist, and never line numbers, which go stale.
 TEST(Names, DocumentsNameFilesThatExist) {
   Findings findings;

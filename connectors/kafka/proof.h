@@ -1,5 +1,5 @@
 // KafkaProof: proof that everything committed before an LSN is in Kafka, and where its topics then
-// end (V3 of 03-reconcile.md).
+// end (V3).
 //
 // Exact: Connect's REST interface says that every record up to lsn_commit >= L was acknowledged.
 // Near: the slot's confirmed_flush_lsn >= L.  An answer only after that is followed by fresh ends

@@ -10,7 +10,7 @@ enum class Carry : std::uint8_t {
   Value,  // Its bytes were appended.
   Null,
   Unavailable,  // The placeholder of a value that did not change.
-  Doubtful,     // The wire cannot carry it exactly, or may stand for something else (04, 4.9).
+  Doubtful,     // The wire cannot carry it exactly, or may stand for something else (W1).
   Unreadable,   // Broken or impossible.
   Refused,      // Its form belongs to a connector setting that loses data: refused_setting().
 };

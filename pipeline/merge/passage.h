@@ -1,4 +1,4 @@
-// Passage: has everything that was committed before a moment been applied?  (V3 of 03-reconcile.md)
+// Passage: has everything that was committed before a moment been applied?  (V3)
 //
 //   marker L at the source -> the stream has passed L -> its ends -> every lane is past them
 //

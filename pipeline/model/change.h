@@ -38,7 +38,7 @@ enum class ChangeKind : std::uint8_t {
 // Why a row must be read from the source again (I17).
 enum class DebtReason : std::uint8_t {
   None,
-  Doubtful,    // The wire could not carry a value exactly (04, 4.9).
+  Doubtful,    // The wire could not carry a value exactly (W1).
   Unreadable,  // A value is broken or impossible, the key is readable.
   MissingRow,  // A partial update hit no row.
   Violation,   // A unique or exclusion constraint of the target refused it.

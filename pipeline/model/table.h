@@ -163,7 +163,7 @@ struct ColumnMap {
   Plane plane = Plane::Binary;
   bool cast = false;             // Types differ: the server casts on assignment.
   bool reread_arrays = false;    // `array_bounds: reread`.
-  bool doubtful_always = false;  // Debezium cannot carry it (04, 4.9): every change is a debt.
+  bool doubtful_always = false;  // Debezium cannot carry it (W1): every change is a debt.
 };
 
 // A constant for a target column the source lacks (`set`), as SQL text of the target's type.

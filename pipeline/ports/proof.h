@@ -16,7 +16,7 @@
 namespace lockstep {
 
 // Proof that everything committed before an LSN is in the stream, and where the stream then ends
-// (V3 of 03-reconcile.md).  Proof thread (the supervisor) only.
+// (V3).  Proof thread (the supervisor) only.
 class StreamProof {
  public:
   virtual ~StreamProof() = default;

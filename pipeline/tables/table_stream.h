@@ -1,4 +1,4 @@
-// What an event can hold of a column, by its type: Debezium's (04, 4.5, 4.8 and 4.9), and
+// What an event can hold of a column, by its type: Debezium's (W1), and
 // PostgreSQL's own.
 //
 // table_map.cc plans planes and debts by it, config/connector_config the failure handling mode, and
@@ -18,7 +18,7 @@ namespace lockstep {
 inline constexpr std::uint32_t kFirstUserOid = 16384;
 
 enum class WireForm : std::uint8_t {
-  Codec,        // The JSON form of 4.5, for which decode has a codec: Plane::Binary.
+  Codec,        // A JSON form for which decode has a codec: Plane::Binary.
   PlainText,    // The text form as a JSON string (xml, tsvector): Plane::Text.
   EncodedText,  // Base64 of the text form, by include.unknown.datatypes: Plane::Text.
   Never,        // Not carried, or not exactly.

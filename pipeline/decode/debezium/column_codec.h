@@ -1,8 +1,8 @@
 // ColumnCodec: one column's values from Debezium's JSON to cells of a row.
 //
-// table_decoder.h walks an object's fields and hands each to its column's codec.  Here is what 4.4
-// and 4.9 of the Debezium document say about columns: which forms the placeholder of an unchanged
-// TOAST value takes, when NULL is not to be believed, arrays, hstore and point.
+// table_decoder.h walks an object's fields and hands each to its column's codec.  Here is what
+// Debezium's wire does to columns (W1): which forms the placeholder of an unchanged TOAST value
+// takes, when NULL is not to be believed, arrays, hstore and point.
 #pragma once
 
 #include <string>

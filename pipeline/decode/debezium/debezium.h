@@ -2,8 +2,8 @@
 //
 //   kafka_source --Record--> DebeziumDecoder --Change--> route
 //
-// What the JSON can and cannot carry is 4.9 of the Debezium document: a value that an event does
-// not carry exactly is never guessed; its cell is unavailable and the change carries a debt (I17).
+// A value that an event does not carry exactly is never guessed (W1): its cell is unavailable and
+// the change carries a debt (I17).
 // Pure: no I/O, no clock.
 #pragma once
 
@@ -68,7 +68,7 @@ class DebeziumDecoder {
   // The widened xid that 32-bit ones of `stream` are next to: from its progress, or from a probe.
   void set_last_xid(StreamId stream, Xid xid);
 
-  // Halt: I16, or a connector setting that is refused (04, 4.9).
+  // Halt: I16, or a connector setting that is refused (W1).
   Result<Decoded> decode(const Record& record);
 
  private:

@@ -1,4 +1,4 @@
-// Whether a NULL in an event is one (04, 4.9).
+// Whether a NULL in an event is one (W1).
 //
 // Under event.converting.failure.handling.mode=warn Debezium writes null for what it could not
 // convert and for placeholders that do not fit the column's schema; without

@@ -19,7 +19,7 @@ enum class TimePrecision : std::uint8_t {
 
 struct DecodeSettings {
   std::string placeholder = "__debezium_unavailable_value";  // Its bytes, `hex:` already undone.
-  // User data may equal the default placeholder: then what looks like one is read again (4.9).
+  // User data may equal the default placeholder: then what looks like one is read again (W1).
   bool placeholder_is_default = true;
   TimePrecision time = TimePrecision::AdaptiveMicros;
   bool include_unknown = true;  // include.unknown.datatypes
