@@ -113,10 +113,11 @@ class Side:
         return ["psql", "-X", "-q", "-At", *options, "-v", "ON_ERROR_STOP=1", "-c", _SESSION]
 
 
-def compare(source, target, tables=None, names=None, shown=5):
+def compare(source, target, tables=None, names=None, shown=5, casts=None):
     """Compares `tables` (default: every user table of the source) of two Sides.
 
-    `names` maps a source table to its target's name where they differ.  REQUIRES: nobody writes.
+    `names` maps a source table to its target's name where they differ; `casts` maps it to
+    {column: type} of what the source's values are to be read as.  REQUIRES: nobody writes.
     """
     outcome = Comparison({}, {}, [])
     tables = tables or source.lines(_TABLES)
@@ -126,9 +127,11 @@ def compare(source, target, tables=None, names=None, shown=5):
     columns = source.lines(_COLUMNS.format(tables=f"ARRAY[{places}]"))
     orders = source.lines(_ORDERS.format(tables=f"ARRAY[{places}]"))
     theirs = [(names or {}).get(table, table) for table in tables]
+    read_as = [_read_as(column, (casts or {}).get(table, {}))
+               for table, column in zip(tables, columns)]
     running = [side.copy(f"SELECT {column} FROM {name} ORDER BY {order}"
-                         for column, name, order in zip(columns, of_side, orders))
-               for side, of_side in ((source, tables), (target, theirs))]
+                         for column, name, order in zip(lists, of_side, orders))
+               for side, of_side, lists in ((source, tables, read_as), (target, theirs, columns))]
     try:
         for table in tables:
             _compare_table(outcome, running, table, shown)
@@ -138,6 +141,14 @@ def compare(source, target, tables=None, names=None, shown=5):
             each.wait()
             each.stdout.close()
     return outcome
+
+
+def _read_as(columns, casts):
+    """A list of quoted columns, some of them cast."""
+    for column, sql in casts.items():
+        columns = ", ".join(f"{each}::{sql}" if each == column else each
+                            for each in columns.split(", "))
+    return columns
 
 
 def _rows(running):

@@ -1,0 +1,12 @@
+"""Strange databases by seed: random tables, targets, writers and DBAs against real servers.
+
+    types    what a column may be, and literals for it
+    source   random tables of a source
+    target   how the target's tables deviate from them
+    writer   what the application does
+    dba      what its DBA does meanwhile
+    trial    one seed from end to end, and what must hold
+    shrink   a failing seed, made smaller
+
+    python3 -m tests.shapes --seed 7 --count 20
+"""

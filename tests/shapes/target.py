@@ -1,0 +1,124 @@
+"""How the target's tables deviate from the source's: statements for the target's owner.
+
+`harmless` deviations may not even be mentioned; of the others validate may refuse the table, or the
+rows are named later, but nothing may be wrong in silence.
+"""
+
+import random
+from dataclasses import dataclass
+
+from tests.shapes.source import quoted
+
+_SWALLOW = """CREATE OR REPLACE FUNCTION public.swallow() RETURNS trigger LANGUAGE plpgsql
+ AS $$ BEGIN RETURN NULL; END $$"""
+_RAISE = """CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql
+ AS $$ BEGIN RAISE 'not here'; END $$"""
+
+
+@dataclass
+class Deviation:
+    """`table` is its number; None: of the whole database."""
+    table: int | None
+    statements: list
+
+    def __str__(self):
+        return f"target: {'; '.join(self.statements)}"
+
+
+def _column_type(rng, table):
+    """Another type for one column, its key's included."""
+    others = {"text": ['text COLLATE public.ci', "public.citext", "varchar(40)", "char(12)"],
+              "varchar": ["text", "varchar(4)", "text COLLATE public.ci"],
+              "int": ["int8", "numeric", "text", "float4"], "numeric": ["numeric(10, 1)", "float8"],
+              "numeric_2": ["numeric", "numeric(10, 1)", "money"], "float8": ["float4"],
+              "timestamptz": ["timestamp", "timestamptz(0)"], "date": ["timestamp"],
+              "json": ["jsonb"], "jsonb": ["json"], "bpchar": ["text"], "citext": ["text"]}
+    able = [column for column in table.columns if column.kind in others and column.writable
+            and table.form in ("plain", "parent")]
+    if not able:
+        return []
+    column = rng.choice(able)
+    return [f"ALTER TABLE {table.sql} ALTER {quoted(column.name)} DROP DEFAULT",
+            f"ALTER TABLE {table.sql} ALTER {quoted(column.name)} "
+            f"TYPE {rng.choice(others[column.kind])}"]
+
+
+def _column_order(rng, table):
+    able = [column for column in table.values if not column.more and column.kind != "int"]
+    if not able or table.form != "plain":
+        return []
+    column = rng.choice(able)
+    return [f"ALTER TABLE {table.sql} DROP COLUMN {quoted(column.name)}",
+            f"ALTER TABLE {table.sql} ADD COLUMN {column.ddl()}"]
+
+
+def _more_columns(rng, table):
+    more = rng.choice(["DEFAULT 3", "NOT NULL DEFAULT 3", "NOT NULL", ""])
+    return [f"ALTER TABLE {table.sql} ADD COLUMN added int {more}"]
+
+
+def _unique(rng, table):
+    able = [column for column in table.values if column.kind in ("int", "text", "mood", "bool")]
+    if not able or table.form == "partitioned":
+        return []
+    return [f"CREATE UNIQUE INDEX ON {table.sql} ({quoted(rng.choice(able).name)})"]
+
+
+def _check(rng, table):
+    able = [column for column in table.values if column.kind in ("int", "int8")]
+    if not able:
+        return []
+    return [f"ALTER TABLE {table.sql} ADD CHECK ({quoted(rng.choice(able).name)} <> 3)"]
+
+
+def _trigger(rng, table):
+    if table.form == "partitioned":
+        return []
+    function, body = rng.choice([("swallow", _SWALLOW), ("refuse", _RAISE)])
+    event = rng.choice(["INSERT", "UPDATE", "DELETE"])
+    statements = [body, f"CREATE TRIGGER odd BEFORE {event} ON {table.sql} FOR EACH ROW "
+                        f"EXECUTE FUNCTION public.{function}()"]
+    if rng.random() < 0.6:
+        statements.append(f"ALTER TABLE {table.sql} ENABLE ALWAYS TRIGGER odd")
+    return statements
+
+
+def _rule(rng, table):
+    if table.form == "partitioned":
+        return []
+    return [f"CREATE RULE odd AS ON {rng.choice(['INSERT', 'UPDATE', 'DELETE'])} TO {table.sql} "
+            "DO INSTEAD NOTHING"]
+
+
+def _index(rng, table):
+    return [f"CREATE INDEX ON {table.sql} ({quoted(rng.choice(table.columns).name)})"]
+
+
+def _security(rng, table):
+    return [f"ALTER TABLE {table.sql} ENABLE ROW LEVEL SECURITY",
+            *([f"ALTER TABLE {table.sql} FORCE ROW LEVEL SECURITY"] if rng.random() < 0.5 else [])]
+
+
+_OF_TABLES = [_column_type] * 3 + [_column_order] * 2 + [_more_columns, _unique, _check, _trigger,
+                                                         _rule, _index, _security]
+_OF_TYPES = [
+    ["ALTER TYPE public.pair DROP ATTRIBUTE a", "ALTER TYPE public.pair ADD ATTRIBUTE a int"],
+    ["ALTER TYPE public.pair ADD ATTRIBUTE d int"],
+    ["ALTER TYPE public.mood RENAME VALUE 'ok' TO 'fine'"],
+    ["ALTER TYPE public.mood ADD VALUE 'more'"],
+    ["ALTER DOMAIN public.whole ADD CHECK (value <> 4)"],
+]
+
+
+def deviations(seed, tables):
+    rng = random.Random(f"{seed} target")
+    made = []
+    for table in tables:
+        own = random.Random(f"{seed} target {table.number}")
+        if own.random() < 0.25:
+            statements = own.choice(_OF_TABLES)(own, table)
+            if statements:
+                made.append(Deviation(table.number, statements))
+    if rng.random() < 0.15:
+        made.append(Deviation(None, rng.choice(_OF_TYPES)))
+    return made
