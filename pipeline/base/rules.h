@@ -1,4 +1,5 @@
-// Rules: the rules of pipeline/merge/RULES.md that the simulator proves necessary, by switching one off.
+// Rules: those of pipeline/merge/RULES.md that the simulator proves necessary, by switching one
+// off.
 //
 // In every normal build rule_on() is constant true and costs nothing.  Only the simulator's copy of
 // this library is compiled with LOCKSTEP_MUTANTS, where a test may switch a rule off and must then

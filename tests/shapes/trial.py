@@ -86,10 +86,11 @@ class Outcome:
     named: dict = field(default_factory=dict)    # Table: why status names it.
     equal: int = 0
     acted: int = 0
+    ended: str = ""  # How the run to `synced` did.
 
     def __str__(self):
         words = (f"{self.equal} tables equal, {len(self.named)} named, {len(self.skipped)} refused, "
-                 f"{self.acted} acts")
+                 f"{self.acted} acts, ended {self.ended}")
         return words if not self.broken else words + "\n  BROKEN " + "\n  BROKEN ".join(self.broken)
 
 
@@ -373,6 +374,7 @@ class Trial:
         lockstep.start("--until", "synced")
         try:
             code = lockstep.wait_exit(_BOUND_SECONDS)
+            self.outcome.ended = str(code)
         except LabError:
             self._still_waiting()
             return
@@ -400,6 +402,7 @@ class Trial:
     def _refused(self, code):
         """The DBA changed tables, and now the start refuses: it has to say which."""
         tail = self.migration.lockstep.process.log_tail(4)
+        self.outcome.ended += f" ({tail.splitlines()[-1][:200]})"
         if not self._mentioned(tail) and code != HALTED:
             self.outcome.broken.append(f"d: after the DBA's act exit {code} names no table: {tail}")
 
