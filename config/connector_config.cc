@@ -91,7 +91,7 @@ void add_database(const Connect& connect, Pairs& config) {
 // A table that would stop a connector which fails on values it cannot convert: by ordinary values,
 // or by an unchanged TOAST value, which REPLICA IDENTITY FULL resolves.
 bool needs_warn(const TableSpec& table) {
-  const bool resolved = table.replica_identity == ReplicaIdentity::Full;
+  const bool resolved = table.has_whole_images();
   return std::any_of(table.columns.begin(), table.columns.end(), [&](const Column& column) {
     if (column.generated) return false;
     return conversion_fails(column.type) ||
@@ -221,11 +221,11 @@ class Comparison {
   std::vector<std::string> reported_;
 };
 
-// Those with a key: published without one, a table would refuse the application's updates.
+// Those that refuse no update of the application once they are published.
 std::string table_list(std::span<const TableSpec> tables) {
   std::string names;
   for (const TableSpec& table : tables) {
-    if (table.key.empty()) continue;
+    if (table.key.empty() || !can_be_published(table)) continue;
     names +=
         (names.empty() ? "" : ", ") + std::string(table.only ? "ONLY " : "") + quoted(table.name);
   }

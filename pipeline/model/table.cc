@@ -1,5 +1,7 @@
 #include "pipeline/model/table.h"
 
+#include <algorithm>
+
 #include "pipeline/base/result.h"
 
 namespace lockstep {
@@ -34,6 +36,21 @@ std::optional<std::size_t> TableSpec::find(const std::string& column) const {
     if (columns[i].name == column) return i;
   }
   return std::nullopt;
+}
+
+bool TableSpec::has_whole_images() const {
+  return replica_identity == ReplicaIdentity::Full &&
+         std::ranges::all_of(identities, [](const RowIdentity& identity) {
+           return identity.kind == ReplicaIdentity::Full;
+         });
+}
+
+bool can_be_published(const TableSpec& spec) {
+  const bool inherits_key = spec.kind != RelationKind::PartitionedRoot ||
+                            std::ranges::any_of(spec.keys, [](const KeyIndex& key) {
+                              return key.primary && !key.deferrable;
+                            });
+  return inherits_key && std::ranges::all_of(spec.identities, &RowIdentity::usable);
 }
 
 }  // namespace lockstep

@@ -60,6 +60,7 @@ enum class TypeKind : std::uint8_t {
   Ltree,
   Array,
   Range,
+  Composite,
   Other,
 };
 
@@ -72,7 +73,10 @@ struct Type {
   std::int32_t typmod = -1;    // Of a domain: its base type's.
   bool user_defined = false;   // oid >= 16384: differs between servers.
   bool has_binary = true;      // Has both send and receive functions.
-  std::vector<Type> inner;     // Array: the element; Range: the bound.
+  std::vector<Type> inner;     // Array: the element; Range: the bound; Composite: attributes.
+  std::vector<std::string> attributes;  // Composite: their names.
+  std::string folding;  // What makes values with different text equal, "" when nothing does: the
+                        // definition of a nondeterministic collation, citext's locale.
 };
 
 // Returns p and s of numeric(p,s), or nothing where typmod does not limit it.
@@ -91,6 +95,7 @@ struct Column {
   Identity identity = Identity::None;
   bool deterministic_collation = true;
   std::string collation;     // "" for types without one.
+  std::string folding;       // The type's, and that of the column's collation.
   bool folds_ascii = false;  // Citext: the database's default ctype is C or POSIX, so that
                              // equality folds ASCII only (citext ignores the column's own).
 
@@ -115,6 +120,24 @@ struct TableName {
 std::string quote_identifier(const std::string& name);
 std::string quoted(const TableName& name);
 
+// How PostgreSQL names the old row of an UPDATE or DELETE of one table: the table of a spec itself,
+// or a partition of it.
+struct RowIdentity {
+  TableName table;
+  ReplicaIdentity kind = ReplicaIdentity::Default;
+  bool usable = true;      // Else UPDATE and DELETE fail as soon as the table is published.
+  bool holds_rows = true;  // Of a partitioned root it says which columns the stream calls the key.
+  std::vector<std::size_t> columns;  // Indices into the spec's columns; of Full none are named.
+};
+
+// An index that can be the key: unique over NOT NULL columns, without condition or expression.
+struct KeyIndex {
+  std::string name;
+  std::vector<std::size_t> columns;  // Indices into the spec's columns, in the index's order.
+  bool primary = false;
+  bool deferrable = false;  // Only a primary key is taken all the same: for the message.
+};
+
 struct TableSpec {
   TableName name;
   std::uint32_t oid = 0;
@@ -126,6 +149,7 @@ struct TableSpec {
   bool key_is_primary = false;
   bool key_deferrable = false;
   std::string key_index;          // Name of the index, for messages.
+  std::vector<KeyIndex> keys;     // All that could be it.
   bool secondary_unique = false;  // Another immediate unique or exclusion constraint exists.
   std::vector<std::string> deferrable_constraints;
   std::vector<std::string>
@@ -133,13 +157,20 @@ struct TableSpec {
   bool referenced = false;    // A foreign key of another table refers to it.
   bool row_security = false;  // RLS is on and the current role is subject to it.
   ReplicaIdentity replica_identity = ReplicaIdentity::Default;
-  std::vector<TableName> leaves;  // Of a partitioned root, ordered by name.
+  std::vector<RowIdentity> identities;  // Of the table, then of each leaf.
+  std::vector<TableName> leaves;        // Of a partitioned root, ordered by name.
   double estimated_rows = 0;
   double estimated_bytes = 0;
 
   // The column's index, or nothing.
   std::optional<std::size_t> find(const std::string& column) const;
+  // Whether the old image of every change is the whole row.
+  bool has_whole_images() const;
 };
+
+// Whether the application can update the table once it is published, and every partition that it
+// has or will have: a new one has no identity but the primary key that it takes from its root.
+bool can_be_published(const TableSpec& spec);
 
 // How a value travels through the pipeline.
 enum class Plane : std::uint8_t {

@@ -41,6 +41,7 @@ CanonicalRule rule_of(const Column& column) {
     case TypeKind::Point:
     case TypeKind::Hstore:
     case TypeKind::Array:  // Bounds are lost on the wire, elements have rules of their own.
+    case TypeKind::Composite:
     case TypeKind::Other:
       return CanonicalRule::Opaque;
     default:
@@ -54,9 +55,19 @@ std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& colu
   return names;
 }
 
+// Of one table: a root has as many partitions as it likes.
+constexpr int kToldMax = 3;
+
+bool same_columns(std::vector<std::size_t> a, std::vector<std::size_t> b) {
+  std::ranges::sort(a);
+  std::ranges::sort(b);
+  return a == b;
+}
+
 class KeyPlanner {
  public:
-  KeyPlanner(TableMap& map, std::vector<MapProblem>& problems) : map_(map), problems_(problems) {}
+  KeyPlanner(TableMap& map, StreamKind stream, std::vector<MapProblem>& problems)
+      : map_(map), stream_(stream), problems_(problems) {}
 
   void plan() {
     if (!usable_source_key() || !find_columns()) return;
@@ -73,6 +84,7 @@ class KeyPlanner {
 
   bool usable_source_key() {
     const TableSpec& source = map_.source;
+    check_updates();
     if (source.key.empty()) {
       error("",
             source.name.text() +
@@ -82,25 +94,83 @@ class KeyPlanner {
                         source.name.text()));
       return false;
     }
-    check_identity();
+    if (source.key_deferrable)
+      error("",
+            fmt::format("the key {} of {} on the source is DEFERRABLE: within a transaction two "
+                        "rows may have one key",
+                        source.key_index, source.name.text()),
+            "make it NOT DEFERRABLE on the source, or skip the table");
+    else
+      check_identities();
     return true;
   }
 
-  // Without an identity that holds the key, updates and deletes carry none (or are refused).
-  void check_identity() {
+  // Published, a table without an identity refuses the application's UPDATE and DELETE.
+  void check_updates() {
     const TableSpec& source = map_.source;
-    const bool unusable =
-        source.replica_identity == ReplicaIdentity::Nothing ||
-        (source.replica_identity == ReplicaIdentity::Default && !source.key_is_primary);
-    if (!unusable) return;
-    const std::string wanted =
-        source.key_is_primary ? "DEFAULT" : "USING INDEX " + quote_identifier(source.key_index);
-    error("",
-          source.name.text() +
-              " has a replica identity without its key: updates and deletes "
-              "would not say which row they mean",
-          fmt::format("ALTER TABLE {} REPLICA IDENTITY {} on the source", quoted(source.name),
-                      wanted));
+    for (const RowIdentity& identity : source.identities) {
+      if (identity.usable || (identity.kind == ReplicaIdentity::Default && source.key.empty()))
+        continue;
+      error("",
+            fmt::format("{} has no replica identity ({}): once it is published, PostgreSQL refuses "
+                        "its updates and deletes on the source",
+                        identity.table.text(), lack_of(identity)),
+            identity_hint(identity));
+      if (++told_ == kToldMax) break;
+    }
+    if (!source.key.empty() && told_ == 0 && !can_be_published(source))
+      error("",
+            fmt::format("{} has no primary key that a partition made later would take from it: "
+                        "without replica identity PostgreSQL refuses updates and deletes of what "
+                        "is published",
+                        source.name.text()),
+            fmt::format("add a primary key to {} on the source, or skip the table",
+                        quoted(source.name)));
+  }
+
+  static const char* lack_of(const RowIdentity& identity) {
+    switch (identity.kind) {
+      case ReplicaIdentity::Nothing:
+        return "REPLICA IDENTITY NOTHING";
+      case ReplicaIdentity::Index:
+        return "the index of its REPLICA IDENTITY is gone";
+      case ReplicaIdentity::Full:
+        return "a generated column is part of it";
+      case ReplicaIdentity::Default:
+        return "REPLICA IDENTITY DEFAULT without a primary key that is NOT DEFERRABLE";
+    }
+    return "";
+  }
+
+  std::string identity_hint(const RowIdentity& identity) const {
+    const TableSpec& source = map_.source;
+    std::string wanted = "FULL";
+    if (source.key_is_primary && !source.key_deferrable &&
+        identity.kind != ReplicaIdentity::Default)
+      wanted = "DEFAULT";
+    else if (identity.table == source.name && !source.key.empty() && !source.key_deferrable)
+      wanted = "USING INDEX " + quote_identifier(source.key_index);
+    return fmt::format("ALTER TABLE {} REPLICA IDENTITY {} on the source", quoted(identity.table),
+                       wanted);
+  }
+
+  // Else updates and deletes would not say which row they mean.
+  void check_identities() {
+    const TableSpec& source = map_.source;
+    for (const RowIdentity& identity : source.identities) {
+      const bool whole = identity.kind == ReplicaIdentity::Full;
+      const bool holds_key = std::ranges::all_of(source.key, [&](std::size_t column) {
+        return std::ranges::find(identity.columns, column) != identity.columns.end();
+      });
+      if (!identity.usable || whole || holds_key) continue;
+      error("",
+            fmt::format("the replica identity of {} is ({}), the key of {} is ({}): updates and "
+                        "deletes would not say which row they mean",
+                        identity.table.text(), names_of(source, identity.columns),
+                        source.name.text(), names_of(source, source.key)),
+            identity_hint(identity));
+      if (++told_ == kToldMax) break;
+    }
   }
 
   bool find_columns() {
@@ -122,16 +192,29 @@ class KeyPlanner {
     return complete;
   }
 
+  // The target's key is the one over the source's columns, whatever else it has.
+  void choose_target_key(const std::vector<std::size_t>& wanted) {
+    TableSpec& target = map_.target;
+    const auto fits = [&](const KeyIndex& index) {
+      return !index.deferrable && same_columns(index.columns, wanted);
+    };
+    const auto found = std::ranges::find_if(target.keys, fits);
+    if (found == target.keys.end() || found->name == target.key_index) return;
+    target.key = found->columns;
+    target.key_index = found->name;
+    target.key_is_primary = found->primary;
+    target.key_deferrable = false;
+    target.secondary_unique = true;  // The one that was the key until now.
+  }
+
   void check_target_key() {
     const TableSpec& target = map_.target;
     std::vector<std::size_t> wanted;
     wanted.reserve(map_.key.size());
     for (const std::size_t i : map_.key) wanted.push_back(map_.columns[i].target);
-    std::vector<std::size_t> have = target.key;
-    std::vector<std::size_t> sorted = wanted;
-    std::sort(have.begin(), have.end());
-    std::sort(sorted.begin(), sorted.end());
-    if (have != sorted) {
+    choose_target_key(wanted);
+    const std::vector<std::size_t>& have = target.key;
+    if (!same_columns(have, wanted)) {
       error("",
             fmt::format("{} has no primary key or unique index over ({}), the source's key{}",
                         target.name.text(), names_of(target, wanted),
@@ -156,11 +239,22 @@ class KeyPlanner {
                         from.type.sql, to.type.sql, verdict.reason),
             fmt::format("give {}.{} the type {}", map_.target.name.text(), to.name, from.type.sql));
     }
-    if (map_.columns[i].doubtful_always) {
+    // Arrays lose their bounds, and NULL in one may stand for another array.
+    const bool is_lossy = stream_ == StreamKind::Debezium && from.type.kind == TypeKind::Array;
+    if (map_.columns[i].doubtful_always || is_lossy) {
       error(from.name,
             fmt::format("{} is part of the key, and the stream cannot carry it exactly", name),
-            "give the table another key, or skip it");
+            stream_ == StreamKind::Debezium
+                ? "give the table another key, use stream: direct, or skip the table"
+                : "give the table another key, or skip it");
     }
+    if (to.folding != from.folding && !to.folding.empty())
+      error(from.name,
+            fmt::format("{} is part of the key, and on the target values of it are equal that "
+                        "differ on the source: {}",
+                        name, to.folding),
+            fmt::format("give {}.{} the type and the collation that it has on the source",
+                        map_.target.name.text(), to.name));
     map_.canonical.push_back(canonical_rule(from, to, map_.columns[i].plane));
   }
 
@@ -182,7 +276,9 @@ class KeyPlanner {
   }
 
   TableMap& map_;
+  const StreamKind stream_;
   std::vector<MapProblem>& problems_;
+  int told_ = 0;
 };
 
 }  // namespace
@@ -198,8 +294,8 @@ CanonicalRule canonical_rule(const Column& source, const Column& target, Plane p
   return from;
 }
 
-void plan_key_and_lanes(TableMap& map, std::vector<MapProblem>& problems) {
-  KeyPlanner(map, problems).plan();
+void plan_key_and_lanes(TableMap& map, StreamKind stream, std::vector<MapProblem>& problems) {
+  KeyPlanner(map, stream, problems).plan();
 }
 
 }  // namespace lockstep

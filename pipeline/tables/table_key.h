@@ -12,8 +12,9 @@ namespace lockstep {
 // How the canonical form of a key column is made: the coarser of both sides' equality.
 CanonicalRule canonical_rule(const Column& source, const Column& target, Plane plane);
 
-// Fills key, canonical, ordered and one_lane of `map`, or adds the problems that forbid it.
+// Fills key, canonical, ordered and one_lane of `map`, and the key of its target, or adds the
+// problems that forbid it.
 // REQUIRES: source, target, columns and lanes of `map` are set.
-void plan_key_and_lanes(TableMap& map, std::vector<MapProblem>& problems);
+void plan_key_and_lanes(TableMap& map, StreamKind stream, std::vector<MapProblem>& problems);
 
 }  // namespace lockstep

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 #include <utility>
 
@@ -11,34 +10,13 @@
 #include "pipeline/tables/table_cast.h"
 #include "pipeline/tables/table_key.h"
 #include "pipeline/tables/table_stream.h"
+#include "pipeline/tables/type_oids.h"
 
 namespace lockstep {
 namespace {
 
 bool is_user_defined(const Type& type) {
   return type.user_defined || type.base_oid >= kFirstUserOid;
-}
-
-// regproc, regclass and their like: an OID in binary form, a name in text form.
-bool is_object_name(const Type& type) {
-  constexpr std::array<std::uint32_t, 11> kObjectNames{24,   2202, 2203, 2204, 2205, 2206,
-                                                       3734, 3769, 4089, 4096, 4191};
-  return std::ranges::find(kObjectNames, type.base_oid) != kObjectNames.end();
-}
-
-// Composite values, and arrays and ranges of them, hold OIDs of their server in binary form.
-bool may_hold_oids(const Type& type) {
-  switch (type.kind) {
-    case TypeKind::Other:
-      return is_user_defined(type) || is_object_name(type);
-    case TypeKind::Array:
-      return type.inner.empty() || may_hold_oids(type.inner.front());
-    case TypeKind::Range:
-      return type.inner.empty() || type.inner.front().kind == TypeKind::Array ||
-             may_hold_oids(type.inner.front());
-    default:
-      return false;
-  }
 }
 
 bool is_array(const Column& column) { return column.type.kind == TypeKind::Array; }
@@ -63,7 +41,7 @@ class MapPlanner {
     map_columns();
     add_constants();
     check_unfed_columns();
-    plan_key_and_lanes(map_, problems_);
+    plan_key_and_lanes(map_, stream_.kind, problems_);
     if (map_.partitions == PartitionPolicy::Delete)
       error(RulePart::Table, "", "partitions: delete is not in this version",
             "leave it out (stop), or write partitions: keep and delete the rows by hand");
@@ -230,8 +208,9 @@ class MapPlanner {
   void choose_plane(ColumnMap& column, const Column& from, const Column& to) {
     // A cast from a type that only the source knows: the target could not name it.
     const bool foreign_cast = column.cast && is_user_defined(from.type);
-    const bool binary = from.type.has_binary && to.type.has_binary && !foreign_cast &&
-                        !may_hold_oids(from.type) && !may_hold_oids(to.type) &&
+    // Under another cast the target reads the source's type, which both know.
+    const bool travels = binary_travels(from.type, column.cast ? from.type : to.type);
+    const bool binary = from.type.has_binary && to.type.has_binary && !foreign_cast && travels &&
                         !refuses_its_binary(from.type);
     column.plane = binary ? Plane::Binary : Plane::Text;
     if (stream_.kind == StreamKind::Direct) return check_direct(column, from);

@@ -59,6 +59,8 @@ WireVerdict array_form(const Type& type, const StreamTraits& stream) {
       return never("Debezium drops the offset of timetz");
     case Kind::Array:
       return never("Debezium cannot carry arrays of arrays");
+    case Kind::Composite:
+      return never(kUnknownElements);
     default:
       break;
   }
@@ -105,6 +107,8 @@ WireVerdict debezium_form(const Type& type, const StreamTraits& stream) {
       return type.base_oid >= kFirstUserOid ? unknown_type(stream) : WireVerdict{};
     case Kind::Array:
       return array_form(type, stream);
+    case Kind::Composite:
+      return unknown_type(stream);
     case Kind::Other:
       return other_form(type, stream);
     default:
@@ -133,7 +137,9 @@ bool refuses_its_binary(const Type& type) {
 }
 
 bool fails_in_binary(const Type& type) {
-  return (type.kind == Kind::Array || type.kind == Kind::Range) && !type.has_binary;
+  const bool has_parts =
+      type.kind == Kind::Array || type.kind == Kind::Range || type.kind == Kind::Composite;
+  return has_parts && !type.has_binary;
 }
 
 bool placeholder_fits(const Type& type) {
@@ -148,6 +154,8 @@ bool placeholder_fits(const Type& type) {
       return bare_name(type.base_sql) == "xml";
     case Kind::Array:
       break;
+    case Kind::Composite:
+      return false;
     default:
       return true;
   }

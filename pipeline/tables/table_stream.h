@@ -36,8 +36,9 @@ WireVerdict debezium_form(const Type& type, const StreamTraits& stream);
 bool text_is_binary(const Type& type);
 // Whether the server refuses the binary form of some of its own values: tsquery's of an empty one.
 bool refuses_its_binary(const Type& type);
-// Whether pgoutput fails on values of the type: array_send() and range_send() exist always, and
-// fail for an inner type without one.  It sends a type without a binary form of its own as text.
+// Whether pgoutput fails on values of the type: array_send(), range_send() and record_send() exist
+// always, and fail for a part without one.  It sends a type without a binary form of its own as
+// text.
 bool fails_in_binary(const Type& type);
 
 // Whether the placeholder of an unchanged TOAST value has a form that the type's schema can hold

@@ -1,5 +1,7 @@
 #include "pipeline/tables/translate.h"
 
+#include <utility>
+
 #include "pipeline/base/result.h"
 #include "pipeline/model/row.h"
 
@@ -43,25 +45,17 @@ std::string constant_sql(const TableMap& map, const Constant& constant) {
 }
 
 Translator::Translator(const TableMap& map) {
-  for (std::size_t i = 0; i < map.columns.size(); ++i) {
-    if (const auto oid = element_oid(map, i)) row_.push_back({i, *oid});
-  }
-  for (std::size_t i = 0; i < map.key.size(); ++i) {
-    if (const auto oid = element_oid(map, map.key[i])) key_.push_back({i, *oid});
-  }
+  for (std::size_t i = 0; i < map.columns.size(); ++i) add(map, i, i, row_);
+  for (std::size_t i = 0; i < map.key.size(); ++i) add(map, map.key[i], i, key_);
 }
 
-// Returns the OID to write, or nothing where the array goes as it is.  Under a cast the target
-// reads the source's type, which both servers know by the same OID.
-std::optional<std::uint32_t> Translator::element_oid(const TableMap& map, std::size_t column) {
+// Under a cast the target reads the source's type, which both servers know by the same OID.
+void Translator::add(const TableMap& map, std::size_t column, std::size_t cell,
+                     std::vector<Foreign>& changes) {
   const ColumnMap& how = map.columns[column];
-  const Type& from = map.source_column(column).type;
-  const Type& to = map.target_column(column).type;
-  const bool both_arrays = from.kind == TypeKind::Array && to.kind == TypeKind::Array &&
-                           !from.inner.empty() && !to.inner.empty();
-  if (!both_arrays || how.cast || how.plane != Plane::Binary) return std::nullopt;
-  if (from.inner.front().oid == to.inner.front().oid) return std::nullopt;
-  return to.inner.front().oid;
+  if (how.cast || how.plane != Plane::Binary) return;
+  TypeOids oids(map.source_column(column).type, map.target_column(column).type);
+  if (!oids.same()) changes.push_back({cell, std::move(oids)});
 }
 
 std::string_view Translator::row(std::string_view cells, std::string& scratch) const {
@@ -72,22 +66,18 @@ std::string_view Translator::key(std::string_view cells, std::string& scratch) c
   return key_.empty() ? cells : rewrite(key_, cells, scratch);
 }
 
-std::string_view Translator::rewrite(const std::vector<ElementType>& changes,
-                                     std::string_view cells, std::string& scratch) {
-  constexpr std::size_t kElementOid = 8;  // array_send: dimensions, flags, element type, ...
-  constexpr std::size_t kHeader = 12;
+std::string_view Translator::rewrite(const std::vector<Foreign>& changes, std::string_view cells,
+                                     std::string& scratch) {
   scratch.assign(cells);
   CellReader reader(cells);
   std::size_t at = 0;
-  for (const ElementType& change : changes) {
+  for (const Foreign& change : changes) {
     for (; at < change.cell; ++at) static_cast<void>(reader.next());
     const Cell cell = reader.next();
     ++at;
-    if (cell.presence != Presence::Value || cell.bytes.size() < kHeader) continue;
-    std::string oid;
-    append_be32(oid, change.oid);
-    const auto offset = static_cast<std::size_t>(cell.bytes.data() - cells.data()) + kElementOid;
-    scratch.replace(offset, oid.size(), oid);
+    if (cell.presence != Presence::Value) continue;
+    const auto offset = static_cast<std::size_t>(cell.bytes.data() - cells.data());
+    change.oids.write(scratch.data() + offset, cell.bytes.size());
   }
   return scratch;
 }

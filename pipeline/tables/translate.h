@@ -1,17 +1,17 @@
 // translate: a source row as the target receives it, for scan and stream alike.
 //
-// Casts are the server's and constants are SQL, so what is left is small: the OID of a user-defined
-// element type in the header of an array, which differs between servers.  A table without such
-// columns passes through untouched and uncopied.
+// Casts are the server's and constants are SQL, so what is left is small: the OIDs of types inside
+// values (type_oids.h), which differ between servers.  A table without such columns passes through
+// untouched and uncopied.
 #pragma once
 
-#include <cstdint>
-#include <optional>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "pipeline/model/table.h"
+#include "pipeline/tables/type_oids.h"
 
 namespace lockstep {
 
@@ -40,17 +40,18 @@ class Translator {
   std::string_view key(std::string_view cells, std::string& scratch) const;
 
  private:
-  // The cell at `cell` is an array whose elements have type `oid` on the target.
-  struct ElementType {
+  // A cell whose values hold OIDs that the target does not know.
+  struct Foreign {
     std::size_t cell;
-    std::uint32_t oid;
+    TypeOids oids;
   };
-  static std::string_view rewrite(const std::vector<ElementType>& changes, std::string_view cells,
+  static std::string_view rewrite(const std::vector<Foreign>& changes, std::string_view cells,
                                   std::string& scratch);
-  static std::optional<std::uint32_t> element_oid(const TableMap& map, std::size_t column);
+  static void add(const TableMap& map, std::size_t column, std::size_t cell,
+                  std::vector<Foreign>& changes);
 
-  std::vector<ElementType> row_;  // By ascending cell.
-  std::vector<ElementType> key_;
+  std::vector<Foreign> row_;  // By ascending cell.
+  std::vector<Foreign> key_;
 };
 
 }  // namespace lockstep

@@ -101,6 +101,31 @@ TEST(PostgresTypes, OnlyTheExtensionsCitextIsCitext) {
   EXPECT_EQ(types.resolve(kUser + 1, -1, "public.citext").kind, TypeKind::Citext);
 }
 
+// Issue E, rows 1 and 15.
+TEST(PostgresTypes, CompositeKnowsItsAttributesAndWhatFoldsThem) {
+  TypeCatalog types;
+  types.set_ctype("C");
+  types.add({.oid = 23, .sql = "integer", .extension = "", .name = "int4", .base_sql = ""});
+  types.add({.oid = kUser,
+             .sql = "s.pair",
+             .extension = "",
+             .name = "pair",
+             .type = 'c',
+             .base_sql = ""});
+  types.add({.oid = kUser + 1,
+             .sql = "s.citext",
+             .extension = "citext",
+             .name = "citext",
+             .base_sql = ""});
+  types.add_attribute(kUser, {.name = "n", .type = 23, .sql = "integer", .folding = ""});
+  types.add_attribute(kUser, {.name = "c", .type = kUser + 1, .sql = "s.citext", .folding = ""});
+  const Type pair = types.resolve(kUser, -1, "s.pair");
+  EXPECT_EQ(pair.kind, TypeKind::Composite);
+  EXPECT_EQ(pair.attributes, (std::vector<std::string>{"n", "c"}));
+  EXPECT_EQ(pair.inner[0].kind, TypeKind::Int4);
+  EXPECT_EQ(pair.folding, "citext under C");
+}
+
 TEST(PostgresTypes, ArrayOfATypeWithoutBinaryHasNone) {
   TypeCatalog types;
   types.add({.oid = 1033,
@@ -164,6 +189,20 @@ TEST(PostgresKey, DeferrablePrimaryKeyIsSaid) {
   primary.primary = true;
   primary.immediate = false;
   EXPECT_TRUE(keyed({primary}).key_deferrable);
+  // Its values may be taken twice for a while: any other key is better.
+  EXPECT_EQ(keyed({primary, unique_index("t_b", {3})}).key_index, "t_b");
+}
+
+// Issue E, row 10: the identity's columns are the key, also beside a primary key.
+TEST(PostgresKey, ReplicaIdentityGoesBeforeThePrimaryKey) {
+  CatalogIndex primary = unique_index("t_pkey", {1});
+  primary.primary = true;
+  CatalogIndex identity = unique_index("t_b", {3});
+  identity.replica_identity = true;
+  const TableSpec spec = keyed({primary, identity});
+  EXPECT_EQ(spec.key_index, "t_b");
+  EXPECT_TRUE(spec.secondary_unique);
+  EXPECT_EQ(spec.keys.size(), 2U);
 }
 
 std::optional<std::string> drift(const std::vector<ColumnShape>& current) {

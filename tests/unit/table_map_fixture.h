@@ -41,6 +41,14 @@ inline Type array_of(const Type& element) {
   t.inner = {element};
   return t;
 }
+inline Type composite_of(std::vector<Type> attributes, const std::string& sql) {
+  Type t = user_type(Kind::Composite, sql);
+  for (Type& attribute : attributes) {
+    t.attributes.push_back("a" + std::to_string(t.inner.size()));
+    t.inner.push_back(std::move(attribute));
+  }
+  return t;
+}
 inline Type range_of(const Type& bound, const std::string& sql) {
   Type t = type(Kind::Range, sql);
   t.inner = {bound};

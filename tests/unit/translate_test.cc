@@ -91,6 +91,59 @@ TEST(Translate, LeavesTextAndCastsAlone) {
   EXPECT_TRUE(identity(map));
 }
 
+// Issue E, row 15: composites, and arrays and ranges of them, are given the target's OIDs at every
+// depth, and nothing else of them changes.
+TEST(Translate, RewritesTheTypesOfCompositeValues) {
+  const auto part = [](TypeKind kind, std::uint32_t oid, std::vector<Type> inner) {
+    Type t;
+    t.kind = kind;
+    t.oid = t.base_oid = oid;
+    t.inner = std::move(inner);
+    return t;
+  };
+  // (mood, pair[]) with pair = (int4, mood), under other OIDs on each side.
+  const auto nested = [&](std::uint32_t shift) {
+    const Type mood = part(TypeKind::Enum, 20'000 + shift, {});
+    const Type pair =
+        part(TypeKind::Composite, 20'001 + shift, {part(TypeKind::Int4, 23, {}), mood});
+    const Type pairs = part(TypeKind::Array, 20'002 + shift, {pair});
+    return part(TypeKind::Composite, 20'003 + shift, {mood, pairs});
+  };
+  const auto value = [](std::uint32_t shift) {
+    std::string pair;
+    append_be32(pair, 2);
+    append_be32(pair, 23);
+    append_value(pair, "1234");
+    append_be32(pair, 20'000 + shift);
+    append_value(pair, "good");
+    std::string pairs;
+    for (const std::uint32_t number : {1U, 1U, 20'001 + shift, 2U, 1U}) append_be32(pairs, number);
+    append_value(pairs, pair);
+    append_null(pairs);
+    std::string bytes;
+    append_be32(bytes, 2);
+    append_be32(bytes, 20'000 + shift);
+    append_null(bytes);
+    append_be32(bytes, 20'002 + shift);
+    append_value(bytes, pairs);
+    return bytes;
+  };
+  TableMap map = moods(1, 1);
+  map.source.columns[1].type = nested(0);
+  map.target.columns[1].type = nested(7);
+  const Translator translator(map);
+  std::string scratch;
+  const std::string before = value(0);
+  const std::string after = value(7);
+  EXPECT_EQ(translator.row(row({Presence::Value, before}), scratch), row({Presence::Value, after}));
+  // What is no such value is left to the target to refuse; nothing beyond it is touched.
+  for (std::size_t size = 0; size < before.size(); ++size) {
+    const std::string cells = row({Presence::Value, before.substr(0, size)});
+    EXPECT_EQ(translator.row(cells, scratch).size(), cells.size());
+    EXPECT_TRUE(translator.row(cells, scratch).ends_with("note"));
+  }
+}
+
 TEST(Constant, IsALiteralOfTheTargetsType) {
   const TableMap map = moods(1, 1);
   EXPECT_EQ(constant_sql(map, {2, "it's \\ ok"}), "'it''s \\ ok'::text");

@@ -3,125 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <unordered_map>
 #include <utility>
 
+#include "connectors/postgres/wire/catalog_sql.h"
 #include "connectors/postgres/wire/spec.h"
 
 namespace lockstep {
 namespace {
-
-// Every query below knows pg_catalog only: the session's search_path is ''.
-
-// The tables asked for, and their estimates.  row_security_active() knows owners, FORCE, BYPASSRLS.
-constexpr const char* kRelations = R"(
-SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition, c.relreplident,
-       c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid),
-       row_security_active(c.oid),
-       c.oid IN (SELECT f.confrelid FROM pg_constraint f WHERE f.contype = 'f'
-                 AND coalesce(pg_partition_root(f.conrelid), f.conrelid)
-                  <> coalesce(pg_partition_root(f.confrelid), f.confrelid))
-FROM unnest($1::text[], $2::text[]) WITH ORDINALITY w(schema, name, place)
-JOIN pg_namespace n ON n.nspname = w.schema
-JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
-ORDER BY w.place)";
-
-// The tables of $1 and all below them in partition trees.  pg_partition_tree() would lock them.
-constexpr const char* kTree = R"(
-WITH RECURSIVE tree(root, oid) AS (
-  SELECT oid, oid FROM unnest($1::oid[]) oid
-  UNION
-  SELECT t.root, i.inhrelid FROM tree t JOIN pg_class p ON p.oid = t.oid AND p.relkind = 'p'
-  JOIN pg_inherits i ON i.inhparent = t.oid
-) )";
-
-// One row per table that holds rows: the table itself, or each leaf of a root.
-constexpr const char* kLeaves = R"(
-, leaf AS (
-  SELECT t.root, c.oid, n.nspname, c.relname, c.reltuples, pg_stat_get_live_tuples(c.oid) live,
-         (c.relpages + coalesce(d.relpages, 0))::float8 * current_setting('block_size')::int bytes
-  FROM tree t JOIN pg_class c ON c.oid = t.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN pg_class d ON d.oid = c.reltoastrelid
-  WHERE c.relkind IN ('r', 'f', 'm'))
-SELECT root, nspname, relname, oid <> root,
-       greatest(reltuples, live, 0)::float8, reltuples::float8,
-       CASE WHEN bytes > 0 THEN bytes ELSE coalesce(pg_table_size(oid), 0) END
-FROM leaf ORDER BY root, nspname, relname)";
-
-constexpr const char* kColumns = R"(
-SELECT a.attrelid, a.attname, a.attnum, a.atttypid, a.atttypmod,
-       format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> '', a.atthasdef,
-       a.attstorage <> 'p', a.attidentity,
-       CASE WHEN a.attcollation = 0 THEN '' WHEN l.collname = 'default' THEN '' ELSE l.collname END,
-       a.attcollation <> 0, coalesce(l.collisdeterministic, true)
-FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation
-WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attrelid, a.attnum)";
-
-// The types of those columns and everything they are made of.  typarray tells a true array from
-// int2vector and from types that can merely be subscripted.
-constexpr const char* kTypes = R"(
-WITH RECURSIVE used(oid) AS (
-  SELECT a.atttypid FROM pg_attribute a
-  WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
-  UNION
-  SELECT x.oid FROM used u JOIN pg_type t ON t.oid = u.oid
-  LEFT JOIN pg_range r ON r.rngtypid = t.oid
-  CROSS JOIN LATERAL (VALUES (t.typbasetype), (t.typelem), (r.rngsubtype)) x(oid)
-  WHERE x.oid <> 0)
-SELECT t.oid, format_type(t.oid, NULL), t.typname, t.typtype,
-       t.typsend::oid <> 0 AND t.typreceive::oid <> 0, t.typbasetype, t.typtypmod,
-       CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) ELSE '' END,
-       coalesce(e.oid, 0), coalesce(r.rngsubtype, 0), coalesce(x.extname, '')
-FROM used u JOIN pg_type t ON t.oid = u.oid
-LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
-LEFT JOIN pg_range r ON r.rngtypid = t.oid
-LEFT JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.objsubid = 0
-  AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-LEFT JOIN pg_extension x ON x.oid = d.refobjid)";
-
-// Unique and exclusion indexes of the table, and those of its partitions that no index above
-// stands for.  indisready, not indisvalid, is what makes an index enforce.
-constexpr const char* kIndexes = R"(
-SELECT t.root, c.relname, array_to_string(i.indkey[0:i.indnkeyatts - 1], ' '), i.indisprimary,
-       i.indisunique, i.indimmediate, i.indisvalid, i.indisreplident,
-       i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (
-         SELECT FROM generate_series(0, i.indnkeyatts - 1) k
-         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k]
-         WHERE a.attcollation <> i.indcollation[k]),
-       t.root = t.oid
-FROM tree t JOIN pg_index i ON i.indrelid = t.oid JOIN pg_class c ON c.oid = i.indexrelid
-WHERE (i.indisunique OR i.indisexclusion) AND (i.indisready OR c.relkind = 'I')
-  AND (t.root = t.oid OR NOT EXISTS (SELECT FROM pg_inherits p WHERE p.inhrelid = i.indexrelid))
-ORDER BY t.root, c.relname)";
-
-// What else acts on a write: deferrable unique and exclusion constraints, triggers and rules that
-// fire under session_replication_role = replica.
-constexpr const char* kActors = R"(
-SELECT t.root, 'constraint', c.conname FROM tree t JOIN pg_constraint c ON c.conrelid = t.oid
-WHERE c.condeferrable AND c.contype IN ('u', 'x') AND (t.root = t.oid OR c.conparentid = 0)
-UNION SELECT t.root, 'trigger', g.tgname FROM tree t JOIN pg_trigger g ON g.tgrelid = t.oid
-WHERE NOT g.tgisinternal AND g.tgenabled IN ('A', 'R')
-UNION SELECT t.root, 'trigger', r.rulename FROM tree t JOIN pg_rewrite r ON r.ev_class = t.oid
-WHERE r.rulename <> '_RETURN' AND r.ev_enabled IN ('A', 'R')
-ORDER BY 1, 2, 3)";
-
-// to_jsonb: the columns are not the same in all versions.
-constexpr const char* kLocale = R"(
-SELECT d.datcollate, d.datctype,
-       CASE WHEN j->>'datlocprovider' IN ('i', 'b')
-            THEN coalesce(j->>'datlocale', j->>'daticulocale') ELSE '' END
-FROM pg_database d CROSS JOIN LATERAL to_jsonb(d) j WHERE d.datname = current_database())";
-
-constexpr const char* kUserTables = R"(
-SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
-  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
-  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
-    AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')
-ORDER BY n.nspname, c.relname)";
 
 // Rows of unknown number in unknown bytes: what a narrow table has per row, tuple header included.
 constexpr double kBytesPerRowGuess = 100;
@@ -140,9 +31,11 @@ class SpecReader {
     LOCKSTEP_TRY(read_relations(names));
     if (specs_.empty()) return std::move(specs_);
     LOCKSTEP_TRY(read_leaves());
+    LOCKSTEP_TRY(read_locale());
     LOCKSTEP_TRY(read_types());
     LOCKSTEP_TRY(read_columns());
     LOCKSTEP_TRY(read_indexes());
+    LOCKSTEP_TRY(read_identities());
     LOCKSTEP_TRY(read_actors());
     return std::move(specs_);
   }
@@ -150,9 +43,11 @@ class SpecReader {
  private:
   Status read_relations(const std::vector<TableName>& names);
   Status read_leaves();
+  Status read_locale();
   Status read_types();
   Status read_columns();
   Status read_indexes();
+  Status read_identities();
   Status read_actors();
 
   Result<PgResult> query(const std::string& sql) {
@@ -169,6 +64,8 @@ class SpecReader {
   std::vector<TableSpec> specs_;
   std::unordered_map<std::uint32_t, std::size_t> by_oid_;
   std::string oids_;
+  std::string collate_;  // Of the database.
+  std::string ctype_;
   TypeCatalog types_;
 };
 
@@ -242,8 +139,31 @@ Status SpecReader::read_leaves() {
   return {};
 }
 
+// One name for "en_US.UTF-8" and "en_US.utf8", "C" and "POSIX".
+std::string plain_locale(std::string name) {
+  if (name == "POSIX") return "C";
+  for (std::size_t i = name.find('.'); i < name.size(); ++i)
+    name[i] = static_cast<char>(std::tolower(static_cast<unsigned char>(name[i])));
+  const auto codeset =
+      name.begin() + static_cast<std::ptrdiff_t>(std::min(name.find('.'), name.size()));
+  name.erase(std::remove(codeset, name.end(), '-'), name.end());
+  return name;
+}
+
+Status SpecReader::read_locale() {
+  LOCKSTEP_ASSIGN(const PgResult locale, connection_.run(kLocale));
+  if (PQntuples(locale.get()) != 1)
+    return fail(Reaction::Halt, "pg_database has no row for the database connected to");
+  const std::string provider = text_field(locale, 0, 2);
+  collate_ = provider.empty() ? text_field(locale, 0, 0) : provider;
+  ctype_ = provider.empty() ? text_field(locale, 0, 1) : provider;
+  types_.set_ctype(plain_locale(ctype_));
+  return {};
+}
+
 Status SpecReader::read_types() {
-  LOCKSTEP_ASSIGN(const PgResult rows, query(kTypes));
+  LOCKSTEP_ASSIGN(const PgResult rows,
+                  query(kUsedTypes + fmt::format(fmt::runtime(kTypes), kFolding)));
   for (int i = 0; i < PQntuples(rows.get()); ++i) {
     CatalogType type;
     type.oid = number_field<std::uint32_t>(rows, i, 0);
@@ -257,20 +177,22 @@ Status SpecReader::read_types() {
     type.element = number_field<std::uint32_t>(rows, i, 8);
     type.bound = number_field<std::uint32_t>(rows, i, 9);
     type.extension = text_field(rows, i, 10);
+    type.folding = text_field(rows, i, 11);
     types_.add(std::move(type));
   }
+  LOCKSTEP_ASSIGN(const PgResult attributes,
+                  query(kUsedTypes + fmt::format(fmt::runtime(kAttributes), kFolding)));
+  for (int i = 0; i < PQntuples(attributes.get()); ++i)
+    types_.add_attribute(
+        number_field<std::uint32_t>(attributes, i, 0),
+        {text_field(attributes, i, 1), number_field<std::uint32_t>(attributes, i, 2),
+         number_field<std::int32_t>(attributes, i, 3), text_field(attributes, i, 4),
+         text_field(attributes, i, 5)});
   return {};
 }
 
 Status SpecReader::read_columns() {
-  LOCKSTEP_ASSIGN(const PgResult locale, connection_.run(kLocale));
-  if (PQntuples(locale.get()) != 1)
-    return fail(Reaction::Halt, "pg_database has no row for the database connected to");
-  const std::string provider = text_field(locale, 0, 2);
-  const std::string collate = provider.empty() ? text_field(locale, 0, 0) : provider;
-  const std::string ctype = provider.empty() ? text_field(locale, 0, 1) : provider;
-
-  LOCKSTEP_ASSIGN(const PgResult rows, query(kColumns));
+  LOCKSTEP_ASSIGN(const PgResult rows, query(fmt::format(fmt::runtime(kColumns), kFolding)));
   for (int i = 0; i < PQntuples(rows.get()); ++i) {
     Column column;
     column.name = text_field(rows, i, 1);
@@ -283,12 +205,15 @@ Status SpecReader::read_columns() {
     column.toastable = bool_field(rows, i, 9);
     column.identity = identity(letter(rows, i, 10));
     column.collation = text_field(rows, i, 11);
-    if (bool_field(rows, i, 12) && column.collation.empty()) column.collation = collate;
-    if (column.type.kind == TypeKind::Citext) {
-      column.collation = ctype;
-      column.folds_ascii = ctype == "C" || ctype == "POSIX";
-    }
+    if (bool_field(rows, i, 12) && column.collation.empty()) column.collation = collate_;
     column.deterministic_collation = bool_field(rows, i, 13);
+    column.folding = text_field(rows, i, 14);
+    if (column.type.kind == TypeKind::Citext) {
+      column.collation = ctype_;
+      column.folds_ascii = ctype_ == "C" || ctype_ == "POSIX";
+      column.folding.clear();  // It folds by the database's locale, whatever the column says.
+    }
+    add_folding(column.folding, column.type.folding);
     spec_of(rows, i).columns.push_back(std::move(column));
   }
   return {};
@@ -325,6 +250,25 @@ Status SpecReader::read_indexes() {
     indexes[number_field<std::uint32_t>(rows, i, 0)].push_back(std::move(index));
   }
   for (TableSpec& spec : specs_) choose_key(spec, indexes[spec.oid]);
+  return {};
+}
+
+Status SpecReader::read_identities() {
+  LOCKSTEP_ASSIGN(const PgResult rows, query(std::string(kTree) + kIdentities));
+  for (int i = 0; i < PQntuples(rows.get()); ++i) {
+    TableSpec& spec = spec_of(rows, i);
+    RowIdentity identity;
+    identity.table = {text_field(rows, i, 1), text_field(rows, i, 2)};
+    identity.kind = replica_identity(letter(rows, i, 3));
+    identity.holds_rows = bool_field(rows, i, 4);
+    identity.usable = bool_field(rows, i, 5);
+    for (const std::int16_t attnum : attnums(field(rows, i, 6))) {
+      const auto column = std::ranges::find(spec.columns, attnum, &Column::attnum);
+      if (column != spec.columns.end())
+        identity.columns.push_back(static_cast<std::size_t>(column - spec.columns.begin()));
+    }
+    spec.identities.push_back(std::move(identity));
+  }
   return {};
 }
 

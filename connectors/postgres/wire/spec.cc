@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "pipeline/base/result.h"
 #include "pipeline/tables/table_stream.h"
 
 namespace lockstep {
@@ -32,6 +33,7 @@ TypeKind builtin_kind(std::uint32_t oid) {
 TypeKind kind_of(const CatalogType& type) {
   if (type.element != 0) return TypeKind::Array;
   if (type.type == 'r') return TypeKind::Range;
+  if (type.type == 'c') return TypeKind::Composite;
   if (type.type == 'e') return TypeKind::Enum;
   if (type.oid < kFirstUserOid) return builtin_kind(type.oid);
   // The name alone is no proof: anyone may call a type citext.
@@ -69,22 +71,36 @@ bool can_be_key(const TableSpec& spec, const CatalogIndex& index) {
                      [&spec](std::size_t c) { return spec.columns[c].not_null; });
 }
 
-const CatalogIndex* pick(const TableSpec& spec, const std::vector<CatalogIndex>& indexes) {
-  std::vector<const CatalogIndex*> candidates;
-  for (const CatalogIndex& index : indexes) {
-    if (!can_be_key(spec, index)) continue;
-    if (index.primary) return &index;
-    candidates.push_back(&index);
-  }
-  for (const CatalogIndex* index : candidates) {
-    if (index->replica_identity) return index;
-  }
-  return candidates.size() == 1 ? candidates.front() : nullptr;
+const CatalogIndex* pick(const std::vector<const CatalogIndex*>& candidates) {
+  const auto first = [&](auto&& wanted) {
+    const auto found = std::ranges::find_if(candidates, wanted);
+    return found == candidates.end() ? nullptr : *found;
+  };
+  if (const auto* index = first([](const auto* i) { return i->replica_identity && i->immediate; }))
+    return index;
+  if (const auto* index = first([](const auto* i) { return i->primary && i->immediate; }))
+    return index;
+  // A deferrable primary key is the last choice: its values may be taken twice for a while.
+  const auto immediate =
+      std::ranges::count_if(candidates, [](const auto* i) { return i->immediate; });
+  if (immediate == 1) return first([](const auto* i) { return i->immediate; });
+  return immediate == 0 && !candidates.empty() ? candidates.front() : nullptr;
 }
 
 }  // namespace
 
+void add_folding(std::string& all, const std::string& one) {
+  if (one.empty()) return;
+  all += (all.empty() ? "" : ", ") + one;
+}
+
 void TypeCatalog::add(CatalogType type) { types_[type.oid] = std::move(type); }
+
+void TypeCatalog::add_attribute(std::uint32_t oid, CatalogAttribute attribute) {
+  const auto found = types_.find(oid);
+  CHECK(found != types_.end());
+  found->second.attributes.push_back(std::move(attribute));
+}
 
 const CatalogType* TypeCatalog::find(std::uint32_t oid) const {
   const auto found = types_.find(oid);
@@ -111,19 +127,40 @@ Type TypeCatalog::resolve(std::uint32_t oid, std::int32_t typmod, const std::str
   }
   type.kind = kind_of(*row);
   type.has_binary = row->sendable;
-  if (type.kind == TypeKind::Array)
-    type.inner.push_back(resolve(row->element, type.typmod, element_sql(type.base_sql)));
-  if (type.kind == TypeKind::Range) {
-    const CatalogType* bound = find(row->bound);
-    type.inner.push_back(resolve(row->bound, -1, bound == nullptr ? "" : bound->sql));
-  }
-  // array_send and range_send exist always, and fail for an inner type without one.
-  for (const Type& inner : type.inner) type.has_binary = type.has_binary && inner.has_binary;
+  type.folding = row->folding;
+  if (type.kind == TypeKind::Citext) add_folding(type.folding, "citext under " + ctype_);
+  resolve_parts(*row, type);
   return type;
 }
 
+void TypeCatalog::resolve_parts(const CatalogType& row, Type& type) const {
+  if (type.kind == TypeKind::Array)
+    type.inner.push_back(resolve(row.element, type.typmod, element_sql(type.base_sql)));
+  if (type.kind == TypeKind::Range) {
+    const CatalogType* bound = find(row.bound);
+    type.inner.push_back(resolve(row.bound, -1, bound == nullptr ? "" : bound->sql));
+  }
+  for (const CatalogAttribute& attribute : row.attributes) {
+    type.inner.push_back(resolve(attribute.type, attribute.typmod, attribute.sql));
+    type.attributes.push_back(attribute.name);
+    add_folding(type.folding, attribute.folding);
+  }
+  for (const Type& inner : type.inner) {
+    // The send function of what is made of parts exists always, and fails for a part without one.
+    type.has_binary = type.has_binary && inner.has_binary;
+    add_folding(type.folding, inner.folding);
+  }
+}
+
 void choose_key(TableSpec& spec, const std::vector<CatalogIndex>& indexes) {
-  const CatalogIndex* key = pick(spec, indexes);
+  std::vector<const CatalogIndex*> candidates;
+  for (const CatalogIndex& index : indexes) {
+    if (!can_be_key(spec, index)) continue;
+    candidates.push_back(&index);
+    spec.keys.push_back({index.name, columns_of(spec, index).value_or(std::vector<std::size_t>()),
+                         index.primary, !index.immediate});
+  }
+  const CatalogIndex* key = pick(candidates);
   if (key != nullptr) {
     if (auto columns = columns_of(spec, *key); columns.has_value()) spec.key = std::move(*columns);
     spec.key_index = key->name;

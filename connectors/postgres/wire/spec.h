@@ -7,40 +7,61 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "pipeline/model/table.h"
 
 namespace lockstep {
 
+// One attribute of a composite type.
+struct CatalogAttribute {
+  std::string name;
+  std::uint32_t type = 0;
+  std::int32_t typmod = -1;
+  std::string sql;
+  std::string folding;  // Of its collation.
+};
+
 // One row of pg_type, as far as a Type needs it.
 struct CatalogType {
   std::uint32_t oid = 0;
-  std::string sql;                // format_type(oid, NULL).
-  std::string extension;          // The extension it belongs to, "" when none.
-  std::string name;               // typname.
-  char type = 'b';                // typtype.
-  bool sendable = true;           // Has send and receive functions.
-  std::uint32_t base = 0;         // Domain: the type below, ...
-  std::int32_t base_typmod = -1;  // ... its typmod ...
-  std::string base_sql;           // ... and format_type() of both.
-  std::uint32_t element = 0;      // True array: the element's type.
-  std::uint32_t bound = 0;        // Range: the bound's type.
+  std::string sql;                                // format_type(oid, NULL).
+  std::string extension;                          // The extension it belongs to, "" when none.
+  std::string name;                               // typname.
+  char type = 'b';                                // typtype.
+  bool sendable = true;                           // Has send and receive functions.
+  std::uint32_t base = 0;                         // Domain: the type below, ...
+  std::int32_t base_typmod = -1;                  // ... its typmod ...
+  std::string base_sql;                           // ... and format_type() of both.
+  std::uint32_t element = 0;                      // True array: the element's type.
+  std::uint32_t bound = 0;                        // Range: the bound's type.
+  std::string folding = {};                       // Range: of its collation.
+  std::vector<CatalogAttribute> attributes = {};  // Composite: those that are not dropped.
 };
 
-// The types that a set of columns uses, closed under base, element and bound.
+// The types that a set of columns uses, closed under base, element, bound and attribute.
 class TypeCatalog {
  public:
   void add(CatalogType type);
+  // REQUIRES: the composite type `oid` was added.
+  void add_attribute(std::uint32_t oid, CatalogAttribute attribute);
+  // The locale by which the server folds citext.
+  void set_ctype(std::string ctype) { ctype_ = std::move(ctype); }
   // Returns the type of a column whose format_type(oid, typmod) is `sql`.
   // A type that was not added is Other, without a binary form.
   Type resolve(std::uint32_t oid, std::int32_t typmod, const std::string& sql) const;
 
  private:
   const CatalogType* find(std::uint32_t oid) const;
+  void resolve_parts(const CatalogType& row, Type& type) const;
 
   std::unordered_map<std::uint32_t, CatalogType> types_;
+  std::string ctype_;
 };
+
+// Adds to a list of what folds values (Type::folding).
+void add_folding(std::string& all, const std::string& one);
 
 // One row of pg_index of a table or of one of its partitions.
 struct CatalogIndex {
@@ -51,13 +72,13 @@ struct CatalogIndex {
   bool immediate = true;
   bool valid = true;
   bool replica_identity = false;
-  bool whole = true;  // No predicate, no expression, collations of the columns.
+  bool whole = true;  // No predicate, no expression; collations and equality of the columns.
   bool own = true;    // Of the table itself, not of a partition.
 };
 
-// Sets key, key_is_primary, key_deferrable, key_index and secondary_unique.  The key is the primary
-// key, else the NOT NULL unique immediate index that is the replica identity, else the only one of
-// its kind; with several to choose from there is none.
+// Sets keys, key, key_is_primary, key_deferrable, key_index and secondary_unique.  The key is what
+// names old rows in the log: the index that is the replica identity, else the primary key, else the
+// only NOT NULL unique immediate index; with several to choose from there is none.
 // REQUIRES: spec.columns is filled.
 void choose_key(TableSpec& spec, const std::vector<CatalogIndex>& indexes);
 

@@ -54,8 +54,7 @@ bool holds_placeholder(const Type& type) {
 // Under FULL, values that did not change are taken from the old row.  A root's own setting says
 // nothing about its leaves.
 bool unchanged_values_are_resolved(const TableSpec& spec) {
-  return spec.replica_identity == ReplicaIdentity::Full &&
-         spec.kind != RelationKind::PartitionedRoot;
+  return spec.has_whole_images() && spec.kind != RelationKind::PartitionedRoot;
 }
 
 }  // namespace

@@ -49,6 +49,8 @@ Form text_form(const Type& type) {
       // Its text depends on the time zone of Debezium's session.
       return !type.inner.empty() && type.inner[0].kind == TypeKind::TimestampTz ? Form::Never
                                                                                 : Form::PlainText;
+    case TypeKind::Composite:
+      return Form::Base64Text;
     case TypeKind::Other:
       return type.base_oid == kXmlOid || type.base_oid == kTsvectorOid ? Form::PlainText
                                                                        : Form::Base64Text;
@@ -59,6 +61,7 @@ Form text_form(const Type& type) {
 
 Form binary_form(const Type& type) {
   switch (type.kind) {
+    case TypeKind::Composite:
     case TypeKind::Other:
     case TypeKind::TimeTz:  // Its offset is gone.
     case TypeKind::VarBit:  // Its length is gone.

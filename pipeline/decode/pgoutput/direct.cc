@@ -263,9 +263,11 @@ DirectDecoder::Image DirectDecoder::read_image(const Relation& relation, std::st
       continue;
     }
     const WalValue* value = &row_.after[*source.place];
-    // An old image holds the values that did not change, as far as it goes.
-    const bool is_in_old = row_.old_form == WalRow::Old::Full ||
-                           (row_.old_form == WalRow::Old::Key && source.in_identity);
+    // An old image holds the values that did not change, as far as it goes.  Its form is that of a
+    // partition's root, which may promise more than the partition keeps: NULL is then no value, and
+    // what lies out of line never is NULL.
+    const bool is_in_old = row_.old_form != WalRow::Old::None &&
+                           row_.before[*source.place].form != WalValue::Form::Null;
     if (value->form == WalValue::Form::Unchanged && is_in_old) value = &row_.before[*source.place];
     if (append_value_of(source, *value, out)) continue;
     append_unavailable(out);
