@@ -351,7 +351,8 @@ std::vector<std::string> extend_publication_sql(const Manifest& manifest,
     return std::ranges::find(missing, table.name) != missing.end();
   });
   const std::string names = table_list(added);
-  return {"BEGIN", "SET LOCAL lock_timeout = '5s'",
+  // Who writes to them queues behind us: too short to be noticed, or to be a deadlock's victim.
+  return {"BEGIN", "SET LOCAL lock_timeout = '100ms'",
           fmt::format("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", names),
           fmt::format("ALTER PUBLICATION {} ADD TABLE {}",
                       quote_identifier(manifest.source.publication.value), names),

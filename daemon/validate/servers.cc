@@ -1,6 +1,8 @@
 // What a server itself says: version, role, limits; and whether it is the one the migration knows.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdint>
 #include <string>
 
@@ -93,6 +95,44 @@ class ServerCheck {
   const std::string side_;
 };
 
+// Whether `name` is one of synchronous_standby_names: 's1, "s 2"', 'ANY 1 (s1, s2)', '*'.
+bool is_synchronous(const std::string& names, const std::string& name) {
+  std::string element;
+  bool quoted = false;
+  const auto same = [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) ==
+           std::tolower(static_cast<unsigned char>(b));
+  };
+  const auto ends = [&] { return element == "*" || std::ranges::equal(element, name, same); };
+  for (const char c : names) {
+    if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (c == ',' || c == '(' || c == ')')) {
+      if (ends()) return true;
+      element.clear();
+    } else if (quoted || c != ' ') {
+      element += c;
+    }
+  }
+  return ends();
+}
+
+// The walsender that serves our stream would be waited for by every commit of the application.
+void check_synchronous(Validation& validation) {
+  const std::string& names = validation.source.facts.synchronous_standby_names;
+  const std::string stream =
+      validation.manifest.source.stream.value == StreamKind::Direct
+          ? connection_options(validation.manifest, Side::Source, "stream").application_name
+          : "Debezium Streaming";
+  if (!is_synchronous(names, stream)) return;
+  validation.findings.error(
+      validation.source.where,
+      fmt::format("synchronous_standby_names of the source is '{}': the stream would count as a "
+                  "standby, and commits of the application would wait for it",
+                  names),
+      "name the standbys there, as a superuser: ALTER SYSTEM SET synchronous_standby_names");
+}
+
 void check_limits(Validation& validation) {
   const ServerFacts& facts = validation.source.facts;
   Findings& findings = validation.findings;
@@ -135,6 +175,7 @@ void check_source_server(Validation& validation) {
                               "visible",
                               "connect to the primary");
   check_limits(validation);
+  check_synchronous(validation);
   check.surplus();
   check.connections(kOtherSourceConnections + validation.manifest.backfill.workers);
   check.proxy();

@@ -62,6 +62,22 @@ void check_missing_publication(Validation& validation, const At<std::string>& na
   }
 }
 
+// Nothing that we accept may break a statement of the application.
+void check_fault(const PublicationFacts& facts, Validation& validation,
+                 const At<std::string>& name) {
+  const auto fault = publication_fault(facts);
+  if (!fault) return;
+  const std::string drop = "DROP PUBLICATION " + quote_identifier(name.value);
+  const std::string make = publication_sql(validation.manifest, validation.source_specs());
+  validation.findings.error(
+      name.where, fmt::format("publication {} {}", name.value, *fault),
+      facts.all_tables || facts.whole_schemas
+          ? fmt::format("{}; {}; as the tables' owner", drop, make)
+          : fmt::format("give them a primary key, or ALTER PUBLICATION {} DROP TABLE them; as the "
+                        "publication's owner",
+                        quote_identifier(name.value)));
+}
+
 void check_coverage(const PublicationFacts& facts, Validation& validation,
                     const At<std::string>& name) {
   Findings& findings = validation.findings;
@@ -72,7 +88,8 @@ void check_coverage(const PublicationFacts& facts, Validation& validation,
   });
   // Reported as such, too: once published, they would refuse the application's updates.
   for (const PlannedTable& table : validation.plan.tables)
-    if (table.source.key.empty()) std::erase(missing, table.source.name);
+    if (table.source.key.empty() || !can_be_published(table.source))
+      std::erase(missing, table.source.name);
   if (!missing.empty())
     findings.error(name.where,
                    fmt::format("publication {} does not cover {}", name.value, shown_list(missing)),
@@ -157,6 +174,7 @@ void check_publication(Validation& validation) {
       read_publication(validation.source.connection, name.value, validation.source_names());
   if (!facts) return validation.findings.failed(name.where, facts.error());
   if (facts->exists) {
+    check_fault(*facts, validation, name);
     check_coverage(*facts, validation, name);
     check_altered_publication(validation, name);
   } else {

@@ -13,7 +13,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from tests.lab.migration import Migration  # noqa: E402
-from tests.lab.stack import Stack, end_on_signals  # noqa: E402
+from tests.lab.postgres import OWNER  # noqa: E402
+from tests.lab.stack import READER, Stack, end_on_signals  # noqa: E402
 
 _numbers = itertools.count(1)
 
@@ -80,6 +81,14 @@ def direct(migrate):
         return migrate(schema, stream="direct", **overrides)
 
     return make
+
+
+@pytest.fixture
+def owning_role(stack):
+    """Meanwhile lockstep's role may make the publication itself: it is a member of the owner."""
+    stack.source.execute("postgres", f"GRANT {OWNER} TO {READER}")
+    yield
+    stack.source.execute("postgres", f"REVOKE {OWNER} FROM {READER}")
 
 
 @pytest.fixture

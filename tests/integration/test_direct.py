@@ -10,19 +10,9 @@ import pytest
 
 from tests.demo.writer import Writer
 from tests.integration.conftest import SLOW, TABLE
-from tests.lab.postgres import OWNER
 from tests.lab.process import LabError, wait_until
-from tests.lab.stack import READER
 
 SEED = 7
-
-
-@pytest.fixture
-def owning_role(stack):
-    """Meanwhile lockstep's role may make the publication itself: it is a member of the owner."""
-    stack.source.execute("postgres", f"GRANT {OWNER} TO {READER}")
-    yield
-    stack.source.execute("postgres", f"REVOKE {OWNER} FROM {READER}")
 
 
 def test_a_changing_database(shop):

@@ -2,6 +2,7 @@
 the log calls the old row is what lockstep calls its key.  Issue E, rows 1, 10, 11, 15, 21, 32, 33."""
 
 import re
+from contextlib import closing
 
 import psycopg2
 import pytest
@@ -287,3 +288,82 @@ def test_carries_composite_values_exactly_without_reading_them_again(direct):
     migration.finish()
     pids = "SELECT 'pair'::regtype::oid::text"
     assert migration.source(pids) != migration.target(pids)
+
+
+@pytest.mark.usefixtures("owning_role")
+def test_a_publication_is_extended_without_holding_up_the_application(direct):
+    """Issue E, row 11: who writes to the new table queues behind our lock for no time at all."""
+    migration = direct("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    migration.copy_schema()
+    migration.grant()
+    migration.finish()
+    for side in (migration.source, migration.target):
+        side("CREATE TABLE u (id int PRIMARY KEY, v text)")
+    migration.grant()
+    with migration.open_transaction("INSERT INTO u VALUES (1, 'open')"):
+        migration.lockstep.start()
+        migration.lockstep.await_said("while adding public.u")
+        statements = [f"INSERT INTO u VALUES ({n}, 'x')" for n in range(2, 200)]
+        assert first_failure(migration, ["SET lock_timeout = '500ms'", *statements]) is None
+    migration.lockstep.await_follow()
+    assert migration.lockstep.stop() == 0
+    migration.finish()
+
+
+@pytest.mark.parametrize("names", ["*", "ANY 1 (s1, *)", 's1, "LOCKSTEP {} stream"', "s1, s2"])
+def test_refuses_to_be_a_synchronous_standby(direct, stack, names):
+    """Issue E, row 11: commits of the application would wait for us."""
+    migration = direct("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    migration.copy_schema()
+    migration.grant()
+    migration.publish()
+    names = names.format(migration.name)
+    with closing(stack.source.connect("postgres")) as connection:
+        connection.cursor().execute("SET synchronous_commit = 'local'")
+        connection.cursor().execute("ALTER SYSTEM SET synchronous_standby_names = %s", (names,))
+        connection.cursor().execute("SELECT pg_reload_conf()")
+        try:
+            found = [line for line in refusals(migration) if "synchronous" in line]
+        finally:
+            connection.cursor().execute("ALTER SYSTEM RESET synchronous_standby_names")
+            connection.cursor().execute("SELECT pg_reload_conf()")
+    assert bool(found) == (names != "s1, s2"), found
+
+
+PUBLICATIONS = {
+    "all tables": "FOR ALL TABLES",
+    "a schema": "FOR TABLES IN SCHEMA public",
+    "a table without identity": "FOR TABLE t, keyless",
+    "a leaf without identity": "FOR TABLE t, rooted",
+}
+
+
+@pytest.mark.parametrize("kind", PUBLICATIONS)
+def test_refuses_a_publication_that_breaks_the_applications_statements(migrate, kind):
+    """Issue E, row 11: also of tables that the manifest leaves alone, also under --deny-warnings."""
+    migration = migrate("""
+        CREATE TABLE t (id int PRIMARY KEY, v text);
+        CREATE TABLE keyless (v text); INSERT INTO keyless VALUES ('a');
+        CREATE TABLE rooted (id int PRIMARY KEY) PARTITION BY HASH (id);
+        CREATE TABLE leaf PARTITION OF rooted FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+        ALTER TABLE leaf REPLICA IDENTITY NOTHING""",
+                        tables=[{"source": "public.t"}])
+    migration.copy_schema()
+    migration.grant()
+    migration.stack.source.execute(
+        migration.name, f"CREATE PUBLICATION {migration.publication} {PUBLICATIONS[kind]} "
+        "WITH (publish_via_partition_root = true)")
+    line, = (line for line in refusals(migration) if line.startswith("publication"))
+    assert any(words in line for words in ("is FOR ALL TABLES", "is FOR TABLES IN SCHEMA",
+                                           "tables without replica identity"))
+    assert migration.lockstep.verb("validate").returncode == 78
+    assert_run_refuses(migration, line.split(" (")[0][:80])
+    statements = ["UPDATE keyless SET v = 'b'", "INSERT INTO rooted VALUES (1)",
+                  "DELETE FROM rooted", "CREATE TABLE later AS SELECT 1 AS a",
+                  "UPDATE later SET a = 2"]
+    assert "replica identity" in first_failure(migration, statements)
+    # Whoever does what the message says has an application that works, and a migration.
+    migration.stack.source.execute(migration.name, f"DROP PUBLICATION {migration.publication}")
+    migration.publish(["t"])
+    assert first_failure(migration, statements) is None
+    assert not any(line.startswith("publication") for line in refusals(migration))

@@ -231,22 +231,15 @@ def test_publication_that_told_less_for_a_while(migrate, option):
     assert "was altered or made again" in migration.lockstep.verb("validate").stdout
 
 
-def test_schema_taken_out_of_the_publication(migrate, stack):
+def test_table_that_the_publication_lost_and_got_back_with_its_schema(migrate, stack):
     migration = migrate(WORDS)
-    migration.copy_schema()
-    migration.grant()
-
-    def publication(statement):
-        stack.source.execute(migration.name, statement.format(migration.publication))
-
-    publication("CREATE PUBLICATION {} FOR TABLES IN SCHEMA public"
-                " WITH (publish_via_partition_root = true)")
-    migration.start_connector()
+    migration.prepare()
     with migration.running() as lockstep:
         lockstep.await_status(lambda status: status["synced"], "the copy")
-        publication("ALTER PUBLICATION {} DROP TABLES IN SCHEMA public")
+        publication = f"ALTER PUBLICATION {migration.publication}"
+        migration.source(f"{publication} DROP TABLE words")
         migration.source("UPDATE words SET v = 'unheard' WHERE id = 7")
-        publication("ALTER PUBLICATION {} ADD TABLES IN SCHEMA public")
+        stack.source.execute(migration.name, f"{publication} ADD TABLES IN SCHEMA public")
         assert "taken out of the publication" in await_stop(lockstep, "public.words")
 
 

@@ -102,6 +102,8 @@ MISTAKES = [
     (6, "error", "publication lockstep_shop does not cover public.fine",
      'ALTER PUBLICATION "lockstep_shop" ADD TABLE "public"."fine"; COMMIT; as'),
     (6, "error", "publication lockstep_shop has a row filter for public.filled", "DROP TABLE"),
+    (6, "error", "publication lockstep_shop publishes tables without replica identity, so that "
+     "PostgreSQL refuses their updates and deletes: public.keyless", "give them a primary key"),
     (6, "error", "publication lockstep_shop leaves out truncate", "SET (publish"),
     (6, "error", "publication lockstep_shop publishes partitions under their own names",
      "publish_via_partition_root = true"),
@@ -170,7 +172,7 @@ def test_reports_every_planted_mistake_in_one_run(pair):
         assert hits[0][:2] == (line, severity) and hint in hits[0][3], (text, hits)
     assert len(found) == len(MISTAKES), [each for each in found
                                          if not any(m[2] in each[2] for m in MISTAKES)]
-    assert len(MISTAKES) == 30
+    assert len(MISTAKES) == 31
     assert done.returncode == 69  # The broker and Connect do not answer.
 
 

@@ -240,7 +240,7 @@ TEST(Publication, IsExtendedWhileNobodyWrites) {
   const std::vector<TableSpec> tables = orders_parent_and_keyless();
   EXPECT_THAT(
       extend_publication_sql(shop(), tables, {tables[1].name}),
-      ElementsAre("BEGIN", "SET LOCAL lock_timeout = '5s'",
+      ElementsAre("BEGIN", "SET LOCAL lock_timeout = '100ms'",
                   "LOCK TABLE ONLY \"public\".\"parent\" IN SHARE ROW EXCLUSIVE MODE",
                   "ALTER PUBLICATION \"lockstep_shop\" ADD TABLE ONLY \"public\".\"parent\"",
                   "COMMIT"));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "connectors/postgres/wire/catalog.h"
@@ -9,7 +10,8 @@
 namespace lockstep {
 namespace {
 
-constexpr int kParameterGrants = 150000;  // GRANT SET ON PARAMETER came with PostgreSQL 15.
+constexpr int kParameterGrants = 150000;     // GRANT SET ON PARAMETER came with PostgreSQL 15,
+constexpr int kSchemaPublications = 150000;  // and so did FOR TABLES IN SCHEMA.
 
 // pg_walfile_name() holds the timeline that is written now; pg_control_checkpoint() may still name
 // the one before a promotion.
@@ -55,6 +57,30 @@ LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
 LEFT JOIN pg_publication_rel r ON r.prpubid = b.oid AND r.prrelid = c.oid
 LEFT JOIN LATERAL to_jsonb(r) j ON true
 ORDER BY w.place)";
+
+// From 15 on.
+constexpr const char* kSchemas = R"(
+SELECT EXISTS (SELECT FROM pg_publication_namespace n JOIN pg_publication b ON b.oid = n.pnpubid
+               WHERE b.pubname = $1))";
+
+// What PostgreSQL asks of every table that a published relation holds: see kIdentities of
+// catalog_sql.h.
+constexpr const char* kUnidentified = R"(
+WITH RECURSIVE tree(oid) AS (
+  SELECT c.oid FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename WHERE p.pubname = $1
+  UNION
+  SELECT i.inhrelid FROM tree t JOIN pg_class c ON c.oid = t.oid AND c.relkind = 'p'
+  JOIN pg_inherits i ON i.inhparent = t.oid
+)
+SELECT n.nspname, c.relname
+FROM tree t JOIN pg_class c ON c.oid = t.oid AND c.relkind = 'r' AND c.relreplident <> 'f'
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT EXISTS (
+  SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid
+  AND i.indimmediate AND i.indpred IS NULL
+  AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END)
+ORDER BY 1, 2)";
 
 constexpr const char* kSlot = R"(
 SELECT coalesce(s.plugin, ''), coalesce(s.database, ''), s.active, coalesce(s.active_pid, 0),
@@ -204,6 +230,13 @@ Result<PublicationFacts> read_publication(PostgresConnection& connection, const 
   facts.updates = bool_field(row, 0, 3);
   facts.deletes = bool_field(row, 0, 4);
   facts.truncates = bool_field(row, 0, 5);
+  if (PQserverVersion(connection.raw()) >= kSchemaPublications) {
+    LOCKSTEP_ASSIGN(const PgResult schemas, connection.ask(kSchemas, {{.value = name}}));
+    facts.whole_schemas = bool_field(schemas, 0, 0);
+  }
+  LOCKSTEP_ASSIGN(const PgResult without, connection.ask(kUnidentified, {{.value = name}}));
+  for (int i = 0; i < PQntuples(without.get()); ++i)
+    facts.unidentified.push_back({text_field(without, i, 0), text_field(without, i, 1)});
   const NameArrays names(tables);
   LOCKSTEP_ASSIGN(const PgResult published, connection.ask(kPublished, {{.value = name},
                                                                         {.value = names.schemas},
@@ -215,6 +248,25 @@ Result<PublicationFacts> read_publication(PostgresConnection& connection, const 
     if (bool_field(published, i, 4)) facts.narrowed.push_back(table);
   }
   return facts;
+}
+
+std::optional<std::string> publication_fault(const PublicationFacts& facts) {
+  if (facts.all_tables || facts.whole_schemas)
+    return fmt::format(
+        "is FOR {}: PostgreSQL would refuse updates and deletes of every table that "
+        "the application makes later without a primary key",
+        facts.all_tables ? "ALL TABLES" : "TABLES IN SCHEMA");
+  if (facts.unidentified.empty()) return std::nullopt;
+  constexpr std::size_t kNamedMax = 3;
+  std::string names;
+  for (std::size_t i = 0; i < std::min(kNamedMax, facts.unidentified.size()); ++i)
+    names += (i == 0 ? "" : ", ") + facts.unidentified[i].text();
+  if (facts.unidentified.size() > kNamedMax)
+    names += fmt::format(" and {} more", facts.unidentified.size() - kNamedMax);
+  return fmt::format(
+      "publishes tables without replica identity, so that PostgreSQL refuses their "
+      "updates and deletes: {}",
+      names);
 }
 
 Result<SlotFacts> read_slot(PostgresConnection& connection, const std::string& name) {

@@ -80,6 +80,7 @@ Result<ServerFacts> read_server(PostgresConnection& connection);
 struct PublicationFacts {
   bool exists = false;
   bool all_tables = false;
+  bool whole_schemas = false;  // FOR TABLES IN SCHEMA.
   bool via_root = false;
   bool inserts = false;
   bool updates = false;
@@ -88,7 +89,14 @@ struct PublicationFacts {
   std::vector<TableName> filtered;  // Of those asked for: published with a row filter.
   std::vector<TableName> narrowed;  // ... with a column list.
   std::vector<TableName> missing;   // ... not published, or not as a whole.
+  // Of all that it publishes, with partitions: no replica identity, so that PostgreSQL refuses the
+  // application's updates and deletes.
+  std::vector<TableName> unidentified;
 };
+
+// What of the publication would have PostgreSQL refuse statements of the application, now or with
+// the next table that it makes; nothing when nothing does.  Follows the publication's name.
+std::optional<std::string> publication_fault(const PublicationFacts& facts);
 
 // Facts of publication `name`, as far as `tables` are concerned.  Connects if not connected.
 Result<PublicationFacts> read_publication(PostgresConnection& connection, const std::string& name,
