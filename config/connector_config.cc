@@ -10,6 +10,7 @@
 #include <map>
 #include <string_view>
 
+#include "config/connector_keys.h"
 #include "pipeline/base/result.h"
 #include "pipeline/model/row.h"
 #include "pipeline/tables/table_stream.h"
@@ -132,6 +133,7 @@ class Comparison {
       values.emplace(name, default_setting(name));
     }
     values.emplace("connector.class", "");
+    values.erase(kKeyColumns);  // keys() judges it.
     for (const auto& [name, value] : values) {
       const auto reason = refused_setting(name, value);
       if (!reason) continue;
@@ -153,6 +155,16 @@ class Comparison {
                       "source.debezium.settings",
                       name, shown(name), wanted));
     }
+  }
+
+  void keys(std::span<const TableSpec> tables) {
+    const std::string wanted = key_columns(tables);
+    const std::string value = value_of(kKeyColumns);
+    if (same_key_columns(value, wanted)) return;
+    differences_.push_back(
+        fmt::format("{} is '{}', and the keys of the tables need '{}': events would carry the keys "
+                    "of other rows",
+                    kKeyColumns, value, wanted));
   }
 
   // A list of plain names can be checked here; one of other patterns only by Debezium.
@@ -264,6 +276,7 @@ ConnectorSettings effective_settings(const Manifest& manifest, std::span<const T
   if (std::any_of(tables.begin(), tables.end(), needs_warn)) settings[kFailureMode] = "warn";
   for (const auto& [name, value] : section(manifest).settings) settings[name] = value.value;
   settings[kPlaceholder] = placeholder_setting(manifest);
+  if (const std::string keys = key_columns(tables); !keys.empty()) settings[kKeyColumns] = keys;
   return settings;
 }
 
@@ -311,6 +324,7 @@ std::vector<std::string> check_connector_config(const Manifest& manifest,
   comparison.identity();
   comparison.refusals();
   comparison.choices(effective_settings(manifest, tables));
+  comparison.keys(tables);
   comparison.coverage(tables);
   return std::move(comparison).take();
 }

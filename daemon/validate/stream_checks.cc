@@ -8,6 +8,7 @@
 #include <string>
 
 #include "config/connector_config.h"
+#include "config/connector_keys.h"
 #include "connectors/connect/rest.h"
 #include "connectors/kafka/client.h"
 #include "connectors/kafka/proof.h"
@@ -339,6 +340,9 @@ void check_topics(Validation& validation) {
        colliding_topics(debezium.topic_prefix.value, validation.source_specs()))
     findings.error(debezium.topic_prefix.where, collision,
                    "leave one of them out, or rename it on the source");
+  for (const std::string& problem : keying_problems(validation.source_specs()))
+    findings.error(debezium.where, problem,
+                   "rename it on the source, or give the table a primary key as its identity");
   if (!debezium.kafka_sound) return;
   KafkaOptions options = kafka_options(validation.manifest);
   options.group_id.clear();

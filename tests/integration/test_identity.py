@@ -367,3 +367,27 @@ def test_refuses_a_publication_that_breaks_the_applications_statements(migrate, 
     migration.publish(["t"])
     assert first_failure(migration, statements) is None
     assert not any(line.startswith("publication") for line in refusals(migration))
+
+
+@through_kafka
+def test_the_connector_must_be_told_of_keys(migrate):
+    """Issue E, row 10: else its deletes carry a fallback, which is the key of another row."""
+    migration = migrate(UNIQUE_BESIDE_KEY)
+    migration.copy_schema()
+    migration.grant()
+    migration.publish()
+    assert migration.lockstep.connector_config()["config"]["message.key.columns"] == (
+        r"public\x2ep:id,m;public\x2et:m")
+    migration.start_connector(**{"message.key.columns": r"public\x2et:m"})
+    assert any("events would carry the keys of other rows" in line
+               for line in refusals(migration)), refusals(migration)
+
+
+@through_kafka
+def test_an_array_is_no_key_through_debezium(migrate):
+    """Issue E, row 21: {1,2} and [0:1]={1,2} have one key on the wire."""
+    migration = migrate("CREATE TABLE t (k int[] PRIMARY KEY, v text)")
+    migration.prepare()
+    words = "public.t.k is part of the key, and the stream cannot carry it exactly"
+    assert any(words in line for line in refusals(migration))
+    assert_run_refuses(migration, words)

@@ -6,6 +6,7 @@
 
 #include <boost/json.hpp>
 
+#include "config/connector_keys.h"
 #include "pipeline/tables/table_stream.h"
 
 namespace lockstep {
@@ -234,6 +235,31 @@ TEST(Publication, NamesExactlyTheTables) {
   EXPECT_EQ(publication_sql(shop(), tables),
             "CREATE PUBLICATION \"lockstep_shop\" FOR TABLE \"public\".\"Orders\", ONLY "
             "\"public\".\"parent\" WITH (publish_via_partition_root = true)");
+}
+
+// Issue E, row 10: the replica identity is the key, whatever primary key there is beside it.
+TEST(ConnectorKeys, AreToldWhereTheyAreNotThePrimaryKey) {
+  TableSpec plain = table("public", "plain");
+  plain.key = {0};
+  plain.key_is_primary = true;
+  TableSpec other = table("s:1", "a;b, c");
+  other.key = {1, 0};
+  other.key_is_primary = false;
+  for (TableSpec* spec : {&plain, &other}) {
+    spec->columns.resize(2);
+    spec->columns[0].name = "id";
+    spec->columns[1].name = "m n";
+  }
+  const std::vector<TableSpec> tables = {plain, other};
+  const std::string wanted = R"(s\x3a1\x2ea\x3bb\x2c\x20c:m\x20n,id)";
+  EXPECT_EQ(key_columns(tables), wanted);
+  EXPECT_EQ(effective_settings(shop(), tables).at(kKeyColumns), wanted);
+  EXPECT_FALSE(effective_settings(shop(), {tables.data(), 1}).contains(kKeyColumns));
+  EXPECT_TRUE(same_key_columns("a:b;c:d", "c:d;a:b"));
+  EXPECT_THAT(keying_problems(tables), IsEmpty());
+  TableSpec shouting = plain;
+  shouting.name = {"S:1", "a;b, C"};
+  EXPECT_THAT(keying_problems(std::vector<TableSpec>{other, shouting}), testing::SizeIs(1));
 }
 
 TEST(Publication, IsExtendedWhileNobodyWrites) {

@@ -1,0 +1,27 @@
+// What Debezium must be told of keys: message.key.columns.
+//
+// By itself it takes a table's primary key; lockstep's key is the replica identity (table_key.h).
+// An event whose key the old row does not hold carries a fallback instead, another row's key.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pipeline/model/table.h"
+
+namespace lockstep {
+
+inline constexpr const char* kKeyColumns = "message.key.columns";
+
+// The setting's value: "public\x2et:m" for each table whose key is not its primary key, with `;`
+// between them; "" when there is none.
+std::string key_columns(std::span<const TableSpec> tables);
+
+// Whether two values of the setting say the same, in whatever order.
+bool same_key_columns(const std::string& a, const std::string& b);
+
+// Tables that it cannot be said for, as sentences: Debezium does not tell case.
+std::vector<std::string> keying_problems(std::span<const TableSpec> tables);
+
+}  // namespace lockstep
