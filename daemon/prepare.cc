@@ -187,6 +187,9 @@ Result<std::vector<StoredMapping>> Preparation::mappings(const ExportedSnapshot*
   Position horizon;
   if (exported == nullptr) {
     LOCKSTEP_ASSIGN(horizon.major, probe.insert_lsn());
+    // Its commit flushes the log past the horizon: a crash of the source would else give positions
+    // before it to later changes, which would be dropped.
+    LOCKSTEP_ASSIGN([[maybe_unused]] const Lsn flushed, probe.emit_marker());
   }
   std::vector<StoredMapping> mappings;
   for (std::size_t i = 0; i < out_.maps.size(); ++i)
@@ -398,7 +401,7 @@ void Preparation::floor_and_unseen(const StartFacts& start) {
 }
 
 Status Preparation::finish() {
-  RunnerOptions& options = out_.options;
+  RunOptions& options = out_.options;
   options.lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
   options.epoch = out_.claim.epoch;
   floor_and_unseen(*out_.claim.start);

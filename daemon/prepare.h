@@ -1,7 +1,8 @@
 // Prepare: everything a run needs to know before its first thread starts, in an order that is safe
 // to repeat (P1-P5).
 //
-//   plan tables -> claim the migration -> first start: positions, then P0 -> options of the Runner
+//   plan tables -> claim the migration -> first start: positions, then P0 -> options of the
+//   Assembly
 #pragma once
 
 #include <functional>
@@ -19,7 +20,7 @@
 #include "connectors/postgres/wire/facts.h"
 #include "daemon/prepare_stream.h"
 #include "daemon/tables.h"
-#include "pipeline/run/runner.h"
+#include "pipeline/run/run_options.h"
 
 namespace lockstep {
 
@@ -40,7 +41,7 @@ struct Prepared {
   Lsn catalog_lsn = 0;  // Where the source's log ended before `source_specs` were read.
   Claim claim;
   std::shared_ptr<ExportedSnapshot> exported;  // Of this start; null: tables are copied by merge.
-  RunnerOptions options;
+  RunOptions options;
 };
 
 // Prepares a run.  Safe to call again after an error.

@@ -45,7 +45,7 @@ Result<Prepared> prepare_patiently(const Manifest& manifest, RocksdbStore& store
 }
 
 // `backfill.snapshot: exported`.
-void share_snapshot(const Manifest& manifest, const Prepared& prepared, RunnerOptions& options,
+void share_snapshot(const Manifest& manifest, const Prepared& prepared, RunOptions& options,
                     Events& events) {
   if (manifest.backfill.snapshot.value != SnapshotMode::Exported) return;
   const std::shared_ptr<ExportedSnapshot>& exported = prepared.exported;
@@ -87,7 +87,7 @@ Result<ExitCode> run_prepared(const Manifest& manifest, const RunCommand& comman
   events.prepared(prepared.tables.size(), prepared.options.progress.size());
   for (const LeftOut& table : prepared.left_out) events.table_stopped(table.table, table.reason);
   const SystemClock clock;
-  RunnerOptions options = prepared.options;
+  RunOptions options = prepared.options;
   options.until_synced = command.until_synced;
   options.tables_left_out = !prepared.left_out.empty();
   options.on_progress = [&events](const RunStatus& status) {

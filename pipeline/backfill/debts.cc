@@ -19,8 +19,6 @@ DebtReader::DebtReader(DebtReaderOptions options, Shared shared, ChunkReader& re
       seen_(shared.tables.size(), 0),
       empty_(shared.tables.size(), false) {}
 
-void DebtReader::look_again() { empty_.assign(empty_.size(), false); }
-
 Result<DebtReader::Step> DebtReader::step() {
   switch (state_) {
     case State::Idle:

@@ -40,8 +40,6 @@ class DebtReader {
   Result<Step> step();
   // Between two rounds: the reader and the target are free for others.
   bool idle() const { return state_ == State::Idle; }
-  // Looks at every table again at the next round: someone else opened debts.
-  void look_again();
 
  private:
   enum class State : std::uint8_t { Idle, Opening, Flushing, Reading, Draining };

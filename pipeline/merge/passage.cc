@@ -1,8 +1,5 @@
 #include "pipeline/merge/passage.h"
 
-#include <algorithm>
-#include <iterator>
-
 namespace lockstep {
 namespace {
 
@@ -41,8 +38,14 @@ Result<bool> Passage::step(const std::set<std::string>& paused) {
   }
   parts_.flush_lanes();
   std::vector<std::pair<std::string, Position>> ends;
-  std::ranges::copy_if(ends_, std::back_inserter(ends),
-                       [&](const auto& end) { return !paused.contains(end.first); });
+  const auto await = [&](const std::string& name, Position end) {
+    if (!paused.contains(name)) ends.emplace_back(name, end);
+  };
+  for (const auto& [name, end] : ends_) {
+    await(name, end);
+    // A table that had stopped is behind the stream for a while after it goes on.
+    for (const std::string& own : parts_.progress.own_streams(name)) await(own, end);
+  }
   std::string behind;
   if (parts_.progress.reached(ends, &behind)) return true;
   waiting_for_ = "every lane to commit " + behind;

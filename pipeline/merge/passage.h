@@ -43,6 +43,8 @@ class Passage {
   // The stream was proven to have passed the marker; whether that proof is exact (V3).
   bool stream_passed() const { return passed_; }
   bool exact() const { return exact_; }
+  // Everything that was committed before it is what the passage is about; nothing before a step().
+  std::optional<Lsn> marker() const { return marker_; }
   // After a step() that answered no: one sentence for status.
   const std::string& waiting_for() const { return waiting_for_; }
 

@@ -1,6 +1,7 @@
 #include "pipeline/merge/progress.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace lockstep {
 
@@ -19,19 +20,30 @@ std::optional<ProgressRow> Progress::start(const std::string& name, std::uint32_
   return found->second;
 }
 
-std::vector<Position>& Progress::lanes_of(const std::string& name) {
-  return streams_.try_emplace(name, std::vector<Position>(lanes_)).first->second;
+Progress::Lanes& Progress::lanes_of(const std::string& name) {
+  return streams_.try_emplace(name, Lanes(lanes_)).first->second;
 }
 
+// A lane that never held the table has no position of the table's own: it is where the stream is.
 Position Progress::least_locked(const std::string& name) const {
   const auto found = streams_.find(name);
-  return found == streams_.end() ? Position{} : std::ranges::min(found->second);
+  if (found == streams_.end()) return {};
+  const auto slash = name.find('/');
+  const auto whole =
+      slash == std::string::npos ? streams_.end() : streams_.find(name.substr(0, slash));
+  Position least{std::numeric_limits<std::uint64_t>::max(), 0};
+  for (std::uint32_t lane = 0; lane < lanes_; ++lane) {
+    std::optional<Position> position = found->second[lane];
+    if (!position && whole != streams_.end()) position = whole->second[lane];
+    least = std::min(least, position.value_or(Position{}));
+  }
+  return least;
 }
 
 void Progress::committed(std::uint32_t lane, const std::string& name, Position position) {
   const MutexLock lock(mutex_);
-  Position& current = lanes_of(name)[lane];
-  current = std::max(current, position);
+  std::optional<Position>& current = lanes_of(name)[lane];
+  current = std::max(current.value_or(Position{}), position);
 }
 
 Position Progress::least(const std::string& name) const {
@@ -44,8 +56,17 @@ Position Progress::resume_point(const std::string& name) const {
   Position least = least_locked(name);
   for (auto own = streams_.upper_bound(name + "/");
        own != streams_.end() && own->first.starts_with(name + "/"); ++own)
-    least = std::min(least, std::ranges::min(own->second));
+    least = std::min(least, least_locked(own->first));
   return least;
+}
+
+std::vector<std::string> Progress::own_streams(const std::string& name) const {
+  const MutexLock lock(mutex_);
+  std::vector<std::string> names;
+  for (auto own = streams_.upper_bound(name + "/");
+       own != streams_.end() && own->first.starts_with(name + "/"); ++own)
+    names.push_back(own->first);
+  return names;
 }
 
 bool Progress::reached(const std::vector<std::pair<std::string, Position>>& ends,
@@ -63,7 +84,7 @@ std::vector<std::pair<std::string, Position>> Progress::positions() const {
   const MutexLock lock(mutex_);
   std::vector<std::pair<std::string, Position>> positions;
   positions.reserve(streams_.size());
-  for (const auto& [name, lanes] : streams_) positions.emplace_back(name, std::ranges::min(lanes));
+  for (const auto& [name, lanes] : streams_) positions.emplace_back(name, least_locked(name));
   return positions;
 }
 

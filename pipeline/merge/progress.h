@@ -33,6 +33,8 @@ class Progress {
   // Where the stream would begin again: the least over its own position and those of its tables
   // that stand elsewhere (table_holds.h).
   Position resume_point(const std::string& name) const;
+  // Names of the tables' own streams beside `name` (table_holds.h).
+  std::vector<std::string> own_streams(const std::string& name) const;
   // Whether every lane has committed past each of `ends`; else `behind` names the first that has
   // not.
   bool reached(const std::vector<std::pair<std::string, Position>>& ends,
@@ -41,13 +43,16 @@ class Progress {
   std::vector<std::pair<std::string, Position>> positions() const;
 
  private:
-  std::vector<Position>& lanes_of(const std::string& name) REQUIRES(mutex_);
+  // By lane; nothing: the lane has not committed it yet.
+  using Lanes = std::vector<std::optional<Position>>;
+
+  Lanes& lanes_of(const std::string& name) REQUIRES(mutex_);
   Position least_locked(const std::string& name) const REQUIRES(mutex_);
 
   const std::uint32_t lanes_;
   std::map<std::pair<std::string, std::uint32_t>, ProgressRow> start_;  // Constant.
   mutable Mutex mutex_;
-  std::map<std::string, std::vector<Position>> streams_ GUARDED_BY(mutex_);  // By lane.
+  std::map<std::string, Lanes> streams_ GUARDED_BY(mutex_);
 };
 
 }  // namespace lockstep

@@ -45,6 +45,7 @@ Events::Events(LogFormat format, std::string migration)
   logger_->flush_on(spdlog::level::info);
 }
 
+Events::Events() = default;
 Events::~Events() = default;
 
 void Events::write(int level, std::string_view message, const Fields& fields) {

@@ -23,7 +23,9 @@ class Events {
  public:
   // Writes to standard error.
   Events(LogFormat format, std::string migration);
-  ~Events();
+  virtual ~Events();
+  Events(const Events&) = delete;
+  Events& operator=(const Events&) = delete;
 
   // INFO: a phase began or ended, an operator's command was carried out.
   void started(std::string_view version, std::uint64_t epoch);
@@ -48,11 +50,14 @@ class Events {
   void table_stopped(std::string_view table, std::string_view reason);
   void halted(std::string_view part, std::string_view reason);
 
- private:
+ protected:
   using Fields = std::vector<std::pair<std::string_view, std::string>>;
-  void write(int level, std::string_view message, const Fields& fields);
+  Events();  // For tests, which write elsewhere.
 
-  const LogFormat format_;
+ private:
+  virtual void write(int level, std::string_view message, const Fields& fields);
+
+  const LogFormat format_ = LogFormat::Json;
   const std::string migration_;
   std::shared_ptr<spdlog::logger> logger_;  // spdlog hands out shared loggers only.
 };

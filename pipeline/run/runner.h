@@ -1,4 +1,4 @@
-// Runner: owns every thread of a run and its one way to stop.
+// Runner: gives each part of an Assembly a thread, and the run its one way to stop.
 //
 //   source -> lanes <- scanners;  probe;  supervisor on the caller's thread
 //
@@ -6,86 +6,18 @@
 // watermark, all threads are joined.  A halt skips the draining: the target stays as it is.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
 #include <vector>
 
-#include "pipeline/apply/lane.h"
-#include "pipeline/apply/route.h"
-#include "pipeline/backfill/debts.h"
-#include "pipeline/backfill/planner.h"
-#include "pipeline/backfill/scanner.h"
-#include "pipeline/ports/checkpoint.h"
-#include "pipeline/ports/clock.h"
-#include "pipeline/ports/events.h"
-#include "pipeline/ports/ledger.h"
-#include "pipeline/ports/probe.h"
-#include "pipeline/ports/proof.h"
-#include "pipeline/ports/reader.h"
-#include "pipeline/ports/source.h"
-#include "pipeline/ports/target.h"
-#include "pipeline/watch/run_status.h"
-#include "pipeline/watch/shape_watch.h"
+#include "pipeline/run/run_options.h"
 
 namespace lockstep {
-
-struct RunnerOptions {
-  std::uint32_t lanes = 1;
-  std::uint64_t epoch = 0;
-  bool until_synced = false;
-  bool tables_left_out = false;        // Of the manifest: the run cannot be complete.
-  Xid snapshot_floor = 0;              // Visibility's floor.
-  std::vector<Xid> unseen;             // U, where the checkpoint proved it current.
-  std::vector<std::uint64_t> batches;  // By lane: transactions so far.
-  std::vector<ProgressRow> progress;
-  std::string shared_stream;  // The one stream of all tables; "": each has streams of its own.
-  std::vector<ChunkMark> marks;
-  std::vector<std::pair<TableId, Position>> horizons;
-  std::vector<KnownFiles> files;  // By TableId: what its chunks were read from.
-  PlannerOptions planner;
-  ScannerOptions scanner;
-  DebtReaderOptions debts;
-  std::uint64_t rate_limit_rows_per_second = 0;
-  std::size_t queue_bytes_max = 8 << 20;     // Per lane.
-  std::size_t recent_entries_max = 200'000;  // Per lane.
-  std::chrono::milliseconds probe_every{500};
-  std::chrono::milliseconds drain_limit{30'000};
-  // SupervisorPorts::hold_stream; on the main thread.
-  std::function<bool(std::string_view why)> hold_stream;
-  // SupervisorPorts::newcomers; on the main thread.
-  std::function<Result<std::vector<std::string>>()> newcomers;
-  // Called on the main thread: every second at first, later every 5 s, then every 30 s.
-  std::function<void(const RunStatus&)> on_progress;
-};
-
-struct ScanPorts {
-  std::unique_ptr<ChunkReader> reader;
-  std::unique_ptr<Target> target;
-};
-
-// What a run talks to.  References outlive the Runner.
-struct RunnerPorts {
-  ChangeSource& source;
-  SourceProbe& probe;         // The probe thread's.
-  SourceProbe& marker_probe;  // The supervisor's.
-  StreamProof& proof;
-  Ledger& ledger;
-  CheckpointStore& checkpoint;
-  const Clock& clock;
-  Events& events;
-  std::vector<std::unique_ptr<Target>> lane_targets;
-  std::vector<ScanPorts> scans;
-};
 
 class Runner {
  public:
   // `tables` by TableId.
-  Runner(RunnerOptions options, std::vector<const TableMap*> tables, RunnerPorts ports);
+  Runner(RunOptions options, std::vector<const TableMap*> tables, RunPorts ports);
   ~Runner();
 
   // Runs until stop(), until synced when that was asked for, or until something halts.

@@ -9,6 +9,7 @@
 
 #include "pipeline/apply/table_board.h"
 #include "pipeline/model/change.h"
+#include "pipeline/model/snapshot.h"
 
 namespace lockstep {
 
@@ -29,6 +30,8 @@ struct RunStatus {
   std::optional<double> lag_seconds;  // Nothing: unknown.
   std::vector<std::pair<std::string, Position>> positions;
   bool proof_exact = false;
+  // Of the last proof: what was committed at the source before it is on the target.
+  std::optional<Lsn> proof_position;
   std::vector<std::string> waiting_for;
   std::vector<RunTableStatus> tables;
   std::string source_state;

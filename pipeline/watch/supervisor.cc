@@ -3,15 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "pipeline/apply/table_holds.h"
+
 namespace lockstep {
-namespace {
-
-constexpr std::chrono::seconds kProofStep{1};
-constexpr std::chrono::seconds kProofEvery{5};
-constexpr std::chrono::seconds kProofHolds{15};
-constexpr std::chrono::seconds kLookEvery{5};  // At the source's catalog.
-
-}  // namespace
 
 std::string_view phase_text(Phase phase) {
   switch (phase) {
@@ -29,9 +23,10 @@ std::string_view phase_text(Phase phase) {
   return "unknown";
 }
 
-Supervisor::Supervisor(Shared shared, Health& health, Events& events, SupervisorPorts ports,
-                       std::vector<KnownFiles> known_files)
-    : shared_(shared),
+Supervisor::Supervisor(SupervisorOptions options, Shared shared, Health& health, Events& events,
+                       SupervisorPorts ports, std::vector<KnownFiles> known_files)
+    : options_(options),
+      shared_(shared),
       health_(health),
       events_(events),
       ports_(ports),
@@ -41,7 +36,18 @@ Supervisor::Supervisor(Shared shared, Health& health, Events& events, Supervisor
           shared, ports.probe, ports.proof, ports.ledger,
           [&events](const auto& table, const auto& why) { events.copied_again(table, why); },
           std::move(known_files)),
+      paused_(streams_of_others()),
       oldest_us_(shared.queues.size(), 0) {}
+
+// Own streams (table_holds.h) of tables that this run does not have: nobody moves them.
+std::set<std::string> Supervisor::streams_of_others() const {
+  std::set<std::string> others;
+  for (const auto& [stream, position] : shared_.progress.positions()) {
+    for (std::string& own : shared_.progress.own_streams(stream)) others.insert(std::move(own));
+    for (const TableMap* table : shared_.tables) others.erase(own_stream(stream, *table));
+  }
+  return others;
+}
 
 void Supervisor::begin() {
   const std::vector<TableStatus> all = shared_.board.all();
@@ -109,7 +115,7 @@ Status Supervisor::count_debts() {
 // A table that was rewritten is copied again, once the events before that are applied (I15).
 Status Supervisor::watch_shapes() {
   if (shared_.clock.now() >= next_look_) {
-    next_look_ = shared_.clock.now() + kLookEvery;
+    next_look_ = shared_.clock.now() + options_.look_every;
     LOCKSTEP_TRY(shapes_.look());
     LOCKSTEP_TRY(look_around());
   }
@@ -179,6 +185,7 @@ Result<Supervisor::Verdict> Supervisor::prove() {
               " to be read again");
     return Verdict::GoOn;
   }
+  proven_ = proof_.marker();
   return is_complete() ? Verdict::Synced : Verdict::Incomplete;
 }
 
@@ -195,12 +202,12 @@ Supervisor::Verdict Supervisor::prove_again() {
     const std::size_t shown = waiting_.size();
     auto verdict = prove();
     waiting_.resize(shown);
-    next_proof_ = now + kProofStep;
+    next_proof_ = now + options_.proof_step;
     if (!verdict) {
       waits_for("the proof of being synced: " + verdict.error().message);
     } else if (*verdict != Verdict::GoOn) {
-      proven_until_ = now + kProofHolds;
-      next_proof_ = now + kProofEvery;
+      proven_until_ = now + options_.proof_holds;
+      next_proof_ = now + options_.proof_every;
       proof_.reset();
     }
   }
@@ -225,6 +232,7 @@ void Supervisor::publish(Verdict verdict) {
   status.synced = verdict == Verdict::Synced;
   status.positions = shared_.progress.positions();
   status.proof_exact = exact_;
+  status.proof_position = proven_;
   status.waiting_for = waiting_;
   for (std::string& line : health_.waiting()) status.waiting_for.push_back(std::move(line));
   const std::vector<TableStatus> all = shared_.board.all();

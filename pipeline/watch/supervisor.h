@@ -1,6 +1,6 @@
 // Supervisor: decides when a run is synced, and keeps the status that people see.
 //
-// Passive: runner.cc calls tick() a few times a second on the main thread.
+// Passive: Assembly calls tick() a few times a second, on the main thread.
 #pragma once
 
 #include <chrono>
@@ -24,6 +24,13 @@
 #include "pipeline/watch/shape_watch.h"
 
 namespace lockstep {
+
+struct SupervisorOptions {
+  std::chrono::milliseconds look_every{5'000};   // At the source's catalog.
+  std::chrono::milliseconds proof_step{1'000};   // While following: between two steps of a proof,
+  std::chrono::milliseconds proof_every{5'000};  // and between two proofs.
+  std::chrono::milliseconds proof_holds{15'000};
+};
 
 // The slow calls of the supervisor; all on its thread.
 struct SupervisorPorts {
@@ -51,8 +58,8 @@ class Supervisor {
     Incomplete,  // Everything is synced but stopped tables, newcomers or quarantined rows.
   };
 
-  Supervisor(Shared shared, Health& health, Events& events, SupervisorPorts ports,
-             std::vector<KnownFiles> known_files);
+  Supervisor(SupervisorOptions options, Shared shared, Health& health, Events& events,
+             SupervisorPorts ports, std::vector<KnownFiles> known_files);
 
   // Before the first tick: tables that an earlier run has copied are nothing new.
   void begin();
@@ -79,6 +86,7 @@ class Supervisor {
   bool is_complete() const;
   Result<Verdict> prove();
   Verdict prove_again();
+  std::set<std::string> streams_of_others() const;
   std::set<std::string> paused() const;
   Status note_tables();
   Status note_stop(TableId id, const std::string& reason);
@@ -87,6 +95,7 @@ class Supervisor {
   void waits_for(std::string what);
   void hold_stream();
 
+  const SupervisorOptions options_;
   const Shared shared_;
   Health& health_;
   Events& events_;
@@ -97,7 +106,9 @@ class Supervisor {
   bool changed_ = false;  // A table is to be copied again.
   bool held_back_ = false;
   Passage proof_;
-  bool exact_ = false;  // The last proof that was reached.
+  // Of the last proof that was reached.
+  bool exact_ = false;
+  std::optional<Lsn> proven_;
   ShapeWatch shapes_;
   std::chrono::steady_clock::time_point next_look_{};
   std::chrono::steady_clock::time_point next_proof_{};

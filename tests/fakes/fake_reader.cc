@@ -142,6 +142,16 @@ Result<std::vector<std::vector<TableFile>>> FakeProbe::files(
   return files;
 }
 
+Result<Lsn> FakeProbe::emit_marker() {
+  chaos_.interleave("emit_marker");
+  if (chaos_.killed()) return killed_process();
+  const Fate fate = chaos_.fate("emit_marker");
+  if (fate == Fate::LostBefore) return lost_connection();
+  source_.flush(source_.insert_lsn());
+  if (fate == Fate::LostAfter) return lost_connection();
+  return source_.insert_lsn();
+}
+
 Result<Xid> FakeProbe::assign_xid() {
   const Xid xid = source_.begin(CommitMode::Async);
   source_.log_commit(xid);

@@ -67,7 +67,8 @@ class FakeProbe final : public SourceProbe {
   // would then wrongly claim to see.
   Result<Snapshot> probe() override;
   Result<Xid> assign_xid() override;
-  Result<Lsn> emit_marker() override { return source_.insert_lsn(); }
+  // Its commit flushes the log.
+  Result<Lsn> emit_marker() override;
   Result<Lsn> insert_lsn() override { return source_.insert_lsn(); }
   Result<std::vector<BlockingTransaction>> blockers(Xid) override { return {}; }
   Result<std::vector<std::vector<TableFile>>> files(

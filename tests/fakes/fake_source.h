@@ -91,6 +91,8 @@ class FakeSource {
   // visible.
   bool lock_shared(TableId table);
   void unlock_shared(TableId table);
+  // Under the exclusive lock: nobody can read it.
+  bool locked(TableId table) const { return state_[table].truncated_by != 0; }
   std::vector<FakeRow> rows(TableId table, const Snapshot& snapshot) const;
   // The row as the transaction would find it; nothing where it is absent or locked by another.
   std::optional<FakeRow> find(Xid xid, TableId table, int id) const;

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "pipeline/apply/table_holds.h"
+#include "pipeline/base/rules.h"
+
 namespace lockstep {
 namespace {
 
@@ -108,7 +111,12 @@ bool StreamLog::confirm(Lsn lsn) {
 }
 
 Result<StreamProof::Answer> FakeProof::reached(Lsn lsn) {
+  chaos_.interleave("proof");
+  if (chaos_.killed()) return killed_process();
+  const Fate fate = chaos_.fate("proof");
+  if (fate == Fate::LostBefore || fate == Fate::LostAfter) return lost_connection();
   Answer answer;
+  answer.exact = true;
   answer.reached = log_.confirm(lsn);
   if (!answer.reached) return answer;
   for (StreamId id = 0; id < log_.names().size(); ++id)
@@ -137,8 +145,13 @@ std::set<StreamId> StreamLog::streams_of(TableId table) const {
 }
 
 FakeStream::FakeStream(const StreamLog& log, Chaos& chaos, Random& random,
-                       const std::vector<Position>& start)
-    : log_(log), chaos_(chaos), random_(random), acknowledged_(start), told_(start.size()) {
+                       const std::vector<Position>& start, const FakeExport* exported)
+    : log_(log),
+      chaos_(chaos),
+      random_(random),
+      exported_(exported),
+      acknowledged_(start),
+      told_(start.size()) {
   for (StreamId stream = 0; stream < start.size(); ++stream) {
     const auto& records = log_.records(stream);
     const auto behind = std::ranges::find_if(
@@ -150,14 +163,15 @@ FakeStream::FakeStream(const StreamLog& log, Chaos& chaos, Random& random,
 Status FakeStream::poll(ChangeBatch& batch, std::chrono::milliseconds) {
   chaos_.interleave("poll");
   if (chaos_.killed()) return killed_process();
+  if (held()) return {};
   std::vector<StreamId> order(next_.size());
   std::iota(order.begin(), order.end(), StreamId{0});
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random_.below(i)]);
   for (const StreamId stream : order) {
-    if (log_.mode() == StreamMode::Kafka && halted_.contains(stream)) continue;
+    if (halted_.contains(stream)) continue;
     const auto& records = log_.records(stream);
     for (std::size_t taken = random_.below(burst_ + 1); taken > 0; --taken) {
-      if (next_[stream] == records.size()) break;
+      if (next_[stream] == records.size() || stops(stream, batch)) break;
       const StreamLog::Record& record = records[next_[stream]++];
       for (const Change& event : record.events)
         if (!paused(event)) batch.changes.push_back(event);
@@ -171,13 +185,30 @@ Status FakeStream::poll(ChangeBatch& batch, std::chrono::milliseconds) {
   return {};
 }
 
-Status FakeStream::pause_table(TableId table) {
+// The event cannot be decoded: the table stops in front of it.
+bool FakeStream::stops(StreamId stream, ChangeBatch& batch) {
+  const StreamLog::Record& record = log_.records(stream)[next_[stream]];
+  const TableId table = record.events.front().table;
+  if (breaks_ != table || paused_.contains(table)) return false;
+  breaks_.reset();
+  batch.stops.push_back({table, {Reaction::StopTable, "an event cannot be decoded", {}, {}}});
+  leave_out(table);
+  return true;
+}
+
+void FakeStream::leave_out(TableId table) {
   paused_.insert(table);
-  halted_.merge(log_.streams_of(table));
+  if (log_.mode() == StreamMode::Kafka) halted_.merge(log_.streams_of(table));
+}
+
+// The slot is one for all tables: its changes go on to come, and the lanes leave them out.
+Status FakeStream::pause_table(TableId table) {
+  if (log_.mode() == StreamMode::Kafka) leave_out(table);
   return {};
 }
 
 std::vector<std::string> FakeStream::streams_of(TableId table) const {
+  if (log_.mode() == StreamMode::Direct) return {own_stream(log_.names()[0], log_.map(table))};
   std::vector<std::string> names;
   for (const StreamId stream : log_.streams_of(table)) names.push_back(log_.names()[stream]);
   return names;
@@ -189,10 +220,8 @@ Status FakeStream::acknowledge(StreamId stream, Position position) {
   return {};
 }
 
-bool FakeStream::at_end() const {
-  for (StreamId stream = 0; stream < next_.size(); ++stream)
-    if (next_[stream] != log_.records(stream).size()) return false;
-  return true;
+bool FakeStream::held() const {
+  return exported_ != nullptr && exported_->held && rule_on(Rule::HoldStream);
 }
 
 }  // namespace lockstep

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "pipeline/ports/proof.h"
 #include "pipeline/ports/source.h"
 #include "tests/fakes/chaos.h"
+#include "tests/fakes/fake_reader.h"
 #include "tests/fakes/fake_source.h"
 #include "tests/fakes/random.h"
 
@@ -49,6 +51,7 @@ class StreamLog {
   // Whether everything committed up to `lsn` is decoded; then it is never repeated.
   bool confirm(Lsn lsn);
   std::set<StreamId> streams_of(TableId table) const;
+  const TableMap& map(TableId table) const { return source_.map(table); }
   std::uint32_t partitions(TableId table) const { return partitions_[table]; }
 
  private:
@@ -72,18 +75,19 @@ class StreamLog {
 
 class FakeProof final : public StreamProof {
  public:
-  explicit FakeProof(StreamLog& log) : log_(log) {}
+  FakeProof(StreamLog& log, Chaos& chaos) : log_(log), chaos_(chaos) {}
   Result<Answer> reached(Lsn lsn) override;
 
  private:
   StreamLog& log_;
+  Chaos& chaos_;
 };
 
 class FakeStream final : public ChangeSource {
  public:
-  // `start`: by stream, where to read on.
-  FakeStream(const StreamLog& log, Chaos& chaos, Random& random,
-             const std::vector<Position>& start);
+  // `start`: by stream, where to read on.  `exported`: holds the stream back; may be null.
+  FakeStream(const StreamLog& log, Chaos& chaos, Random& random, const std::vector<Position>& start,
+             const FakeExport* exported);
 
   const std::vector<std::string>& streams() const override { return log_.names(); }
   // Takes a few changes of each stream, the streams in any order.
@@ -93,22 +97,27 @@ class FakeStream final : public ChangeSource {
   Status acknowledge(StreamId stream, Position position) override;
   std::string state() const override { return "streaming"; }
 
+  // The table's next event cannot be decoded.
+  void break_table(TableId table) { breaks_ = table; }
   // How many records one poll takes of a stream at most.
   void set_burst(std::size_t records) { burst_ = records; }
-  bool at_end() const;
-  Position acknowledged(StreamId stream) const { return acknowledged_[stream]; }
 
  private:
+  bool held() const;
+  bool stops(StreamId stream, ChangeBatch& batch);
+  void leave_out(TableId table);
   bool paused(const Change& change) const { return paused_.contains(change.table); }
 
   const StreamLog& log_;
   Chaos& chaos_;
   Random& random_;
+  const FakeExport* const exported_;
   std::vector<std::size_t> next_;  // By stream: index of the next record.
   std::vector<Position> acknowledged_;
   std::vector<Position> told_;  // By stream: the last watermark.
   std::set<TableId> paused_;
-  std::set<StreamId> halted_;  // A paused table's partitions; of the slot: no more watermarks.
+  std::set<StreamId> halted_;  // A paused table's partitions.
+  std::optional<TableId> breaks_;
   std::size_t burst_ = 4;
 };
 

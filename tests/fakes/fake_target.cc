@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 namespace lockstep {
 
@@ -94,6 +95,20 @@ Result<std::vector<Debt>> FakeTarget::open_debts(TableId table, std::size_t limi
   if (chaos_.killed()) return killed_process();
   if (chaos_.fate("open_debts") != Fate::Work) return lost_connection();
   return store_.open_debts(table, limit);
+}
+
+Result<std::vector<DebtCount>> FakeLedger::count_debts() {
+  std::map<TableId, DebtCount> counts;
+  LOCKSTEP_TRY(call("count_debts", [&] {
+    for (const Debt& debt : store_.debts()) {
+      DebtCount& count = counts[debt.table];
+      count.table = debt.table;
+      ++(debt.quarantined ? count.quarantined : count.open);
+    }
+  }));
+  std::vector<DebtCount> answer;
+  for (const auto& [table, count] : counts) answer.push_back(count);
+  return answer;
 }
 
 Status FakeLedger::save_files(TableId table, const std::string& files) {

@@ -91,7 +91,9 @@ void fragile_source(SimOptions& options) {
   options.source_crash = 20;
   options.asynchronous = 900;
   options.flush = 40;
-  options.rewrite = 0;  // It flushes.
+  options.rewrite = 0;  // It flushes, as the markers of the probe and the supervisor do.
+  options.probe_weight = options.supervisor_weight = 1;
+  options.scan_weight = 14;
 }
 
 void short_lived(SimOptions& options) {

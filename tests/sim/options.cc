@@ -40,6 +40,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.interleave_steps = random.chance(200) ? 25 : 6;
   options.lost = random.chance(300) ? 0 : random.between(1, 40);
   options.kill = random.chance(300) ? 0 : random.between(1, 8);
+  options.drain = random.chance(600) ? 0 : random.between(1, 6);
   options.source_crash = random.chance(600) ? 0 : random.between(1, 6);
   options.stop_table = random.chance(850) ? 0 : 2;
   options.rewrite = random.chance(850) ? 0 : 5;

@@ -33,6 +33,7 @@ struct SimOptions {
   int interleave_steps = 6;  // At most, each time.
   int lost = 5;
   int kill = 3;
+  int drain = 2;  // Asked to stop.
   int source_crash = 2;
   int repeat = 3;
   int reread = 3;
@@ -59,7 +60,7 @@ struct SimOptions {
   int scan_weight = 8;   // Each.
   int debt_weight = 6;
   int probe_weight = 4;
-  int watch_weight = 2;
+  int supervisor_weight = 2;
 };
 
 SimOptions draw_options(std::uint64_t seed);

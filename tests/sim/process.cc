@@ -13,22 +13,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::size_t kQueueBytes = std::size_t{1} << 30;  // Nothing ever blocks in one thread.
-
-std::vector<std::unique_ptr<Recent>> make_recents(const SimOptions& options,
-                                                  const Visibility& visibility) {
-  std::vector<std::unique_ptr<Recent>> recents;
-  for (std::uint32_t lane = 0; lane < options.lanes; ++lane)
-    recents.push_back(
-        std::make_unique<Recent>(options.tables.size(), options.recent_entries_max, visibility));
-  return recents;
-}
-
-std::vector<std::unique_ptr<LaneQueue>> make_queues(std::uint32_t lanes) {
-  std::vector<std::unique_ptr<LaneQueue>> queues;
-  for (std::uint32_t lane = 0; lane < lanes; ++lane)
-    queues.push_back(std::make_unique<LaneQueue>(kQueueBytes));
-  return queues;
-}
+constexpr std::size_t kTakenBytes = 2000;
 
 std::vector<const TableMap*> pointers(const std::vector<TableMap>& tables) {
   std::vector<const TableMap*> pointers;
@@ -36,28 +21,17 @@ std::vector<const TableMap*> pointers(const std::vector<TableMap>& tables) {
   return pointers;
 }
 
-PlannerOptions planner_options(const SimOptions& options) {
-  PlannerOptions planner;
-  planner.chunk_rows_first = planner.chunk_rows_max = planner.chunk_rows_min = options.chunk_rows;
-  for (const FakeTableOptions& table : options.tables) planner.order.push_back(table.id);
-  return planner;
-}
-
-RouterOptions router_options(const SimOptions& options, const StreamLog& log) {
-  RouterOptions router;
-  router.lanes = options.lanes;
-  router.item_changes_max = options.item_changes_max;
-  router.several_streams = [&log](TableId table) { return log.streams_of(table).size() > 1; };
-  router.shared_stream = options.mode == StreamMode::Direct;
-  return router;
-}
-
-DebtReaderOptions debt_options(const SimOptions& options) {
-  DebtReaderOptions debts;
-  debts.debts_max = options.chunk_rows + 1;
-  debts.piece_bytes = options.piece_bytes;
-  debts.attempts_max = 3;
-  return debts;
+Unseen current_unseen_of(const Outside& outside, std::uint64_t last_epoch) {
+  const CheckpointState& state = outside.checkpoint.state();
+  std::vector<LaneIntent> intents;
+  for (const auto& [lane, intent] : state.intents) intents.push_back(intent);
+  const auto unseen =
+      current_unseen(state.incarnation, intents, last_epoch, outside.store.lane_batches());
+  if (unseen) return *unseen;
+  Unseen largest;
+  for (const ProgressRow& row : outside.store.progress())
+    largest.floor = std::max(largest.floor, row.max_xid);
+  return largest;
 }
 
 }  // namespace
@@ -70,7 +44,8 @@ std::vector<TableMap> make_tables(const SimOptions& options) {
 
 // What was decoded before is not delivered, so that the first snapshots must see all of it (P1).
 void begin_migration(const SimOptions& options, const Outside& outside) {
-  const FakeSource& source = outside.source;
+  FakeSource& source = outside.source;
+  source.flush(source.insert_lsn());
   const Xid floor = source.snapshot().xmax - 1;
   outside.store.claim();
   for (StreamId stream = 0; stream < outside.log.names().size(); ++stream)
@@ -87,44 +62,95 @@ void begin_migration(const SimOptions& options, const Outside& outside) {
     outside.exported->filenodes.push_back(source.filenode(table.id));
 }
 
-Unseen Process::current(const Outside& outside, std::uint64_t last_epoch) {
-  const CheckpointState& state = outside.checkpoint.state();
-  std::vector<LaneIntent> intents;
-  for (const auto& [lane, intent] : state.intents) intents.push_back(intent);
-  const auto unseen =
-      current_unseen(state.incarnation, intents, last_epoch, outside.store.lane_batches());
-  if (unseen) return *unseen;
-  Unseen largest;
-  for (const ProgressRow& row : outside.store.progress())
-    largest.floor = std::max(largest.floor, row.max_xid);
-  return largest;
-}
-
 // A first start stores the tables as they are before anything is read.
-std::vector<KnownFiles> Process::known_files(const Outside& outside) {
+std::vector<KnownFiles> Process::known_files() const {
   std::vector<KnownFiles> known;
-  for (const TableMap& table : outside.tables) {
-    if (outside.store.files(table.id).empty()) {
-      const TableFile now{table.id + 1, outside.source.filenode(table.id), 0, {}};
-      outside.store.save_files(table.id, files_text({&now, 1}, 0));
+  for (const TableMap& table : outside_.tables) {
+    if (outside_.store.files(table.id).empty()) {
+      const TableFile now{table.id + 1, outside_.source.filenode(table.id), 0, {}};
+      outside_.store.save_files(table.id, files_text({&now, 1}, 0));
     }
-    known.push_back(parse_files(outside.store.files(table.id)));
+    known.push_back(parse_files(outside_.store.files(table.id)));
   }
   return known;
 }
 
 // Kafka is asked for exactly the offset; a slot sends whole transactions again.
-std::vector<Position> Process::resume(const SimOptions& options, const Outside& outside,
-                                      const Progress& progress) {
+std::vector<Position> Process::resume() const {
+  const Progress progress(options_.lanes, outside_.store.progress());
   std::vector<Position> start;
-  for (const std::string& name : outside.log.names()) {
+  for (const std::string& name : outside_.log.names()) {
     Position position = progress.resume_point(name);
-    if (options.mode == StreamMode::Direct) position.minor = 0;
-    if (outside.random.chance(300))
-      position.major -= std::min<std::uint64_t>(position.major, outside.random.below(4));
+    if (options_.mode == StreamMode::Direct) position.minor = 0;
+    if (outside_.random.chance(300))
+      position.major -= std::min<std::uint64_t>(position.major, outside_.random.below(4));
     start.push_back(position);
   }
   return start;
+}
+
+// As `prepare` fills them in.
+RunOptions Process::run_options() {
+  RunOptions run;
+  run.lanes = options_.lanes;
+  run.epoch = epoch_;
+  run.until_synced = true;
+  const Unseen unseen = current_unseen_of(outside_, last_epoch_);
+  run.snapshot_floor = unseen.floor;
+  run.unseen = unseen.xids;
+  outside_.checkpoint.begin_incarnation({epoch_, unseen.floor, unseen.xids});
+  for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
+    run.batches.push_back(outside_.store.last_batch(lane));
+  run.progress = outside_.store.progress();
+  if (options_.mode == StreamMode::Direct) run.shared_stream = outside_.log.names().front();
+  run.marks = outside_.store.marks();
+  for (const FakeTableOptions& table : options_.tables) {
+    run.horizons.emplace_back(table.id, outside_.store.horizon(table.id));
+    run.planner.order.push_back(table.id);
+  }
+  run.files = known_files();
+  run.planner.chunk_rows_first = run.planner.chunk_rows_max = run.planner.chunk_rows_min =
+      options_.chunk_rows;
+  run.scanner.piece_bytes_max = run.scanner.piece_bytes_min = options_.piece_bytes;
+  run.scanner.item_rows_max = options_.item_rows_max;
+  run.debts.debts_max = options_.chunk_rows + 1;
+  run.debts.piece_bytes = options_.piece_bytes;
+  run.debts.attempts_max = 3;
+  run.supervisor = {milliseconds(0), milliseconds(0), milliseconds(0), milliseconds(15'000)};
+  run.queue_bytes_max = kQueueBytes;
+  run.taken_bytes_max = kTakenBytes;
+  run.item_changes_max = options_.item_changes_max;
+  run.batch_rows_max = options_.batch_rows_max;
+  run.recent_entries_max = options_.recent_entries_max;
+  run.acknowledge_every = milliseconds(0);
+  run.hold_stream = [this](std::string_view why) {
+    if (exported() == nullptr) return false;
+    exported()->held = exported()->held && why.empty();
+    return exported()->held;
+  };
+  return run;
+}
+
+RunPorts Process::run_ports() {
+  const auto target = [this] {
+    return std::make_unique<FakeTarget>(outside_.store, outside_.zombies, outside_.chaos,
+                                        connect());
+  };
+  std::vector<std::unique_ptr<Target>> lane_targets;
+  for (std::uint32_t lane = 0; lane < options_.lanes; ++lane) {
+    auto made = target();
+    lane_targets_.push_back(made.get());
+    lane_targets.push_back(std::move(made));
+  }
+  std::vector<ScanPorts> scans;
+  for (std::uint32_t scan = 0; scan < options_.scanners; ++scan) {
+    auto reader = std::make_unique<FakeReader>(outside_.source, outside_.chaos, exported());
+    scans.push_back({std::move(reader), target()});
+  }
+  return {stream_,         probe_,  marker_probe_,
+          proof_,          ledger_, outside_.checkpoint,
+          outside_.clock,  events_, std::move(lane_targets),
+          std::move(scans)};
 }
 
 Process::Process(const SimOptions& options, const Outside& outside)
@@ -132,165 +158,77 @@ Process::Process(const SimOptions& options, const Outside& outside)
       outside_(outside),
       last_epoch_(outside.store.epoch()),
       epoch_(outside.store.claim()),
-      tables_(pointers(outside.tables)),
-      unseen_(current(outside, last_epoch_)),
-      visibility_(unseen_.floor, unseen_.xids),
-      recents_(make_recents(options, visibility_)),
-      queues_(make_queues(options.lanes)),
-      progress_(options.lanes, outside.store.progress()),
-      board_(options.tables.size()),
-      shared_{tables_,   visibility_, recents_,           queues_,
-              progress_, board_,      outside.checkpoint, outside.clock},
-      planner_(planner_options(options), board_),
-      pacer_(0),
-      stream_(outside.log, outside.chaos, outside.random, resume(options, outside, progress_)),
-      router_(router_options(options, outside.log), shared_),
+      events_(outside.chaos),
+      stream_(outside.log, outside.chaos, outside.random, resume(), exported()),
       probe_(outside.source, outside.chaos),
-      debt_source_(outside.source, outside.chaos, exported()),
-      debt_target_(outside.store, outside.zombies, outside.chaos, connect()),
-      debt_reader_(debt_options(options), shared_, debt_source_, debt_target_),
-      proof_(outside.log),
+      marker_probe_(outside.source, outside.chaos),
+      proof_(outside.log, outside.chaos),
       ledger_(outside.store, outside.chaos),
-      watch_(
-          shared_, probe_, proof_, ledger_, [](const auto&, const auto&) {}, known_files(outside)) {
-  outside_.checkpoint.begin_incarnation({epoch_, unseen_.floor, unseen_.xids});
-  for (const FakeTableOptions& table : options.tables)
-    board_.set_horizon(table.id, outside.store.horizon(table.id));
-  planner_.restore(outside.store.marks());
+      run_(run_options(), pointers(outside.tables), run_ports()) {
   turns_.push_back({Actor::Source, 0});
-  build_lanes();
-  build_scanners();
-  turns_.push_back({Actor::Debts, 0});
+  for (std::uint32_t lane = 0; lane < options.lanes; ++lane) turns_.push_back({Actor::Lane, lane});
+  for (std::uint32_t scan = 0; scan < options.scanners; ++scan)
+    turns_.push_back({Actor::Reader, scan});
   turns_.push_back({Actor::Probe, 0});
-  turns_.push_back({Actor::Watch, 0});
-  busy_.assign(turns_.size(), false);
+  turns_.push_back({Actor::Supervisor, 0});
 }
 
-void Process::build_lanes() {
-  for (std::uint32_t index = 0; index < options_.lanes; ++index) {
-    LaneOptions lane;
-    lane.index = index;
-    lane.epoch = epoch_;
-    lane.first_batch = outside_.store.last_batch(index);
-    lane.batch_rows_max = options_.batch_rows_max;
-    if (options_.mode == StreamMode::Direct) lane.shared_stream = outside_.log.names().front();
-    lane_targets_.push_back(
-        std::make_unique<FakeTarget>(outside_.store, outside_.zombies, outside_.chaos, connect()));
-    lanes_.push_back(std::make_unique<Lane>(
-        lane, shared_, *lane_targets_.back(),
-        [&log = outside_.log](StreamId stream) { return log.names()[stream]; }));
-    turns_.push_back({Actor::Lane, index});
-  }
-}
-
-void Process::build_scanners() {
-  for (std::uint32_t index = 0; index < options_.scanners; ++index) {
-    ScannerOptions scanner;
-    scanner.piece_bytes_max = scanner.piece_bytes_min = options_.piece_bytes;
-    scanner.item_rows_max = options_.item_rows_max;
-    readers_.push_back(std::make_unique<FakeReader>(outside_.source, outside_.chaos, exported()));
-    scan_targets_.push_back(
-        std::make_unique<FakeTarget>(outside_.store, outside_.zombies, outside_.chaos, connect()));
-    scanners_.push_back(std::make_unique<Scanner>(scanner, shared_, planner_, pacer_,
-                                                  *readers_.back(), *scan_targets_.back()));
-    turns_.push_back({Actor::Scanner, index});
-  }
-}
-
-Status Process::step_source() {
-  if (exported() != nullptr && exported()->held && rule_on(Rule::HoldStream)) return {};
-  for (TableId table = 0; table < tables_.size(); ++table)
-    if (options_.mode == StreamMode::Kafka && board_.stopped(table))
-      LOCKSTEP_TRY(stream_.pause_table(table));
-  ChangeBatch batch;
-  LOCKSTEP_TRY(stream_.poll(batch, milliseconds(0)));
-  CHECK(router_.route(batch));
-  for (StreamId stream = 0; stream < stream_.streams().size(); ++stream) {
-    const Position least = progress_.resume_point(stream_.streams()[stream]);
-    if (least > stream_.acknowledged(stream)) LOCKSTEP_TRY(stream_.acknowledge(stream, least));
-  }
-  return {};
-}
-
-Status Process::step_lane(std::uint32_t lane) {
-  constexpr std::size_t kTaken = 2000;
-  for (LaneItem& item : queues_[lane]->take(kTaken, milliseconds(0)))
-    lanes_[lane]->add(std::move(item));
-  LOCKSTEP_TRY(lanes_[lane]->step());
-  return {};
-}
-
-Status Process::step_watch() {
-  LOCKSTEP_ASSIGN(watch_settled_, watch_.look());
-  std::set<std::string> paused;
-  for (TableId table = 0; table < tables_.size(); ++table) {
-    if (!board_.stopped(table)) continue;
-    for (const StreamId stream : outside_.log.streams_of(table))
-      paused.insert(outside_.log.names()[stream]);
-  }
-  LOCKSTEP_ASSIGN(const std::string awaited, watch_.advance(paused));
-  // What the supervisor does.
-  if (exported() != nullptr && (planner_.all_done() || !awaited.empty())) exported()->held = false;
-  return {};
-}
-
-Result<bool> Process::step(std::size_t turn) {
-  if (busy_[turn]) return false;
-  busy_[turn] = true;
-  const auto [actor, index] = turns_[turn];
-  Status done;
-  switch (actor) {
+Result<Assembly::Turn> Process::step_run(Turn turn) {
+  switch (turn.actor) {
     case Actor::Source:
-      done = step_source();
-      break;
+      return run_.step_source(milliseconds(0));
     case Actor::Lane:
-      done = step_lane(index);
-      break;
-    case Actor::Scanner:
-      if (auto step = scanners_[index]->step(); !step) done = fail(std::move(step).error());
-      break;
+      return run_.step_lane(turn.index, milliseconds(0));
+    case Actor::Reader:
+      return run_.step_read(turn.index);
+    case Actor::Chunk:
+      return run_.step_chunk(turn.index);
     case Actor::Debts:
-      if (auto step = debt_reader_.step(); !step) done = fail(std::move(step).error());
-      break;
+      return run_.step_debts();
     case Actor::Probe:
-      if (auto probed = probe_.probe())
-        visibility_.probed(*probed);
-      else
-        done = fail(std::move(probed).error());
-      break;
-    case Actor::Watch:
-      done = step_watch();
+      return run_.step_probe();
+    case Actor::Supervisor:
       break;
   }
-  busy_[turn] = false;
-  LOCKSTEP_TRY(std::move(done));
-  return true;
+  if (draining()) return Assembly::Turn::Over;  // The program's main thread waits for the others.
+  LOCKSTEP_ASSIGN(claim_, run_.tick());
+  return Assembly::Turn::Busy;
 }
 
-std::string Process::describe(std::size_t turn) const {
-  constexpr std::string_view names[] = {"source", "lane", "scanner", "debts", "probe", "watch"};
-  return fmt::format("{} {}", names[static_cast<std::size_t>(turns_[turn].actor)],
-                     turns_[turn].index);
-}
-
-std::string Process::why_not_quiet() {
-  if (!stream_.at_end()) return "the stream is not at its end";
-  for (std::uint32_t lane = 0; lane < options_.lanes; ++lane) {
-    if (queues_[lane]->bytes() > 0) return fmt::format("lane {} has a queue", lane);
-    if (!lanes_[lane]->drained()) return fmt::format("lane {} is not drained", lane);
-  }
-  if (!planner_.all_done()) return "chunks are left";
-  if (!watch_settled_) return "a table was rewritten";
-  for (const auto& scanner : scanners_)
-    if (!scanner->idle()) return "a scanner is at work: " + scanner->waiting_for();
-  if (!debt_reader_.idle()) return "debts are being read";
+Status Process::step(Turn turn) {
+  if (std::ranges::find(busy_, turn) != busy_.end()) return {};
+  busy_.push_back(turn);
+  const auto done = step_run(turn);
+  std::erase(busy_, turn);
+  if (done && *done == Assembly::Turn::Over) over_.push_back(turn);
+  if (draining() && busy_.empty()) end_stages();
+  if (!done) return std::unexpected(done.error());
   return {};
 }
 
-bool Process::any_stopped() const {
-  for (TableId table = 0; table < tables_.size(); ++table)
-    if (board_.stopped(table)) return true;
-  return false;
+void Process::drain() {
+  run_.draining();
+  stage_ = 0;
+  run_.end(Assembly::Part::Source);
+}
+
+// Goes to the next stage once every part of this one is over, as joining its threads tells.
+void Process::end_stages() {
+  constexpr Actor kActors[kStages] = {Actor::Source, Actor::Reader, Actor::Lane, Actor::Probe};
+  while (stage_ < kStages) {
+    const bool left = std::ranges::any_of(turns_, [&](const Turn& turn) {
+      return turn.actor == kActors[*stage_] && std::ranges::find(over_, turn) == over_.end();
+    });
+    if (left) return;
+    if (++*stage_ < kStages) run_.end(static_cast<Assembly::Part>(*stage_));
+  }
+  run_.acknowledge_last();
+}
+
+std::string Process::describe(Turn turn) const {
+  constexpr std::string_view names[] = {"source",     "lane",  "reader", "probe",
+                                        "supervisor", "chunk", "debts"};
+  return fmt::format("{} {}", names[static_cast<std::size_t>(turn.actor)], turn.index);
 }
 
 }  // namespace lockstep

@@ -1,5 +1,5 @@
-// Process: one life of our process: the real router, lanes, scanners and reader of debts, wired as
-// runner.cc wires them, on fake ports.  It dies by being destroyed.
+// Process: one life of our process: an Assembly, the one that the program has, on fake ports.  It
+// dies by being destroyed.
 #pragma once
 
 #include <memory>
@@ -7,14 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/apply/lane.h"
-#include "pipeline/apply/route.h"
-#include "pipeline/backfill/debts.h"
-#include "pipeline/backfill/planner.h"
-#include "pipeline/backfill/scanner.h"
-#include "pipeline/watch/shape_watch.h"
+#include "pipeline/run/assembly.h"
 #include "tests/fakes/fake_checkpoint.h"
 #include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_events.h"
 #include "tests/fakes/fake_reader.h"
 #include "tests/fakes/fake_stream.h"
 #include "tests/fakes/fake_target.h"
@@ -51,70 +47,62 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  enum class Actor : std::uint8_t { Source, Lane, Scanner, Debts, Probe, Watch };
+  // Who acts: the run's parts, and for scripts the two that share the first of its readers.
+  enum class Actor : std::uint8_t { Source, Lane, Reader, Probe, Supervisor, Chunk, Debts };
   struct Turn {
     Actor actor = Actor::Source;
     std::uint32_t index = 0;
+    friend bool operator==(const Turn&, const Turn&) = default;
   };
+  // Without the two for scripts.
   const std::vector<Turn>& turns() const { return turns_; }
-  // Lets one of turns() do one step.  Returns false when it is busy in an outer call.
-  Result<bool> step(std::size_t turn);
-  std::string describe(std::size_t turn) const;
+  // Lets somebody do one step, unless he is in the middle of one in an outer call.
+  Status step(Turn turn);
+  std::string describe(Turn turn) const;
 
-  // Nothing is left to do, as far as this process knows.
-  bool quiet() { return why_not_quiet().empty(); }
-  std::string why_not_quiet();
-  bool any_stopped() const;
-  bool backfill_done() { return planner_.all_done(); }
-  void look_for_debts() { debt_reader_.look_again(); }
+  // What the supervisor's last step claimed: that the run has come to what it was asked for.
+  std::optional<ExitCode> claim() const { return claim_; }
+  RunStatus status() const { return run_.status(); }
+  bool any_stopped() const { return run_.any_stopped(); }
   void break_table(std::uint32_t lane, TableId table) { lane_targets_[lane]->break_table(table); }
+  void break_event(TableId table) { stream_.break_table(table); }
+
+  // An orderly end, one stage after the other, as steps are made.
+  void drain();
+  bool draining() const { return stage_.has_value(); }
+  void abandon() { run_.abandon(); }  // An end that took too long.
+  bool drained() const { return stage_ && *stage_ == kStages; }
 
  private:
-  static Unseen current(const Outside& outside, std::uint64_t last_epoch);
-  static std::vector<KnownFiles> known_files(const Outside& outside);
-  static std::vector<Position> resume(const SimOptions& options, const Outside& outside,
-                                      const Progress& progress);
-  void build_lanes();
-  void build_scanners();
+  static constexpr std::size_t kStages = 4;  // Of Assembly::Part.
+
+  RunOptions run_options();
+  RunPorts run_ports();
+  std::vector<KnownFiles> known_files() const;
+  std::vector<Position> resume() const;
   FakeExport* exported() const { return outside_.exported ? &*outside_.exported : nullptr; }
   FakeTarget::Connection connect() { return {epoch_, epoch_ * 100 + ++connections_}; }
-
-  Status step_source();
-  Status step_lane(std::uint32_t lane);
-  Status step_watch();
+  Result<Assembly::Turn> step_run(Turn turn);
+  void end_stages();
 
   const SimOptions& options_;
   const Outside outside_;
   const std::uint64_t last_epoch_;
   const std::uint64_t epoch_;
   std::uint64_t connections_ = 0;
-  std::vector<const TableMap*> tables_;
-  const Unseen unseen_;
-  Visibility visibility_;
-  std::vector<std::unique_ptr<Recent>> recents_;
-  std::vector<std::unique_ptr<LaneQueue>> queues_;
-  Progress progress_;
-  TableBoard board_;
-  const Shared shared_;
-  Planner planner_;
-  Pacer pacer_;
+  FakeEvents events_;
   FakeStream stream_;
-  Router router_;
   FakeProbe probe_;
-  std::vector<std::unique_ptr<FakeTarget>> lane_targets_;
-  std::vector<std::unique_ptr<Lane>> lanes_;
-  std::vector<std::unique_ptr<FakeReader>> readers_;
-  std::vector<std::unique_ptr<FakeTarget>> scan_targets_;
-  std::vector<std::unique_ptr<Scanner>> scanners_;
-  FakeReader debt_source_;
-  FakeTarget debt_target_;
-  DebtReader debt_reader_;
+  FakeProbe marker_probe_;
   FakeProof proof_;
   FakeLedger ledger_;
-  ShapeWatch watch_;
-  bool watch_settled_ = false;
+  std::vector<FakeTarget*> lane_targets_;
+  Assembly run_;
+  std::optional<ExitCode> claim_;
+  std::optional<std::size_t> stage_;  // Of the orderly end.
   std::vector<Turn> turns_;
-  std::vector<bool> busy_;  // By turn.
+  std::vector<Turn> busy_;
+  std::vector<Turn> over_;
 };
 
 }  // namespace lockstep

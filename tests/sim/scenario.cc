@@ -9,6 +9,7 @@ namespace lockstep {
 namespace {
 
 constexpr int kDrainRoundsMax = 60;
+constexpr std::uint32_t kScanner = 1;  // The first reader is left to the debts.
 
 }  // namespace
 
@@ -16,7 +17,7 @@ SimOptions scenario_options(std::vector<FakeTableOptions> tables) {
   SimOptions options;
   options.partitions.assign(tables.size(), 1);
   options.tables = std::move(tables);
-  options.scanners = 1;
+  options.scanners = 2;
   options.chunk_rows = 100;
   options.piece_bytes = 10'000;
   options.item_changes_max = 1;
@@ -84,12 +85,8 @@ void Scenario::crash() {
 }
 
 void Scenario::step(Process::Actor actor, std::uint32_t index) {
-  const auto& turns = ours_->turns();
-  for (std::size_t turn = 0; turn < turns.size(); ++turn) {
-    if (turns[turn].actor != actor || turns[turn].index != index) continue;
-    const auto done = ours_->step(turn);
-    if (!done) CHECK(done.error().reaction != Reaction::Halt);
-  }
+  const Status done = ours_->step({actor, index});
+  if (!done) CHECK(done.error().reaction != Reaction::Halt);
 }
 
 void Scenario::deliver() {
@@ -106,7 +103,7 @@ void Scenario::apply() {
 }
 
 void Scenario::scan(int steps) {
-  for (int i = 0; i < steps; ++i) step(Process::Actor::Scanner);
+  for (int i = 0; i < steps; ++i) step(Process::Actor::Chunk, kScanner);
 }
 
 void Scenario::scan_all() {
@@ -117,14 +114,13 @@ void Scenario::scan_all() {
 }
 
 void Scenario::read_debts(int steps) {
-  ours_->look_for_debts();
   for (int i = 0; i < steps; ++i) step(Process::Actor::Debts);
 }
 
 void Scenario::watch() {
   while (log_.decode(false)) {
   }
-  step(Process::Actor::Watch);
+  step(Process::Actor::Supervisor);
 }
 
 void Scenario::carry_out_zombies() {
@@ -139,18 +135,18 @@ std::string Scenario::settle() {
   for (const Xid xid : source.logged_transactions()) visible(xid);
   while (log_.decode(false)) {
   }
-  std::string waiting = "rounds are over";
-  for (int round = 0; round < kDrainRoundsMax && !waiting.empty(); ++round) {
+  for (int round = 0; round < kDrainRoundsMax; ++round) {
     clock_.advance(std::chrono::seconds(2));
     deliver();
     probe();
     watch();
+    if (ours_->claim() == ExitCode::Ok) return difference();
     scan_all();
     read_debts(8);
     apply();
-    waiting = store.debts().empty() ? ours_->why_not_quiet() : "debts are open";
   }
-  return waiting.empty() ? difference() : "does not come to an end: " + waiting;
+  const std::vector<std::string> reasons = ours_->status().waiting_for;
+  return "does not come to an end: " + (reasons.empty() ? "" : reasons.front());
 }
 
 std::string Scenario::difference() const {

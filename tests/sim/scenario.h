@@ -14,7 +14,8 @@
 
 namespace lockstep {
 
-// One table per entry of `tables`, two lanes, one scanner whose chunk is the whole table.
+// One table per entry of `tables`, two lanes, a reader of debts, and a scanner whose chunk is the
+// whole table.
 SimOptions scenario_options(std::vector<FakeTableOptions> tables = {FakeTableOptions{}});
 
 class Scenario final : public Chaos {
@@ -50,7 +51,7 @@ class Scenario final : public Chaos {
   void fail_next(const std::string& where, Fate fate) { fates_[where] = fate; }
   void carry_out_zombies();
 
-  // Everything ends.  Returns what is wrong; empty: nothing.
+  // Everything ends, and the supervisor says so.  Returns what is wrong; empty: nothing.
   std::string settle();
   std::string difference() const;
   bool on_target(int id, TableId table = 0) const { return store.rows(table).contains(id); }

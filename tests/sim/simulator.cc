@@ -65,7 +65,8 @@ std::string Simulator::run() {
 
 Simulator::Kind Simulator::choose_kind() {
   const int ours = options_.poll_weight + options_.debt_weight + options_.probe_weight +
-                   options_.watch_weight + static_cast<int>(options_.lanes) * options_.lane_weight +
+                   options_.supervisor_weight +
+                   static_cast<int>(options_.lanes) * options_.lane_weight +
                    static_cast<int>(options_.scanners) * options_.scan_weight;
   const int weights[] = {options_.source_weight, options_.visible_weight, 12, ours, 4, 4};
   int total = 0;
@@ -117,21 +118,47 @@ void Simulator::note_source() {
 }
 
 void Simulator::act_ours() {
-  std::vector<std::size_t> choices;
-  const auto& turns = ours_->turns();
-  for (std::size_t turn = 0; turn < turns.size(); ++turn) {
-    const int weights[] = {options_.poll_weight, options_.lane_weight,  options_.scan_weight,
-                           options_.debt_weight, options_.probe_weight, options_.watch_weight};
-    const int weight = weights[static_cast<std::size_t>(turns[turn].actor)];
+  std::vector<Process::Turn> choices;
+  for (const Process::Turn& turn : ours_->turns()) {
+    // Who reads debts is a reader of chunks, too.
+    const int reads = options_.scan_weight + (turn.index == 0 ? options_.debt_weight : 0);
+    const int weights[] = {options_.poll_weight, options_.lane_weight, reads, options_.probe_weight,
+                           options_.supervisor_weight};
+    const int weight = weights[static_cast<std::size_t>(turn.actor)];
     choices.insert(choices.end(), static_cast<std::size_t>(weight), turn);
   }
-  const std::size_t turn = random_.pick(choices);
+  const Process::Turn turn = random_.pick(choices);
   if (trace_) note(ours_->describe(turn));
-  const auto done = ours_->step(turn);
+  const Status done = ours_->step(turn);
   if (!done && trace_) note("  error", done.error().message);
   if (!done && done.error().reaction == Reaction::Halt)
     failure_ = "halted: " + done.error().message;
-  if (killed_ && depth_ == 0) bury();
+  if (depth_ == 0) after_step();
+}
+
+// What the program does when its supervisor is content, and when it has drained.
+void Simulator::after_step() {
+  if (killed_) return bury();
+  if (ours_->claim() && !ours_->draining()) {
+    if (claim_covers_all()) {
+      failure_ = compare();
+      settled_ = calm_ && !ours_->any_stopped();
+    }
+    note("SYNCED");
+    ours_->drain();
+  }
+  if (ours_->drained()) {
+    note("DRAINED");
+    ours_.reset();
+  }
+}
+
+// The supervisor speaks of everything that the source holds now.
+bool Simulator::claim_covers_all() const {
+  const std::optional<Lsn> position = ours_->status().proof_position;
+  const auto& log = source_.log();
+  return ours_->claim() && source_.logged_transactions().empty() &&
+         (log.empty() || (position && log.back().commit_lsn <= *position));
 }
 
 void Simulator::bury() {
@@ -164,6 +191,14 @@ void Simulator::make_trouble() {
     return;
   }
   if (ours_ != nullptr && random_.chance(options_.kill * 5)) return bury();
+  if (ours_ != nullptr && ours_->draining() && random_.chance(200)) {
+    note("the end takes too long");
+    return ours_->abandon();
+  }
+  if (ours_ != nullptr && !ours_->draining() && random_.chance(options_.drain * 5)) {
+    note("asked to stop");
+    return ours_->drain();
+  }
   if (random_.chance(options_.source_crash * 5)) {
     if (trace_) note("the source crashes", fmt::format("flushed to {}", source_.flush_lsn()));
     return source_.crash();
@@ -188,8 +223,9 @@ void Simulator::make_trouble() {
   }
   if (ours_ != nullptr && random_.chance(options_.stop_table * 20)) {
     note("a table stops");
-    ours_->break_table(static_cast<std::uint32_t>(random_.below(options_.lanes)),
-                       static_cast<TableId>(random_.below(tables_.size())));
+    const auto table = static_cast<TableId>(random_.below(tables_.size()));
+    if (random_.chance(500)) return ours_->break_event(table);
+    ours_->break_table(static_cast<std::uint32_t>(random_.below(options_.lanes)), table);
   }
 }
 
@@ -221,51 +257,49 @@ void Simulator::settle_round() {
   while (log_.decode(false)) {
   }
   clock_.advance(std::chrono::milliseconds(1100));
-  ours_->look_for_debts();
+  const std::vector<Process::Turn> turns = ours_->turns();
   for (int i = 0; i < 4; ++i) {
-    for (std::size_t turn = 0; turn < ours_->turns().size(); ++turn) {
+    for (const Process::Turn& turn : turns) {
       ++steps_;
       if (trace_) note(ours_->describe(turn));
-      const auto done = ours_->step(turn);
+      const Status done = ours_->step(turn);
       if (!done && done.error().reaction == Reaction::Halt)
         failure_ = "halted: " + done.error().message;
+      after_step();
+      if (ours_ == nullptr) return;
     }
   }
 }
 
+// Until the supervisor says so.
 void Simulator::settle() {
   note("SETTLE");
   calm_ = true;
-  if (ours_ == nullptr) restart();
+  settled_ = false;
   for (int round = 0; round < kRoundsMax && failure_.empty(); ++round) {
+    if (ours_ == nullptr && settled_) return;
+    if (ours_ == nullptr) restart();
     settle_round();
-    if (ours_->any_stopped()) {
-      note("an operator repairs the table");
-      ours_.reset();
-      restart();
-      continue;
-    }
-    if (settled()) return;
+    if (ours_ == nullptr || !ours_->any_stopped()) continue;
+    note("an operator repairs the table");
+    ours_.reset();
   }
   if (failure_.empty()) failure_ = "does not come to an end: " + why_unsettled();
 }
 
 std::string Simulator::why_unsettled() const {
   if (!log_.decoded_all()) return "the log is not decoded";
-  if (!ours_->quiet()) return ours_->why_not_quiet();
-  for (const Debt& debt : store_.debts())
-    if (!debt.quarantined)
-      return fmt::format("a debt is open: table {} key {} reason {}", debt.table,
-                         key_id(tables_[debt.table], debt.key), static_cast<int>(debt.reason));
-  if (store_.copying()) return "a COPY is open";
+  if (ours_ == nullptr) return "the program has ended";
+  for (const std::string& reason : ours_->status().waiting_for) return reason;
   return {};
 }
 
-bool Simulator::settled() const { return why_unsettled().empty(); }
-
 std::string Simulator::compare() const {
-  for (TableId table = 0; table < tables_.size(); ++table)
+  for (TableId table = 0; table < tables_.size(); ++table) {
+    if (source_.locked(table)) continue;
+    if (ours_ != nullptr && !ours_->status().tables[table].counts.stopped.empty()) continue;
     if (std::string difference = compare_table(table); !difference.empty()) return difference;
+  }
   return {};
 }
 

@@ -3,7 +3,8 @@
 // Each step lets somebody act: the applications, the source's log, our source thread, a lane, a
 // scanner; or fails something.  Inside a call to a fake port others may act too, so that everything
 // a real server would let happen between two statements can happen.  At the end the applications
-// stop, everything settles, and the target must equal the source.
+// stop and everything settles.  Whenever the supervisor says that what the source holds is on the
+// target, the target must equal the source.
 #pragma once
 
 #include <memory>
@@ -44,9 +45,10 @@ class Simulator final : public Chaos {
   void restart();
   void note_source();
   void note(std::string_view what, std::string_view detail = {});
+  void after_step();
   void settle();
   void settle_round();
-  bool settled() const;
+  bool claim_covers_all() const;
   std::string why_unsettled() const;
   std::string compare() const;
   std::string compare_table(TableId table) const;
@@ -66,7 +68,8 @@ class Simulator final : public Chaos {
   std::optional<FakeExport> exported_;
   std::unique_ptr<Process> ours_;
   bool killed_ = false;
-  bool calm_ = false;  // No more trouble.
+  bool calm_ = false;     // No more trouble.
+  bool settled_ = false;  // The supervisor has said so since then.
   bool trace_ = false;
   int depth_ = 0;
   std::size_t steps_ = 0;

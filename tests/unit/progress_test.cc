@@ -37,5 +37,16 @@ TEST(Progress, ReachedNamesTheStreamThatIsBehind) {
   EXPECT_EQ(behind, "u/0");
 }
 
+// A table that stopped on one lane, and not on the other, which had no change of it: the slot would
+// never be told to forget anything.
+TEST(Progress, ALaneThatNeverHeldATableIsWhereItsStreamIs) {
+  Progress progress(2, {{"wal", 0, {9, 0}, 3, 4}, {"wal", 1, {8, 0}, 3, 4}});
+  progress.committed(0, "wal/public.a/b", {7, 0});
+  EXPECT_EQ(progress.resume_point("wal"), (Position{7, 0}));
+  progress.committed(0, "wal/public.a/b", {9, 0});
+  EXPECT_EQ(progress.resume_point("wal"), (Position{8, 0}));
+  EXPECT_EQ(progress.own_streams("wal"), (std::vector<std::string>{"wal/public.a/b"}));
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -1,0 +1,298 @@
+#include "pipeline/run/assembly.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "pipeline/base/failpoint.h"
+
+namespace lockstep {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kLaneFullWait{20};
+constexpr std::size_t kLanePendingMax = 8 << 20;
+
+std::vector<std::unique_ptr<Recent>> make_recents(const RunOptions& options, std::size_t tables,
+                                                  const Visibility& visibility) {
+  std::vector<std::unique_ptr<Recent>> recents;
+  for (std::uint32_t lane = 0; lane < options.lanes; ++lane)
+    recents.push_back(std::make_unique<Recent>(tables, options.recent_entries_max, visibility));
+  return recents;
+}
+
+std::vector<std::unique_ptr<LaneQueue>> make_queues(const RunOptions& options) {
+  std::vector<std::unique_ptr<LaneQueue>> queues;
+  for (std::uint32_t lane = 0; lane < options.lanes; ++lane)
+    queues.push_back(std::make_unique<LaneQueue>(options.queue_bytes_max));
+  return queues;
+}
+
+}  // namespace
+
+void Assembly::StreamNames::publish(const std::vector<std::string>& names) {
+  const MutexLock lock(mutex_);
+  for (std::size_t i = names_.size(); i < names.size(); ++i) names_.push_back(names[i]);
+}
+
+std::string Assembly::StreamNames::at(StreamId id) const {
+  const MutexLock lock(mutex_);
+  CHECK(id < names_.size());
+  return names_[id];
+}
+
+Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunPorts ports)
+    : options_(std::move(options)),
+      tables_(std::move(tables)),
+      ports_(std::move(ports)),
+      visibility_(options_.snapshot_floor, options_.unseen),
+      progress_(options_.lanes, options_.progress),
+      board_(tables_.size()),
+      recents_(make_recents(options_, tables_.size(), visibility_)),
+      queues_(make_queues(options_)),
+      planner_(options_.planner, board_),
+      pacer_(options_.rate_limit_rows_per_second),
+      router_({options_.lanes, options_.item_changes_max,
+               [this](TableId table) { return ports_.source.streams_of(table).size() > 1; },
+               !options_.shared_stream.empty()},
+              shared()),
+      supervisor_(options_.supervisor, shared(), health_, ports_.events,
+                  {ports_.marker_probe, ports_.proof, ports_.ledger, options_.hold_stream,
+                   options_.newcomers},
+                  options_.files),
+      debts_(options_.debts, shared(), *ports_.scans.at(0).reader, *ports_.scans.at(0).target) {
+  CHECK(ports_.lane_targets.size() == options_.lanes);
+  CHECK(options_.batches.size() == options_.lanes);
+  for (const TableMap* table : tables_) board_.estimate(table->id, table->source.estimated_rows);
+  for (const auto& [table, horizon] : options_.horizons) board_.set_horizon(table, horizon);
+  planner_.restore(options_.marks);
+  supervisor_.begin();
+  build_lanes();
+  for (const ScanPorts& scan : ports_.scans) {
+    scan_names_.push_back("scan " + std::to_string(scanners_.size()));
+    scanners_.push_back(std::make_unique<Scanner>(options_.scanner, shared(), planner_, pacer_,
+                                                  *scan.reader, *scan.target));
+  }
+}
+
+Assembly::~Assembly() = default;
+
+void Assembly::build_lanes() {
+  LaneOptions lane;
+  lane.epoch = options_.epoch;
+  lane.shared_stream = options_.shared_stream;
+  lane.batch_rows_max = options_.batch_rows_max;
+  for (; lane.index < options_.lanes; ++lane.index) {
+    lane.first_batch = options_.batches[lane.index];
+    lane_names_.push_back("lane " + std::to_string(lane.index));
+    lanes_.push_back(std::make_unique<Lane>(lane, shared(), *ports_.lane_targets[lane.index],
+                                            [this](StreamId id) { return stream_names_.at(id); }));
+  }
+}
+
+// ---------------------------------------------------------------- what people are told
+
+void Assembly::fail_run(const std::string& part, const Error& error) {
+  {
+    const MutexLock lock(failure_mutex_);
+    if (failure_) return;
+    failure_ = error;
+  }
+  ports_.events.halted(part, error.message);
+  asked_.raise();
+}
+
+template <typename T>
+Result<T> Assembly::told(const std::string& part, Result<T> ended) {
+  if (ended) {
+    if (health_.set(part, {})) ports_.events.resumed(part);
+  } else if (const Error& error = ended.error(); error.reaction == Reaction::Retry) {
+    if (health_.set(part, error.message)) ports_.events.waiting(part, error.message);
+  } else if (error.reaction != Reaction::Cancel) {
+    fail_run(part, error);
+  }
+  return ended;
+}
+
+std::optional<Error> Assembly::failure() const {
+  const MutexLock lock(failure_mutex_);
+  return failure_;
+}
+
+bool Assembly::any_stopped() const {
+  const std::vector<TableStatus> all = board_.all();
+  return !std::ranges::all_of(all, &std::string::empty, &TableStatus::stopped);
+}
+
+// ---------------------------------------------------------------- the source
+
+Result<Assembly::Turn> Assembly::step_source(milliseconds wait) {
+  if (stop_of(Part::Source).raised()) return Turn::Over;
+  LOCKSTEP_TRY(told("source", poll(wait)));
+  if (!router_.announce(ports_.source.streams().size()) || !router_.route(batch_))
+    return Turn::Over;
+  return Turn::Busy;
+}
+
+Status Assembly::poll(milliseconds wait) {
+  batch_ = {};
+  LOCKSTEP_TRY(pause_stopped());
+  LOCKSTEP_TRY(ports_.source.poll(batch_, wait));
+  stream_names_.publish(ports_.source.streams());
+  supervisor_.set_source_state(ports_.source.state(),
+                               batch_.changes.empty() ? 0 : batch_.changes.back().commit_us);
+  failpoint("source_after_poll");
+  if (ports_.clock.now() < next_acknowledge_) return {};
+  next_acknowledge_ = ports_.clock.now() + options_.acknowledge_every;
+  return acknowledge();
+}
+
+Status Assembly::acknowledge() {
+  const std::vector<std::string>& names = ports_.source.streams();
+  for (StreamId id = 0; id < names.size(); ++id) {
+    const Position least = progress_.resume_point(names[id]);
+    Position& last = acknowledged_[names[id]];
+    if (least <= last) continue;
+    LOCKSTEP_TRY(ports_.source.acknowledge(id, least));
+    last = least;
+  }
+  return {};
+}
+
+Status Assembly::pause_stopped() {
+  for (const TableMap* table : tables_) {
+    if (paused_.contains(table->id) || !board_.stopped(table->id)) continue;
+    LOCKSTEP_TRY(ports_.source.pause_table(table->id));
+    paused_.insert(table->id);
+  }
+  for (const TableId table : paused_) supervisor_.pause_streams(ports_.source.streams_of(table));
+  return {};
+}
+
+void Assembly::acknowledge_last() {
+  if (const Status told = acknowledge(); !told)
+    ports_.events.waiting("source", told.error().message);
+}
+
+// ---------------------------------------------------------------- lanes
+
+Result<Assembly::Turn> Assembly::step_lane(std::uint32_t index, milliseconds wait) {
+  StopFlag& abandon = stop_of(Part::Lanes);
+  if (abandon.raised()) return Turn::Over;
+  Lane& lane = *lanes_[index];
+  if (lane.pending_bytes() < kLanePendingMax) {
+    for (LaneItem& item : queues_[index]->take(options_.taken_bytes_max, wait))
+      lane.add(std::move(item));
+  } else if (wait.count() > 0) {
+    abandon.wait(std::min(wait, kLaneFullWait));
+  }
+  supervisor_.set_oldest(index, lane.oldest_commit_us());
+  return told(lane_names_[index], apply(index));
+}
+
+Result<Assembly::Turn> Assembly::apply(std::uint32_t index) {
+  Lane& lane = *lanes_[index];
+  LOCKSTEP_ASSIGN(const Lane::Step step, lane.step());
+  if (step == Lane::Step::Applied) return Turn::Busy;
+  if (queues_[index]->drained()) {
+    if (lane.drained()) return Turn::Over;
+    lane.add(FlushItem{});
+  }
+  return step == Lane::Step::Blocked ? Turn::Waiting : Turn::Idle;
+}
+
+// ---------------------------------------------------------------- scanners and debts
+
+// Lanes may wait for an open COPY: it is brought to its end even while stopping.
+Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
+  const Scanner& scanner = *scanners_[index];
+  if (stop_of(Part::Reads).raised() && (!scanner.copying() || abandoned())) {
+    health_.set(scan_names_[index] + " waits", {});
+    return Turn::Over;
+  }
+  if (index == 0 && scanner.idle()) {
+    auto turn = step_debts();
+    if (!turn || *turn != Turn::Idle) return turn;
+  }
+  return step_chunk(index);
+}
+
+Result<Assembly::Turn> Assembly::step_debts() {
+  LOCKSTEP_ASSIGN(const DebtReader::Step step, told(scan_names_[0], debts_.step()));
+  if (step == DebtReader::Step::Waiting) return Turn::Waiting;
+  return step == DebtReader::Step::Working || !debts_.idle() ? Turn::Busy : Turn::Idle;
+}
+
+Result<Assembly::Turn> Assembly::step_chunk(std::size_t index) {
+  Scanner& scanner = *scanners_[index];
+  const auto step = told(scan_names_[index], scanner.step());
+  health_.set(scan_names_[index] + " waits", scanner.waiting_for());
+  if (scanner.waits_for_flush()) flush_wanted_.store(true, std::memory_order_relaxed);
+  if (!step) return std::unexpected(step.error());
+  switch (*step) {
+    case Scanner::Step::Working:
+      return Turn::Busy;
+    case Scanner::Step::Waiting:
+      return Turn::Waiting;
+    case Scanner::Step::Done:
+      break;
+  }
+  return Turn::Idle;
+}
+
+// ---------------------------------------------------------------- the probe
+
+Result<Assembly::Turn> Assembly::step_probe() {
+  if (stop_of(Part::Probe).raised()) return Turn::Over;
+  LOCKSTEP_TRY(told("probe", probe()));
+  return Turn::Waiting;
+}
+
+Status Assembly::probe() {
+  LOCKSTEP_ASSIGN(const Snapshot snapshot, ports_.probe.probe());
+  visibility_.probed(snapshot);
+  // Nobody may flush the log of an idle source for many seconds; a marker does at once (I6).
+  if (flush_wanted_.exchange(false, std::memory_order_relaxed)) {
+    LOCKSTEP_ASSIGN([[maybe_unused]] const Lsn marker, ports_.probe.emit_marker());
+  }
+  std::string blockers;
+  if (const Xid xid = visibility_.waiting_for(); xid != 0) {
+    LOCKSTEP_ASSIGN(const std::vector<BlockingTransaction> running, ports_.probe.blockers(xid));
+    for (const BlockingTransaction& one : running)
+      blockers += (blockers.empty() ? "" : "; ") + one.what;
+  }
+  health_.set("snapshots", blockers.empty() ? "" : "waiting for " + blockers);
+  return {};
+}
+
+// ---------------------------------------------------------------- the end
+
+Result<std::optional<ExitCode>> Assembly::tick() {
+  LOCKSTEP_ASSIGN(const Supervisor::Verdict verdict,
+                  told("supervisor", supervisor_.tick(options_.until_synced)));
+  if (verdict == Supervisor::Verdict::GoOn) return std::nullopt;
+  if (verdict == Supervisor::Verdict::Incomplete || options_.tables_left_out)
+    return ExitCode::Incomplete;
+  ports_.events.synced(supervisor_.status().proof_exact ? "exact" : "near");
+  return ExitCode::Ok;
+}
+
+void Assembly::draining() { supervisor_.set_draining(); }
+
+void Assembly::end(Part part) {
+  if (part != Part::Lanes) return stop_of(part).raise();
+  for (const auto& queue : queues_) queue->close();
+}
+
+void Assembly::abandon() {
+  stop_of(Part::Lanes).raise();
+  for (const auto& queue : queues_) queue->close();
+}
+
+// A scanner that brings its COPY to an end is kept from it by abandon() alone.
+void Assembly::wait(Part part, milliseconds time) {
+  const bool ending = part == Part::Reads && stop_of(part).raised();
+  stop_of(ending ? Part::Lanes : part).wait(time);
+}
+
+}  // namespace lockstep

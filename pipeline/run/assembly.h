@@ -1,0 +1,155 @@
+// Assembly: every part of a run.  It owns and wires every part, and knows no thread.
+//
+//   step_source -> lanes' queues -> step_lane(i);  step_read(i) -> target, queues;  step_probe;
+//   tick
+//
+// Each step does one bounded thing and says when to call it again.  runner.cc gives every part a
+// thread; the simulator calls the steps of this very object one by one, in an order of its seed.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "pipeline/apply/route.h"
+#include "pipeline/apply/shared.h"
+#include "pipeline/backfill/throttle.h"
+#include "pipeline/base/health.h"
+#include "pipeline/base/stop_flag.h"
+#include "pipeline/run/run_options.h"
+
+namespace lockstep {
+
+// Each part of a run is stepped by one thread at a time; stop(), end(), abandon(), status() and
+// failure() are safe for concurrent use.
+//
+// Invariant: a part whose step answered Over has nothing that a part behind it waits for.
+class Assembly {
+ public:
+  // `tables` by TableId.
+  Assembly(RunOptions options, std::vector<const TableMap*> tables, RunPorts ports);
+  ~Assembly();
+  Assembly(const Assembly&) = delete;
+  Assembly& operator=(const Assembly&) = delete;
+
+  // What a step says of the next one of its part.
+  enum class Turn : std::uint8_t {
+    Busy,     // There is more to do: at once.
+    Waiting,  // For something outside, or for another part: a little later.
+    Idle,     // There is nothing to do now.
+    Over,     // Never again: the part has ended.
+  };
+  // The parts with steps, in flow order: so they end.
+  enum class Part : std::uint8_t { Source, Reads, Lanes, Probe };
+
+  // Every error is told to people before it is returned.  Retry: the step may be made again, later.
+  // Any other ends the part; Halt is a failure of the run, too.
+  //
+  // `wait`: how long the step may wait for its input.
+  Result<Turn> step_source(std::chrono::milliseconds wait);
+  Result<Turn> step_lane(std::uint32_t index, std::chrono::milliseconds wait);
+  // The debts' reader or the scanner `index`, whoever's turn it is: they share a connection.
+  Result<Turn> step_read(std::size_t index);
+  Result<Turn> step_probe();
+  // The supervisor's step.  Returns the exit code of a run that has reached what it was asked for.
+  Result<std::optional<ExitCode>> tick();
+
+  // The two that step_read() chooses from.
+  Result<Turn> step_chunk(std::size_t index);
+  Result<Turn> step_debts();
+
+  // Asks for the end of the run.
+  void stop() { asked_.raise(); }
+  bool stopping() const { return asked_.raised(); }
+  // The run ends, in an orderly way or not; before the first end().
+  void draining();
+  // Tells the part to end, once the parts before it have.
+  void end(Part part);
+  // Nobody waits for anything any more: what is not committed is read again at the next start.
+  void abandon();
+  bool abandoned() const { return stops_[index_of(Part::Lanes)].raised(); }
+  // After all parts have ended: tells the source what is durable.
+  void acknowledge_last();
+
+  // Waits, at most `time`, until the part may have to end, or the run.
+  void wait(Part part, std::chrono::milliseconds time);
+  void wait(std::chrono::milliseconds time) { asked_.wait(time); }
+
+  std::optional<Error> failure() const;
+  RunStatus status() const { return supervisor_.status(); }
+  std::uint32_t lanes() const { return options_.lanes; }
+  std::size_t readers() const { return scanners_.size(); }
+  bool any_stopped() const;
+
+ private:
+  // Names of the source's streams, published by the source's steps.
+  class StreamNames {
+   public:
+    void publish(const std::vector<std::string>& names);
+    std::string at(StreamId id) const;
+
+   private:
+    mutable Mutex mutex_;
+    std::vector<std::string> names_ GUARDED_BY(mutex_);
+  };
+
+  static std::size_t index_of(Part part) { return static_cast<std::size_t>(part); }
+  StopFlag& stop_of(Part part) { return stops_[index_of(part)]; }
+  Shared shared() {
+    return {tables_,   visibility_, recents_,          queues_,
+            progress_, board_,      ports_.checkpoint, ports_.clock};
+  }
+  void build_lanes();
+  Status poll(std::chrono::milliseconds wait);
+  Status acknowledge();
+  Status pause_stopped();
+  Status probe();
+  Result<Turn> apply(std::uint32_t index);
+  void fail_run(const std::string& part, const Error& error);
+  // Tells people how the step of `part` ended.
+  template <typename T>
+  Result<T> told(const std::string& part, Result<T> ended);
+
+  const RunOptions options_;
+  const std::vector<const TableMap*> tables_;
+  RunPorts ports_;
+
+  Visibility visibility_;
+  Progress progress_;
+  TableBoard board_;
+  Health health_;
+  std::vector<std::unique_ptr<Recent>> recents_;    // By lane.
+  std::vector<std::unique_ptr<LaneQueue>> queues_;  // By lane.
+  Planner planner_;
+  Pacer pacer_;
+  Router router_;
+  Supervisor supervisor_;
+  StreamNames stream_names_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<std::unique_ptr<Scanner>> scanners_;
+  DebtReader debts_;  // On the first scanner's connections.
+  // Names of the parts, for people.
+  std::vector<std::string> lane_names_;
+  std::vector<std::string> scan_names_;
+
+  StopFlag asked_;                         // Somebody wants the run to end.
+  std::array<StopFlag, 4> stops_;          // By Part; of the lanes: abandon.
+  std::atomic<bool> flush_wanted_{false};  // A hint; nothing else depends on its order.
+  mutable Mutex failure_mutex_;
+  std::optional<Error> failure_ GUARDED_BY(failure_mutex_);
+
+  // Of the source's steps.
+  ChangeBatch batch_;
+  std::set<TableId> paused_;
+  std::map<std::string, Position> acknowledged_;
+  std::chrono::steady_clock::time_point next_acknowledge_{};
+};
+
+}  // namespace lockstep
