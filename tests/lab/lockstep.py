@@ -184,6 +184,10 @@ class Lockstep:
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def run_log(self):
+        """What the present run, or the last one, has logged."""
+        return self.log_text()[self._log_begin:]
+
 
 def backfill_done(status):
     """True when no table waits for chunks any more."""

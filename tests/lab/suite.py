@@ -1,6 +1,7 @@
 """`./run test`: builds, runs every group of tests, and counts.
 
-The last line printed is `N passed, N failed`; the exit code is 1 when anything failed.
+The last line printed is `N passed, N failed`, after the names and reasons of what failed; the exit
+code is 1 when anything failed.
 """
 
 import argparse
@@ -60,6 +61,7 @@ class Suite:
         self.environment = environment
         self.passed = 0
         self.failed = 0
+        self.reasons = []  # A line for each that failed.
         self.runs = 0  # Of pytest.
 
     def native(self, group):
@@ -133,9 +135,14 @@ class Suite:
         compile_them = ["cmake", "--build", "--preset", preset, "--target", *targets]
         if self._run(configure, {}) == 0 and self._run(compile_them, {}) == 0:
             return True
-        print(f"the build of {preset} failed", flush=True)
-        self.failed += 1
+        self._fail(f"the build of {preset}", "see above")
         return False
+
+    def _fail(self, name, reason, count=1):
+        """`reason` is cut to what fits into a line."""
+        words = " ".join(reason.split()) or "no reason given"
+        self.reasons.append(f"FAILED {name}: {words[:400]}")
+        self.failed += count
 
     def _run(self, argv, extra):
         """Runs a child to its end and returns its exit code."""
@@ -163,23 +170,32 @@ class Suite:
 
     def _count_gtest(self, report, code):
         if not report.exists():  # It crashed before it could write: that is one failure at least.
-            print(f"ended with code {code} before its report", flush=True)
-            self.failed += 1
+            self._fail(report.stem, f"ended with code {code} before its report")
             return
-        counts = json.loads(report.read_text())
-        bad = counts["failures"] + counts["errors"]
-        self.passed += counts["tests"] - bad - counts["disabled"]
-        self.failed += max(bad, code != 0)
+        suites = json.loads(report.read_text())
+        tests = [test for suite in suites["testsuites"] for test in suite["testsuite"]]
+        bad = [test for test in tests if test.get("failures")]
+        for test in bad:
+            self._fail(f"{test['classname']}.{test['name']}", test["failures"][0]["failure"])
+        if code != 0 and not bad:
+            self._fail(report.stem, f"ended with code {code}, though no test failed")
+        self.passed += suites["tests"] - len(bad) - suites["disabled"]
 
     def _count_pytest(self, report, code):
         if not report.exists():
-            self.failed += 1
+            self._fail(report.stem, f"pytest ended with code {code} before its report")
             return
-        counts = xml.etree.ElementTree.parse(report).getroot().find("testsuite").attrib
-        tests, skipped = int(counts["tests"]), int(counts["skipped"])
-        bad = int(counts["failures"]) + int(counts["errors"])
-        self.passed += tests - bad - skipped
-        self.failed += max(bad, code != 0)
+        suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite")
+        bad = set()
+        for case in suite.iter("testcase"):
+            found = [each for each in case if each.tag in ("failure", "error")]
+            if found:
+                name = f"{case.get('classname')}.{case.get('name')}"
+                bad.add(name)
+                self._fail(name, found[0].get("message") or found[0].text or "")
+        if code != 0 and not bad:
+            self._fail(report.stem, f"pytest ended with code {code}, though no test failed")
+        self.passed += int(suite.get("tests")) - int(suite.get("skipped")) - len(bad)
 
     @staticmethod
     def _say(what):
@@ -207,6 +223,8 @@ def main():
             suite.sanitized_integration("asan")
             suite.sanitized_integration("tsan")
     print(f"== {time.monotonic() - begun:.0f} s")
+    for reason in suite.reasons:
+        print(reason)
     print(f"{suite.passed} passed, {suite.failed} failed", flush=True)
     return 1 if suite.failed else 0
 

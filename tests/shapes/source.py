@@ -57,6 +57,23 @@ class Table:
         return f"{self.schema}.{self.name}"
 
     @property
+    def all_names(self):
+        """Those of the table, of its leaves, and of what a DBA may make of it."""
+        names = [self.name, f"child of {self.number}", f"late child {self.number}",
+                 f"renamed {self.name[:20]}"]
+        forms = [form for name in names
+                 for form in (f"{self.schema}.{name}", f"{quoted(self.schema)}.{quoted(name)}",
+                              f"{self.schema}.{quoted(name)}")]
+        return forms + self.leaves
+
+    @property
+    def rules(self):
+        """The manifest's names of the same."""
+        return [f"{quoted(self.schema)}.{quoted(name)}"
+                for name in (self.name, f"child of {self.number}", f"late child {self.number}",
+                             f"renamed {self.name[:20]}")]
+
+    @property
     def key(self):
         return [column for column in self.columns if column.key]
 

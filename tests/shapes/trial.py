@@ -45,6 +45,10 @@ UNION ALL SELECT 'type ' || oid::regtype FROM pg_type WHERE typnamespace::regnam
 UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots WHERE database = current_database()
 """
 
+_TABLES_NOW = """
+SELECT nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+ WHERE nspname = ANY (%s) AND relkind IN ('r', 'p')"""
+
 
 @dataclass
 class Plan:
@@ -235,12 +239,14 @@ class Trial:
         """The tables that a text names."""
         found = set()
         for table in sorted(self.plan.tables, key=lambda each: -len(each.text)):
-            for form in (table.text, table.sql, f"{table.schema}.{quoted(table.name)}",
-                         *table.leaves):
+            for form in table.all_names:
                 if re.search(re.escape(form) + r"(?!\w)", text):
                     found.add(table.number)
                     text = text.replace(form, " ")
-        return found
+        if found:
+            return found
+        return {table.number for table in self.plan.tables for column in table.columns
+                if column.type.sql.startswith("public.") and column.type.sql in text}
 
     def _validate(self):
         """Asks validate until it accepts, leaving out what it refuses.  Returns whether it did."""
@@ -282,17 +288,15 @@ class Trial:
                 "WITH (publish_via_partition_root = true)")
 
     def _write_rules(self):
+        """Leaves the skipped tables out, and what belongs to them, as far as it is there."""
+        there = {f"{quoted(schema)}.{quoted(name)}"
+                 for schema, name in self.migration.source(_TABLES_NOW, (SCHEMAS,))}
         rules = [{"source": "*.*"}]
-        rules += [{"source": f"{quoted(table.schema)}.{quoted(table.name)}", "skip": True}
-                  for table in self.plan.tables if table.text in self.outcome.skipped]
-        rules += [{"source": name, "skip": True} for name in self._children_skipped()]
+        rules += [{"source": name, "skip": True} for table in self.plan.tables
+                  if table.text in self.outcome.skipped
+                  for name in table.rules if name in there]
         self.migration.manifest["tables"] = rules
         self.migration.lockstep.write(self.migration.manifest)
-
-    def _children_skipped(self):
-        return [f"{quoted(table.schema)}.{quoted(f'child of {table.number}')}"
-                for table in self.plan.tables
-                if table.form == "parent" and table.text in self.outcome.skipped]
 
     def _table(self, number):
         return next(table for table in self.plan.tables if table.number == number)
@@ -371,25 +375,51 @@ class Trial:
             if lockstep.wait_exit() != OK and not self.outcome.acted:
                 self.outcome.broken.append(f"b: run ended {lockstep.process.wait()}: "
                                            f"{lockstep.process.log_tail(3)}")
-        lockstep.start("--until", "synced")
-        try:
-            code = lockstep.wait_exit(_BOUND_SECONDS)
-            self.outcome.ended = str(code)
-        except LabError:
-            self._still_waiting()
-            return
-        schema_acts = self.touched or self.all_touched
-        if code not in (OK, INCOMPLETE) and not schema_acts:
-            self.outcome.broken.append(f"b: accepted, and ends {code}: "
-                                       f"{lockstep.process.log_tail(4)}")
+        code = self._until_synced()
+        if code == CONFIG:
+            code = self._leave_out_what_changed()
+        if code is None:
             return
         if code not in (OK, INCOMPLETE):
-            self._refused(code)
+            if code != HALTED or not (self.touched or self.all_touched):
+                self.outcome.broken.append(f"b: accepted, and ends {code}: "
+                                           f"{lockstep.process.log_tail(4)}")
             return
         self._name_tables()
         if code == INCOMPLETE and not self.outcome.named:
             self.outcome.broken.append("d: exit 3, and no table is named")
         self._compare(code)
+
+    def _until_synced(self):
+        """The exit code, or nothing when it went on for too long."""
+        self.migration.lockstep.start("--until", "synced")
+        try:
+            code = self.migration.lockstep.wait_exit(_BOUND_SECONDS)
+        except LabError:
+            self._still_waiting()
+            return None
+        self.outcome.ended += f" {code}"
+        return code
+
+    def _leave_out_what_changed(self):
+        """The DBA changed tables, and now the start refuses them by name: they are left out."""
+        for _ in range(_VALIDATE_ROUNDS):
+            tail = self.migration.lockstep.run_log()
+            found = self._mentioned(tail)
+            if not found or not (self.all_touched or found <= self.touched):
+                names = [self._table(number).text for number in found]
+                self.outcome.broken.append(f"b: exit 78 for {names or 'no table'}, which nobody "
+                                           f"changed: {tail}")
+                return None
+            for number in found:
+                self.outcome.skipped.setdefault(self._table(number).text, tail)
+            self._write_rules()  # Also without the rules of tables that are gone.
+            code = self._until_synced()
+            if code != CONFIG:
+                return code
+        self.outcome.broken.append("b: the start refuses for ever: "
+                                   + self.migration.lockstep.process.log_tail(4))
+        return None
 
     def _still_waiting(self):
         status = self.migration.lockstep.status()
@@ -398,13 +428,6 @@ class Trial:
         if not (self.touched or self.all_touched) or not waiting:
             self.outcome.broken.append(f"e: not synced after {_BOUND_SECONDS} s, waits for "
                                        f"{waiting or 'nothing that it names'}")
-
-    def _refused(self, code):
-        """The DBA changed tables, and now the start refuses: it has to say which."""
-        tail = self.migration.lockstep.process.log_tail(4)
-        self.outcome.ended += f" ({tail.splitlines()[-1][:200]})"
-        if not self._mentioned(tail) and code != HALTED:
-            self.outcome.broken.append(f"d: after the DBA's act exit {code} names no table: {tail}")
 
     def _name_tables(self):
         status = self.migration.lockstep.status()

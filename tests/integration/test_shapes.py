@@ -1,0 +1,25 @@
+"""Strange databases by seed (tests/shapes): each is a test, and its number is all that it takes.
+
+A seed that breaks is looked at by hand: `python3 -m tests.shapes --seed N --shrink`.
+"""
+
+import os
+
+import pytest
+
+from tests.integration.conftest import STREAM, is_long
+from tests.shapes.trial import Plan, try_seed
+
+if is_long():
+    _COUNT = 300 if STREAM == "direct" else 40
+else:
+    _COUNT = 15 if STREAM == "direct" else 1
+_FIRST = int(os.environ.get("LOCKSTEP_SHAPES_SEED", "1"))
+
+
+@pytest.mark.parametrize("seed", range(_FIRST, _FIRST + _COUNT))
+def test_a_strange_database(stack, seed):
+    """Nothing breaks on the source, and what is synced and not named is equal."""
+    plan = Plan.of(seed, STREAM)
+    outcome = try_seed(stack, plan)
+    assert not outcome.broken, f"{plan}\n{outcome}"
