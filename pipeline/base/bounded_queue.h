@@ -48,8 +48,10 @@ class BoundedQueue {
   std::deque<T> take(std::size_t bytes,
                      std::chrono::milliseconds deadline) NO_THREAD_SAFETY_ANALYSIS {
     std::unique_lock lock(mutex_.native());
-    items_present_.wait_for(lock, deadline,
-                            [&]() REQUIRES(mutex_) { return closed_ || !items_.empty(); });
+    // A wait of no time still sleeps for the kernel's timer slack, so it is left out.
+    if (deadline.count() > 0)
+      items_present_.wait_for(lock, deadline,
+                              [&]() REQUIRES(mutex_) { return closed_ || !items_.empty(); });
     std::deque<T> taken;
     std::size_t sum = 0;
     while (!items_.empty() && (taken.empty() || sum + items_.front().bytes <= bytes)) {
