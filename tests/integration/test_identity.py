@@ -2,6 +2,7 @@
 the log calls the old row is what lockstep calls its key.  Issue E, rows 1, 10, 11, 15, 21, 32, 33."""
 
 import re
+import signal
 from contextlib import closing
 
 import psycopg2
@@ -235,6 +236,45 @@ def test_refuses_a_coarser_equality_inside_of_a_type(direct, kind):
     migration.publish()
     assert any("public.t.k is part of the key, and on the target values of it are equal" in line
                for line in refusals(migration)), refusals(migration)
+
+
+@pytest.mark.parametrize("phase", ["copy", "stream"])
+def test_two_rows_that_meet_on_one_key_stop_the_table(direct, phase):
+    """Issue E, row 1: by a collation that the target was given since validate; never synced."""
+    migration = direct(COARSER + """
+        CREATE TABLE t (k text, n int, v text, PRIMARY KEY (k, n));
+        CREATE TABLE u (k text PRIMARY KEY); CREATE TABLE bystander (id int PRIMARY KEY);
+        INSERT INTO t SELECT 'K' || g, 1, 'upper' FROM generate_series(1, 200) g;
+        INSERT INTO u SELECT k FROM t""")
+    migration.copy_schema()
+    migration.grant()
+    migration.publish()
+    lower = ("INSERT INTO t SELECT 'k' || g, 1, 'lower' FROM generate_series(2, 200) g;"
+             "INSERT INTO u SELECT 'k' || g FROM generate_series(2, 200) g")
+    coarser = ("ALTER TABLE t ALTER k TYPE text COLLATE ci;"
+               "ALTER TABLE u ALTER k TYPE text COLLATE ci")
+    lockstep = migration.lockstep
+    if phase == "copy":
+        migration.source(lower)
+        lockstep.start(failpoint="prepare_after_positions:1:stop")
+        lockstep.process.await_state("T")
+        migration.target(coarser)
+        lockstep.process.send(signal.SIGCONT)
+    else:
+        lockstep.start()
+        lockstep.await_follow()
+        migration.target(coarser)
+        migration.source(lower)
+
+    def stopped(status):
+        assert not status["synced"]
+        reasons = [table["reason"] or "" for table in status["tables"]
+                   if table["table"] != "public.bystander"]
+        return all("two rows of the source have one key" in reason or "collation" in reason
+                   for reason in reasons)
+
+    lockstep.await_status(stopped, "both tables to stop")
+    assert lockstep.stop() == 0
 
 
 COMPOSITES = """

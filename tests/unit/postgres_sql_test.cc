@@ -60,6 +60,17 @@ TEST(PostgresSql, UpsertRewritesAKeyWhoseFormVaries) {
   EXPECT_THAT(upsert_sql(orders.staged), HasSubstr("SET \"id\" = excluded.\"id\", \"total\" ="));
 }
 
+// Issue E, row 1: a row that is hit under other bytes is another row of the source.
+TEST(PostgresSql, UpsertFailsWhereTwoKeysMeet) {
+  Orders orders;
+  orders.map.target.columns[2].collation = "en_US.utf8";
+  orders.map.key = {2};
+  EXPECT_THAT(upsert_sql(orders.staged),
+              HasSubstr("WHERE CASE WHEN CAST(t.\"No \"\"te\" AS pg_catalog.text) COLLATE"));
+  orders.map.canonical = {CanonicalRule::Opaque};
+  EXPECT_THAT(upsert_sql(orders.staged), Not(HasSubstr("WHERE")));
+}
+
 TEST(PostgresSql, UpsertOfATableThatIsAllKeyDoesNothingToARowThatExists) {
   Orders orders;
   orders.map.key = {0, 1, 2};
