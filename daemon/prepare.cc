@@ -11,6 +11,7 @@
 #include "config/selection.h"
 #include "connectors/postgres/source/probe.h"
 #include "connectors/postgres/source/stream.h"
+#include "connectors/postgres/wire/checks.h"
 #include "daemon/fingerprint.h"
 #include "pipeline/apply/table_holds.h"
 #include "pipeline/base/failpoint.h"
@@ -154,9 +155,8 @@ Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& ta
   for (const TableMap* table : tables) {
     const bool was_left_out = forgotten_.contains(table->source.name);
     if (manifest_.existing.value == ExistingPolicy::Upsert && !was_left_out) continue;
-    LOCKSTEP_ASSIGN(const PgResult found,
-                    target_.run("SELECT EXISTS (SELECT FROM " + quoted(table->target.name) + ")"));
-    if (field(found, 0, 0) != "t") continue;
+    LOCKSTEP_ASSIGN(const bool found, has_rows(target_, table->target));
+    if (!found) continue;
     std::string& list = was_left_out ? stale : filled;
     list += (list.empty() ? "" : ", ") + table->target.name.text();
   }

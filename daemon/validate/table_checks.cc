@@ -114,7 +114,7 @@ void check_mapping(const TableMap& map, Where where, const Validation& validatio
 void check_empty(const TableMap& map, Where where, Validation& validation) {
   if (validation.manifest.existing.value == ExistingPolicy::Upsert) return;
   if (validation.has_begun(map.source.name)) return;
-  const auto filled = has_rows(validation.target.connection, map.target.name);
+  const auto filled = has_rows(validation.target.connection, map.target);
   if (!filled) {
     // Without SELECT nobody knows; that it lacks is reported already.
     if (filled.error().code != "42501")

@@ -143,7 +143,7 @@ struct TableSpec {
   std::uint32_t oid = 0;
   RelationKind kind = RelationKind::Table;
   bool is_leaf = false;          // A partition of another table.
-  bool only = false;             // Has inheritance children: scan ONLY.
+  bool only = false;             // Has inheritance children: publish ONLY.
   std::vector<Column> columns;   // By attnum, dropped ones left out.
   std::vector<std::size_t> key;  // Indices into columns, in the key index's order; empty: none.
   bool key_is_primary = false;
@@ -171,6 +171,10 @@ struct TableSpec {
 // Whether the application can update the table once it is published, and every partition that it
 // has or will have: a new one has no identity but the primary key that it takes from its root.
 bool can_be_published(const TableSpec& spec);
+
+// The table in FROM, UPDATE, DELETE and TRUNCATE.  Children of inheritance are other tables, which
+// may come at any time: ONLY, always, but for a partitioned root, whose rows are its leaves'.
+std::string own_rows(const TableSpec& spec);
 
 // How a value travels through the pipeline.
 enum class Plane : std::uint8_t {

@@ -105,10 +105,10 @@ Result<BookkeepingGrants> read_bookkeeping_grants(PostgresConnection& connection
   return grants;
 }
 
-Result<bool> has_rows(PostgresConnection& connection, const TableName& table) {
+Result<bool> has_rows(PostgresConnection& connection, const TableSpec& table) {
   LOCKSTEP_TRY(connection.open());
   LOCKSTEP_ASSIGN(const PgResult row,
-                  connection.ask("SELECT EXISTS (SELECT FROM " + quoted(table) + ")"));
+                  connection.ask("SELECT EXISTS (SELECT FROM " + own_rows(table) + ")"));
   return bool_field(row, 0, 0);
 }
 

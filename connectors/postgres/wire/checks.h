@@ -51,6 +51,6 @@ using EnumLabels = std::map<std::uint32_t, std::vector<std::string>>;
 Result<EnumLabels> read_enum_labels(PostgresConnection& connection);
 
 // Whether the table has a row that we may see.
-Result<bool> has_rows(PostgresConnection& connection, const TableName& table);
+Result<bool> has_rows(PostgresConnection& connection, const TableSpec& table);
 
 }  // namespace lockstep
