@@ -11,6 +11,7 @@
 #include "config/selection.h"
 #include "connectors/postgres/source/probe.h"
 #include "connectors/postgres/source/stream.h"
+#include "connectors/postgres/wire/checks.h"
 #include "daemon/fingerprint.h"
 #include "pipeline/apply/table_holds.h"
 #include "pipeline/base/failpoint.h"
@@ -127,6 +128,14 @@ Status Preparation::choose_tables() {
   for (PlannedTable& table : plan.tables) {
     for (const Problem& problem : table.problems) note(problem);
     const auto missing = uncovered.find(table.selected.source);
+    const auto is_root = [&](const PlannedTable& other) {
+      return table.source.root && other.selected.source == *table.source.root;
+    };
+    if (table.map && std::ranges::any_of(plan.tables, is_root)) {
+      out_.left_out.push_back({table.selected.source.text(), table.selected.target.text(),
+                               became_partition(table.source)});
+      continue;
+    }
     if (table.map && missing == uncovered.end()) {
       table.map->id = static_cast<TableId>(out_.maps.size());
       out_.maps.push_back(std::move(*table.map));
@@ -141,7 +150,11 @@ Status Preparation::choose_tables() {
   }
   if (first_ && !problems.empty())
     return refuse("the manifest does not fit the servers; nothing was begun:" + problems);
-  if (out_.maps.empty()) return refuse("the manifest selects no table that can be copied");
+  if (out_.maps.empty())
+    return refuse("the manifest selects no table that can be copied" +
+                  (out_.left_out.empty() ? ""
+                                         : "; of " + out_.left_out.front().table + ": " +
+                                               out_.left_out.front().reason));
   for (const TableMap& map : out_.maps) out_.tables.push_back(&map);
   return {};
 }
@@ -154,9 +167,8 @@ Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& ta
   for (const TableMap* table : tables) {
     const bool was_left_out = forgotten_.contains(table->source.name);
     if (manifest_.existing.value == ExistingPolicy::Upsert && !was_left_out) continue;
-    LOCKSTEP_ASSIGN(const PgResult found,
-                    target_.run("SELECT EXISTS (SELECT FROM " + quoted(table->target.name) + ")"));
-    if (field(found, 0, 0) != "t") continue;
+    LOCKSTEP_ASSIGN(const bool found, has_rows(target_, table->target));
+    if (!found) continue;
     std::string& list = was_left_out ? stale : filled;
     list += (list.empty() ? "" : ", ") + table->target.name.text();
   }
@@ -193,8 +205,9 @@ Result<std::vector<StoredMapping>> Preparation::mappings(const ExportedSnapshot*
   }
   std::vector<StoredMapping> mappings;
   for (std::size_t i = 0; i < out_.maps.size(); ++i)
-    mappings.push_back({out_.maps[i].source.name, fingerprint(out_.maps[i]), "active", "", horizon,
-                        files_text((*files)[i], horizon.major)});
+    mappings.push_back(
+        {out_.maps[i].source.name, fingerprint(out_.maps[i]), "active", "", horizon,
+         files_text((*files)[i], horizon.major, definition_of(out_.maps[i].source))});
   return mappings;
 }
 
@@ -286,8 +299,9 @@ Status Preparation::forget_removed() {
     const ListedTable listed{name, std::nullopt};
     const Selection selection = select_tables(manifest_, {&listed, 1});
     if (!selection.tables.empty()) {
+      LOCKSTEP_ASSIGN(std::string why, why_unlisted(source_, name));
       out_.left_out.push_back(
-          {name.text(), selection.tables.front().target.text(), "it was dropped on the source"});
+          {name.text(), selection.tables.front().target.text(), std::move(why)});
       continue;
     }
     LOCKSTEP_TRY(forget(name));

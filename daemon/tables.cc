@@ -25,10 +25,7 @@ Result<std::vector<ListedTable>> list_for_selection(PostgresConnection& source,
   }
   if (named.empty()) return listed;
   LOCKSTEP_ASSIGN(const std::vector<TableSpec> specs, read_tables(source, named));
-  for (const TableSpec& spec : specs) {
-    LOCKSTEP_ASSIGN(std::optional<TableName> root, find_root(source, spec));
-    listed.push_back({spec.name, std::move(root)});
-  }
+  for (const TableSpec& spec : specs) listed.push_back({spec.name, spec.root});
   return listed;
 }
 
@@ -67,6 +64,7 @@ PlannedTable plan_one(const Manifest& manifest, const SelectedTable& selected,
                  manifest.source.debezium ? stream_traits(manifest)
                                           : StreamTraits{.kind = StreamKind::Direct});
   planned.map = std::move(outcome.map);
+  if (planned.map) planned.map->existing = manifest.existing.value == ExistingPolicy::Upsert;
   for (const MapProblem& problem : outcome.problems)
     planned.problems.push_back(
         manifest.problem(rule.place_of(problem), problem.severity, problem.text, problem.hint));
@@ -74,6 +72,22 @@ PlannedTable plan_one(const Manifest& manifest, const SelectedTable& selected,
 }
 
 }  // namespace
+
+std::string became_partition(const TableSpec& leaf) {
+  return fmt::format(
+      "it is a partition of {} now, and its rows go there: attach or empty its table on the "
+      "target, "
+      "say `skip: true` for {}, and start lockstep again",
+      leaf.root->text(), leaf.name.text());
+}
+
+Result<std::string> why_unlisted(PostgresConnection& source, const TableName& name) {
+  LOCKSTEP_ASSIGN(const std::vector<TableSpec> specs, read_definitions(source, {name}));
+  if (!specs.empty() && specs.front().root) return became_partition(specs.front());
+  return fmt::format(
+      "it was dropped on the source: say `skip: true` for {}, and start lockstep again",
+      name.text());
+}
 
 std::string shown_list(const std::vector<TableName>& tables) {
   std::string list;

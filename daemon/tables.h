@@ -12,14 +12,18 @@
 #include "connectors/postgres/wire/connection.h"
 #include "pipeline/base/result.h"
 #include "pipeline/model/table.h"
+#include "pipeline/tables/definition.h"
 
 namespace lockstep {
-
-enum class Side : std::uint8_t { Source, Target };
 
 // Names in a list: for people, and for a statement.
 std::string shown_list(const std::vector<TableName>& tables);
 std::string quoted_list(const std::vector<TableName>& tables);
+
+// Why a table of its own cannot go on: it is a partition of a moved table now.
+std::string became_partition(const TableSpec& leaf);
+// Why a table that the manifest selects is not among the source's tables any more.
+Result<std::string> why_unlisted(PostgresConnection& source, const TableName& name);
 
 // Options of a connection that says who it is: "lockstep shop lane 0".
 PostgresOptions connection_options(const Manifest& manifest, Side side, const std::string& role);

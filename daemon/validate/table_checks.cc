@@ -10,7 +10,8 @@
 
 #include "daemon/fingerprint.h"
 #include "daemon/validate/validate.h"
-#include "pipeline/tables/translate.h"
+#include "pipeline/tables/definition.h"
+#include "pipeline/watch/shape_watch.h"
 
 namespace lockstep {
 namespace {
@@ -101,6 +102,12 @@ void check_mapping(const TableMap& map, Where where, const Validation& validatio
       validation.findings.warn(where,
                                fmt::format("table {} has stopped: {}", map.text(), stored.reason),
                                "put that right, then start lockstep again: it goes on");
+    const Definition known = parse_files(stored.files).definition;
+    const auto change = definition_change(map, Side::Source, known, definition_of(map.source));
+    if (!known.empty() && change && change->consequence != Consequence::Harmless)
+      validation.findings.warn(
+          where, fmt::format("{}: {} since its rows were copied", map.text(), change->what),
+          "it is copied again at the next start");
     if (!same_rule(stored.fingerprint, fingerprint(map)))
       validation.findings.error(where,
                                 fmt::format("the manifest maps {} in another way than when the "
@@ -114,7 +121,7 @@ void check_mapping(const TableMap& map, Where where, const Validation& validatio
 void check_empty(const TableMap& map, Where where, Validation& validation) {
   if (validation.manifest.existing.value == ExistingPolicy::Upsert) return;
   if (validation.has_begun(map.source.name)) return;
-  const auto filled = has_rows(validation.target.connection, map.target.name);
+  const auto filled = has_rows(validation.target.connection, map.target);
   if (!filled) {
     // Without SELECT nobody knows; that it lacks is reported already.
     if (filled.error().code != "42501")
@@ -125,51 +132,6 @@ void check_empty(const TableMap& map, Where where, Validation& validation) {
   validation.findings.error(
       where, fmt::format("{} has rows on the target already", map.target.name.text()),
       "empty it, or say `existing: upsert` to keep what the source lacks and overwrite the rest");
-}
-
-// Each enum of the target beside the one of the source whose labels are written to it.
-struct EnumPair {
-  Where where;
-  const Type* source;
-  const Type* target;
-};
-using EnumPairs = std::map<std::pair<std::uint32_t, std::uint32_t>, EnumPair>;
-
-void pair_enums(Where where, const Type& source, const Type& target, EnumPairs& pairs) {
-  if (source.kind == TypeKind::Enum && target.kind == TypeKind::Enum)
-    pairs.try_emplace({source.base_oid, target.base_oid}, EnumPair{where, &source, &target});
-  for (std::size_t i = 0; i < std::min(source.inner.size(), target.inner.size()); ++i)
-    pair_enums(where, source.inner[i], target.inner[i], pairs);
-}
-
-// A label that is missing has every row that holds it refused, one by one.
-void check_enums(Validation& validation) {
-  EnumPairs pairs;
-  for (const PlannedTable& table : validation.plan.tables)
-    for (std::size_t i = 0; table.map && i < table.map->columns.size(); ++i)
-      pair_enums(table.selected.rule->source.where, table.map->source_column(i).type,
-                 table.map->target_column(i).type, pairs);
-  if (pairs.empty()) return;
-  Findings& findings = validation.findings;
-  const auto ours = read_enum_labels(validation.source.connection);
-  if (!ours) return findings.failed(validation.source.where, ours.error());
-  const auto theirs = read_enum_labels(validation.target.connection);
-  if (!theirs) return findings.failed(validation.target.where, theirs.error());
-  const auto labels_of = [](const EnumLabels& labels, const Type* type) {
-    const auto found = labels.find(type->base_oid);
-    return found == labels.end() ? std::vector<std::string>() : found->second;
-  };
-  for (const auto& [oids, pair] : pairs) {
-    const std::vector<std::string> known = labels_of(*theirs, pair.target);
-    const std::string& name = pair.target->base_sql;
-    for (const std::string& label : labels_of(*ours, pair.source))
-      if (std::ranges::find(known, label) == known.end())
-        findings.error(
-            pair.where,
-            fmt::format("enum {} of the target lacks the source's label '{}'", name, label),
-            fmt::format("ALTER TYPE {} ADD VALUE {}; as its owner on the target", name,
-                        quote_literal(label)));
-  }
 }
 
 }  // namespace
@@ -191,7 +153,6 @@ void check_tables(Validation& validation) {
     check_mapping(*table.map, where, validation);
     check_empty(*table.map, where, validation);
   }
-  if (validation.target.answered) check_enums(validation);
   validation.unlogged = check_unlogged(validation.source, sources, validation.findings);
   if (validation.target.answered) check_unlogged(validation.target, targets, validation.findings);
 }

@@ -8,6 +8,7 @@ TableBoard::TableBoard(std::size_t tables)
     : tables_(tables),
       horizons_(tables),
       forget_chunks_(tables, false),
+      empty_first_(tables, false),
       copying_again_(tables, false) {}
 
 bool TableBoard::stop(TableId table, const std::string& reason) {
@@ -44,6 +45,18 @@ bool TableBoard::take_forget_chunks(TableId table) {
   const bool forget = forget_chunks_[table];
   forget_chunks_[table] = false;
   return forget;
+}
+
+void TableBoard::empty_first(TableId table) {
+  const MutexLock lock(mutex_);
+  empty_first_[table] = true;
+}
+
+bool TableBoard::take_empty_first(TableId table) {
+  const MutexLock lock(mutex_);
+  const bool empty = empty_first_[table];
+  empty_first_[table] = false;
+  return empty;
 }
 
 void TableBoard::copying_again(TableId table, bool is) {

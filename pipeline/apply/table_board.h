@@ -41,6 +41,9 @@ class TableBoard {
   // All chunks of the table must be read again (I15); the planner takes the request once.
   void forget_chunks(TableId table);
   bool take_forget_chunks(TableId table);
+  // Before its next chunk the target's table is to be emptied: it holds keys that the source lacks.
+  void empty_first(TableId table);
+  bool take_empty_first(TableId table);
   // The target's rows of the table stem from files that are gone, so no value of them can be relied
   // on until all is copied again: a row of a chunk that is left out must be read again (I15, I17).
   void copying_again(TableId table, bool is);
@@ -61,6 +64,7 @@ class TableBoard {
   std::vector<TableStatus> tables_ GUARDED_BY(mutex_);
   std::vector<Position> horizons_ GUARDED_BY(mutex_);
   std::vector<bool> forget_chunks_ GUARDED_BY(mutex_);
+  std::vector<bool> empty_first_ GUARDED_BY(mutex_);
   std::vector<bool> copying_again_ GUARDED_BY(mutex_);
 };
 

@@ -67,6 +67,7 @@ void Planner::forget_if_asked(Table& table) {
   table.planned_to_end = false;
   ++table.generation;
   table.outdated = true;
+  table.empty_first = board_.take_empty_first(table.id) || table.empty_first;
 }
 
 Planner::Next Planner::next() {
@@ -78,6 +79,13 @@ Planner::Next Planner::next() {
     answer.kind = Next::Kind::Wait;
     table.outdated = table.outdated && (table.in_flight > 0 || table.planning);
     if (table.outdated) continue;
+    if (table.empty_first) {
+      if (table.planning) continue;
+      table.planning = true;
+      answer.kind = Next::Kind::Empty;
+      answer.task.table = table.id;
+      return answer;
+    }
     if (!table.gaps.empty()) {
       answer.kind = Next::Kind::Scan;
       answer.task = table.gaps.front();
@@ -109,6 +117,13 @@ ChunkTask Planner::planned(const ChunkTask& task, std::optional<std::string> upp
   table.planned_to_end = !planned.range.upper;
   publish(table);
   return planned;
+}
+
+void Planner::emptied(const ChunkTask& task) {
+  const MutexLock lock(mutex_);
+  Table& table = find(task.table);
+  table.planning = false;
+  table.empty_first = false;
 }
 
 void Planner::plan_failed(const ChunkTask& task) {

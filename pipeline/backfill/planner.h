@@ -49,10 +49,11 @@ class Planner {
   // What a scanner should do.
   struct Next {
     enum class Kind : std::uint8_t {
-      Scan,  // Scan `task`.
-      Plan,  // Ask the source for the key `rows` after task.range.lower, then call planned().
-      Wait,  // Others are planning or scanning the rest.
-      Done,  // Every table is done or stopped.
+      Scan,   // Scan `task`.
+      Plan,   // Ask the source for the key `rows` after task.range.lower, then call planned().
+      Empty,  // Empty the target's table, then call emptied().
+      Wait,   // Others are planning or scanning the rest.
+      Done,   // Every table is done or stopped.
     } kind = Kind::Done;
     ChunkTask task;
     std::uint64_t rows = 0;
@@ -61,7 +62,8 @@ class Planner {
   // The cut point of a Plan; nothing: the rest of the table is one chunk.  Returns the task to
   // scan.
   ChunkTask planned(const ChunkTask& task, std::optional<std::string> upper);
-  // Planning failed; it will be asked again.
+  void emptied(const ChunkTask& task);
+  // Planning or emptying failed; it will be asked again.
   void plan_failed(const ChunkTask& task);
 
   // The chunk is marked done on the target.  `took` steers the size of the next ones.
@@ -86,6 +88,7 @@ class Planner {
     std::uint64_t generation = 0;  // Raised when all chunks are forgotten.
     // Tasks of an older generation may be out: what they have read must not land on newer rows.
     bool outdated = false;
+    bool empty_first = false;  // Before anything is planned; `planning` while it is being done.
   };
 
   Table& find(TableId id) REQUIRES(mutex_);

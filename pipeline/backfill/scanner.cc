@@ -71,6 +71,8 @@ Result<Scanner::Step> Scanner::take_task() {
       return Step::Done;
     case Planner::Next::Kind::Wait:
       return Step::Waiting;
+    case Planner::Next::Kind::Empty:
+      return empty_table(next.task);
     case Planner::Next::Kind::Scan:
       task_ = std::move(next.task);
       break;
@@ -92,6 +94,25 @@ Result<Scanner::Step> Scanner::take_task() {
   rows_ = 0;
   begun_ = shared_.clock.now();
   state_ = State::Opening;
+  return Step::Working;
+}
+
+// No key that the source lacks may stay (I9's exception), and nothing is lost with the others: what
+// was applied before is seen by every snapshot that is accepted from now on (I5), and what comes
+// later is written behind this, or opens a debt where it finds no row or voids a chunk's (I7, I17).
+// Rows of an older reading have all landed before: the planner waits for them.
+Result<Scanner::Step> Scanner::empty_table(const ChunkTask& task) {
+  Truncation all;
+  all.table = task.table;
+  all.forget_chunks = true;
+  const Status emptied = rule_on(Rule::EmptyBeforeCopy) ? target_.truncate(all) : Status();
+  if (emptied) {
+    planner_.emptied(task);
+    return Step::Working;
+  }
+  planner_.plan_failed(task);
+  if (emptied.error().reaction != Reaction::StopTable) return fail(emptied.error());
+  shared_.board.stop(task.table, emptied.error().message);
   return Step::Working;
 }
 

@@ -68,6 +68,7 @@ class Scanner {
   };
 
   Result<Step> take_task();
+  Result<Step> empty_table(const ChunkTask& task);
   Result<Step> open();
   Result<Step> await_flush();
   Result<Step> read_piece();

@@ -19,6 +19,7 @@ enum class Rule : std::uint8_t {
   WaitForFlush,         // I6
   DropUnseenRow,        // I7
   NeverSkipForChunk,    // I8
+  EmptyBeforeCopy,      // I9, its exception
   MarkAfterCommit,      // I10
   DebtOnViolation,      // I11
   Fence,                // I12

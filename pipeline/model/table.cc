@@ -31,6 +31,10 @@ std::string quoted(const TableName& name) {
   return quote_identifier(name.schema) + "." + quote_identifier(name.table);
 }
 
+std::string own_rows(const TableSpec& spec) {
+  return (spec.kind == RelationKind::PartitionedRoot ? "" : "ONLY ") + quoted(spec.name);
+}
+
 std::optional<std::size_t> TableSpec::find(const std::string& column) const {
   for (std::size_t i = 0; i < columns.size(); ++i) {
     if (columns[i].name == column) return i;

@@ -64,6 +64,15 @@ enum class TypeKind : std::uint8_t {
   Other,
 };
 
+// A label of an enum, or an attribute of a composite type.
+struct Member {
+  std::uint32_t id = 0;  // Keeps its label's or attribute's name company when that is changed.
+  std::string name;
+  friend bool operator==(const Member&, const Member&) = default;
+};
+
+// Types are the same by identity and definition, never by their printed names, which depend on
+// where an extension is installed.
 struct Type {
   TypeKind kind = TypeKind::Other;  // Of a domain: its base type's.
   std::uint32_t oid = 0;       // As a column of this server sends it; of a domain the domain's.
@@ -71,12 +80,16 @@ struct Type {
   std::string sql;             // format_type() with typmod: "numeric(10,2)", "public.mood[]".
   std::string base_sql;        // The same for the base type of a domain; else == sql.
   std::int32_t typmod = -1;    // Of a domain: its base type's.
-  bool user_defined = false;   // oid >= 16384: differs between servers.
-  bool has_binary = true;      // Has both send and receive functions.
-  std::vector<Type> inner;     // Array: the element; Range: the bound; Composite: attributes.
-  std::vector<std::string> attributes;  // Composite: their names.
-  std::string folding;  // What makes values with different text equal, "" when nothing does: the
-                        // definition of a nondeterministic collation, citext's locale.
+  // Equal on two servers that mean the same type: "public.mood", "extension cube: cube",
+  // "public.mood[]"; without typmod.  Of a domain its own; `base_identity` is its base type's.
+  std::string identity;
+  std::string base_identity;
+  bool user_defined = false;    // oid >= 16384: differs between servers.
+  bool has_binary = true;       // Has both send and receive functions.
+  std::vector<Type> inner;      // Array: the element; Range: the bound; Composite: its attributes.
+  std::vector<Member> members;  // Enum: its labels, in order; Composite: its attributes.
+  std::string folding;  // What makes values with different text equal, "" when nothing does:
+                        // the definition of a nondeterministic collation, citext's locale.
 };
 
 // Returns p and s of numeric(p,s), or nothing where typmod does not limit it.
@@ -142,14 +155,15 @@ struct TableSpec {
   TableName name;
   std::uint32_t oid = 0;
   RelationKind kind = RelationKind::Table;
-  bool is_leaf = false;          // A partition of another table.
-  bool only = false;             // Has inheritance children: scan ONLY.
-  std::vector<Column> columns;   // By attnum, dropped ones left out.
-  std::vector<std::size_t> key;  // Indices into columns, in the key index's order; empty: none.
+  std::optional<TableName> root;  // Of a partition: the topmost table.
+  bool only = false;              // Has inheritance children: publish ONLY.
+  std::vector<Column> columns;    // By attnum, dropped ones left out.
+  std::vector<std::size_t> key;   // Indices into columns, in the key index's order; empty: none.
   bool key_is_primary = false;
   bool key_deferrable = false;
   std::string key_index;          // Name of the index, for messages.
   std::vector<KeyIndex> keys;     // All that could be it.
+  std::uint32_t key_id = 0;       // Of its constraint, which REINDEX keeps, or of the index.
   bool secondary_unique = false;  // Another immediate unique or exclusion constraint exists.
   std::vector<std::string> deferrable_constraints;
   std::vector<std::string>
@@ -171,6 +185,10 @@ struct TableSpec {
 // Whether the application can update the table once it is published, and every partition that it
 // has or will have: a new one has no identity but the primary key that it takes from its root.
 bool can_be_published(const TableSpec& spec);
+
+// The table in FROM, UPDATE, DELETE and TRUNCATE.  Children of inheritance are other tables, which
+// may come at any time: ONLY, always, but for a partitioned root, whose rows are its leaves'.
+std::string own_rows(const TableSpec& spec);
 
 // How a value travels through the pipeline.
 enum class Plane : std::uint8_t {
@@ -219,6 +237,7 @@ struct TableMap {
   bool one_lane = false;     // I2: opaque key, or ordered and not `lanes: all`.
   bool ordered = false;      // I19: has a secondary unique constraint, or an opaque key.
   bool direct_copy = false;  // Chunk rows may be COPYed straight in: no cast, all binary.
+  bool existing = false;     // `existing: upsert`: the target may hold rows of its own.
 
   const Column& source_column(std::size_t i) const { return source.columns[columns[i].source]; }
   const Column& target_column(std::size_t i) const { return target.columns[columns[i].target]; }

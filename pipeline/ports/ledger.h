@@ -21,6 +21,11 @@ struct DebtCount {
   std::int64_t oldest_commit_us = 0;  // Of the open ones; 0 when none.
 };
 
+struct TargetChange {
+  TableId table = 0;
+  std::string why;  // It cannot be written as it was planned, and what to do.
+};
+
 // The target's bookkeeping of whole tables.  Supervisor thread only.
 class Ledger {
  public:
@@ -36,6 +41,8 @@ class Ledger {
   // Tables of which the target's, or a mapped column of it, is not the one that the run began with:
   // it may have its name, and has nothing of what was written.
   virtual Result<std::vector<TableId>> replaced_targets() = 0;
+  // Tables whose definition on the target does not fit the plan any more.
+  virtual Result<std::vector<TargetChange>> target_changes() = 0;
 };
 
 }  // namespace lockstep

@@ -1,5 +1,5 @@
 // SourceProbe: which transactions of the source are finished, and what its catalog says of the
-// files of our tables.
+// files and definitions of our tables.
 //
 // Every call is blocking and bounded.  A connection that is lost answers Reaction::Retry; the next
 // call connects again.  No port is thread-safe unless it says so: each object belongs to one
@@ -29,12 +29,12 @@ struct TableFile {
   // between are in no stream.
   std::uint64_t bond = 0;
   std::string name;  // "public.orders_2026", for people; may be unknown.
-  // Another one after a column was added, dropped or renamed: a new one has values in every row
-  // that no event told, and may have an old one's name.  0: a leaf's, which has its root's.
-  std::uint64_t columns = 0;
+  // Of the root: another one after the table's definition was changed; may be without that, too.
+  std::uint64_t version = 0;
+  bool born = false;  // A leaf that was made as one: all its rows are in the stream.
+  // Whether it holds the rows that it held, for all that the log tells.
   friend bool operator==(const TableFile& a, const TableFile& b) {
-    return a.relation == b.relation && a.node == b.node && a.bond == b.bond &&
-           a.columns == b.columns;
+    return a.relation == b.relation && a.node == b.node && a.bond == b.bond;
   }
 };
 
@@ -55,6 +55,8 @@ class SourceProbe {
   // The files of each table, by relation; none for a table that was dropped (I15).
   virtual Result<std::vector<std::vector<TableFile>>> files(
       std::span<const TableMap* const> tables) = 0;
+  // What they are made of now; without those that are gone.
+  virtual Result<std::vector<TableSpec>> definitions(std::span<const TableMap* const> tables) = 0;
   // Whether the relation's file has ever held a row.
   virtual Result<bool> has_rows(std::uint32_t relation) = 0;
 };

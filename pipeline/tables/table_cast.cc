@@ -2,18 +2,23 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
+
+#include "pipeline/tables/same_type.h"
 
 namespace lockstep {
 namespace {
 
 using Kind = TypeKind;
 
-CastVerdict identical() { return {CastKind::Identical, true, {}}; }
-CastVerdict lossless() { return {CastKind::Lossless, true, {}}; }
+CastVerdict identical() { return {CastKind::Identical, true, {}, {}}; }
+CastVerdict lossless() { return {CastKind::Lossless, true, {}, {}}; }
 CastVerdict lossless_not_for_keys(std::string reason) {
-  return {CastKind::Lossless, false, std::move(reason)};
+  return {CastKind::Lossless, false, std::move(reason), {}};
 }
-CastVerdict refused(std::string reason) { return {CastKind::Refused, false, std::move(reason)}; }
+CastVerdict refused(std::string reason, std::string hint = {}) {
+  return {CastKind::Refused, false, std::move(reason), std::move(hint)};
+}
 
 bool is_one_of(Kind kind, std::initializer_list<Kind> kinds) {
   return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
@@ -145,21 +150,6 @@ CastVerdict between_arrays(const Type& from, const Type& to) {
   return verdict;
 }
 
-// Types that one extension makes: the same wherever its schema is.
-bool is_extension_kind(Kind kind) {
-  return is_one_of(kind, {Kind::Citext, Kind::Hstore, Kind::Ltree});
-}
-
-bool same_type(const Type& from, const Type& to) {
-  if (from.kind != to.kind) return false;
-  if (from.base_sql == to.base_sql) return true;
-  if (is_extension_kind(from.kind)) return true;
-  // An array over such a type; the element's OID in the array's header is translated.
-  return from.kind == Kind::Array && !from.inner.empty() && !to.inner.empty() &&
-         from.inner.front().kind == to.inner.front().kind &&
-         is_extension_kind(from.inner.front().kind);
-}
-
 CastVerdict judge_scalars(const Type& from, const Type& to) {
   if (is_one_of(to.kind, {Kind::Text, Kind::Varchar, Kind::Citext}))
     return to_string_type(from, to);
@@ -208,7 +198,11 @@ CastVerdict judge_scalars(const Type& from, const Type& to) {
 }  // namespace
 
 CastVerdict judge_cast(const Type& from, const Type& to) {
-  if (same_type(from, to)) return identical();
+  if (same_name(from, to)) {
+    auto difference = definition_difference(from, to);
+    if (!difference) return identical();
+    return refused(std::move(difference->what), std::move(difference->hint));
+  }
   if (from.kind == Kind::Array && to.kind == Kind::Array) return between_arrays(from, to);
   return judge_scalars(from, to);
 }

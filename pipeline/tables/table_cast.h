@@ -22,9 +22,10 @@ struct CastVerdict {
   CastKind kind = CastKind::Refused;
   bool key_safe = false;  // Equal values stay equal, different values stay different.
   std::string reason;     // Refused, or not key_safe: why.
+  std::string hint;       // What to do about it, where that is known.
 };
 
-// Domains are judged by their base type: that is what travels.
+// Domains are judged by their base type: that is what travels.  `from` is the source's.
 CastVerdict judge_cast(const Type& from, const Type& to);
 
 }  // namespace lockstep

@@ -235,9 +235,10 @@ class KeyPlanner {
     const std::string name = map_.source.name.text() + "." + from.name;
     if (const CastVerdict verdict = judge_cast(from.type, to.type); !verdict.key_safe) {
       error(from.name,
-            fmt::format("{} is part of the key, {} here and {} on the target: {}", name,
+            fmt::format("{} is part of the key, {} on the source and {} on the target: {}", name,
                         from.type.sql, to.type.sql, verdict.reason),
-            fmt::format("give {}.{} the type {}", map_.target.name.text(), to.name, from.type.sql));
+            fmt::format("give {}.{} of the target the type {}", map_.target.name.text(), to.name,
+                        from.type.sql));
     }
     // Arrays lose their bounds, and NULL in one may stand for another array.
     const bool is_lossy = stream_ == StreamKind::Debezium && from.type.kind == TypeKind::Array;

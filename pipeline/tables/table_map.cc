@@ -182,10 +182,13 @@ class MapPlanner {
     const Column& to = map_.target.columns[at];
     const CastVerdict verdict = judge_cast(from.type, to.type);
     if (verdict.kind == CastKind::Refused) {
-      error(RulePart::Table, from.name,
-            fmt::format("{} is {} and {} is {}: {}", source_name(from.name), from.type.sql,
-                        target_name(to.name), to.type.sql, verdict.reason),
-            fmt::format("give {} the type {}", target_name(to.name), from.type.sql));
+      error(
+          RulePart::Table, from.name,
+          fmt::format("{} is {} on the source, {} is {} on the target: {}", source_name(from.name),
+                      from.type.sql, target_name(to.name), to.type.sql, verdict.reason),
+          verdict.hint.empty() ? fmt::format("give {} of the target the type {}",
+                                             target_name(to.name), from.type.sql)
+                               : verdict.hint);
       return;
     }
     if (to.not_null && !from.not_null) {
@@ -293,7 +296,9 @@ void append_number(std::string& out, std::uint64_t number) { append_be64(out, nu
 
 void append_column(std::string& out, const Column& column) {
   append_text(out, column.name);
-  append_text(out, column.type.sql);
+  append_text(out, column.type.identity);
+  append_text(out, column.type.base_identity);
+  append_number(out, static_cast<std::uint64_t>(column.type.typmod));
 }
 
 }  // namespace

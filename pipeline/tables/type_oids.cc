@@ -26,7 +26,7 @@ bool is_object_name(const Type& type) {
 
 bool parts_travel(const Type& from, const Type& to) {
   if (from.inner.empty() || from.inner.size() != to.inner.size()) return false;
-  if (from.attributes != to.attributes) return false;
+  if (!std::ranges::equal(from.members, to.members, {}, &Member::name, &Member::name)) return false;
   for (std::size_t i = 0; i < from.inner.size(); ++i) {
     const Type& a = from.inner[i];
     const Type& b = to.inner[i];

@@ -51,6 +51,25 @@ std::string by_itself(const TableMap& table, const TableFile& file, const char* 
       name_of(file), how, table.text());
 }
 
+std::string attached(const TableMap& table, const std::string& root) {
+  return fmt::format(
+      "it was attached to {} on the source, which is moved, too, and its rows go there from now "
+      "on: "
+      "attach or empty {} on the target, say `skip: true` for {}, and start lockstep again",
+      root, quoted(table.target.name), table.text());
+}
+
+std::string keeps_others(const TableMap& table) {
+  return fmt::format(
+      "its key was made anew on the source, and which old keys are to go is not known, since {} "
+      "may "
+      "hold rows that the source lacks ({}): leave {} out of this migration, empty it on the "
+      "target, "
+      "and move it by a migration of its own",
+      quoted(table.target.name), table.existing ? "existing: upsert" : "partitions: keep",
+      table.text());
+}
+
 // Files of both lists that were replaced.
 std::vector<const TableFile*> replaced(const TableFiles& old, const TableFiles& now) {
   std::vector<const TableFile*> files;
@@ -62,13 +81,12 @@ std::vector<const TableFile*> replaced(const TableFiles& old, const TableFiles& 
 
 }  // namespace
 
-std::string files_text(std::span<const TableFile> files, Lsn horizon) {
+std::string files_text(std::span<const TableFile> files, Lsn horizon,
+                       const Definition& definition) {
   std::string text = fmt::format("@{}", horizon);
-  for (const TableFile& file : files) {
+  for (const TableFile& file : files)
     text += fmt::format(" {}/{}/{}", file.relation, file.node, file.bond);
-    if (file.columns != 0) text += fmt::format("/{}", file.columns);
-  }
-  return text;
+  return text + "\n" + definition_text(definition);
 }
 
 std::string copy_again_text(std::string_view text) {
@@ -80,6 +98,9 @@ KnownFiles parse_files(std::string_view text) {
   KnownFiles known;
   known.copy_again = text.starts_with(kCopyAgain);
   if (known.copy_again) text.remove_prefix(kCopyAgain.size());
+  const std::size_t line = std::min(text.find('\n'), text.size());
+  known.definition = parse_definition(text.substr(std::min(line + 1, text.size())));
+  text = text.substr(0, line);
   const char* at = text.data();
   const char* const end = at + text.size();
   const auto next = [&] {
@@ -97,7 +118,7 @@ KnownFiles parse_files(std::string_view text) {
     at = std::from_chars(at + 1, end, file.node).ptr;
     CHECK(at < end && *at == '/');
     at = std::from_chars(at + 1, end, file.bond).ptr;
-    if (at < end && *at == '/') at = std::from_chars(at + 1, end, file.columns).ptr;
+    at = std::find(at, end, ' ');  // Earlier versions had more here.
     next();
     known.files.push_back(std::move(file));
   }
@@ -114,12 +135,25 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Le
       tables_(known.size()) {
   CHECK(known.size() == shared_.tables.size());
   for (TableId id = 0; id < known.size(); ++id) {
-    tables_[id].files = std::move(known[id].files);
-    tables_[id].horizon = known[id].horizon;
-    if (!known[id].copy_again) continue;
-    tables_[id].state = State::Noticed;
-    tell_(shared_.tables[id]->text(), "its columns have changed");
+    Table& table = tables_[id];
+    table.files = std::move(known[id].files);
+    table.horizon = known[id].horizon;
+    table.settled = std::move(known[id].definition);
+    table.latest = definition_of(shared_.tables[id]->source);
+    // What does not fit an older plan fits this one, which was made since; the rows may not.
+    const auto change =
+        definition_change(*shared_.tables[id], Side::Source, table.settled, table.latest);
+    if (known[id].copy_again)
+      notice(id, "its columns have changed");
+    else if (!table.settled.empty() && change && change->consequence != Consequence::Harmless)
+      notice(id, change->what);
   }
+}
+
+void ShapeWatch::notice(TableId id, const std::string& why) {
+  if (tables_[id].state != State::Noticed) tell_(shared_.tables[id]->text(), why);
+  tables_[id].state = State::Noticed;
+  before_.reset();
 }
 
 Result<bool> ShapeWatch::look() {
@@ -127,25 +161,73 @@ Result<bool> ShapeWatch::look() {
   for (TableId id = 0; id < tables_.size(); ++id)
     horizons.push_back(shared_.board.horizon(id).major);
   LOCKSTEP_ASSIGN(std::vector<TableFiles> now, probe_.files(shared_.tables));
+  LOCKSTEP_TRY(look_at_definitions(now));
+  LOCKSTEP_TRY(look_at_target());
   for (TableId id = 0; id < tables_.size(); ++id) {
     const TableStatus status = shared_.board.status(id);
     if (!status.stopped.empty()) continue;
     Table& table = tables_[id];
     if (!table.horizon) table.horizon = horizons[id];
-    if (table.files != now[id]) {
-      LOCKSTEP_ASSIGN(const Verdict verdict, judge(id, now[id]));
-      if (verdict == Verdict::Stop) continue;
-      if (verdict == Verdict::CopyAgain) {
-        table.state = State::Noticed;
-        before_.reset();
-      }
-      if (table.state == State::Settled) LOCKSTEP_TRY(settle(id, now[id], horizons[id]));
-    } else if (table.state == State::Copying && status.backfill == BackfillState::Done) {
+    const bool same = table.files == now[id];
+    Verdict verdict = Verdict::Accept;
+    if (!same) {
+      LOCKSTEP_ASSIGN(verdict, judge(id, now[id]));
+    }
+    if (verdict == Verdict::Stop) continue;
+    const bool copied =
+        same && table.state == State::Copying && status.backfill == BackfillState::Done;
+    const bool harmless = table.state == State::Settled && (!same || table.settled != table.latest);
+    if (copied || harmless) {
+      if (table.fresh) continue;  // Stored by the next look, if the definition still is as it is.
       LOCKSTEP_TRY(settle(id, now[id], horizons[id]));
     }
     table.files = std::move(now[id]);  // With their names.
   }
   return settled();
+}
+
+// Of those tables of which the catalog says that something is another way.
+Status ShapeWatch::look_at_definitions(const std::vector<TableFiles>& now) {
+  std::vector<const TableMap*> altered;
+  for (TableId id = 0; id < tables_.size(); ++id) {
+    Table& table = tables_[id];
+    const TableFile* const root = find(now[id], shared_.tables[id]->source.oid);
+    table.fresh = false;
+    if (root == nullptr || root->version == table.version || shared_.board.stopped(id)) continue;
+    altered.push_back(shared_.tables[id]);
+  }
+  if (altered.empty()) return {};
+  LOCKSTEP_ASSIGN(const std::vector<TableSpec> specs, probe_.definitions(altered));
+  for (const TableMap* map : altered) {
+    tables_[map->id].version = find(now[map->id], map->source.oid)->version;
+    const auto spec = std::ranges::find(specs, map->source.oid, &TableSpec::oid);
+    if (spec != specs.end()) judge_definition(map->id, *spec);
+  }
+  return {};
+}
+
+void ShapeWatch::judge_definition(TableId id, const TableSpec& spec) {
+  const TableMap& map = *shared_.tables[id];
+  Table& table = tables_[id];
+  const auto is_root = [&](const TableMap* other) { return other->source.name == *spec.root; };
+  if (spec.root && !map.source.root && std::ranges::any_of(shared_.tables, is_root)) {
+    shared_.board.stop(id, attached(map, spec.root->text()));
+    return;
+  }
+  Definition now = definition_of(spec);
+  table.fresh = now != table.latest;
+  const auto change = definition_change(map, Side::Source, table.latest, now);
+  table.latest = std::move(now);
+  if (!change) return;
+  if (change->consequence == Consequence::Stop)
+    shared_.board.stop(id, change->what + ": " + change->next);
+  if (change->consequence == Consequence::CopyAgain) notice(id, change->what);
+}
+
+Status ShapeWatch::look_at_target() {
+  LOCKSTEP_ASSIGN(const std::vector<TargetChange> changes, ledger_.target_changes());
+  for (const TargetChange& change : changes) shared_.board.stop(change.table, change.why);
+  return {};
 }
 
 bool ShapeWatch::settled() const {
@@ -177,27 +259,22 @@ Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now)
     tables_[id].truncated = *other.front();  // Or each leaf by itself: the stream tells.
   }
   std::string why;
-  for (const TableFile& file : old) {
-    const TableFile* const found = find(now, file.relation);
-    // None are known of files that an older lockstep stored.
-    if (found != nullptr && file.columns != 0 && found->columns != file.columns)
-      why = "its columns have changed";
-  }
   if (!other.empty()) why = name_of(*other.front()) + " was rewritten or truncated";
   for (const TableFile& file : now) {
-    if (find(old, file.relation) != nullptr) continue;
-    // A partition that was created here has all its rows in the stream.
+    if (file.born || find(old, file.relation) != nullptr) continue;
+    // What was attached empty has all its rows in the stream, too.
     LOCKSTEP_ASSIGN(const bool rows, probe_.has_rows(file.relation));
     if (rows) why = "partition " + name_of(file) + " was attached with rows";
   }
   if (why.empty()) return Verdict::Accept;
-  if (tables_[id].state != State::Noticed) tell_(map.text(), why);
+  notice(id, why);
   return Verdict::CopyAgain;
 }
 
 Status ShapeWatch::settle(TableId id, const TableFiles& now, Lsn horizon) {
-  LOCKSTEP_TRY(ledger_.save_files(id, files_text(now, horizon)));
   Table& table = tables_[id];
+  LOCKSTEP_TRY(ledger_.save_files(id, files_text(now, horizon, table.latest)));
+  table.settled = table.latest;
   table.state = State::Settled;
   table.truncated.reset();
   table.horizon = horizon;
@@ -227,6 +304,14 @@ Status ShapeWatch::copy_again() {
       shared_.board.stop(id, by_itself(*shared_.tables[id], *table.truncated,
                                        "like all others, without a TRUNCATE of the whole table"));
       continue;
+    }
+    if (key_may_mean_others(table.settled, table.latest)) {
+      const TableMap& map = *shared_.tables[id];
+      if (map.existing || map.partitions == PartitionPolicy::Keep) {
+        shared_.board.stop(id, keeps_others(map));
+        continue;
+      }
+      shared_.board.empty_first(id);
     }
     shared_.board.copying_again(id, true);
     shared_.board.forget_chunks(id);

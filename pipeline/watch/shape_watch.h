@@ -1,12 +1,13 @@
-// ShapeWatch: notices what the stream does not tell: a table that was rewritten, partitions that
-// came or went (I15).
+// ShapeWatch: notices what the stream does not tell: a table that was rewritten or defined in
+// another way, partitions that came or went (I15).
 //
-//   source's catalog -- files --> ShapeWatch -- stop, or every chunk again --> TableBoard
-//                                            -- what the rows stem from -----> target's bookkeeping
+//   catalogs -- files, definitions --> ShapeWatch -- stop, or every chunk again --> TableBoard
+//                                                 -- what the rows stem from -----> bookkeeping
 //
 // A rewrite may have changed every row without an event (ALTER TABLE ... USING), and a partition
 // that was attached brings rows without events: the table is copied again.  Older events would
-// undo that, so first all of them are applied.
+// undo that, so first all of them are applied.  What a changed definition means is said by
+// tables/definition.h.
 #pragma once
 
 #include <cstdint>
@@ -23,21 +24,23 @@
 #include "pipeline/ports/ledger.h"
 #include "pipeline/ports/probe.h"
 #include "pipeline/ports/proof.h"
+#include "pipeline/tables/definition.h"
 
 namespace lockstep {
 
 using TableFiles = std::vector<TableFile>;
 
-// "@horizon relation/node/bond/columns relation/node/bond ...", as the bookkeeping stores it.
-// `horizon`: the table's, from before its files were read; each TRUNCATE that is carried out raises
-// it.
-std::string files_text(std::span<const TableFile> files, Lsn horizon);
+// "@horizon relation/node/bond relation/node/bond ...", and the definition on the lines below, as
+// the bookkeeping stores it.  `horizon`: the table's, from before its files were read; each
+// TRUNCATE that is carried out raises it.
+std::string files_text(std::span<const TableFile> files, Lsn horizon, const Definition& definition);
 // The same files, with the mark that the table is to be copied again whatever they are now.
 std::string copy_again_text(std::string_view text);
 
 struct KnownFiles {
   TableFiles files;            // Without names.
   std::optional<Lsn> horizon;  // Unknown of files that an older lockstep stored.
+  Definition definition;       // Empty where none is known.
   bool copy_again = false;
 };
 // The reverse of both.
@@ -72,12 +75,20 @@ class ShapeWatch {
     // One of all leaves, which were replaced: was it a TRUNCATE of the root?
     std::optional<TableFile> truncated;
     std::optional<Lsn> horizon;  // As stored with the settled files.
+    Definition settled;          // As stored with them.
+    Definition latest;           // As last read, ...
+    std::uint64_t version = 0;   // ... after the catalog said this.
+    bool fresh = false;          // Found changed in this look: it may be younger than the files.
   };
   enum class Verdict : std::uint8_t { Accept, CopyAgain, Stop };
 
+  Status look_at_definitions(const std::vector<TableFiles>& now);
+  void judge_definition(TableId id, const TableSpec& spec);
+  Status look_at_target();
   Result<Verdict> judge(TableId id, const TableFiles& now);
   Status settle(TableId id, const TableFiles& now, Lsn horizon);
   Status copy_again();
+  void notice(TableId id, const std::string& why);
 
   const Shared shared_;
   SourceProbe& probe_;

@@ -138,7 +138,8 @@ Result<std::vector<std::vector<TableFile>>> FakeProbe::files(
   if (fate == Fate::LostBefore || fate == Fate::LostAfter) return lost_connection();
   std::vector<std::vector<TableFile>> files;
   for (const TableMap* table : tables)
-    files.push_back({{table->id + 1, source_.filenode(table->id), 0, table->text()}});
+    files.push_back({{table->id + 1, source_.filenode(table->id), 0, table->text(),
+                      source_.key_version(table->id)}});
   return files;
 }
 
@@ -150,6 +151,15 @@ Result<Lsn> FakeProbe::emit_marker() {
   source_.flush(source_.insert_lsn());
   if (fate == Fate::LostAfter) return lost_connection();
   return source_.insert_lsn();
+}
+
+Result<std::vector<TableSpec>> FakeProbe::definitions(std::span<const TableMap* const> tables) {
+  chaos_.interleave("definitions");
+  if (chaos_.killed()) return killed_process();
+  if (chaos_.fate("definitions") != Fate::Work) return lost_connection();
+  std::vector<TableSpec> specs;
+  for (const TableMap* table : tables) specs.push_back(source_.definition(table->id));
+  return specs;
 }
 
 Result<Xid> FakeProbe::assign_xid() {

@@ -73,6 +73,7 @@ class FakeProbe final : public SourceProbe {
   Result<std::vector<BlockingTransaction>> blockers(Xid) override { return {}; }
   Result<std::vector<std::vector<TableFile>>> files(
       std::span<const TableMap* const> tables) override;
+  Result<std::vector<TableSpec>> definitions(std::span<const TableMap* const> tables) override;
   Result<bool> has_rows(std::uint32_t) override { return true; }
 
  private:

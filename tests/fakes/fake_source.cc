@@ -151,19 +151,30 @@ bool FakeSource::truncate(Xid xid, TableId table) {
   return true;
 }
 
-bool FakeSource::rewrite(TableId table) {
+TableSpec FakeSource::definition(TableId table) const {
+  TableSpec spec = tables_[table].source;
+  spec.key_id = state_[table].key_version;
+  return spec;
+}
+
+bool FakeSource::rewrite(TableId table, Keys keys) {
   Table& state = state_[table];
   if (state.readers > 0 || state.truncated_by != 0) return false;
   for (const auto& [id, chain] : state.chains)
     if (!can_write(0, table, id)) return false;
   const Xid xid = begin(CommitMode::Sync);
+  std::vector<FakeRow> rows;
   for (auto& [id, chain] : state.chains) {
     if (chain.empty() || !chain.back().row) continue;
-    FakeRow row = *chain.back().row;
-    row.a += "r";
-    row.toast += "r";
-    put(xid, table, id, std::move(row));
+    rows.push_back(*chain.back().row);
+    rows.back().a += "r";
+    rows.back().toast += "r";
   }
+  if (keys == Keys::Moved) {
+    ++state.key_version;
+    for (FakeRow& row : rows) put(xid, table, row.id++, std::nullopt);
+  }
+  for (FakeRow& row : rows) put(xid, table, row.id, row);
   log_commit(xid);
   flush(insert_lsn_);
   ++state.filenode;

@@ -63,7 +63,12 @@ class FakeSource {
   bool swap_unique(Xid xid, TableId table, int first, int second);
   bool truncate(Xid xid, TableId table);
   // ALTER TABLE ... USING: changes every row without an event, in a transaction of its own.
-  bool rewrite(TableId table);
+  // With `keys` moved, by one each: the first is gone then.
+  enum class Keys : std::uint8_t { Kept, Moved };
+  bool rewrite(TableId table, Keys keys = Keys::Kept);
+  // As the catalog describes the table: its key was made anew by each rewrite that moved keys.
+  std::uint32_t key_version(TableId table) const { return state_[table].key_version; }
+  TableSpec definition(TableId table) const;
   // Rises with each rewrite; not with TRUNCATE, so that what that needs is seen alone.
   std::uint32_t filenode(TableId table) const { return state_[table].filenode; }
 
@@ -112,6 +117,7 @@ class FakeSource {
     Xid truncated_by = 0;  // Holds the exclusive lock.
     int readers = 0;
     std::uint32_t filenode = 1;
+    std::uint32_t key_version = 1;
   };
   struct Transaction {
     CommitMode mode = CommitMode::Sync;

@@ -67,6 +67,7 @@ TableMap fake_table(const FakeTableOptions& options) {
       fake_column("key", options.key == KeyKind::Numeric ? TypeKind::Numeric : TypeKind::Int4),
       fake_column("a", TypeKind::Text), fake_column("toast", TypeKind::Text),
       fake_column("u", TypeKind::Text)};
+  table.source.oid = options.id + 1;
   table.source.key = {0};
   table.source.secondary_unique = options.unique;
   table.target = table.source;

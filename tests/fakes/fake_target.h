@@ -58,6 +58,9 @@ class FakeLedger final : public Ledger {
   Status save_stop(TableId, const std::string&) override { return {}; }
   Status forget_chunks(TableId table) override;
   Result<std::vector<TableId>> replaced_targets() override { return std::vector<TableId>(); }
+  Result<std::vector<TargetChange>> target_changes() override {
+    return std::vector<TargetChange>();
+  }
 
  private:
   Status call(std::string_view where, const std::function<void()>& work);

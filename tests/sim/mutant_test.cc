@@ -128,6 +128,12 @@ void direct_copies(SimOptions& options) {
   options.interleave = 250;
 }
 
+void moved_keys(SimOptions& options) {
+  options.rewrite = 20;
+  options.truncate = 0;
+}
+
+TEST(Mutant, I9EmptyBeforeCopy) { expect_noticed(Rule::EmptyBeforeCopy, moved_keys); }
 TEST(Mutant, I2LaneByCanonicalKey) { expect_noticed(Rule::LaneByCanonicalKey, numeric_keys); }
 TEST(Mutant, I3RecordBeforeSend) { expect_noticed(Rule::RecordBeforeSend, slow_to_become_visible); }
 TEST(Mutant, I4ForgetOnlyWhatEverySnapshotSees) {

@@ -302,6 +302,23 @@ TEST(ShapeScenario, ARowLeftOutOfTheNewCopyIsReadAgain) {
   EXPECT_EQ(s.settle(), "");
 }
 
+// ALTER TABLE ... USING over the key: the old keys are in no chunk, and must go.  An event that is
+// applied before, between or after finds its place.
+TEST(ShapeScenario, KeysThatTheNewCopyLacksGo) {
+  Scenario s;
+  for (int id = 1; id <= 4; ++id) s.seed(row(id, 1));
+  s.start();
+  s.scan_all();
+  ASSERT_TRUE(s.source.rewrite(0, FakeSource::Keys::Moved));
+  const Xid x = s.begin();
+  FakeRow changed = *s.source.find(x, 0, 3);
+  changed.a = "later";
+  s.source.update(x, 0, 3, changed, {.toast = false});
+  s.commit(x);
+  s.watch();
+  EXPECT_EQ(s.settle(), "");
+}
+
 // The process dies in the middle of the new copy: the stored files say that it is not complete.
 TEST(ShapeScenario, ACopyThatWasCutShortBeginsAnew) {
   Scenario s;

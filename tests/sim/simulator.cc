@@ -210,7 +210,8 @@ void Simulator::make_trouble() {
   }
   if (random_.chance(options_.rewrite * 20)) {
     const auto table = static_cast<TableId>(random_.below(tables_.size()));
-    if (source_.rewrite(table)) note("a table is rewritten", std::to_string(table));
+    const auto keys = random_.chance(500) ? FakeSource::Keys::Moved : FakeSource::Keys::Kept;
+    if (source_.rewrite(table, keys)) note("a table is rewritten", std::to_string(table));
     return;
   }
   if (options_.mode == StreamMode::Kafka && random_.chance(options_.repeat * 10)) {

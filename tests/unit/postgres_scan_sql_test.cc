@@ -38,12 +38,12 @@ TableMap composite() {
 }
 
 TEST(ScanSql, WholeTableHasNoCondition) {
-  EXPECT_EQ(range_query(simple(), {}, {}), R"(SELECT t."id", t."n""o" FROM "S 1"."t" t)");
+  EXPECT_EQ(range_query(simple(), {}, {}), R"(SELECT t."id", t."n""o" FROM ONLY "S 1"."t" t)");
 }
 
 TEST(ScanSql, RangeIsHalfOpen) {
   EXPECT_EQ(range_query(simple(), {"'3'"}, {"'9'"}),
-            R"(SELECT t."id", t."n""o" FROM "S 1"."t" t)"
+            R"(SELECT t."id", t."n""o" FROM ONLY "S 1"."t" t)"
             R"( WHERE (t."id") >= ('3'::bigint) AND (t."id") < ('9'::bigint))");
 }
 
@@ -64,21 +64,22 @@ TEST(ScanSql, TextPlaneIsReadAsText) {
   EXPECT_EQ(key_parameter_type(composite(), 1), 25U);
 }
 
-TEST(ScanSql, TableWithInheritanceChildrenIsReadAlone) {
+TEST(ScanSql, OnlyAPartitionedRootIsReadWithWhatIsBelow) {
   TableMap table = simple();
-  table.source.only = true;
   EXPECT_TRUE(range_query(table, {}, {}).ends_with(R"(FROM ONLY "S 1"."t" t)"));
+  table.source.kind = RelationKind::PartitionedRoot;
+  EXPECT_TRUE(range_query(table, {}, {}).ends_with(R"(FROM "S 1"."t" t)"));
 }
 
 TEST(ScanSql, BoundSkipsRowsInKeyOrder) {
   EXPECT_EQ(bound_query(simple(), {"'3'"}, 500),
-            R"(SELECT t."id" FROM "S 1"."t" t WHERE (t."id") >= ('3'::bigint))"
+            R"(SELECT t."id" FROM ONLY "S 1"."t" t WHERE (t."id") >= ('3'::bigint))"
             R"( ORDER BY t."id" OFFSET 500 LIMIT 1)");
 }
 
 TEST(ScanSql, KeysAreJoinedAsParameters) {
   EXPECT_EQ(keys_query(composite(), 2),
-            R"(SELECT t."id", t."n""o"::pg_catalog.text FROM "S 1"."t" t)"
+            R"(SELECT t."id", t."n""o"::pg_catalog.text FROM ONLY "S 1"."t" t)"
             R"( JOIN (VALUES ($1, $2::s.odd), ($3, $4::s.odd)) k(k0, k1))"
             R"( ON t."id" = k.k0 AND t."n""o" = k.k1)");
 }

@@ -13,12 +13,22 @@ constexpr std::uint32_t kUser = 20000;
 
 TypeCatalog builtin_types() {
   TypeCatalog types;
-  types.add({.oid = kInt4, .sql = "integer", .extension = "", .name = "int4", .base_sql = ""});
-  types.add(
-      {.oid = kNumeric, .sql = "numeric", .extension = "", .name = "numeric", .base_sql = ""});
+  types.add({.oid = kInt4,
+             .sql = "integer",
+             .extension = "",
+             .schema = "",
+             .name = "int4",
+             .base_sql = ""});
+  types.add({.oid = kNumeric,
+             .sql = "numeric",
+             .extension = "",
+             .schema = "",
+             .name = "numeric",
+             .base_sql = ""});
   types.add({.oid = kNumericArray,
              .sql = "numeric[]",
              .extension = "",
+             .schema = "",
              .name = "_numeric",
              .base_sql = "",
              .element = kNumeric});
@@ -68,6 +78,7 @@ TEST(PostgresTypes, DomainOverADomainEndsAtTheLowestType) {
   types.add({.oid = kUser,
              .sql = "s.low",
              .extension = "",
+             .schema = "",
              .name = "low",
              .type = 'd',
              .base = kNumeric,
@@ -76,6 +87,7 @@ TEST(PostgresTypes, DomainOverADomainEndsAtTheLowestType) {
   types.add({.oid = kUser + 1,
              .sql = "s.high",
              .extension = "",
+             .schema = "",
              .name = "high",
              .type = 'd',
              .base = kUser,
@@ -91,10 +103,16 @@ TEST(PostgresTypes, DomainOverADomainEndsAtTheLowestType) {
 
 TEST(PostgresTypes, OnlyTheExtensionsCitextIsCitext) {
   TypeCatalog types;
-  types.add({.oid = kUser, .sql = "s.citext", .extension = "", .name = "citext", .base_sql = ""});
+  types.add({.oid = kUser,
+             .sql = "s.citext",
+             .extension = "",
+             .schema = "",
+             .name = "citext",
+             .base_sql = ""});
   types.add({.oid = kUser + 1,
              .sql = "public.citext",
              .extension = "citext",
+             .schema = "",
              .name = "citext",
              .base_sql = ""});
   EXPECT_EQ(types.resolve(kUser, -1, "s.citext").kind, TypeKind::Other);
@@ -105,23 +123,27 @@ TEST(PostgresTypes, OnlyTheExtensionsCitextIsCitext) {
 TEST(PostgresTypes, CompositeKnowsItsAttributesAndWhatFoldsThem) {
   TypeCatalog types;
   types.set_ctype("C");
-  types.add({.oid = 23, .sql = "integer", .extension = "", .name = "int4", .base_sql = ""});
+  types.add(
+      {.oid = 23, .sql = "integer", .extension = "", .schema = "", .name = "int4", .base_sql = ""});
   types.add({.oid = kUser,
              .sql = "s.pair",
              .extension = "",
+             .schema = "",
              .name = "pair",
              .type = 'c',
              .base_sql = ""});
   types.add({.oid = kUser + 1,
              .sql = "s.citext",
              .extension = "citext",
+             .schema = "",
              .name = "citext",
              .base_sql = ""});
-  types.add_attribute(kUser, {.name = "n", .type = 23, .sql = "integer", .folding = ""});
-  types.add_attribute(kUser, {.name = "c", .type = kUser + 1, .sql = "s.citext", .folding = ""});
+  types.add_attribute(kUser, {.member = {1, "n"}, .type = 23, .sql = "integer", .folding = ""});
+  types.add_attribute(kUser,
+                      {.member = {2, "c"}, .type = kUser + 1, .sql = "s.citext", .folding = ""});
   const Type pair = types.resolve(kUser, -1, "s.pair");
   EXPECT_EQ(pair.kind, TypeKind::Composite);
-  EXPECT_EQ(pair.attributes, (std::vector<std::string>{"n", "c"}));
+  EXPECT_EQ(pair.members, (std::vector<Member>{{1, "n"}, {2, "c"}}));
   EXPECT_EQ(pair.inner[0].kind, TypeKind::Int4);
   EXPECT_EQ(pair.folding, "citext under C");
 }
@@ -131,12 +153,14 @@ TEST(PostgresTypes, ArrayOfATypeWithoutBinaryHasNone) {
   types.add({.oid = 1033,
              .sql = "aclitem",
              .extension = "",
+             .schema = "",
              .name = "aclitem",
              .sendable = false,
              .base_sql = ""});
   types.add({.oid = 1034,
              .sql = "aclitem[]",
              .extension = "",
+             .schema = "",
              .name = "_aclitem",
              .base_sql = "",
              .element = 1033});

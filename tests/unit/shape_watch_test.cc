@@ -6,27 +6,30 @@
 namespace lockstep {
 namespace {
 
-const TableFiles kTwo{{16'384, 4'294'967'295, 0, "public.log", 42}, {16'390, 0, 7, "public.log_1"}};
+const TableFiles kTwo{{16'384, 4'294'967'295, 0, "public.log"}, {16'390, 0, 7, "public.log_1"}};
+
+const Definition kMade{{"column 1", "23 -1 plain"}, {"column 1 name", "a=b\n\\c"}};
 
 TEST(ShapeWatchFiles, AreReadAsTheyWereWritten) {
-  const KnownFiles known = parse_files(files_text(kTwo, 77));
+  const KnownFiles known = parse_files(files_text(kTwo, 77, kMade));
   EXPECT_FALSE(known.copy_again);
   EXPECT_EQ(known.horizon, 77);
+  EXPECT_EQ(known.definition, kMade);
   ASSERT_EQ(known.files.size(), kTwo.size());
   for (std::size_t i = 0; i < kTwo.size(); ++i) {
     EXPECT_EQ(known.files[i].relation, kTwo[i].relation);
     EXPECT_EQ(known.files[i].node, kTwo[i].node);
     EXPECT_EQ(known.files[i].bond, kTwo[i].bond);
-    EXPECT_EQ(known.files[i].columns, kTwo[i].columns);
   }
 }
 
 TEST(ShapeWatchFiles, TheMarkIsSetOnceAndKeepsTheFiles) {
-  const std::string marked = copy_again_text(files_text(kTwo, 77));
+  const std::string marked = copy_again_text(files_text(kTwo, 77, kMade));
   EXPECT_EQ(copy_again_text(marked), marked);
   const KnownFiles known = parse_files(marked);
   EXPECT_TRUE(known.copy_again);
-  EXPECT_EQ(files_text(known.files, known.horizon.value_or(0)), files_text(kTwo, 77));
+  EXPECT_EQ(files_text(known.files, known.horizon.value_or(0), known.definition),
+            files_text(kTwo, 77, kMade));
 }
 
 // As earlier versions wrote them.

@@ -158,5 +158,46 @@ TEST(Cast, OfContainersLosesNothing) {
   });
 }
 
+// Issue E, rows 36 and 38: types of one name are compared by what they are made of, and those of
+// one extension are the same in whichever schema it is.
+TEST(Cast, OfOneNameComparesTheDefinitions) {
+  const Type pair = composite_of({{"a", kInt4}, {"b", kText}});
+  const Type cube = [](std::string sql) {
+    Type t = user_type(Kind::Other, sql);
+    t.identity = t.base_identity = "extension cube: cube";
+    return t;
+  }("public.cube");
+  Type moved = cube;
+  moved.sql = moved.base_sql = "extensions.cube";
+  expect({
+      {pair, pair, '='},
+      {pair, composite_of({{"b", kInt4}, {"a", kText}}), 'n'},
+      {pair, composite_of({{"a", kText}, {"b", kInt4}}), 'n'},
+      {pair, composite_of({{"a", kInt4}}), 'n'},
+      {composite_of({{"a", kInt4}}), pair, 'n'},
+      {pair, composite_of({{"a", kInt8}, {"b", kText}}), 'n'},
+      {composite_of({{"c", array_of(pair)}}),
+       composite_of({{"c", array_of(composite_of({{"b", kText}, {"a", kInt4}}))}}), 'n'},
+      {range_of(kInt8, "public.span"), range_of(kTs, "public.span"), 'n'},
+      {enum_of({"a", "b"}), enum_of({"b", "x", "a"}), '='},
+      {enum_of({"a", "b"}), enum_of({"a"}), 'n'},
+      {array_of(enum_of({"a", "b"})), array_of(enum_of({"a"})), 'n'},
+      {cube, moved, '='},
+      {array_of(cube), array_of(moved), '='},
+      {composite_of({{"c", cube}}), composite_of({{"c", moved}}), '='},
+  });
+}
+
+TEST(Cast, TheHintFitsTheChange) {
+  EXPECT_EQ(judge_cast(enum_of({"a", "new"}), enum_of({"a", "old"})).hint,
+            "ALTER TYPE public.mood RENAME VALUE 'old' TO 'new'; as its owner on the target");
+  EXPECT_EQ(judge_cast(enum_of({"a", "new"}), enum_of({"a"})).hint,
+            "ALTER TYPE public.mood ADD VALUE 'new'; as its owner on the target");
+  const Type pair = composite_of({{"a", kInt4}, {"b", kText}});
+  EXPECT_EQ(
+      judge_cast(pair, composite_of({{"b", kText}, {"a", kInt4}})).reason,
+      "attribute 1 of public.pair is \"a\" integer on the source and \"b\" text on the target");
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -19,18 +19,20 @@ inline Type type(Kind kind, const std::string& sql, std::int32_t typmod = -1) {
   t.kind = kind;
   t.oid = t.base_oid = 100 + static_cast<std::uint32_t>(kind);
   t.sql = t.base_sql = sql;
+  t.identity = t.base_identity = sql.substr(0, sql.find('('));
   t.typmod = typmod;
   return t;
 }
 inline Type user_type(Kind kind, const std::string& sql, std::uint32_t oid = kUserOid) {
   Type t = type(kind, sql);
   t.oid = t.base_oid = oid;
+  if (kind == Kind::Citext) t.identity = t.base_identity = "extension citext: citext";
   t.user_defined = true;
   return t;
 }
 inline Type domain_of(Type base, const std::string& sql) {
   base.oid = kUserOid + 1;
-  base.sql = sql;
+  base.sql = base.identity = sql;
   base.user_defined = true;
   return base;
 }
@@ -38,14 +40,28 @@ inline Type array_of(const Type& element) {
   Type t = type(Kind::Array, element.sql + "[]", element.typmod);
   t.user_defined = element.user_defined;
   if (t.user_defined) t.oid = t.base_oid = element.oid + 1000;
+  t.identity = t.base_identity = element.identity + "[]";
   t.inner = {element};
   return t;
 }
 inline Type composite_of(std::vector<Type> attributes, const std::string& sql) {
   Type t = user_type(Kind::Composite, sql);
   for (Type& attribute : attributes) {
-    t.attributes.push_back("a" + std::to_string(t.inner.size()));
+    t.members.push_back({0, "a" + std::to_string(t.inner.size())});
     t.inner.push_back(std::move(attribute));
+  }
+  return t;
+}
+inline Type enum_of(const std::vector<std::string>& labels) {
+  Type t = user_type(Kind::Enum, "public.mood");
+  for (const std::string& label : labels) t.members.push_back({0, label});
+  return t;
+}
+inline Type composite_of(const std::vector<std::pair<std::string, Type>>& attributes) {
+  Type t = user_type(Kind::Composite, "public.pair");
+  for (const auto& [name, attribute] : attributes) {
+    t.members.push_back({0, name});
+    t.inner.push_back(attribute);
   }
   return t;
 }

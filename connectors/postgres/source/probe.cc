@@ -26,15 +26,21 @@ FROM pg_prepared_xacts)";
 
 // Catalog tables only: functions on relations would wait for the locks of a running rewrite.  A
 // publication whose options are changed has another xmin afterwards; adding tables leaves it.  The
-// entry of a whole schema (PostgreSQL 15) is known by what it depends on.
-constexpr const char* kFiles = R"(
-WITH RECURSIVE tree(root, relation, bond) AS (
-  SELECT oid, oid, 0::int8 FROM unnest($1::oid[]) oid
+// entry of a whole schema (PostgreSQL 15) is known by what it depends on.  ATTACH writes the rows
+// of all columns anew, so one that is as old as the table's system columns tells of CREATE TABLE ..
+// PARTITION OF.
+constexpr std::string_view kFiles = R"(
+WITH RECURSIVE tree(root, relation, bond, born) AS (
+  SELECT oid, oid, 0::int8, true FROM unnest($1::oid[]) oid
   UNION
-  SELECT t.root, i.inhrelid, i.xmin::text::int8
+  SELECT t.root, i.inhrelid, i.xmin::text::int8, t.born AND EXISTS (
+    SELECT FROM pg_attribute s
+    JOIN pg_attribute a ON a.attrelid = s.attrelid AND a.xmin = s.xmin AND a.cmin = s.cmin
+    WHERE s.attrelid = i.inhrelid AND s.attnum = -1 AND s.xmin = i.xmin AND a.attnum > 0)
   FROM tree t JOIN pg_class p ON p.oid = t.relation AND p.relkind = 'p'
   JOIN pg_inherits i ON i.inhparent = t.relation
-  WHERE NOT to_jsonb(i) @> '{"inhdetachpending": true}'  -- Not a column before PostgreSQL 14.
+  WHERE to_jsonb(i)->>'inhdetachpending' IS DISTINCT FROM 'true'  -- From PostgreSQL 14 on.
+), versions AS MATERIALIZED ({}
 ), whole_schemas AS MATERIALIZED (
   SELECT n.refobjid AS namespace, s.objid
   FROM pg_publication p
@@ -45,18 +51,17 @@ WITH RECURSIVE tree(root, relation, bond) AS (
   WHERE p.pubname = $2
 )
 SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname,
-       CASE WHEN t.root = c.oid THEN
-         (SELECT hashtextextended(string_agg(attnum || ' ' || attname, ',' ORDER BY attnum), 0)
-                 & 9223372036854775807
-          FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) END,
+       CASE WHEN t.root = c.oid THEN v.version END,
        CASE WHEN t.root = c.oid THEN coalesce(
          (SELECT (p.xmin::text::int8 & 2147483647) << 32 | coalesce(r.oid, s.objid, 0)::int8
           FROM pg_publication p
           LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = t.root
           LEFT JOIN whole_schemas s ON s.namespace = c.relnamespace
-          WHERE p.pubname = $2), 0) ELSE t.bond END
+          WHERE p.pubname = $2), 0) ELSE t.bond END,
+       t.born AND c.relkind = 'r' AND c.relpersistence = 'p'
 FROM tree t JOIN pg_class c ON c.oid = t.relation AND (c.relkind <> 'p' OR c.oid = t.root)
-JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY t.root, c.oid)";
+JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN versions v ON v.oid = t.root
+ORDER BY t.root, c.oid)";
 
 struct Blocker {
   Xid xid = 0;
@@ -132,14 +137,21 @@ Result<std::vector<std::vector<TableFile>>> PostgresProbe::files(
   }
   const std::string roots = oid_array(oids);
   LOCKSTEP_ASSIGN(const PgResult rows,
-                  connection_.ask(kFiles, {{.value = roots}, {.value = publication_}}));
+                  connection_.ask(fmt::format(kFiles, definition_versions_sql()),
+                                  {{.value = roots}, {.value = publication_}}));
   std::vector<std::vector<TableFile>> files(tables.size());
   for (int i = 0; i < PQntuples(rows.get()); ++i)
     files[places.at(number_field<std::uint32_t>(rows, i, 0))].push_back(
         {number_field<std::uint32_t>(rows, i, 1), number_field<std::uint32_t>(rows, i, 2),
          number_field<std::uint64_t>(rows, i, 5), text_field(rows, i, 3),
-         number_field<std::uint64_t>(rows, i, 4)});
+         number_field<std::uint64_t>(rows, i, 4), bool_field(rows, i, 6)});
   return files;
+}
+
+Result<std::vector<TableSpec>> PostgresProbe::definitions(std::span<const TableMap* const> tables) {
+  std::vector<TableName> names;
+  for (const TableMap* table : tables) names.push_back(table->source.name);
+  return read_definitions(connection_, names);
 }
 
 Result<std::vector<std::vector<TableFile>>> PostgresProbe::files_under(

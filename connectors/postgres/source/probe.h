@@ -33,6 +33,7 @@ class PostgresProbe : public SourceProbe {
   Result<std::vector<BlockingTransaction>> blockers(Xid xid) override;
   Result<std::vector<std::vector<TableFile>>> files(
       std::span<const TableMap* const> tables) override;
+  Result<std::vector<TableSpec>> definitions(std::span<const TableMap* const> tables) override;
   // Every table of users, as list_tables() says.
   Result<std::vector<TableName>> tables();
   Result<bool> has_rows(std::uint32_t relation) override;

@@ -31,9 +31,7 @@ std::string select_row(const TableMap& table) {
   return fmt::format("SELECT {}", fmt::join(columns, ", "));
 }
 
-std::string from(const TableMap& table) {
-  return fmt::format(" FROM {}{} t", table.source.only ? "ONLY " : "", quoted(table.source.name));
-}
+std::string from(const TableMap& table) { return " FROM " + own_rows(table.source) + " t"; }
 
 std::string key_references(const TableMap& table) {
   std::vector<std::string> columns;

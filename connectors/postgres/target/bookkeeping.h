@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -150,6 +151,9 @@ class Bookkeeping {
   // or none.
   Result<std::vector<TableId>> replaced_targets(std::span<const TableMap* const> tables);
 
+  // Of the target's tables those whose definition was changed since the last call; at first all.
+  Result<std::vector<TableSpec>> altered_targets(std::span<const TableMap* const> tables);
+
   Result<std::vector<QuarantinedRow>> quarantined();
   // Opens quarantined or dropped rows again, or accepts their difference.  No ids: all.
   // Returns how many rows that were.
@@ -185,6 +189,8 @@ class Bookkeeping {
   const BookkeepingOptions options_;
   PostgresConnection connection_;
   std::uint64_t epoch_;  // 0: not claimed.
+  // By the target's oid, as definition_versions_sql() said when altered_targets() looked last.
+  std::map<std::uint32_t, std::uint64_t> versions_;
 };
 
 // The Ledger port over a connection of its own.  Supervisor thread only.
@@ -206,6 +212,7 @@ class PostgresLedger final : public Ledger {
   Result<std::vector<TableId>> replaced_targets() override {
     return bookkeeping_.replaced_targets(tables_);
   }
+  Result<std::vector<TargetChange>> target_changes() override;
 
  private:
   Bookkeeping bookkeeping_;

@@ -10,6 +10,7 @@
 #include "connectors/postgres/target/bookkeeping_schema.h"
 #include "connectors/postgres/wire/catalog.h"
 #include "connectors/postgres/wire/rows.h"
+#include "pipeline/tables/definition.h"
 #include "pipeline/tables/translate.h"
 
 namespace lockstep {
@@ -214,6 +215,31 @@ Result<std::vector<TableId>> Bookkeeping::replaced_targets(
   return replaced;
 }
 
+// The versions first: what is changed before its definition is read is read again the next time.
+Result<std::vector<TableSpec>> Bookkeeping::altered_targets(
+    std::span<const TableMap* const> tables) {
+  std::vector<std::uint32_t> oids;
+  std::map<std::uint32_t, TableName> names;
+  for (const TableMap* table : tables) {
+    oids.push_back(table->target.oid);
+    names[table->target.oid] = table->target.name;
+  }
+  const std::string array = oid_array(oids);
+  LOCKSTEP_ASSIGN(const PgResult rows, run(definition_versions_sql(), {{.value = array}}));
+  std::map<std::uint32_t, std::uint64_t> versions;
+  std::vector<TableName> altered;
+  for (int row = 0; row < PQntuples(rows.get()); ++row) {
+    const auto oid = number<std::uint32_t>(field(rows, row, 0));
+    versions[oid] = number<std::uint64_t>(field(rows, row, 1));
+    const auto last = versions_.find(oid);
+    if (last == versions_.end() || last->second != versions[oid]) altered.push_back(names.at(oid));
+  }
+  if (altered.empty()) return std::vector<TableSpec>();
+  auto specs = read_definitions(connection_, altered);
+  if (specs) versions_ = std::move(versions);
+  return specs;
+}
+
 Status Bookkeeping::save_start(const StartFacts& facts, std::span<const StoredMapping> mappings,
                                std::span<const ProgressRow> progress) {
   CHECK(epoch_ != 0);
@@ -407,6 +433,20 @@ Status Bookkeeping::forget_migration() {
       LOCKSTEP_TRY(run(fmt::format("DELETE FROM {} WHERE {}", table(name), mine(options_.name))));
     return {};
   });
+}
+
+Result<std::vector<TargetChange>> PostgresLedger::target_changes() {
+  LOCKSTEP_ASSIGN(const std::vector<TableSpec> altered, bookkeeping_.altered_targets(tables_));
+  std::vector<TargetChange> changes;
+  for (const TableSpec& spec : altered)
+    for (const TableMap* table : tables_) {
+      if (table->target.oid != spec.oid) continue;
+      const auto change = definition_change(*table, Side::Target, definition_of(table->target),
+                                            definition_of(spec));
+      if (change && change->consequence == Consequence::Stop)
+        changes.push_back({table->id, change->what + ": " + change->next});
+    }
+  return changes;
 }
 
 Result<std::vector<DebtCount>> PostgresLedger::count_debts() {

@@ -51,7 +51,8 @@ constexpr TableText kTables[] = {
   reason         text NOT NULL DEFAULT '',       -- Why it stopped, for people.
   horizon_major  bigint NOT NULL DEFAULT 0,      -- Begin of the copy or last TRUNCATE: events
   horizon_minor  bigint NOT NULL DEFAULT 0,      -- before it in the log are dropped (I15).
-  files          text NOT NULL DEFAULT '',       -- @horizon relation/filenode/bond/columns ...
+  files          text NOT NULL DEFAULT '',       -- @horizon relation/filenode/bond ..., and what it
+                                                 -- is made of: what its chunks were read from.
   PRIMARY KEY (migration, source_schema, source_table))",
      "The tables of a migration"},
     {"progress", R"(

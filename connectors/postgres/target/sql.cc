@@ -69,12 +69,6 @@ std::string key_match(const StagedTable& table, KeyPlace place) {
   return joined(terms, " AND ");
 }
 
-// The relation of UPDATE and DELETE: of a table with inheritance children its own rows only, as the
-// scan reads them.
-std::string own_rows(const TableMap& map) {
-  return (map.target.only ? "ONLY " : "") + quoted(map.target.name);
-}
-
 // What happens when the key has a debt already.  `keep`: a condition under which it stays as it is
 // but for its reason; "" for never.
 std::string debt_conflict(std::string_view keep) {
@@ -184,8 +178,9 @@ std::optional<std::string> replace_sql(const StagedTable& table) {
       differs.push_back(
           fmt::format("t.{} IS DISTINCT FROM r.{}", target_column(map, i), staged_name(i)));
   if (differs.empty()) return std::nullopt;
-  return fmt::format("DELETE FROM {} AS t USING unnest($1) AS r WHERE {} AND ({})", own_rows(map),
-                     key_match(table, KeyPlace::InRow), joined(differs, " OR "));
+  return fmt::format("DELETE FROM {} AS t USING unnest($1) AS r WHERE {} AND ({})",
+                     own_rows(map.target), key_match(table, KeyPlace::InRow),
+                     joined(differs, " OR "));
 }
 
 std::string update_sql(const BookkeepingName& name, const StagedTable& table,
@@ -205,9 +200,10 @@ std::string update_sql(const BookkeepingName& name, const StagedTable& table,
   const std::string rows =
       fmt::format("unnest($1) WITH ORDINALITY AS r({}, n)", joined(staged, ", "));
   const std::string hit =
-      sets.empty() ? fmt::format("SELECT r.n FROM {} AS t, {} WHERE {}", own_rows(map), rows, match)
-                   : fmt::format("UPDATE {} AS t SET {} FROM {} WHERE {} RETURNING r.n",
-                                 own_rows(map), joined(sets, ", "), rows, match);
+      sets.empty()
+          ? fmt::format("SELECT r.n FROM {} AS t, {} WHERE {}", own_rows(map.target), rows, match)
+          : fmt::format("UPDATE {} AS t SET {} FROM {} WHERE {} RETURNING r.n",
+                        own_rows(map.target), joined(sets, ", "), rows, match);
   return fmt::format(
       "WITH u AS ({}) INSERT INTO {} AS d"
       " (migration, source_schema, source_table, key_hash, key, xid, commit_us, reason)"
@@ -221,8 +217,8 @@ std::string update_sql(const BookkeepingName& name, const StagedTable& table,
 }
 
 std::string delete_sql(const StagedTable& table) {
-  return fmt::format("DELETE FROM {} AS t USING unnest($1) AS r WHERE {}", own_rows(*table.map),
-                     key_match(table, KeyPlace::Alone));
+  return fmt::format("DELETE FROM {} AS t USING unnest($1) AS r WHERE {}",
+                     own_rows(table.map->target), key_match(table, KeyPlace::Alone));
 }
 
 std::string copy_sql(const TableMap& table) {
@@ -241,13 +237,11 @@ std::string constants_sql(const TableMap& table) {
   return "SELECT " + joined(values, ", ");
 }
 
-// A partitioned root is emptied with its leaves; children of plain inheritance are other tables.
-std::string truncate_sql(const TableMap& table) {
-  const bool root = table.target.kind == RelationKind::PartitionedRoot;
-  return std::string("TRUNCATE ") + (root ? "" : "ONLY ") + quoted(table.target.name);
-}
+std::string truncate_sql(const TableMap& table) { return "TRUNCATE " + own_rows(table.target); }
 
-std::string delete_all_sql(const TableMap& table) { return "DELETE FROM " + own_rows(table); }
+std::string delete_all_sql(const TableMap& table) {
+  return "DELETE FROM " + own_rows(table.target);
+}
 
 std::string clear_debts_sql(const BookkeepingName& name) {
   return fmt::format("DELETE FROM {} WHERE ", bookkeeping_table(name, "debt")) +

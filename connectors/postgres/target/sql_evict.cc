@@ -86,7 +86,7 @@ std::optional<std::string> complete_new_row_sql(const StagedTable& table) {
                                 quote_identifier(map.target_column(map.key[i]).name),
                                 table.key_equals[i]));
   return fmt::format("UPDATE {} AS n SET {} FROM {} AS t WHERE {}", kNewRow, joined(sets, ", "),
-                     quoted(map.target.name), joined(match, " AND "));
+                     own_rows(map.target), joined(match, " AND "));
 }
 
 std::string holders_sql(const StagedTable& table, const UniqueIndex& index, HolderAction action) {

@@ -22,15 +22,18 @@ char letter(const PgResult& result, int row, int column) {
   return value.empty() ? '\0' : value.front();
 }
 
-// Fills specs table by table; used for one read_tables() call.
+enum class Extent : std::uint8_t { All, Definition };
+
+// Fills specs table by table; used for one read_specs() call.
 class SpecReader {
  public:
-  explicit SpecReader(PostgresConnection& connection) : connection_(connection) {}
+  SpecReader(PostgresConnection& connection, Extent extent)
+      : connection_(connection), extent_(extent) {}
 
   Result<std::vector<TableSpec>> read(const std::vector<TableName>& names) {
     LOCKSTEP_TRY(read_relations(names));
     if (specs_.empty()) return std::move(specs_);
-    LOCKSTEP_TRY(read_leaves());
+    if (extent_ == Extent::All) LOCKSTEP_TRY(read_leaves());
     LOCKSTEP_TRY(read_locale());
     LOCKSTEP_TRY(read_types());
     LOCKSTEP_TRY(read_columns());
@@ -45,6 +48,7 @@ class SpecReader {
   Status read_leaves();
   Status read_locale();
   Status read_types();
+  Status read_members();
   Status read_columns();
   Status read_indexes();
   Status read_identities();
@@ -61,6 +65,7 @@ class SpecReader {
   }
 
   PostgresConnection& connection_;
+  const Extent extent_;
   std::vector<TableSpec> specs_;
   std::unordered_map<std::uint32_t, std::size_t> by_oid_;
   std::string oids_;
@@ -109,11 +114,11 @@ Status SpecReader::read_relations(const std::vector<TableName>& names) {
     spec.oid = number_field<std::uint32_t>(rows, i, 0);
     spec.name = {text_field(rows, i, 1), text_field(rows, i, 2)};
     spec.kind = relation_kind(letter(rows, i, 3));
-    spec.is_leaf = bool_field(rows, i, 4);
-    spec.replica_identity = replica_identity(letter(rows, i, 5));
-    spec.only = bool_field(rows, i, 6);
-    spec.row_security = bool_field(rows, i, 7);
-    spec.referenced = bool_field(rows, i, 8);
+    spec.replica_identity = replica_identity(letter(rows, i, 4));
+    spec.only = bool_field(rows, i, 5);
+    spec.row_security = bool_field(rows, i, 6);
+    spec.referenced = bool_field(rows, i, 7);
+    if (!is_null(rows, i, 8)) spec.root = {text_field(rows, i, 8), text_field(rows, i, 9)};
     if (!by_oid_.emplace(spec.oid, specs_.size()).second) continue;  // Asked for twice.
     oids.push_back(spec.oid);
     specs_.push_back(std::move(spec));
@@ -168,26 +173,37 @@ Status SpecReader::read_types() {
     CatalogType type;
     type.oid = number_field<std::uint32_t>(rows, i, 0);
     type.sql = text_field(rows, i, 1);
-    type.name = text_field(rows, i, 2);
-    type.type = letter(rows, i, 3);
-    type.sendable = bool_field(rows, i, 4);
-    type.base = number_field<std::uint32_t>(rows, i, 5);
-    type.base_typmod = number_field<std::int32_t>(rows, i, 6);
-    type.base_sql = text_field(rows, i, 7);
-    type.element = number_field<std::uint32_t>(rows, i, 8);
-    type.bound = number_field<std::uint32_t>(rows, i, 9);
-    type.extension = text_field(rows, i, 10);
-    type.folding = text_field(rows, i, 11);
+    type.schema = text_field(rows, i, 2);
+    type.name = text_field(rows, i, 3);
+    type.type = letter(rows, i, 4);
+    type.sendable = bool_field(rows, i, 5);
+    type.base = number_field<std::uint32_t>(rows, i, 6);
+    type.base_typmod = number_field<std::int32_t>(rows, i, 7);
+    type.base_sql = text_field(rows, i, 8);
+    type.element = number_field<std::uint32_t>(rows, i, 9);
+    type.bound = number_field<std::uint32_t>(rows, i, 10);
+    type.extension = text_field(rows, i, 11);
+    type.folding = text_field(rows, i, 12);
     types_.add(std::move(type));
   }
+  return read_members();
+}
+
+Status SpecReader::read_members() {
   LOCKSTEP_ASSIGN(const PgResult attributes,
                   query(kUsedTypes + fmt::format(fmt::runtime(kAttributes), kFolding)));
   for (int i = 0; i < PQntuples(attributes.get()); ++i)
     types_.add_attribute(
         number_field<std::uint32_t>(attributes, i, 0),
-        {text_field(attributes, i, 1), number_field<std::uint32_t>(attributes, i, 2),
-         number_field<std::int32_t>(attributes, i, 3), text_field(attributes, i, 4),
-         text_field(attributes, i, 5)});
+        {{number_field<std::uint32_t>(attributes, i, 1), text_field(attributes, i, 2)},
+         number_field<std::uint32_t>(attributes, i, 3),
+         number_field<std::int32_t>(attributes, i, 4),
+         text_field(attributes, i, 5),
+         text_field(attributes, i, 6)});
+  LOCKSTEP_ASSIGN(const PgResult labels, query(std::string(kUsedTypes) + kLabels));
+  for (int i = 0; i < PQntuples(labels.get()); ++i)
+    types_.add_label(number_field<std::uint32_t>(labels, i, 0),
+                     {number_field<std::uint32_t>(labels, i, 1), text_field(labels, i, 2)});
   return {};
 }
 
@@ -247,6 +263,7 @@ Status SpecReader::read_indexes() {
     index.replica_identity = bool_field(rows, i, 7);
     index.whole = bool_field(rows, i, 8);
     index.own = bool_field(rows, i, 9);
+    index.id = number_field<std::uint32_t>(rows, i, 10);
     indexes[number_field<std::uint32_t>(rows, i, 0)].push_back(std::move(index));
   }
   for (TableSpec& spec : specs_) choose_key(spec, indexes[spec.oid]);
@@ -283,7 +300,26 @@ Status SpecReader::read_actors() {
   return {};
 }
 
+Result<std::vector<TableSpec>> read_specs(PostgresConnection& connection,
+                                          const std::vector<TableName>& names, Extent extent) {
+  LOCKSTEP_TRY(connection.open());
+  // One snapshot for all queries, so that they agree.  jit would compile them for nothing.
+  LOCKSTEP_TRY(connection.run(
+      "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s';"
+      "SET LOCAL jit = off"));
+  auto specs = SpecReader(connection, extent).read(names);
+  if (!specs.has_value()) {
+    // The error that matters is the first; a session that cannot roll back is not to be used again.
+    if (connection.is_open() && !connection.run("ROLLBACK").has_value()) connection.close();
+    return fail(for_server(std::move(specs).error()).during("while reading the catalogs"));
+  }
+  LOCKSTEP_TRY(connection.run("COMMIT"));
+  return specs;
+}
+
 }  // namespace
+
+std::string definition_versions_sql() { return std::string(kUsedTypes) + kVersions; }
 
 std::string text_array(const std::vector<std::string>& values) {
   std::string array = "{";
@@ -313,33 +349,14 @@ Result<std::vector<TableName>> list_tables(PostgresConnection& connection) {
   return names;
 }
 
-Result<std::optional<TableName>> find_root(PostgresConnection& connection, const TableSpec& leaf) {
-  if (!leaf.is_leaf) return std::optional<TableName>();
-  const std::string oid = std::to_string(leaf.oid);
-  LOCKSTEP_ASSIGN(const PgResult rows,
-                  connection.ask("SELECT n.nspname, c.relname FROM pg_class c"
-                                 " JOIN pg_namespace n ON n.oid = c.relnamespace"
-                                 " WHERE c.oid = pg_partition_root($1::oid)",
-                                 {{.value = oid}}));
-  if (PQntuples(rows.get()) == 0) return std::optional<TableName>();
-  return std::optional<TableName>({text_field(rows, 0, 0), text_field(rows, 0, 1)});
-}
-
 Result<std::vector<TableSpec>> read_tables(PostgresConnection& connection,
                                            const std::vector<TableName>& names) {
-  LOCKSTEP_TRY(connection.open());
-  // One snapshot for all queries, so that they agree.  jit would compile them for nothing.
-  LOCKSTEP_TRY(connection.run(
-      "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s';"
-      "SET LOCAL jit = off"));
-  auto specs = SpecReader(connection).read(names);
-  if (!specs.has_value()) {
-    // The error that matters is the first; a session that cannot roll back is not to be used again.
-    if (connection.is_open() && !connection.run("ROLLBACK").has_value()) connection.close();
-    return fail(for_server(std::move(specs).error()).during("while reading the catalogs"));
-  }
-  LOCKSTEP_TRY(connection.run("COMMIT"));
-  return specs;
+  return read_specs(connection, names, Extent::All);
+}
+
+Result<std::vector<TableSpec>> read_definitions(PostgresConnection& connection,
+                                                const std::vector<TableName>& names) {
+  return read_specs(connection, names, Extent::Definition);
 }
 
 }  // namespace lockstep

@@ -17,8 +17,6 @@ namespace lockstep {
 // Returns every table and partitioned table of users, sorted by name: for the globs of a manifest.
 // Partitions, temporary tables and tables that belong to an extension are left out.
 Result<std::vector<TableName>> list_tables(PostgresConnection& connection);
-// Returns the partitioned root above a leaf; nothing for any other table.
-Result<std::optional<TableName>> find_root(PostgresConnection& connection, const TableSpec& leaf);
 
 // Returns the specs of those of `names` that exist, in the order of `names`.  A view or foreign
 // table comes with RelationKind::Other.  Column::collation is the collation's name; "default" is
@@ -27,6 +25,14 @@ Result<std::optional<TableName>> find_root(PostgresConnection& connection, const
 // REQUIRES: no transaction is open.  Waits at most 5 s for a lock (then Retry).
 Result<std::vector<TableSpec>> read_tables(PostgresConnection& connection,
                                            const std::vector<TableName>& names);
+
+// A query of (oid, version) of the tables $1::oid[]: the version is another one after every change
+// of what definition_of() knows of the table, and may be after others.  Reads catalog tables only.
+std::string definition_versions_sql();
+
+// The same without sizes, estimates and leaves: waits for no lock of a running rewrite.
+Result<std::vector<TableSpec>> read_definitions(PostgresConnection& connection,
+                                                const std::vector<TableName>& names);
 
 // Array literals, for parameters: {"a","b\"c"} and {1,2}.
 std::string text_array(const std::vector<std::string>& values);

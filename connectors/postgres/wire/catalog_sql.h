@@ -6,15 +6,18 @@ namespace lockstep {
 
 // The tables asked for, and their estimates.  row_security_active() knows owners, FORCE, BYPASSRLS.
 inline constexpr const char* kRelations = R"(
-SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition, c.relreplident,
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.relreplident,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid),
        row_security_active(c.oid),
        c.oid IN (SELECT f.confrelid FROM pg_constraint f WHERE f.contype = 'f'
                  AND coalesce(pg_partition_root(f.conrelid), f.conrelid)
-                  <> coalesce(pg_partition_root(f.confrelid), f.confrelid))
+                  <> coalesce(pg_partition_root(f.confrelid), f.confrelid)),
+       rn.nspname, r.relname
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY w(schema, name, place)
 JOIN pg_namespace n ON n.nspname = w.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+LEFT JOIN pg_class r ON r.oid = pg_partition_root(c.oid) AND c.relispartition
+LEFT JOIN pg_namespace rn ON rn.oid = r.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY w.place)";
 
@@ -60,28 +63,36 @@ WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum)";
 
 // The types of those columns and everything they are made of.  typarray tells a true array from
-// int2vector and from types that can merely be subscripted.
+// int2vector and from types that can merely be subscripted.  A multirange (PostgreSQL 14) is bound
+// by its range.
 inline constexpr const char* kUsedTypes = R"(
-WITH RECURSIVE used(oid) AS (
+WITH RECURSIVE multirange(oid, range) AS MATERIALIZED (
+  SELECT m.oid, r.rngtypid FROM pg_range r
+  JOIN pg_type m ON m.oid = (to_jsonb(r)->>'rngmultitypid')::oid
+), used(oid) AS (
   SELECT a.atttypid FROM pg_attribute a
   WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
   UNION
   SELECT x.oid FROM used u JOIN pg_type t ON t.oid = u.oid
   LEFT JOIN pg_range r ON r.rngtypid = t.oid
-  LEFT JOIN pg_attribute a ON a.attrelid = t.typrelid AND t.typtype = 'c' AND a.attnum > 0
-  CROSS JOIN LATERAL (VALUES (t.typbasetype), (t.typelem), (r.rngsubtype), (a.atttypid)) x(oid)
-  WHERE x.oid <> 0)
+  LEFT JOIN multirange m ON m.oid = t.oid
+  LEFT JOIN pg_attribute a ON t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0
+  CROSS JOIN LATERAL (
+    VALUES (t.typbasetype), (t.typelem), (r.rngsubtype), (m.range), (a.atttypid)) x(oid)
+  WHERE x.oid <> 0
+)
 )";
 
 // {}: kFolding.
 inline constexpr const char* kTypes = R"(
-SELECT t.oid, format_type(t.oid, NULL), t.typname, t.typtype,
+SELECT t.oid, format_type(t.oid, NULL), n.nspname, t.typname, t.typtype,
        t.typsend::oid <> 0 AND t.typreceive::oid <> 0, t.typbasetype, t.typtypmod,
        CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) ELSE '' END,
-       coalesce(e.oid, 0), coalesce(r.rngsubtype, 0), coalesce(x.extname, ''), {}
-FROM used u JOIN pg_type t ON t.oid = u.oid
+       coalesce(e.oid, 0), coalesce(r.rngsubtype, m.range, 0), coalesce(x.extname, ''), {}
+FROM used u JOIN pg_type t ON t.oid = u.oid JOIN pg_namespace n ON n.oid = t.typnamespace
 LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
 LEFT JOIN pg_range r ON r.rngtypid = t.oid
+LEFT JOIN multirange m ON m.oid = t.oid
 LEFT JOIN pg_collation l ON l.oid = r.rngcollation
 LEFT JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.objsubid = 0
   AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
@@ -89,11 +100,16 @@ LEFT JOIN pg_extension x ON x.oid = d.refobjid)";
 
 // {}: kFolding.
 inline constexpr const char* kAttributes = R"(
-SELECT t.oid, a.attname, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod), {}
+SELECT t.oid, a.attnum, a.attname, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod),
+       {}
 FROM used u JOIN pg_type t ON t.oid = u.oid AND t.typtype = 'c'
 JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_collation l ON l.oid = a.attcollation
 ORDER BY t.oid, a.attnum)";
+
+inline constexpr const char* kLabels = R"(
+SELECT e.enumtypid, e.oid, e.enumlabel FROM used u JOIN pg_enum e ON e.enumtypid = u.oid
+ORDER BY e.enumtypid, e.enumsortorder)";
 
 // Unique and exclusion indexes of the table, and those of its partitions that no index above
 // stands for.  indisready, not indisvalid, is what makes an index enforce.
@@ -106,7 +122,9 @@ SELECT t.root, c.relname, array_to_string(i.indkey[0:i.indnkeyatts - 1], ' '), i
          JOIN pg_opclass o ON o.oid = i.indclass[k]
          WHERE a.attcollation <> i.indcollation[k]
          OR NOT o.opcdefault AND o.opcname NOT LIKE '%\_pattern\_ops'),
-       t.root = t.oid
+       t.root = t.oid,
+       coalesce((SELECT k.oid FROM pg_constraint k WHERE k.conrelid = i.indrelid
+                 AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')), i.indexrelid)
 FROM tree t JOIN pg_index i ON i.indrelid = t.oid JOIN pg_class c ON c.oid = i.indexrelid
 WHERE (i.indisunique OR i.indisexclusion) AND (i.indisready OR c.relkind = 'I')
   AND (t.root = t.oid OR NOT EXISTS (SELECT FROM pg_inherits p WHERE p.inhrelid = i.indexrelid))
@@ -131,6 +149,26 @@ LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisunique AND i.indisvalid AN
   AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END
 WHERE c.relkind = 'r' OR c.oid = t.root AND c.relkind = 'p'
 ORDER BY t.root, c.oid <> t.root, n.nspname, c.relname)";
+
+// Behind kUsedTypes.  Catalog rows are replaced when they are changed, and then have another xmin.
+inline constexpr const char* kVersions = R"(
+, made_of AS MATERIALIZED (
+  SELECT string_agg(m.v, ',' ORDER BY m.v) AS v FROM (
+    SELECT e.oid || ':' || e.xmin FROM used u JOIN pg_enum e ON e.enumtypid = u.oid
+    UNION ALL
+    SELECT a.attrelid || '.' || a.attnum || ':' || a.xmin
+    FROM used u JOIN pg_type t ON t.oid = u.oid AND t.typtype = 'c'
+    JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0) m(v)
+)
+SELECT w.oid, hashtextextended(
+  (SELECT string_agg(a.attnum || ':' || a.xmin, ',' ORDER BY a.attnum) FROM pg_attribute a
+   WHERE a.attrelid = w.oid AND a.attnum > 0)
+  || coalesce((SELECT string_agg(i.indexrelid || ':' || i.xmin, ',' ORDER BY i.indexrelid)
+               FROM pg_index i WHERE i.indrelid = w.oid AND i.indisunique), '')
+  || c.relreplident::text || coalesce(h.inhparent || ':' || h.xmin, '')
+  || coalesce((SELECT v FROM made_of), ''), 0) & 9223372036854775807 AS version
+FROM unnest($1::oid[]) w(oid) JOIN pg_class c ON c.oid = w.oid
+LEFT JOIN pg_inherits h ON h.inhrelid = w.oid AND c.relispartition)";
 
 // What else acts on a write: deferrable unique and exclusion constraints, triggers and rules that
 // fire under session_replication_role = replica.

@@ -74,17 +74,6 @@ Result<DatabaseFacts> read_database(PostgresConnection& connection) {
   return facts;
 }
 
-Result<EnumLabels> read_enum_labels(PostgresConnection& connection) {
-  LOCKSTEP_TRY(connection.open());
-  LOCKSTEP_ASSIGN(
-      const PgResult rows,
-      connection.ask("SELECT enumtypid, enumlabel FROM pg_enum ORDER BY enumsortorder"));
-  EnumLabels labels;
-  for (int i = 0; i < PQntuples(rows.get()); ++i)
-    labels[number_field<std::uint32_t>(rows, i, 0)].push_back(text_field(rows, i, 1));
-  return labels;
-}
-
 Result<BookkeepingGrants> read_bookkeeping_grants(PostgresConnection& connection,
                                                   const std::string& schema) {
   LOCKSTEP_TRY(connection.open());
@@ -105,10 +94,10 @@ Result<BookkeepingGrants> read_bookkeeping_grants(PostgresConnection& connection
   return grants;
 }
 
-Result<bool> has_rows(PostgresConnection& connection, const TableName& table) {
+Result<bool> has_rows(PostgresConnection& connection, const TableSpec& table) {
   LOCKSTEP_TRY(connection.open());
   LOCKSTEP_ASSIGN(const PgResult row,
-                  connection.ask("SELECT EXISTS (SELECT FROM " + quoted(table) + ")"));
+                  connection.ask("SELECT EXISTS (SELECT FROM " + own_rows(table) + ")"));
   return bool_field(row, 0, 0);
 }
 

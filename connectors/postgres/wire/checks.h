@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,11 +45,7 @@ struct BookkeepingGrants {
 Result<BookkeepingGrants> read_bookkeeping_grants(PostgresConnection& connection,
                                                   const std::string& schema);
 
-// The labels of every enum type of the database, in their order, by the type's OID.
-using EnumLabels = std::map<std::uint32_t, std::vector<std::string>>;
-Result<EnumLabels> read_enum_labels(PostgresConnection& connection);
-
 // Whether the table has a row that we may see.
-Result<bool> has_rows(PostgresConnection& connection, const TableName& table);
+Result<bool> has_rows(PostgresConnection& connection, const TableSpec& table);
 
 }  // namespace lockstep

@@ -102,9 +102,22 @@ void TypeCatalog::add_attribute(std::uint32_t oid, CatalogAttribute attribute) {
   found->second.attributes.push_back(std::move(attribute));
 }
 
+void TypeCatalog::add_label(std::uint32_t oid, Member label) {
+  const auto found = types_.find(oid);
+  CHECK(found != types_.end());
+  found->second.labels.push_back(std::move(label));
+}
+
 const CatalogType* TypeCatalog::find(std::uint32_t oid) const {
   const auto found = types_.find(oid);
   return found == types_.end() ? nullptr : &found->second;
+}
+
+// An extension's type is one type in whichever schema it is; an array is what its elements are.
+std::string TypeCatalog::identity(const CatalogType& type) const {
+  if (const CatalogType* const element = find(type.element)) return identity(*element) + "[]";
+  if (!type.extension.empty()) return "extension " + type.extension + ": " + type.name;
+  return type.schema + "." + type.name;
 }
 
 Type TypeCatalog::resolve(std::uint32_t oid, std::int32_t typmod, const std::string& sql) const {
@@ -114,6 +127,7 @@ Type TypeCatalog::resolve(std::uint32_t oid, std::int32_t typmod, const std::str
   type.typmod = typmod;
   type.user_defined = oid >= kFirstUserOid;
   const CatalogType* row = find(oid);
+  if (row != nullptr) type.identity = identity(*row);
   // Domains may stand on domains; only the lowest one's typmod counts.
   while (row != nullptr && row->type == 'd') {
     type.base_oid = row->base;
@@ -127,6 +141,7 @@ Type TypeCatalog::resolve(std::uint32_t oid, std::int32_t typmod, const std::str
   }
   type.kind = kind_of(*row);
   type.has_binary = row->sendable;
+  type.base_identity = identity(*row);
   type.folding = row->folding;
   if (type.kind == TypeKind::Citext) add_folding(type.folding, "citext under " + ctype_);
   resolve_parts(*row, type);
@@ -136,13 +151,12 @@ Type TypeCatalog::resolve(std::uint32_t oid, std::int32_t typmod, const std::str
 void TypeCatalog::resolve_parts(const CatalogType& row, Type& type) const {
   if (type.kind == TypeKind::Array)
     type.inner.push_back(resolve(row.element, type.typmod, element_sql(type.base_sql)));
-  if (type.kind == TypeKind::Range) {
-    const CatalogType* bound = find(row.bound);
-    type.inner.push_back(resolve(row.bound, -1, bound == nullptr ? "" : bound->sql));
-  }
+  if (const CatalogType* const bound = find(row.bound))
+    type.inner.push_back(resolve(row.bound, -1, bound->sql));
+  type.members = row.labels;
   for (const CatalogAttribute& attribute : row.attributes) {
     type.inner.push_back(resolve(attribute.type, attribute.typmod, attribute.sql));
-    type.attributes.push_back(attribute.name);
+    type.members.push_back(attribute.member);
     add_folding(type.folding, attribute.folding);
   }
   for (const Type& inner : type.inner) {
@@ -164,6 +178,7 @@ void choose_key(TableSpec& spec, const std::vector<CatalogIndex>& indexes) {
   if (key != nullptr) {
     if (auto columns = columns_of(spec, *key); columns.has_value()) spec.key = std::move(*columns);
     spec.key_index = key->name;
+    spec.key_id = key->id;
     spec.key_is_primary = key->primary;
     spec.key_deferrable = !key->immediate;
   }

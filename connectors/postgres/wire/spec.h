@@ -16,7 +16,7 @@ namespace lockstep {
 
 // One attribute of a composite type.
 struct CatalogAttribute {
-  std::string name;
+  Member member;  // Its attnum and name.
   std::uint32_t type = 0;
   std::int32_t typmod = -1;
   std::string sql;
@@ -26,8 +26,9 @@ struct CatalogAttribute {
 // One row of pg_type, as far as a Type needs it.
 struct CatalogType {
   std::uint32_t oid = 0;
-  std::string sql;                                // format_type(oid, NULL).
-  std::string extension;                          // The extension it belongs to, "" when none.
+  std::string sql;        // format_type(oid, NULL).
+  std::string extension;  // The extension it belongs to, "" when none.
+  std::string schema;
   std::string name;                               // typname.
   char type = 'b';                                // typtype.
   bool sendable = true;                           // Has send and receive functions.
@@ -38,14 +39,16 @@ struct CatalogType {
   std::uint32_t bound = 0;                        // Range: the bound's type.
   std::string folding = {};                       // Range: of its collation.
   std::vector<CatalogAttribute> attributes = {};  // Composite: those that are not dropped.
+  std::vector<Member> labels = {};                // Enum: in order.
 };
 
 // The types that a set of columns uses, closed under base, element, bound and attribute.
 class TypeCatalog {
  public:
   void add(CatalogType type);
-  // REQUIRES: the composite type `oid` was added.
+  // REQUIRE: the type `oid` was added.
   void add_attribute(std::uint32_t oid, CatalogAttribute attribute);
+  void add_label(std::uint32_t oid, Member label);
   // The locale by which the server folds citext.
   void set_ctype(std::string ctype) { ctype_ = std::move(ctype); }
   // Returns the type of a column whose format_type(oid, typmod) is `sql`.
@@ -54,6 +57,7 @@ class TypeCatalog {
 
  private:
   const CatalogType* find(std::uint32_t oid) const;
+  std::string identity(const CatalogType& type) const;
   void resolve_parts(const CatalogType& row, Type& type) const;
 
   std::unordered_map<std::uint32_t, CatalogType> types_;
@@ -65,6 +69,7 @@ void add_folding(std::string& all, const std::string& one);
 
 // One row of pg_index of a table or of one of its partitions.
 struct CatalogIndex {
+  std::uint32_t id = 0;  // Of its constraint, else of itself.
   std::string name;
   std::vector<std::int16_t> attnums;  // Key columns only (INCLUDE left out); 0: an expression.
   bool primary = false;
@@ -76,9 +81,9 @@ struct CatalogIndex {
   bool own = true;    // Of the table itself, not of a partition.
 };
 
-// Sets keys, key, key_is_primary, key_deferrable, key_index and secondary_unique.  The key is what
-// names old rows in the log: the index that is the replica identity, else the primary key, else the
-// only NOT NULL unique immediate index; with several to choose from there is none.
+// Sets keys, key, key_is_primary, key_deferrable, key_index, key_id and secondary_unique.  The key
+// is what names old rows in the log: the index that is the replica identity, else the primary key,
+// else the only NOT NULL unique immediate index; with several to choose from there is none.
 // REQUIRES: spec.columns is filled.
 void choose_key(TableSpec& spec, const std::vector<CatalogIndex>& indexes);
 
