@@ -441,7 +441,6 @@ Status Preparation::finish() {
   }
   options.planner.chunk_rows_max = manifest_.backfill.chunk_rows;
   for (const TableMap* table : out_.tables) options.planner.order.push_back(table->id);
-  options.debts.attempts_max = static_cast<std::uint32_t>(manifest_.debt_attempts);
   options.rate_limit_rows_per_second = manifest_.backfill.rate_limit_rows_per_second;
   return {};
 }

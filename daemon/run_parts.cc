@@ -66,6 +66,7 @@ PostgresTargetOptions target_options(const Manifest& manifest, const Prepared& p
   options.session.connection = connection_options(manifest, Side::Target, role);
   options.session.bookkeeping = {manifest.target.schema.value, manifest.migration.value};
   options.session.epoch = prepared.claim.epoch;
+  options.debt_attempts = static_cast<std::uint32_t>(manifest.debt_attempts);
   if (manifest.existing.value == ExistingPolicy::Upsert) options.holders = HolderPolicy::Quarantine;
   return options;
 }
@@ -134,7 +135,7 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
   BookkeepingOptions ledger = bookkeeping_options(manifest, "ledger");
   ledger.epoch = prepared.claim.epoch;
   parts.ledger = std::make_unique<PostgresLedger>(std::move(ledger), prepared.tables);
-  parts.debts = std::make_unique<DebtCounts>(prepared.tables.size());
+  parts.debts = std::make_unique<TableCounts>(prepared.tables.size());
   for (const StoredDebts& stored : prepared.claim.debts)
     for (const TableMap* table : prepared.tables)
       if (table->source.name == stored.source)

@@ -34,7 +34,7 @@ struct RunParts {
   std::unique_ptr<PostgresProbe> probe;
   std::unique_ptr<PostgresProbe> marker_probe;
   std::unique_ptr<PostgresLedger> ledger;
-  std::unique_ptr<DebtCounts> debts;
+  std::unique_ptr<TableCounts> debts;
   std::vector<std::unique_ptr<Target>> lane_targets;
   std::vector<ScanPorts> scans;
 };

@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <iostream>
+#include <map>
 
 #include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
@@ -84,19 +86,32 @@ Result<json::array> chosen_rows(const std::string& document, const std::vector<s
   return chosen;
 }
 
+// Rows that were set aside for one reason, usually one cure.
+struct ReasonGroup {
+  std::size_t rows = 0;
+  std::string first_id;
+};
+
+// One line a reason: a rule that refuses twenty thousand rows is one thing to put right.
 void print_list(const json::array& rows) {
   if (rows.empty()) {
     std::cout << "no rows are set aside\n";
     return;
   }
-  std::cout << fmt::format("{:<32}  {:<30} {:<11} {:<12} {:>8}  {}\n", "id", "table", "state",
-                           "reason", "attempts", "detail");
+  std::map<std::array<std::string, 4>, ReasonGroup> groups;  // Table, state, reason, detail.
   for (const json::value& value : rows) {
     const json::object& row = value.get_object();
-    std::cout << fmt::format("{:<32}  {:<30} {:<11} {:<12} {:>8}  {}\n", text_of(row, "id"),
-                             text_of(row, "table"), text_of(row, "state"), text_of(row, "reason"),
-                             text_of(row, "attempts"), text_of(row, "detail"));
+    ReasonGroup& group = groups[{text_of(row, "table"), text_of(row, "state"),
+                                 text_of(row, "reason"), text_of(row, "detail")}];
+    if (group.rows++ == 0) group.first_id = text_of(row, "id");
   }
+  std::cout << fmt::format("{:>8}  {:<30} {:<11} {:<12} {:<32}  {}\n", "rows", "table", "state",
+                           "reason", "id of the first", "detail");
+  for (const auto& [about, group] : groups)
+    std::cout << fmt::format("{:>8}  {:<30} {:<11} {:<12} {:<32}  {}\n", group.rows, about[0],
+                             about[1], about[2], group.first_id, about[3]);
+  if (groups.size() < rows.size())
+    std::cout << fmt::format("{} rows in all; each of them: quarantine show\n", rows.size());
 }
 
 void print_rows(const json::array& rows) {

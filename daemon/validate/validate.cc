@@ -153,6 +153,7 @@ void check_servers(const Manifest& manifest, Findings& findings) {
     check_start(validation);
     check_bookkeeping_grants(validation);
     check_target_grants(validation);
+    if (validation.source.answered) check_uniques(validation);
     check_disk(validation);
   }
   check_stream(validation);

@@ -382,12 +382,7 @@ void Lane::committed(const ApplyOutcome& outcome) {
   for (const LaneItem& item : batch_) {
     const auto* rows = std::get_if<RowsItem>(&item);
     if (rows == nullptr) continue;
-    LaneReport& report = reports_[next_report++];
-    for (const DebtOpened& debt : outcome.opened)
-      if (rows->settles && debt.reason == DebtReason::Refused &&
-          debt.table == rows->read->table->id)
-        report.refused.push_back(debt.key_hash);
-    rows->read->reports.push_now(std::move(report), sizeof(LaneReport));
+    rows->read->reports.push_now(std::move(reports_[next_report++]), sizeof(LaneReport));
   }
   batch_.clear();
   batch_rows_ = batch_bytes_ = 0;

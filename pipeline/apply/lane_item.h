@@ -20,9 +20,8 @@ namespace lockstep {
 // A lane's answer to a scanner about one RowsItem.
 struct LaneReport {
   std::uint64_t written = 0;
-  std::uint64_t dropped = 0;     // A newer change made them void (I7); of a debt: it stays open.
-  bool retake = false;           // Some rows could not be judged: read the whole chunk again.
-  std::vector<Hash128> refused;  // Of a debt: the target refused the row for a reason of its own.
+  std::uint64_t dropped = 0;  // A newer change made them void (I7); of a debt: it stays open.
+  bool retake = false;        // Some rows could not be judged: read the whole chunk again.
 };
 
 // One read of the source under one snapshot.  Shared (shared_ptr) by the scanner and the lanes that

@@ -5,9 +5,21 @@
 
 #include "pipeline/apply/route.h"
 #include "pipeline/base/failpoint.h"
+#include "pipeline/base/rules.h"
 #include "pipeline/model/key.h"
 
 namespace lockstep {
+namespace {
+
+// Of these no delete is still to come: it was the event that could not be read, or that the target
+// refused or swallowed.  The row must go now, or it stays for ever.
+bool may_have_been_deleted(DebtReason reason) {
+  if (reason == DebtReason::Unreadable) return true;
+  return (reason == DebtReason::Refused || reason == DebtReason::Swallowed) &&
+         rule_on(Rule::DeleteAgain);
+}
+
+}  // namespace
 
 DebtReader::DebtReader(DebtReaderOptions options, Shared shared, ChunkReader& reader,
                        Target& target)
@@ -17,7 +29,8 @@ DebtReader::DebtReader(DebtReaderOptions options, Shared shared, ChunkReader& re
       target_(target),
       session_(reader, shared.visibility),
       seen_(shared.tables.size(), 0),
-      empty_(shared.tables.size(), false) {}
+      empty_(shared.tables.size(), false),
+      attempts_(shared.tables.size(), 0) {}
 
 Result<DebtReader::Step> DebtReader::step() {
   switch (state_) {
@@ -47,14 +60,26 @@ Result<DebtReader::Step> DebtReader::pick_table() {
     LOCKSTEP_ASSIGN(debts_, target_.open_debts(id, options_.debts_max));
     seen_[id] = status.debts_opened;
     empty_[id] = debts_.empty();
-    if (debts_.empty()) continue;
+    if (debts_.empty() || must_wait(id)) continue;
     next_table_ = id + 1;
     table_ = shared_.tables[id];
-    refused_.clear();
     state_ = State::Opening;
     return Step::Working;
   }
   return Step::Done;
+}
+
+// Debts come with the fewest attempts first, so the first one tells when all of them have had one
+// more: then some time passes, in which what stands in their way may go.  Rows that evict each
+// other are debts of ever more attempts, too.
+bool DebtReader::must_wait(TableId table) {
+  const std::uint32_t attempts = debts_.front().attempts;
+  if (std::exchange(attempts_[table], attempts) != attempts && attempts > 0) {
+    not_before_ = shared_.clock.now() + options_.again_after;
+    debts_.clear();
+    return true;
+  }
+  return false;
 }
 
 Result<DebtReader::Step> DebtReader::open() {
@@ -124,7 +149,7 @@ void DebtReader::hand_absent_to_lanes() {
     RowsItem& item = items[lane_of(*table_, debt.key_hash, lanes)];
     item.absent.add(debt.key);
     item.absent_keys.push_back(debt.key_hash);
-    item.absent_deleted.push_back(debt.reason == DebtReason::Unreadable);
+    item.absent_deleted.push_back(may_have_been_deleted(debt.reason));
   }
   push(std::move(items));
 }
@@ -146,17 +171,8 @@ Result<DebtReader::Step> DebtReader::drain() {
          session_.read()->reports.take(1 << 20, std::chrono::milliseconds(0))) {
       --items_out_;
       if (report.dropped > 0) not_before_ = shared_.clock.now() + options_.again_after;
-      std::ranges::move(report.refused, std::back_inserter(refused_));
     }
     if (items_out_ > 0) return Step::Waiting;
-  }
-  while (!refused_.empty()) {
-    const auto debt = std::ranges::find(debts_, refused_.back(), &Debt::key_hash);
-    if (debt != debts_.end()) {
-      const bool last = debt->attempts + 1 >= options_.attempts_max;
-      LOCKSTEP_TRY(target_.fail_debt(table_->id, debt->key_hash, debt->detail, last));
-    }
-    refused_.pop_back();
   }
   finish();
   return Step::Working;

@@ -21,8 +21,7 @@ namespace lockstep {
 struct DebtReaderOptions {
   std::size_t debts_max = 2000;  // Read in one round.
   std::size_t piece_bytes = 4 << 20;
-  std::uint32_t attempts_max = 10;             // `debt_attempts`: then the debt is quarantined.
-  std::chrono::milliseconds again_after{200};  // A round that left debts open.
+  std::chrono::milliseconds again_after{200};  // Between two attempts at a debt.
 };
 
 // Used by one scan thread.
@@ -45,6 +44,7 @@ class DebtReader {
   enum class State : std::uint8_t { Idle, Opening, Flushing, Reading, Draining };
 
   Result<Step> pick_table();
+  bool must_wait(TableId table);
   Result<Step> open();
   Result<Step> await_flush();
   Result<Step> read_rows();
@@ -65,10 +65,10 @@ class DebtReader {
   std::size_t next_table_ = 0;
   std::vector<std::uint64_t> seen_;  // By table: the board's debts_opened when it was last empty.
   std::vector<bool> empty_;          // By table: it had no debt then.
+  std::vector<std::uint32_t> attempts_;  // By table: those that its last round's debts had.
   const TableMap* table_ = nullptr;
   std::vector<Debt> debts_;     // Of this round.
   std::vector<Hash128> found_;  // Keys of the round that have a row.
-  std::vector<Hash128> refused_;
   std::uint64_t items_out_ = 0;
   // Debts that could not be settled yet are not asked for again before.
   std::chrono::steady_clock::time_point not_before_{};

@@ -27,6 +27,7 @@ enum class Rule : std::uint8_t {
   TruncateBarrier,      // I15
   DebtForMissingRow,    // I17
   EvictHolder,          // I17
+  DeleteAgain,          // I17, of a delete that the target refused
   OpenCopySet,          // I18
   FoldPartialIntoFull,  // I19
   HoldStream,           // OpenSnapshot::begins_stream; of the fakes

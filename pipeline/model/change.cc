@@ -6,13 +6,14 @@
 namespace lockstep {
 namespace {
 
-constexpr std::array<std::pair<DebtReason, std::string_view>, 8> kReasons{{
+constexpr std::array<std::pair<DebtReason, std::string_view>, 9> kReasons{{
     {DebtReason::None, "none"},
     {DebtReason::Doubtful, "doubtful"},
     {DebtReason::Unreadable, "unreadable"},
     {DebtReason::MissingRow, "missing_row"},
     {DebtReason::Violation, "violation"},
     {DebtReason::Refused, "refused"},
+    {DebtReason::Swallowed, "swallowed"},
     {DebtReason::Evicted, "evicted"},
     {DebtReason::Snapshot, "snapshot"},
 }};

@@ -43,6 +43,7 @@ enum class DebtReason : std::uint8_t {
   MissingRow,  // A partial update hit no row.
   Violation,   // A unique or exclusion constraint of the target refused it.
   Refused,     // The target refused the row for a reason of its own (check constraint, cast).
+  Swallowed,   // The target took the statement and wrote nothing (a trigger, a rule).
   Evicted,     // Held a unique value that a settled debt needed.
   Snapshot,    // A snapshot event (`r`) under `snapshot_events: reread`.
 };

@@ -87,6 +87,12 @@ struct Run {
   bool evict = false;  // A settled debt: a unique conflict evicts its holders (I17).
   const Snapshot* snapshot = nullptr;  // Set with ClearVisible.
   std::vector<Write> writes;           // Update: all have the same available columns.
+
+  // Whether its rows were read for debts: a chunk's rows, read likewise, are never deleted or
+  // forgotten, and evict nobody.  A row that the target refuses then counts as an attempt.
+  bool settles() const {
+    return rule == DebtRule::ClearVisible && (evict || kind != WriteKind::Upsert);
+  }
 };
 
 struct LaneTransaction {
@@ -131,8 +137,10 @@ class Target {
   virtual ~Target() = default;
 
   // Applies one lane transaction: all runs, the debts, the progress; then COMMIT.
-  // Isolates rows that the target refuses (Violation, Refused): each becomes a debt, the others go
-  // on.  Retry: the transaction may or may not have committed; applying it again is safe.
+  // Isolates rows that the target refuses (Violation, Refused) or swallows: each becomes a debt,
+  // the others go on.  A debt that could not be settled has one attempt more; after `debt_attempts`
+  // it is quarantined, and so is one whose settling evicts another row again and again.
+  // Retry: the transaction may or may not have committed; applying it again is safe.
   virtual Result<ApplyOutcome> apply(const LaneTransaction& transaction) = 0;
 
   // Direct COPY of one piece: BEGIN, fence, COPY; then commit or abort.
@@ -152,11 +160,8 @@ class Target {
   // TRUNCATE (or DELETE where a foreign key refers to the table), progress, horizon, debts (I15).
   virtual Status truncate(const Truncation& truncation) = 0;
 
-  // Records failed attempts to settle a debt; `quarantine` sets its state.
-  virtual Status fail_debt(TableId table, const Hash128& key, std::string_view detail,
-                           bool quarantine) = 0;
-
-  // The oldest open debts of a table that are not quarantined, at most `limit`, after `after`.
+  // The open debts of a table that are not quarantined, at most `limit`: those with the fewest
+  // attempts first, of these the oldest.
   virtual Result<std::vector<Debt>> open_debts(TableId table, std::size_t limit) = 0;
 };
 

@@ -5,6 +5,8 @@
                against the server-side floor: the same updates from a table on the target
     decode     events per CPU second, with and without the schema part
     latency    from commit to commit through the direct stream: lone changes, and under load
+    grown      deletes and updates of a table whose statements were planned while it was empty
+    tables     one-row changes of 10, 200 and 2,000 active tables
     --peers    the same against native logical replication and the Debezium JDBC sink connector
 """
 
@@ -19,6 +21,7 @@ from tests.bench.backlog import Backlog
 from tests.bench.decode import decode_rates
 from tests.bench.latency import latency
 from tests.bench.pipe import fill_target
+from tests.bench.plans import grown, many_tables
 from tests.lab.lockstep import ROOT
 from tests.lab.migration import Migration
 from tests.lab.process import LabError
@@ -118,6 +121,8 @@ def run(arguments):
             drain(bench)
             decode(bench)
             latency(bench, arguments.rate)
+            grown(bench)
+            many_tables(bench)
         if arguments.peers:
             peers.native_replication(bench)
             peers.jdbc_sink(bench)

@@ -61,7 +61,11 @@ ReadRow read_row(const TableMap& table, std::string_view cells);
 // For a trace.
 std::string text_of(const TableMap& table, const Change& change);
 
-// The target refuses such a row for a reason of its own.
+// What triggers of the target do: it refuses to write such a row, ...
 inline bool refused_value(const FakeRow& row) { return row.a.starts_with('!'); }
+// ... takes the statement and writes nothing, ...
+inline bool swallowed_value(const FakeRow& row) { return row.a.starts_with('~'); }
+// ... or refuses to delete it.
+inline bool kept_value(const FakeRow& row) { return row.a.starts_with('#'); }
 
 }  // namespace lockstep

@@ -87,10 +87,6 @@ Status FakeTarget::truncate(const Truncation& truncation) {
   return call("truncate", [&] { store_.truncate(connection_.epoch, truncation); });
 }
 
-Status FakeTarget::fail_debt(TableId table, const Hash128& key, std::string_view, bool quarantine) {
-  return call("fail_debt", [&] { store_.fail_debt(table, key, quarantine); });
-}
-
 Result<std::vector<Debt>> FakeTarget::open_debts(TableId table, std::size_t limit) {
   if (chaos_.killed()) return killed_process();
   if (chaos_.fate("open_debts") != Fate::Work) return lost_connection();

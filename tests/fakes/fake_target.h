@@ -30,8 +30,6 @@ class FakeTarget final : public Target {
   Status copy_abort() override;
   Status mark_done(const ChunkMark& mark) override;
   Status truncate(const Truncation& truncation) override;
-  Status fail_debt(TableId table, const Hash128& key, std::string_view detail,
-                   bool quarantine) override;
   Result<std::vector<Debt>> open_debts(TableId table, std::size_t limit) override;
 
   // The table's next transaction finds it unusable (a grant was revoked).

@@ -118,9 +118,7 @@ void TargetStore::carry_out(const Run& run, const Write& write, ApplyOutcome& ou
     case WriteKind::Update:
       return update(run, write, outcome);
     case WriteKind::Delete:
-      rows_[run.table->id].erase(key_id(*run.table, write.key));
-      clear_debts(run, write);
-      break;
+      return remove(run, write, outcome);
     case WriteKind::Forget:
       clear_debts(run, write);
       break;
@@ -140,13 +138,26 @@ std::optional<int> TargetStore::unique_holder(const TableMap& table, const FakeR
   return std::nullopt;
 }
 
+void TargetStore::remove(const Run& run, const Write& write, ApplyOutcome& outcome) {
+  Rows& rows = rows_[run.table->id];
+  const auto found = rows.find(key_id(*run.table, write.key));
+  if (found != rows.end() && kept_value(found->second))
+    return refuse(run, write, DebtReason::Refused, outcome);
+  if (found != rows.end()) rows.erase(found);
+  clear_debts(run, write);
+  if (write.debt != DebtReason::None) open_debt(debt_of(run, write, write.debt), outcome);
+}
+
 void TargetStore::upsert(const Run& run, const Write& write, ApplyOutcome& outcome) {
   const ReadRow read = read_row(*run.table, write.row);
   if (refused_value(read.row)) return refuse(run, write, DebtReason::Refused, outcome);
-  while (const auto holder = unique_holder(*run.table, read.row)) {
-    if (!run.evict) return refuse(run, write, DebtReason::Violation, outcome);
-    evict(run, write, *holder, outcome);
-  }
+  if (swallowed_value(read.row)) return refuse(run, write, DebtReason::Swallowed, outcome);
+  const std::uint32_t evictions = evictions_[{run.table->id, write.key_hash}];
+  while (const auto holder = unique_holder(*run.table, read.row))
+    if (!run.evict || !evict(run, write, *holder, outcome))
+      return refuse(run, write, DebtReason::Violation, outcome);
+  if (evictions_[{run.table->id, write.key_hash}] == evictions)
+    evictions_.erase({run.table->id, write.key_hash});
   rows_[run.table->id][read.row.id] = read.row;
   ++outcome.rows_written;
   clear_debts(run, write);
@@ -167,6 +178,7 @@ void TargetStore::update(const Run& run, const Write& write, ApplyOutcome& outco
     if (read.carried.toast) row.toast = read.row.toast;
     if (read.carried.u) row.u = read.row.u;
     if (refused_value(row)) return refuse(run, write, DebtReason::Refused, outcome);
+    if (swallowed_value(row)) return refuse(run, write, DebtReason::MissingRow, outcome);
     if (unique_holder(*run.table, row)) return refuse(run, write, DebtReason::Violation, outcome);
     found->second = row;
     ++outcome.rows_written;
@@ -174,29 +186,37 @@ void TargetStore::update(const Run& run, const Write& write, ApplyOutcome& outco
   if (write.debt != DebtReason::None) open_debt(debt_of(run, write, write.debt), outcome);
 }
 
-// The row is left out; its key must be read again.
+// The row is left out; its key must be read again.  A settlement that failed is one more attempt.
 void TargetStore::refuse(const Run& run, const Write& write, DebtReason reason,
                          ApplyOutcome& outcome) {
   if (!rule_on(Rule::DebtOnViolation)) return;
   const auto found = debts_.find({run.table->id, write.key_hash});
-  if (run.evict && found != debts_.end()) {  // A settlement that failed: the debt stays.
-    found->second.reason = reason;
+  if (run.settles() && found != debts_.end()) {
+    Debt& debt = found->second;
+    if (debt.reason != DebtReason::Unreadable) debt.reason = reason;
+    const bool again_and_again = evictions_[{run.table->id, write.key_hash}] >= debt_attempts_;
+    debt.quarantined = ++debt.attempts >= debt_attempts_ || again_and_again;
+    if (debt.quarantined) evictions_.erase({run.table->id, write.key_hash});
     outcome.opened.push_back({run.table->id, write.key_hash, reason});
     return;
   }
   open_debt(debt_of(run, write, reason), outcome);
 }
 
-void TargetStore::evict(const Run& run, const Write& write, int holder, ApplyOutcome& outcome) {
+bool TargetStore::evict(const Run& run, const Write& write, int holder, ApplyOutcome& outcome) {
   Rows& rows = rows_[run.table->id];
   const FakeRow row = rows.at(holder);
+  std::uint32_t& evictions = evictions_[{run.table->id, write.key_hash}];
+  if (kept_value(row) || ++evictions >= debt_attempts_) return false;
   rows.erase(holder);
   Debt debt = debt_of(run, write, DebtReason::Evicted);
   debt.key = key_cells(*run.table, row.id, row.scale);
   debt.key_hash = key_hash(*run.table, debt.key);
   const auto settled = debts_.find({run.table->id, write.key_hash});
   debt.xid = settled == debts_.end() ? 0 : settled->second.xid;
+  debt.attempts = evictions - 1;
   open_debt(debt, outcome);
+  return true;
 }
 
 void TargetStore::clear_debts(const Run& run, const Write& write) {
@@ -205,8 +225,7 @@ void TargetStore::clear_debts(const Run& run, const Write& write) {
   if (run.rule == DebtRule::ClearVisible) {
     const Xid xid = found->second.xid;
     // A snapshot begun after a debt without an xid was opened: known of rows read for debts only.
-    const bool settles = run.evict || run.kind != WriteKind::Upsert;
-    if (xid == 0 ? !settles : !run.snapshot->sees(xid)) return;
+    if (xid == 0 ? !run.settles() : !run.snapshot->sees(xid)) return;
     const bool unreadable = found->second.reason == DebtReason::Unreadable;
     if (unreadable && run.kind == WriteKind::Forget) return;
   }
@@ -229,7 +248,7 @@ Status TargetStore::open_copy(std::uint64_t connection, const TableMap& table,
   CHECK(!copies_.contains(connection));
   for (const FakeRow& row : rows) {
     const bool exists = rows_[table.id].contains(row.id) || unique_holder(table, row);
-    if (exists || refused_value(row))
+    if (exists || refused_value(row) || swallowed_value(row))
       return fail(Reaction::Reject, "a row exists already, or is refused");
     if (locked_by_copy(table.id, row)) return fail(Reaction::Reject, "lock timeout");
   }
@@ -277,17 +296,12 @@ void TargetStore::forget_chunks(TableId table) {
   std::erase_if(marks_, [&](const auto& entry) { return entry.second.table == table; });
 }
 
-void TargetStore::fail_debt(TableId table, const Hash128& key, bool quarantine) {
-  const auto found = debts_.find({table, key});
-  if (found == debts_.end()) return;
-  ++found->second.attempts;
-  found->second.quarantined = found->second.quarantined || quarantine;
-}
-
 std::vector<Debt> TargetStore::open_debts(TableId table, std::size_t limit) const {
   std::vector<Debt> open;
   for (const auto& [key, debt] : debts_)
-    if (key.first == table && !debt.quarantined && open.size() < limit) open.push_back(debt);
+    if (key.first == table && !debt.quarantined) open.push_back(debt);
+  std::ranges::stable_sort(open, {}, &Debt::attempts);
+  open.resize(std::min(open.size(), limit));
   return open;
 }
 

@@ -37,8 +37,11 @@ std::string text_of(const LaneTransaction& transaction);
 
 class TargetStore {
  public:
-  explicit TargetStore(const std::vector<TableMap>& tables)
-      : tables_(tables), rows_(tables.size()), files_(tables.size()) {}
+  explicit TargetStore(const std::vector<TableMap>& tables, std::uint32_t debt_attempts = 5)
+      : tables_(tables),
+        debt_attempts_(debt_attempts),
+        rows_(tables.size()),
+        files_(tables.size()) {}
 
   // ---- what the fake connections do
   // Raises the epoch and ends the open COPYs of earlier ones (I12).
@@ -51,7 +54,6 @@ class TargetStore {
   void abort_copy(std::uint64_t connection) { copies_.erase(connection); }
   void mark(const ChunkMark& mark);
   void truncate(std::uint64_t epoch, const Truncation& truncation);
-  void fail_debt(TableId table, const Hash128& key, bool quarantine);
   std::vector<Debt> open_debts(TableId table, std::size_t limit) const;
 
   // ---- what prepare writes and a new incarnation reads
@@ -93,15 +95,19 @@ class TargetStore {
   void upsert(const Run& run, const Write& write, ApplyOutcome& outcome);
   void update(const Run& run, const Write& write, ApplyOutcome& outcome);
   void refuse(const Run& run, const Write& write, DebtReason reason, ApplyOutcome& outcome);
-  void evict(const Run& run, const Write& write, int holder, ApplyOutcome& outcome);
+  void remove(const Run& run, const Write& write, ApplyOutcome& outcome);
+  // Whether the holder is gone.
+  bool evict(const Run& run, const Write& write, int holder, ApplyOutcome& outcome);
   std::optional<int> unique_holder(const TableMap& table, const FakeRow& row) const;
   void clear_debts(const Run& run, const Write& write);
   void open_debt(const Debt& debt, ApplyOutcome& outcome);
 
   const std::vector<TableMap>& tables_;
+  const std::uint32_t debt_attempts_;
   std::vector<Rows> rows_;
   std::vector<std::string> files_;  // By table.
   std::map<DebtKey, Debt> debts_;
+  std::map<DebtKey, std::uint32_t> evictions_;  // By settled key, since it was last written well.
   std::map<std::pair<std::string, std::uint32_t>, StoredProgress> progress_;
   std::map<std::pair<TableId, std::uint64_t>, ChunkMark> marks_;
   std::map<TableId, Position> horizons_;

@@ -192,7 +192,7 @@ class TargetTest : public testing::Test {
   const BookkeepingName name_{"books", "shop"};
   const Snapshot late_{1000, 1000, {}};
   Claim claim_;
-  DebtCounts counts_{16};
+  TableCounts counts_{16};
   std::deque<TableMap> maps_;  // Addresses stay.
   std::vector<const TableMap*> tables_;
   std::unique_ptr<Bookkeeping> books_;

@@ -198,7 +198,7 @@ TEST_F(DebtTest, OneDebtPerKeyKeepsTheGreatestXidAndTheEarliestTime) {
   run.rule = DebtRule::Keep;
   run.writes[0].debt = DebtReason::Doubtful;
   apply({run});
-  ASSERT_TRUE(target().fail_debt(map.id, run.writes[0].key_hash, "why", true).has_value());
+  on_target("UPDATE books.debt SET state = 'quarantined', attempts = 1");
   EXPECT_EQ(debts(), "t|doubtful|quarantined|1|300");
   run.writes[0].xid = 200;
   run.writes[0].commit_us = 5;
@@ -373,16 +373,17 @@ TEST_F(DebtTest, UnderUpsertTheHolderStaysAndTheDebtNamesBoth) {
   EXPECT_EQ(target_text("SELECT holder FROM books.debt"), "id = 10");
 }
 
-TEST_F(DebtTest, ASettlementThatFailsKeepsAttemptsAndXid) {
+TEST_F(DebtTest, ASettlementThatFailsIsOneAttemptMoreUntilItIsQuarantined) {
   const TableMap& map = plan("t");
   on_target("ALTER TABLE shop.t ADD CHECK (id <> 1)");
   const Rows rows = read(map, "id = 1");
   TableRun debt = run_of(map, WriteKind::OpenDebt, rows, 700);
   debt.writes[0].debt = DebtReason::Doubtful;
   apply({debt});
-  ASSERT_TRUE(target().fail_debt(map.id, debt.writes[0].key_hash, "", false).has_value());
   apply({settled(map, rows)});
   EXPECT_EQ(debts(), "t|refused|open|1|700");
+  for (int attempt = 2; attempt <= 5; ++attempt) apply({settled(map, rows)});
+  EXPECT_EQ(debts(), "t|refused|quarantined|5|700");
 }
 
 TEST_F(DebtTest, ASettledRowThatIsGoneRemovesItsDebt) {

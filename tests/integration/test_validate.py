@@ -314,6 +314,19 @@ def test_compares_the_labels_of_enums(migrate):
     assert migration.lockstep.verb("validate").returncode == 0
 
 
+def test_warns_of_a_unique_index_that_only_the_target_has(migrate):
+    """Issue E, row 2.  One that the source's imply is none."""
+    migration = migrate(PEOPLE)
+    migration.prepare()
+    migration.target("CREATE UNIQUE INDEX on_both ON people (id, name)")
+    assert migration.lockstep.verb("validate", "--deny-warnings").returncode == 0
+    migration.target("CREATE UNIQUE INDEX by_name ON people (lower(name)) WHERE id > 0")
+    assert "only the target has unique index public.by_name" in the_one(
+        migration, "of rows of public.people that it does not let stand side by side")
+    migration.source("CREATE UNIQUE INDEX by_name ON people (lower(name)) WHERE id > 0")
+    assert migration.lockstep.verb("validate", "--deny-warnings").returncode == 0
+
+
 def test_refuses_a_slot_of_another_database(migrate):
     migration = migrate(PEOPLE, source={"slot": "elsewhere"})
     migration.copy_schema()

@@ -123,6 +123,12 @@ void large_batches(SimOptions& options) {
   options.lane_weight = 2;
 }
 
+void strict_target(SimOptions& options) {
+  options.refused = 100;
+  options.tables.resize(1);
+  options.partitions.resize(1);
+}
+
 void direct_copies(SimOptions& options) {
   for (FakeTableOptions& table : options.tables) table.direct_copy = true;
   options.interleave = 250;
@@ -157,6 +163,10 @@ TEST(Mutant, I13ProgressWithBatch) { expect_noticed(Rule::ProgressWithBatch, sho
 TEST(Mutant, I15TruncateBarrier) { expect_noticed(Rule::TruncateBarrier, several_partitions); }
 TEST(Mutant, I17DebtForMissingRow) { expect_noticed(Rule::DebtForMissingRow, as_drawn); }
 TEST(Mutant, I17EvictHolder) { expect_noticed(Rule::EvictHolder, unique_values); }
+// Issue E, row 7.
+TEST(Mutant, I17DeleteAgainWhatTheTargetRefusedToDelete) {
+  expect_noticed(Rule::DeleteAgain, strict_target);
+}
 TEST(Mutant, I18OpenCopySet) { expect_noticed(Rule::OpenCopySet, direct_copies); }
 TEST(Mutant, I19FoldPartialIntoFull) { expect_noticed(Rule::FoldPartialIntoFull, large_batches); }
 

@@ -21,7 +21,7 @@ Simulator::Simulator(const SimOptions& options)
       tables_(make_tables(options_)),
       source_(tables_, kFirstXid),
       log_(options_.mode, source_, options_.partitions),
-      store_(tables_),
+      store_(tables_, 3),
       checkpoint_(*this),
       workload_(options_, source_, random_) {}
 

@@ -11,8 +11,12 @@ constexpr std::size_t kOpenMax = 4;
 
 std::string Workload::value(TableId table, int id) {
   const bool refused = random_.chance(options_.refused);
+  // A row that cannot be deleted would keep its unique value from others for ever.
+  const char kinds[] = {'!', '~', '#'};
+  const std::size_t possible = source_.map(table).ordered ? 2 : 3;
+  const char kind = refused ? kinds[random_.below(possible)] : 'v';
   if (refused) refusable_.emplace(table, id);
-  return fmt::format("{}{}", refused ? "!" : "v", ++values_);
+  return fmt::format("{}{}", kind, ++values_);
 }
 
 std::string Workload::unique_value() {
@@ -102,7 +106,7 @@ void Workload::update(Xid xid, TableId table, const FakeRow& old) {
   if (random_.chance(300)) row.u = unique_value();
   if (random_.chance(options_.rekey)) {
     row.id = random_.between(0, options_.keys - 1);
-    if (row.a.starts_with('!')) refusable_.emplace(table, row.id);
+    if (!row.a.starts_with('v')) refusable_.emplace(table, row.id);
   }
   const bool numeric = source_.map(table).canonical[0] == CanonicalRule::Numeric;
   if (numeric && random_.chance(300)) row.scale = random_.between(0, 2);

@@ -35,7 +35,6 @@ class DebtTest : public ::testing::Test {
   DebtReader reader(std::size_t piece_bytes = 1000) {
     DebtReaderOptions options;
     options.piece_bytes = piece_bytes;
-    options.attempts_max = 2;
     return DebtReader(options, shared_, source_reader_, target_);
   }
   // Lets reader and lane act for a while.  Returns whether no debt is left to settle.
@@ -62,7 +61,7 @@ class DebtTest : public ::testing::Test {
   Progress progress_{1, {}};
   TableBoard board_{1};
   FakeCheckpoint checkpoint_{chaos_};
-  TargetStore store_{tables_};
+  TargetStore store_{tables_, 2};
   Zombies zombies_;
   FakeTarget target_{store_, zombies_, chaos_, {1, 1}};
   FakeTarget lane_target_{store_, zombies_, chaos_, {1, 2}};

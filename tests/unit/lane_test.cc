@@ -327,7 +327,6 @@ TEST(LaneBytes, ShortRowsSurviveALongBatch) {
     Status copy_abort() override { return {}; }
     Status mark_done(const ChunkMark&) override { return {}; }
     Status truncate(const Truncation&) override { return {}; }
-    Status fail_debt(TableId, const Hash128&, std::string_view, bool) override { return {}; }
     Result<std::vector<Debt>> open_debts(TableId, std::size_t) override {
       return std::vector<Debt>();
     }

@@ -201,8 +201,8 @@ TEST(PostgresRows, ASnapshotIsPostgresBinaryForm) {
   EXPECT_EQ(read_be64(std::string_view(bytes).substr(28)), 8U);
 }
 
-TEST(DebtCounts, NeverSaysNoneWhileSomeAreLeft) {
-  DebtCounts counts(2);
+TEST(TableCounts, NeverSaysNoneWhileSomeAreLeft) {
+  TableCounts counts(2);
   EXPECT_FALSE(counts.any(1));
   counts.add(1, 2);
   counts.add(1, -1);

@@ -82,7 +82,7 @@ struct Claim {
   std::vector<StoredMapping> mappings;
   std::vector<StoredProgress> progress;
   std::vector<StoredChunk> chunks;
-  std::vector<StoredDebts> debts;  // For DebtCounts: add(all()).
+  std::vector<StoredDebts> debts;  // For TableCounts: add(all()).
 };
 
 // One row set aside, for `quarantine list` and `show`.

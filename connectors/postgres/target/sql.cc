@@ -55,20 +55,6 @@ std::string compared(const StagedTable& table, std::size_t column, const std::st
   return fmt::format("CAST({} AS {})", value, types.target);
 }
 
-// t.<key> = <staged key>; keys staged alone lie in key order, in a row they keep their place.
-enum class KeyPlace { Alone, InRow };
-
-std::string key_match(const StagedTable& table, KeyPlace place) {
-  const TableMap& map = *table.map;
-  std::vector<std::string> terms;
-  for (std::size_t i = 0; i < map.key.size(); ++i) {
-    const std::size_t at = place == KeyPlace::Alone ? i : map.key[i];
-    terms.push_back(fmt::format("t.{} {} {}", target_column(map, map.key[i]), table.key_equals[i],
-                                compared(table, map.key[i], "r." + staged_name(at))));
-  }
-  return joined(terms, " AND ");
-}
-
 // What happens when the key has a debt already.  `keep`: a condition under which it stays as it is
 // but for its reason; "" for never.
 std::string debt_conflict(std::string_view keep) {
@@ -82,19 +68,49 @@ std::string debt_conflict(std::string_view keep) {
       // It may have been a delete; that stays to be found out.
       " reason = CASE WHEN d.reason = 'unreadable' THEN d.reason ELSE excluded.reason END,"
       " detail = excluded.detail, holder = excluded.holder, attempts = {},"
-      " state = CASE WHEN excluded.state = 'quarantined' THEN 'quarantined' ELSE {} END",
+      " state = CASE WHEN excluded.state = 'quarantined' THEN 'quarantined'{} ELSE {} END",
       unless_kept("xid",
                   "CASE WHEN d.xid = '0' OR excluded.xid = '0' THEN '0'"
                   " ELSE greatest(d.xid, excluded.xid) END"),
       unless_kept("commit_us",
                   "coalesce(least(nullif(d.commit_us, 0), nullif(excluded.commit_us, 0)), 0)"),
-      unless_kept("attempts", "0"), unless_kept("state", "'open'"));
+      keep.empty()
+          ? "excluded.attempts"
+          : fmt::format("CASE WHEN {} THEN d.attempts + 1 ELSE excluded.attempts END", keep),
+      keep.empty() ? ""
+                   : fmt::format(" WHEN {} AND d.attempts + 1 >= $12 THEN 'quarantined'", keep),
+      unless_kept("state", "'open'"));
 }
 
-constexpr std::string_view kDebtTable =
-    "migration = {} AND source_schema = $1 AND source_table = $2 AND key_hash = ANY($3::bytea[])";
+constexpr std::string_view kSwallowers =
+    "SELECT tgrelid FROM pg_trigger WHERE tgrelid = ANY({0}) AND NOT tgisinternal"
+    " AND tgenabled IN ('A', 'R') AND tgtype & 3 = 3"  // BEFORE, FOR EACH ROW.
+    " UNION ALL SELECT ev_class FROM pg_rewrite WHERE ev_class = ANY({0})"
+    " AND ev_enabled IN ('A', 'R') AND is_instead AND ev_type <> '1'";
 
 }  // namespace
+
+std::string key_match(const StagedTable& table, KeyPlace place) {
+  const TableMap& map = *table.map;
+  std::vector<std::string> terms;
+  for (std::size_t i = 0; i < map.key.size(); ++i) {
+    const std::size_t at = place == KeyPlace::Alone ? i : map.key[i];
+    terms.push_back(fmt::format("t.{} {} {}", target_column(map, map.key[i]), table.key_equals[i],
+                                compared(table, map.key[i], "r." + staged_name(at))));
+  }
+  return joined(terms, " AND ");
+}
+
+std::string replaced_match(const StagedTable& table) {
+  const TableMap& map = *table.map;
+  std::vector<std::string> differs;
+  for (std::size_t i = 0; i < map.columns.size(); ++i)
+    if (fixed_identity(map, i) && !is_key(map, i))
+      differs.push_back(
+          fmt::format("t.{} IS DISTINCT FROM r.{}", target_column(map, i), staged_name(i)));
+  if (differs.empty()) return {};
+  return fmt::format("{} AND ({})", key_match(table, KeyPlace::InRow), joined(differs, " OR "));
+}
 
 std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
   return fmt::format("{}", fmt::join(parts, separator));
@@ -162,6 +178,10 @@ std::string upsert_sql(const StagedTable& table) {
   for (std::size_t i = 0; i < map.columns.size(); ++i)
     if (updatable(map, i)) set(target_column(map, i));
   for (const Constant& constant : map.constants) set(constant_column(map, constant));
+  // A row that is hit is counted, also when there is nothing to change.
+  const auto writable = std::ranges::find_if_not(
+      map.key, [&](std::size_t column) { return fixed_identity(map, column); });
+  if (sets.empty() && writable != map.key.end()) set(target_column(map, *writable));
   for (const std::size_t column : map.key) keys.push_back(target_column(map, column));
   const std::string guard = same_bytes(map);
   if (sets.empty() && !guard.empty()) set(keys.front());
@@ -171,16 +191,23 @@ std::string upsert_sql(const StagedTable& table) {
 }
 
 std::optional<std::string> replace_sql(const StagedTable& table) {
-  const TableMap& map = *table.map;
-  std::vector<std::string> differs;
-  for (std::size_t i = 0; i < map.columns.size(); ++i)
-    if (fixed_identity(map, i) && !is_key(map, i))
-      differs.push_back(
-          fmt::format("t.{} IS DISTINCT FROM r.{}", target_column(map, i), staged_name(i)));
-  if (differs.empty()) return std::nullopt;
-  return fmt::format("DELETE FROM {} AS t USING unnest($1) AS r WHERE {} AND ({})",
-                     own_rows(map.target), key_match(table, KeyPlace::InRow),
-                     joined(differs, " OR "));
+  const std::string match = replaced_match(table);
+  if (match.empty()) return std::nullopt;
+  return fmt::format("DELETE FROM {} AS t USING unnest($1) AS r WHERE {}",
+                     own_rows(table.map->target), match);
+}
+
+std::string swallowers_sql() {
+  return fmt::format(
+      "WITH tree AS (SELECT $1::regclass AS relid UNION SELECT relid FROM pg_partition_tree($1)"
+      ") SELECT array_agg(relid::oid), EXISTS ({}) FROM tree",
+      fmt::format(kSwallowers, "ARRAY(SELECT relid::oid FROM tree)"));
+}
+
+std::string no_swallowers_sql() {
+  return fmt::format(
+      "SELECT CAST('lockstep: swallows ' || s.tgrelid AS int4) FROM ({}) AS s LIMIT 1",
+      fmt::format(kSwallowers, "$1"));
 }
 
 std::string update_sql(const BookkeepingName& name, const StagedTable& table,
@@ -221,6 +248,11 @@ std::string delete_sql(const StagedTable& table) {
                      own_rows(table.map->target), key_match(table, KeyPlace::Alone));
 }
 
+std::string find_sql(const StagedTable& table) {
+  return fmt::format("SELECT FROM unnest($1) AS r, {} AS t WHERE {} LIMIT 1",
+                     own_rows(table.map->target), key_match(table, KeyPlace::Alone));
+}
+
 std::string copy_sql(const TableMap& table) {
   std::vector<std::string> columns;
   for (std::size_t i = 0; i < table.columns.size(); ++i) columns.push_back(target_column(table, i));
@@ -243,27 +275,41 @@ std::string delete_all_sql(const TableMap& table) {
   return "DELETE FROM " + own_rows(table.target);
 }
 
-std::string clear_debts_sql(const BookkeepingName& name) {
-  return fmt::format("DELETE FROM {} WHERE ", bookkeeping_table(name, "debt")) +
-         fmt::format(kDebtTable, quote_literal(name.migration));
+namespace {
+
+// Key by key, whatever the planner thinks of the table's size: a plan that was made while it held
+// no debts would read all that there ever are, for each batch.
+std::string clear_sql(const BookkeepingName& name, std::string_view condition) {
+  return fmt::format(
+      "DELETE FROM {0} AS d WHERE d.ctid = ANY (ARRAY("
+      "SELECT f.id FROM unnest($3::bytea[]) AS h(key_hash) CROSS JOIN LATERAL"
+      " (SELECT x.ctid AS id FROM {0} AS x WHERE x.migration = {1} AND x.source_schema = $1"
+      " AND x.source_table = $2 AND x.key_hash = h.key_hash{2} OFFSET 0) AS f))",
+      bookkeeping_table(name, "debt"), quote_literal(name.migration), condition);
 }
+
+}  // namespace
+
+std::string clear_debts_sql(const BookkeepingName& name) { return clear_sql(name, ""); }
 
 // pg_visible_in_snapshot takes 0 for an old transaction, but here it means "unknown".
 std::string clear_visible_debts_sql(const BookkeepingName& name) {
-  return clear_debts_sql(name) +
-         " AND CASE WHEN xid = '0' THEN $5 ELSE pg_visible_in_snapshot(xid, $4::pg_snapshot) END"
-         " AND ($6 OR reason <> 'unreadable')";
+  return clear_sql(
+      name,
+      " AND CASE WHEN x.xid = '0' THEN $5 ELSE pg_visible_in_snapshot(x.xid, $4::pg_snapshot) END"
+      " AND ($6 OR x.reason <> 'unreadable')");
 }
 
 std::string open_debts_sql(const BookkeepingName& name) {
   return fmt::format(
       "INSERT INTO {} AS d (migration, source_schema, source_table, key_hash, key, xid, commit_us,"
-      " reason, detail, holder, state)"
+      " reason, detail, holder, state, attempts)"
       " SELECT {}, $1, $2, w.key_hash, w.key, w.xid, w.commit_us, w.reason, w.detail,"
-      " nullif(w.holder, ''), CASE WHEN w.holder = '' THEN 'open' ELSE 'quarantined' END"
-      " FROM unnest($3::bytea[], $4::bytea[], $5::xid8[], $6::int8[], $7::text[], $8::text[],"
-      " $9::text[]) AS w(key_hash, key, xid, commit_us, reason, detail, holder){}",
-      bookkeeping_table(name, "debt"), quote_literal(name.migration), debt_conflict("$10::bool"));
+      " nullif(w.holder, ''), CASE WHEN w.holder = '' THEN 'open' ELSE 'quarantined' END,"
+      " w.attempts FROM unnest($3::bytea[], $4::bytea[], $5::xid8[], $6::int8[], $7::text[],"
+      " $8::text[], $9::text[], $10::int4[])"
+      " AS w(key_hash, key, xid, commit_us, reason, detail, holder, attempts){}",
+      bookkeeping_table(name, "debt"), quote_literal(name.migration), debt_conflict("$11::bool"));
 }
 
 std::string progress_sql(const BookkeepingName& name) {

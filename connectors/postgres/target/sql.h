@@ -45,6 +45,13 @@ struct StagedTable {
 // Which cells of a partial row are available, one per TableMap::columns.
 using ColumnMask = std::vector<bool>;
 
+// t.<key> = <staged key>; keys staged alone lie in key order, in a row they keep their place.
+enum class KeyPlace { Alone, InRow };
+std::string key_match(const StagedTable& table, KeyPlace place);
+
+// Which rows t replace_sql() deletes for the staged rows r; "" where there can be none.
+std::string replaced_match(const StagedTable& table);
+
 // CREATE TYPE pg_temp."<name>" AS (c0 type, c1 type, ...).
 std::string create_row_type_sql(const std::string& name, const std::vector<std::string>& types);
 
@@ -67,6 +74,18 @@ std::string update_sql(const BookkeepingName& name, const StagedTable& table,
 
 // $1: keys.
 std::string delete_sql(const StagedTable& table);
+// The same, one row if any of them exists.
+std::string find_sql(const StagedTable& table);
+
+// A BEFORE trigger that answers NULL and a rule DO INSTEAD make a statement hit fewer rows than
+// were meant, without an error.
+//
+// $1: relation.  Returns the oids of it and its partitions, and whether any of them has such a
+// trigger or rule that fires in our sessions.
+std::string swallowers_sql();
+// $1: oids (oid[]) of relations that had none.  Raises if one has now: the locks that the
+// transaction's writes took keep further ones from being made.
+std::string no_swallowers_sql();
 
 // COPY ... FROM STDIN (FORMAT binary): the mapped columns, then the constants.
 std::string copy_sql(const TableMap& table);
@@ -84,9 +103,10 @@ std::string clear_visible_debts_sql(const BookkeepingName& name);
 
 // $1: source schema, $2: source table, $3: key hashes, $4: keys, $5: xids, $6: commit times,
 // $7: reasons (text[]), $8: details (text[]), $9: holders (text[], "" for none; quarantines),
-// $10 (bool): a debt that exists stays as it is, but for its reason (a settlement that failed).
-// Else a key that has a debt keeps the greater xid (0, unknown, counts as the greatest) and the
-// earlier commit time.
+// $10: attempts (int4[]), $11 (bool): a debt that exists stays as it is, but for its reason (a
+// settlement that failed): it has one attempt more, and is quarantined when it has $12 (int4) of
+// them.  Else a key that has a debt keeps the greater xid (0, unknown, counts as the greatest) and
+// the earlier commit time.
 std::string open_debts_sql(const BookkeepingName& name);
 
 // $1: streams (text[]), $2: lanes (int4[]), $3, $4: positions (int8[]), $5, $6: last and largest

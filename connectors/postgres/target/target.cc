@@ -71,15 +71,14 @@ Error table_error(const TableMap& table, Error error) {
 }
 
 PostgresTarget::PostgresTarget(PostgresTargetOptions options,
-                               const std::vector<const TableMap*>& tables, DebtCounts& debts)
+                               const std::vector<const TableMap*>& tables, TableCounts& counts)
     : options_(std::move(options)),
       tables_(tables),
-      debts_(debts),
+      counts_(counts),
       session_(options_.session),
-      staged_(session_, options_.session.bookkeeping) {}
+      staged_(session_, options_.session.bookkeeping, counts) {}
 
 Status PostgresTarget::open() {
-  if (staged_.full()) session_.close();
   LOCKSTEP_TRY(session_.open());
   if (generation_ == session_.generation()) return {};
   if (auto ready = prepare_ledger_statements(session_, options_.session.bookkeeping);
@@ -93,11 +92,32 @@ Status PostgresTarget::open() {
   return {};
 }
 
+// What was read for debts may well be refused again, and so may the rows of a table of which one
+// was refused a moment ago: these are isolated at once, which spares an attempt and an error in the
+// server's log.  And where writes may be swallowed only a guard notices.
+bool PostgresTarget::isolates(const Run& run) const {
+  if (run.settles() || isolated_.contains(run.table->id)) return true;
+  return writes_rows(run.kind) && !run.writes.empty() && staged_.may_swallow(*run.table);
+}
+
 Result<ApplyOutcome> PostgresTarget::apply(const LaneTransaction& transaction) {
   LOCKSTEP_TRY(open());
-  LOCKSTEP_ASSIGN(auto stop, prepare(transaction));
+  if (auto trimmed = staged_.trim(); !trimmed) return fail(lost(std::move(trimmed).error()));
+  LOCKSTEP_ASSIGN(auto stop, for_each_run(transaction, [&](const Run& run) -> Status {
+                    LOCKSTEP_TRY(staged_.table(*run.table));
+                    return {};
+                  }));
   if (stop) return ApplyOutcome{std::move(stop), {}, 0};
+  const bool isolated =
+      std::ranges::any_of(transaction.runs, [&](const Run& run) { return isolates(run); });
+  const StatementMode mode = isolated ? StatementMode::Guarded : StatementMode::Plain;
+  LOCKSTEP_ASSIGN(
+      stop, for_each_run(transaction, [&](const Run& run) { return prepare_run(run, mode); }));
+  if (stop) return ApplyOutcome{std::move(stop), {}, 0};
+  return mode == StatementMode::Guarded ? apply_isolated(transaction) : apply_at_once(transaction);
+}
 
+Result<ApplyOutcome> PostgresTarget::apply_at_once(const LaneTransaction& transaction) {
   const std::vector<Step> steps = plan(transaction);
   LOCKSTEP_TRY(session_.begin());
   for (const Step& step : steps) LOCKSTEP_TRY(queue_step(step, transaction));
@@ -106,7 +126,11 @@ Result<ApplyOutcome> PostgresTarget::apply(const LaneTransaction& transaction) {
     count_possible_debts(transaction);
     return fail(std::move(sent).error());
   }
-  if (sent->failure) return failed(transaction, steps, *sent->failure);
+  if (sent->failure) {
+    LOCKSTEP_ASSIGN(auto outcome, failed(transaction, steps, *sent->failure));
+    // Each time one table more is isolated, or known to swallow.
+    return outcome ? std::move(*outcome) : apply(transaction);
+  }
   Attempt attempt;
   for (std::size_t i = 0; i < steps.size(); ++i)
     note_result(steps[i], sent->results[TargetSession::kFenceStatements + i], attempt);
@@ -115,24 +139,23 @@ Result<ApplyOutcome> PostgresTarget::apply(const LaneTransaction& transaction) {
 
 // Statements are prepared outside the transaction, so that a missing column or grant is found
 // before anything is written, and stays the problem of its table.
-Result<std::optional<ChangeBatch::Stop>> PostgresTarget::prepare(
-    const LaneTransaction& transaction) {
+Result<std::optional<ChangeBatch::Stop>> PostgresTarget::for_each_run(
+    const LaneTransaction& transaction, const std::function<Status(const Run&)>& prepare) {
   for (const Run& run : transaction.runs) {
     if (!writes_rows(run.kind) || run.writes.empty()) continue;
-    Status prepared = prepare_run(run);
+    Status prepared = prepare(run);
     if (prepared.has_value()) continue;
-    Error error = std::move(prepared).error();
-    if (error.reaction == Reaction::Reject) error.reaction = Reaction::StopTable;
+    Error error = for_table(std::move(prepared).error());
     if (error.reaction != Reaction::StopTable) return fail(lost(std::move(error)));
     return ChangeBatch::Stop{run.table->id, std::move(error)};
   }
   return std::nullopt;
 }
 
-Status PostgresTarget::prepare_run(const Run& run) {
-  LOCKSTEP_TRY(staged_.statement(*run.table, statement_of(run.kind), mask_of(run)));
-  if (run.kind == WriteKind::Upsert)
-    LOCKSTEP_TRY(staged_.statement(*run.table, StatementKind::Replace, {}));
+Status PostgresTarget::prepare_run(const Run& run, StatementMode mode) {
+  LOCKSTEP_TRY(staged_.prepare({*run.table, statement_of(run.kind), mode, mask_of(run)}));
+  if (run.kind == WriteKind::Upsert && mode == StatementMode::Plain)
+    LOCKSTEP_TRY(staged_.prepare({*run.table, StatementKind::Replace, mode, {}}));
   return {};
 }
 
@@ -143,10 +166,15 @@ std::vector<PostgresTarget::Step> PostgresTarget::plan(const LaneTransaction& tr
     if (run.writes.empty()) continue;
     const TableId table = run.table->id;
     const bool may_have_debts =
-        debts_.any(table) || std::ranges::find(opened_here, table) != opened_here.end();
+        counts_.any(table) || std::ranges::find(opened_here, table) != opened_here.end();
     plan_run(run, may_have_debts, steps);
     if (run.kind == WriteKind::Update || opens_debts(run)) opened_here.push_back(table);
   }
+  const bool may_be_swallowed = std::ranges::any_of(transaction.runs, [](const Run& run) {
+    return run.kind == WriteKind::Upsert || run.kind == WriteKind::Delete;
+  });
+  if (may_be_swallowed)
+    steps.push_back({StepKind::NoSwallowers, StatementKind::Upsert, nullptr, 0, 0});
   if (!transaction.progress.empty())
     steps.push_back({StepKind::Progress, StatementKind::Upsert, nullptr, 0, 0});
   return steps;
@@ -154,8 +182,9 @@ std::vector<PostgresTarget::Step> PostgresTarget::plan(const LaneTransaction& tr
 
 void PostgresTarget::plan_run(const Run& run, bool may_have_debts, std::vector<Step>& steps) const {
   if (writes_rows(run.kind)) {
-    const bool replaces = run.kind == WriteKind::Upsert &&
-                          !staged_.prepared(*run.table, StatementKind::Replace, {}).empty();
+    const bool replaces =
+        run.kind == WriteKind::Upsert &&
+        !staged_.prepared({*run.table, StatementKind::Replace, StatementMode::Plain, {}}).empty();
     for (const Piece& piece : pieces(run)) {
       if (replaces)
         steps.push_back({StepKind::Write, StatementKind::Replace, &run, piece.first, piece.count});
@@ -190,11 +219,13 @@ std::vector<PostgresTarget::Piece> PostgresTarget::pieces(const Run& run) const 
 Status PostgresTarget::queue_step(const Step& step, const LaneTransaction& transaction) {
   switch (step.kind) {
     case StepKind::Write:
-      return queue_write(step);
+      return queue_write(step, StatementMode::Plain);
     case StepKind::Clear:
       return queue_clear_debts(session_, *step.run);
     case StepKind::Open:
       return queue_open_debts(*step.run);
+    case StepKind::NoSwallowers:
+      return queue_no_swallowers(transaction);
     case StepKind::Progress:
       return queue_progress(session_, transaction.progress,
                             {options_.session.epoch, transaction.batch});
@@ -202,12 +233,12 @@ Status PostgresTarget::queue_step(const Step& step, const LaneTransaction& trans
   return {};
 }
 
-Status PostgresTarget::queue_write(const Step& step) {
+Status PostgresTarget::queue_write(const Step& step, StatementMode mode) {
   const Run& run = *step.run;
   LOCKSTEP_ASSIGN(const PreparedTable* table, staged_.table(*run.table));
+  const bool updates = step.statement == StatementKind::Update;
   const std::string& name =
-      staged_.prepared(*run.table, step.statement,
-                       step.statement == StatementKind::Update ? mask_of(run) : ColumnMask());
+      staged_.prepared({*run.table, step.statement, mode, updates ? mask_of(run) : ColumnMask()});
   const bool keys_only = step.statement == StatementKind::Delete;
   const RowType& type = keys_only ? table->key : table->row;
   RowArrayBuilder rows(type.oid, type.column_oids);
@@ -216,7 +247,7 @@ Status PostgresTarget::queue_write(const Step& step) {
   for (const Write& write : writes)
     rows.add_row(keys_only ? table->translator.key(write.key, scratch)
                            : table->translator.row(write.row, scratch));
-  if (step.statement != StatementKind::Update) {
+  if (!updates) {
     const Parameter params[] = {rows.bytes()};
     return session_.queue(name, params);
   }
@@ -235,36 +266,58 @@ Status PostgresTarget::queue_write(const Step& step) {
   return session_.queue(name, params);
 }
 
+// Between the staging of a table and this transaction's first write to it somebody may have made a
+// trigger or a rule that swallows writes: then nothing is committed.
+Status PostgresTarget::queue_no_swallowers(const LaneTransaction& transaction) {
+  ArrayBuilder relations(kOidOid);
+  std::set<TableId> seen;
+  for (const Run& run : transaction.runs) {
+    if (!writes_rows(run.kind) || run.writes.empty() || !seen.insert(run.table->id).second)
+      continue;
+    LOCKSTEP_ASSIGN(const PreparedTable* table, staged_.table(*run.table));
+    if (table->may_swallow) continue;
+    for (const std::uint32_t oid : table->relations)
+      relations.add_int4(static_cast<std::int32_t>(oid));
+  }
+  const Parameter params[] = {relations.bytes()};
+  return session_.queue("no_swallowers", params);
+}
+
 Status PostgresTarget::queue_open_debts(const Run& run) {
   DebtRows rows(run.table->source.name, DebtState::Fresh);
   for (const Write& write : run.writes) {
     const DebtReason reason = reason_of(run, write);
-    if (reason != DebtReason::None) rows.add(write, reason, "", "");
+    if (reason != DebtReason::None) rows.add(write, {reason, {}, {}, 0});
   }
-  return rows.queue(session_);
+  return rows.queue(session_, options_.debt_attempts);
+}
+
+void PostgresTarget::note_written(const Run& run, std::uint64_t rows, Attempt& attempt) const {
+  attempt.outcome.rows_written += rows;
+  if (run.kind != WriteKind::Delete) attempt.wrote.emplace_back(run.table->id, rows);
+}
+
+// A debt that an UPDATE opened because it hit no row.
+void PostgresTarget::note_opened(const Run& run, const Hash128& key, Attempt& attempt) const {
+  const auto write = std::ranges::find(run.writes, key, &Write::key_hash);
+  if (write != run.writes.end() && write->debt == DebtReason::None)
+    attempt.outcome.opened.push_back({run.table->id, key, DebtReason::MissingRow});
 }
 
 void PostgresTarget::note_result(const Step& step, const PgResult& result, Attempt& attempt) const {
+  if (step.run == nullptr) return;
   const std::uint64_t rows = rows_touched(result);
-  if (step.kind == StepKind::Progress) return;
   const Run& run = *step.run;
   const TableId table = run.table->id;
   switch (step.kind) {
     case StepKind::Write:
       if (step.statement == StatementKind::Replace) return;
-      if (step.statement != StatementKind::Update) {
-        attempt.outcome.rows_written += rows;
-        return;
-      }
+      if (step.statement != StatementKind::Update) return note_written(run, rows, attempt);
       // Of an UPDATE the server counts the debts it opened; their keys are its rows.
-      attempt.outcome.rows_written += step.count - rows;
+      note_written(run, step.count - rows, attempt);
       attempt.debts.emplace_back(table, static_cast<std::int64_t>(rows));
-      for (int row = 0; row < PQntuples(result.get()); ++row) {
-        const Hash128 key = read_key_hash(field(result, row, 0));
-        const auto write = std::ranges::find(run.writes, key, &Write::key_hash);
-        if (write != run.writes.end() && write->debt == DebtReason::None)
-          attempt.outcome.opened.push_back({table, key, DebtReason::MissingRow});
-      }
+      for (int row = 0; row < PQntuples(result.get()); ++row)
+        note_opened(run, read_key_hash(field(result, row, 0)), attempt);
       return;
     case StepKind::Clear:
       attempt.debts.emplace_back(table, -static_cast<std::int64_t>(rows));
@@ -275,36 +328,45 @@ void PostgresTarget::note_result(const Step& step, const PgResult& result, Attem
         if (reason_of(run, write) != DebtReason::None)
           attempt.outcome.opened.push_back({table, write.key_hash, reason_of(run, write)});
       return;
+    case StepKind::NoSwallowers:
     case StepKind::Progress:
       return;
   }
 }
 
 ApplyOutcome PostgresTarget::committed(Attempt attempt) {
-  for (const auto& [table, debts] : attempt.debts) debts_.add(table, debts);
+  for (const auto& [table, debts] : attempt.debts) counts_.add(table, debts);
+  for (const auto& [table, rows] : attempt.wrote) {
+    counts_.wrote(table, rows);
+    counts_.overlap(table, TableCounts::Overlap::Possible);
+  }
   return std::move(attempt.outcome);
 }
 
-Result<ApplyOutcome> PostgresTarget::failed(const LaneTransaction& transaction,
-                                            const std::vector<Step>& steps,
-                                            const StatementFailure& failure) {
+Result<std::optional<ApplyOutcome>> PostgresTarget::failed(const LaneTransaction& transaction,
+                                                           const std::vector<Step>& steps,
+                                                           const StatementFailure& failure) {
   Error error = TargetSession::fence_error(failure);
   if (error.reaction == Reaction::Retry) return fail(lost(std::move(error)));
   const std::size_t first = TargetSession::kFenceStatements;
   if (failure.statement < first) return fail(std::move(error));
-  const bool in_run = failure.statement - first < steps.size() &&
-                      steps[failure.statement - first].kind == StepKind::Write;
-  if (!in_run) {
+  const bool is_step = failure.statement - first < steps.size();
+  const Step step = is_step ? steps[failure.statement - first] : Step{StepKind::Progress};
+  if (step.kind == StepKind::NoSwallowers && error.code == "22P02") {
+    for (const Run& run : transaction.runs)
+      if (writes_rows(run.kind)) LOCKSTEP_TRY(staged_.look_for_swallowers(*run.table));
+    return std::nullopt;
+  }
+  if (step.kind != StepKind::Write) {
     error.reaction = Reaction::Halt;
     return fail(std::move(error).during("while writing the bookkeeping"));
   }
-  if (refuses_a_row(error)) return apply_isolated(transaction);
-  const TableId table = steps[failure.statement - first].run->table->id;
-  if (error.code == "21000")
-    error = {
-        Reaction::StopTable,
-        fmt::format("{}: two rows of the source have one key on the target", map(table).text()),
-        ExitCode::BadData, error.code};
+  const TableId table = step.run->table->id;
+  if (refuses_a_row(error)) {
+    isolated_.insert(table);
+    return std::nullopt;
+  }
+  error = table_error(map(table), std::move(error));
   if (error.reaction != Reaction::StopTable) return fail(std::move(error));
   return ApplyOutcome{ChangeBatch::Stop{table, std::move(error)}, {}, 0};
 }
@@ -314,12 +376,19 @@ void PostgresTarget::count_possible_debts(const LaneTransaction& transaction) {
     const auto possible = std::ranges::count_if(run.writes, [&](const Write& write) {
       return run.kind == WriteKind::Update || reason_of(run, write) != DebtReason::None;
     });
-    debts_.add(run.table->id, possible);
+    counts_.add(run.table->id, possible);
   }
 }
 
+// After these the server has undone the transaction, and the session serves on: making another one
+// and preparing all anew would cost more than what failed.
 Error PostgresTarget::lost(Error error) {
-  if (error.reaction == Reaction::Retry) session_.close();
+  if (error.reaction != Reaction::Retry) return error;
+  const std::string& code = error.code;
+  if (code.starts_with("40") || code == "55P03")
+    session_.rollback();
+  else
+    session_.close();
   return error;
 }
 

@@ -2,7 +2,7 @@
 //
 // A lane's transaction travels as one pipeline: fence, statements, debts, progress, COMMIT, sent
 // and answered in one round trip.  Only when the server refuses a row is it rolled back and applied
-// again in pieces, to find that row (target/target_isolate.cc).
+// again through functions that find that row (target/target_isolate.cc).
 //
 //   target/target.cc           apply(): the pipeline, and what its failures mean
 //   target/target_isolate.cc   rows refused; target/target_evict.cc  holders of unique values
@@ -13,8 +13,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,6 +38,7 @@ enum class HolderPolicy : std::uint8_t {
 struct PostgresTargetOptions {
   TargetSessionOptions session;
   HolderPolicy holders = HolderPolicy::Evict;
+  std::uint32_t debt_attempts = 5;  // Then a debt is quarantined.
   std::size_t statement_rows_max = 1000;
   std::size_t statement_bytes_max = 4U << 20U;
   std::chrono::milliseconds copy_lock_max{1000};  // lock_timeout of a direct COPY (I18).
@@ -48,9 +51,9 @@ struct PostgresTargetOptions {
 // Invariant: outside copy() .. copy_commit() or copy_abort() no transaction is open.
 class PostgresTarget final : public Target {
  public:
-  // Borrows `tables` (by TableId) and `debts`; both outlive it.
+  // Borrows `tables` (by TableId) and `counts`; both outlive it.
   PostgresTarget(PostgresTargetOptions options, const std::vector<const TableMap*>& tables,
-                 DebtCounts& debts);
+                 TableCounts& counts);
 
   // Connects, or answers why not: for callers that want to know before the first batch.
   Status open();
@@ -62,12 +65,10 @@ class PostgresTarget final : public Target {
   Status copy_abort() override;
   Status mark_done(const ChunkMark& mark) override;
   Status truncate(const Truncation& truncation) override;
-  Status fail_debt(TableId table, const Hash128& key, std::string_view detail,
-                   bool quarantine) override;
   Result<std::vector<Debt>> open_debts(TableId table, std::size_t limit) override;
 
  private:
-  enum class StepKind : std::uint8_t { Write, Clear, Open, Progress };
+  enum class StepKind : std::uint8_t { Write, Clear, Open, NoSwallowers, Progress };
 
   // One statement of a lane transaction.  Write: `count` writes of the run from `first`, of `kind`.
   struct Step {
@@ -88,8 +89,9 @@ class PostgresTarget final : public Target {
   // What an attempt has done so far; counted only once it has committed.
   struct Attempt {
     ApplyOutcome outcome;
-    std::vector<std::pair<TableId, std::int64_t>> debts;  // Opened (+) and cleared (-).
-    TableId table = 0;                                    // Of the statement that failed.
+    std::vector<std::pair<TableId, std::int64_t>> debts;   // Opened (+) and cleared (-).
+    std::vector<std::pair<TableId, std::uint64_t>> wrote;  // Rows.
+    TableId table = 0;                                     // Of the statement that failed.
   };
 
   // A row the server refused, and why.
@@ -97,22 +99,30 @@ class PostgresTarget final : public Target {
     const Write* write = nullptr;
     DebtReason reason = DebtReason::Refused;
     std::string detail;
-    std::string holder;  // The key of the row in its way, under HolderPolicy::Quarantine.
+    std::string holder;  // The key of the row in its way, which may not be evicted.
   };
 
   // --- target/target.cc
-  Result<std::optional<ChangeBatch::Stop>> prepare(const LaneTransaction& transaction);
-  Status prepare_run(const Run& run);
+  Result<ApplyOutcome> apply_at_once(const LaneTransaction& transaction);
+  bool isolates(const Run& run) const;
+  Result<std::optional<ChangeBatch::Stop>> for_each_run(
+      const LaneTransaction& transaction, const std::function<Status(const Run&)>& prepare);
+  Status prepare_run(const Run& run, StatementMode mode);
   std::vector<Step> plan(const LaneTransaction& transaction) const;
   void plan_run(const Run& run, bool may_have_debts, std::vector<Step>& steps) const;
   std::vector<Piece> pieces(const Run& run) const;
   Status queue_step(const Step& step, const LaneTransaction& transaction);
-  Status queue_write(const Step& step);
+  Status queue_write(const Step& step, StatementMode mode);
+  Status queue_no_swallowers(const LaneTransaction& transaction);
   Status queue_open_debts(const Run& run);
   void note_result(const Step& step, const PgResult& result, Attempt& attempt) const;
   ApplyOutcome committed(Attempt attempt);
-  Result<ApplyOutcome> failed(const LaneTransaction& transaction, const std::vector<Step>& steps,
-                              const StatementFailure& failure);
+  void note_written(const Run& run, std::uint64_t rows, Attempt& attempt) const;
+  void note_opened(const Run& run, const Hash128& key, Attempt& attempt) const;
+  // Nothing: apply it again, in another way.
+  Result<std::optional<ApplyOutcome>> failed(const LaneTransaction& transaction,
+                                             const std::vector<Step>& steps,
+                                             const StatementFailure& failure);
   // The commit's answer was lost: count what may have been opened.
   void count_possible_debts(const LaneTransaction& transaction);
   Error lost(Error error);
@@ -122,16 +132,22 @@ class PostgresTarget final : public Target {
   Status apply_isolated_runs(const LaneTransaction& transaction, Attempt& attempt);
   Status isolate_run(const Run& run, Attempt& attempt);
   Status isolate_piece(Piece piece, std::vector<Refusal>& refused, Attempt& attempt);
-  Result<std::optional<StatementFailure>> try_piece(Piece piece, Attempt& attempt);
+  // A row that was refused, by its place in the run.
+  struct Failure {
+    std::size_t at = 0;
+    StatementFailure what;
+  };
+  Result<std::vector<Failure>> try_piece(Piece piece, Attempt& attempt);
   Status settle_debts_of(const Run& accepted, const std::vector<Refusal>& refused,
                          Attempt& attempt);
   Result<Refusal> refuse(Piece piece, StatementFailure failure, Attempt& attempt);
+  void forget_evictions();
   // Runs what has been queued inside the transaction; any failure is an error.
   Result<std::vector<PgResult>> run_queued();
 
   // --- target/target_evict.cc
   // Deletes the rows that hold a unique value of the piece's one row and opens their debts.
-  // Returns how many there were, or under HolderPolicy::Quarantine the holder's key.
+  // Returns how many there were, or, where they may not be evicted, the holder's key.
   struct Eviction {
     std::size_t holders = 0;
     std::string holder_text;
@@ -143,6 +159,8 @@ class PostgresTarget final : public Target {
 
   // --- target/target_copy.cc
   Result<const std::string*> constant_cells(const TableMap& table);
+  Result<bool> holds_any(const TableMap& table, const RowBatch& rows,
+                         std::span<const std::uint32_t> chosen);
   Status send_copy(const TableMap& table, const RowBatch& rows,
                    std::span<const std::uint32_t> chosen);
   Status truncate_by(const Truncation& truncation, const std::string& sql);
@@ -155,11 +173,16 @@ class PostgresTarget final : public Target {
 
   const PostgresTargetOptions options_;
   const std::vector<const TableMap*>& tables_;
-  DebtCounts& debts_;
+  TableCounts& counts_;
   TargetSession session_;
   TargetTables staged_;
   std::uint64_t generation_ = 0;  // Of the session whose ledger statements are prepared.
+  std::set<TableId> isolated_;    // Had a row refused in their last transaction.
+  // How often settling a key has evicted another, since it was last written without.  Rows that
+  // cannot both be on the target evict each other for ever otherwise.
+  std::map<std::pair<TableId, Hash128>, std::uint32_t> evictions_;
   std::map<TableId, std::string> constants_;
+  std::pair<TableId, std::uint64_t> copied_;  // Rows of the COPY that is open.
 };
 
 // Whether the server refused a row for a reason of that row, so that the others can go on.

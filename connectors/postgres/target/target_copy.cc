@@ -6,6 +6,7 @@
 
 #include "connectors/postgres/target/target.h"
 #include "pipeline/base/failpoint.h"
+#include "pipeline/model/key.h"
 #include "pipeline/tables/translate.h"
 
 namespace lockstep {
@@ -34,6 +35,9 @@ Status PostgresTarget::copy(const TableMap& table, const RowBatch& rows,
                             std::span<const std::uint32_t> chosen) {
   LOCKSTEP_TRY(open());
   LOCKSTEP_TRY(constant_cells(table));
+  auto some_exist = holds_any(table, rows, chosen);
+  if (!some_exist) return fail(copy_error(for_table(std::move(some_exist).error())));
+  if (*some_exist) return fail(Reaction::Reject, "target: a row of the piece exists already");
   LOCKSTEP_TRY(session_.begin());
   LOCKSTEP_TRY(session_.queue_sql(
       fmt::format("SET LOCAL lock_timeout = {}", options_.copy_lock_max.count())));
@@ -42,7 +46,41 @@ Status PostgresTarget::copy(const TableMap& table, const RowBatch& rows,
   LOCKSTEP_TRY(run_queued());
   if (auto sent = send_copy(table, rows, chosen); !sent.has_value())
     return fail(copy_error(std::move(sent).error()));
+  copied_ = {table.id, chosen.size()};
   return {};
+}
+
+// Asked beforehand, a row that exists leaves no error, and no key, in the server's log.  A lane may
+// still write one in between; then the COPY fails as it always could.
+Result<bool> PostgresTarget::holds_any(const TableMap& table, const RowBatch& rows,
+                                       std::span<const std::uint32_t> chosen) {
+  using Overlap = TableCounts::Overlap;
+  if (counts_.overlap(table.id) == Overlap::None) return false;
+  PostgresConnection& connection = session_.connection();
+  LOCKSTEP_TRY(
+      connection.run(fmt::format("SET lock_timeout = {}", options_.copy_lock_max.count())));
+  if (counts_.overlap(table.id) == Overlap::Unknown) {
+    LOCKSTEP_ASSIGN(const PgResult found,
+                    connection.run("SELECT FROM " + own_rows(table.target) + " LIMIT 1"));
+    counts_.overlap(table.id, PQntuples(found.get()) > 0 ? Overlap::Possible : Overlap::None);
+    if (PQntuples(found.get()) == 0) return false;
+  }
+  const StatementSpec spec{table, StatementKind::Find, StatementMode::Plain, {}};
+  LOCKSTEP_TRY(staged_.prepare(spec));
+  LOCKSTEP_ASSIGN(const PreparedTable* staged, staged_.table(table));
+  RowArrayBuilder keys(staged->key.oid, staged->key.column_oids);
+  std::string key;
+  std::string scratch;
+  for (const std::uint32_t row : chosen) {
+    CHECK(extract_key(table, rows.row(row), key));
+    keys.add_row(staged->translator.key(key, scratch));
+  }
+  const std::optional<std::string_view> params[] = {keys.bytes()};
+  LOCKSTEP_TRY(session_.resume());
+  LOCKSTEP_TRY(session_.queue(staged_.prepared(spec), params));
+  LOCKSTEP_ASSIGN(const PipelineOutcome outcome, session_.flush());
+  if (outcome.failure) return fail(outcome.failure->error);
+  return PQntuples(outcome.results.front().get()) > 0;
 }
 
 Status PostgresTarget::send_copy(const TableMap& table, const RowBatch& rows,
@@ -70,13 +108,19 @@ Status PostgresTarget::send_copy(const TableMap& table, const RowBatch& rows,
   // A server that refused a row has ended the COPY itself: its answer is read below.
   const bool ended = accepted && PQputCopyEnd(raw, nullptr) == 1;
   std::optional<Error> failure;
+  std::string copied;
   while (session_.is_open()) {
     PGresult* result = PQgetResult(raw);
     if (result == nullptr) break;
     auto checked = session_.connection().check(result);
-    if (!checked.has_value() && !failure) failure = std::move(checked).error();
+    if (checked.has_value())
+      copied = PQcmdTuples(checked->get());
+    else if (!failure)
+      failure = std::move(checked).error();
   }
   if (failure) return fail(std::move(*failure));
+  if (ended && copied != std::to_string(chosen.size()))
+    return fail(Reaction::Reject, "target: a trigger swallowed rows of a COPY");
   return ended ? Status() : fail(Reaction::Retry, "target: the COPY broke off");
 }
 
@@ -115,6 +159,7 @@ Status PostgresTarget::copy_commit(const std::optional<ChunkMark>& done) {
   if (outcome.failure)
     return fail(lost(for_server(outcome.failure->error).during("while ending a COPY")));
   if (done) failpoint("chunk_after_mark");
+  counts_.wrote(copied_.first, copied_.second);
   return {};
 }
 
@@ -180,7 +225,7 @@ Status PostgresTarget::truncate_by(const Truncation& truncation, const std::stri
                   session_.commit("truncate_before_commit", "truncate_after_commit"));
   if (!outcome.failure) {
     const std::string_view cleared = PQcmdTuples(outcome.results[truncates + 1].get());
-    debts_.add(table.id, -std::stol(std::string(cleared)));
+    counts_.add(table.id, -std::stol(std::string(cleared)));
     return {};
   }
   Error error = TargetSession::fence_error(*outcome.failure);
@@ -204,16 +249,6 @@ Result<std::vector<PgResult>> PostgresTarget::run_fenced(
   LOCKSTEP_ASSIGN(PipelineOutcome outcome, session_.commit("", ""));
   if (!outcome.failure) return std::move(outcome.results);
   return fail(lost(for_server(TargetSession::fence_error(*outcome.failure))));
-}
-
-Status PostgresTarget::fail_debt(TableId table, const Hash128& key, std::string_view detail,
-                                 bool quarantine) {
-  const std::string set_detail = detail.empty() ? "" : ", detail = " + quote_literal(detail);
-  LOCKSTEP_TRY(run_fenced({fmt::format("UPDATE {} SET attempts = attempts + 1{}{} WHERE {}",
-                                       bookkeeping_table(options_.session.bookkeeping, "debt"),
-                                       quarantine ? ", state = 'quarantined'" : "", set_detail,
-                                       debt_row_is(table, key))}));
-  return {};
 }
 
 Result<std::vector<Debt>> PostgresTarget::open_debts(TableId table, std::size_t limit) {

@@ -17,36 +17,40 @@ std::int64_t as_int8(std::uint64_t value) { return static_cast<std::int64_t>(val
 
 }  // namespace
 
-void DebtRows::add(const Write& write, DebtReason reason, std::string_view detail,
-                   std::string_view holder) {
+void DebtRows::add(const Write& write, const DebtNote& note) {
   hashes_.add(key_hash_bytes(write.key_hash));
   keys_.add(write.key);
   xids_.add_int8(as_int8(write.xid));
   times_.add_int8(write.commit_us);
-  reasons_.add(debt_reason_text(reason));
-  details_.add(detail);
-  holders_.add(holder);
+  reasons_.add(debt_reason_text(note.reason));
+  details_.add(note.detail);
+  holders_.add(note.holder);
+  attempts_.add_int4(static_cast<std::int32_t>(note.attempts));
 }
 
-Status DebtRows::queue(TargetSession& session) const {
+Status DebtRows::queue(TargetSession& session, std::uint32_t debt_attempts) const {
   const std::string kept(1, state_ == DebtState::Kept ? '\1' : '\0');
-  const std::array<Parameter, 10> params{
+  std::string attempts_max;
+  append_be32(attempts_max, debt_attempts);
+  const std::array<Parameter, 12> params{
       table_.schema,  table_.table,     hashes_.bytes(),  keys_.bytes(),    xids_.bytes(),
-      times_.bytes(), reasons_.bytes(), details_.bytes(), holders_.bytes(), kept};
+      times_.bytes(), reasons_.bytes(), details_.bytes(), holders_.bytes(), attempts_.bytes(),
+      kept,           attempts_max};
   return session.queue("open_debts", params);
 }
 
 Status prepare_ledger_statements(TargetSession& session, const BookkeepingName& name) {
   constexpr std::uint32_t kInferred = 0;
-  LOCKSTEP_TRY(
-      session.prepare("open_debts", open_debts_sql(name),
-                      {kTextOid, kTextOid, kByteaArrayOid, kByteaArrayOid, kXid8ArrayOid,
-                       kInt8ArrayOid, kTextArrayOid, kTextArrayOid, kTextArrayOid, kInferred}));
+  LOCKSTEP_TRY(session.prepare(
+      "open_debts", open_debts_sql(name),
+      {kTextOid, kTextOid, kByteaArrayOid, kByteaArrayOid, kXid8ArrayOid, kInt8ArrayOid,
+       kTextArrayOid, kTextArrayOid, kTextArrayOid, kInt4ArrayOid, kInferred, kInt4Oid}));
   LOCKSTEP_TRY(
       session.prepare("clear_debts", clear_debts_sql(name), {kTextOid, kTextOid, kByteaArrayOid}));
   LOCKSTEP_TRY(
       session.prepare("clear_visible_debts", clear_visible_debts_sql(name),
                       {kTextOid, kTextOid, kByteaArrayOid, kInferred, kInferred, kInferred}));
+  LOCKSTEP_TRY(session.prepare("no_swallowers", no_swallowers_sql(), {kOidArrayOid}));
   LOCKSTEP_TRY(session.prepare("progress", progress_sql(name),
                                {kTextArrayOid, kInt4ArrayOid, kInt8ArrayOid, kInt8ArrayOid,
                                 kXid8ArrayOid, kXid8ArrayOid, kInt8Oid, kInt8Oid}));
@@ -66,8 +70,7 @@ Status queue_clear_debts(TargetSession& session, const Run& run) {
   const std::string snapshot = snapshot_bytes(*run.snapshot);
   // A debt without an xid is settled by a snapshot begun after it was opened, which holds for the
   // rows that were read for debts; of a chunk's rows it is not known.
-  const bool settles = run.evict || run.kind != WriteKind::Upsert;
-  const std::string unknown_too(1, settles ? '\1' : '\0');
+  const std::string unknown_too(1, run.settles() ? '\1' : '\0');
   // One that was opened since may have been a delete: the target's row must go with it.
   const std::string unreadable_too(1, run.kind != WriteKind::Forget ? '\1' : '\0');
   const std::array<Parameter, 6> params{table.schema, table.table, hashes.bytes(),

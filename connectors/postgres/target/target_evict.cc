@@ -69,8 +69,14 @@ Result<PostgresTarget::Eviction> PostgresTarget::evict_from(Piece piece,
   LOCKSTEP_ASSIGN(const PreparedTable* table, staged_.table(*piece.run->table));
   LOCKSTEP_TRY(stage_new_row(piece));
 
+  // Rows that evict each other again and again cannot both be there.
+  std::uint32_t& evictions =
+      evictions_[{piece.run->table->id, piece.run->writes[piece.first].key_hash}];
+  const bool stays =
+      options_.holders == HolderPolicy::Quarantine || ++evictions >= options_.debt_attempts;
   Eviction eviction;
-  if (options_.holders == HolderPolicy::Quarantine) {
+  if (stays) {
+    evictions = 0;  // Whoever takes the row up again has put something right.
     LOCKSTEP_ASSIGN(const PgResult shown,
                     connection.run(holders_sql(table->sql, index, HolderAction::Show)));
     if (PQntuples(shown.get()) > 0) eviction.holder_text = field(shown, 0, 0);
@@ -114,6 +120,7 @@ Status PostgresTarget::open_evicted_debts(Piece piece, const PgResult& holders, 
     evicted.xid = read_be64(field(debt, 0, 0));
     evicted.commit_us = static_cast<std::int64_t>(read_be64(field(debt, 0, 1)));
   }
+  const std::uint32_t evictions = evictions_[{table.id, settled.key_hash}];
   DebtRows rows(table.source.name, DebtState::Fresh);
   for (int row = 0; row < PQntuples(holders.get()); ++row) {
     std::string key;
@@ -122,12 +129,12 @@ Status PostgresTarget::open_evicted_debts(Piece piece, const PgResult& holders, 
                                         field(holders, row, static_cast<int>(i))));
     evicted.key = key;
     evicted.key_hash = key_hash(table, key);
-    rows.add(evicted, DebtReason::Evicted, "", "");
+    rows.add(evicted, {DebtReason::Evicted, {}, {}, evictions - 1});
     attempt.outcome.opened.push_back({table.id, evicted.key_hash, DebtReason::Evicted});
     attempt.debts.emplace_back(table.id, 1);
   }
   LOCKSTEP_TRY(session_.resume());
-  LOCKSTEP_TRY(rows.queue(session_));
+  LOCKSTEP_TRY(rows.queue(session_, options_.debt_attempts));
   LOCKSTEP_TRY(run_queued());
   return {};
 }

@@ -1,12 +1,13 @@
 // Isolation: finding the rows that the target refuses, and setting them aside as debts.
 //
-// The failed transaction is applied again under savepoints.  A piece that fails is halved until it
-// is one row; that row becomes a debt in the same transaction, everything else is applied (I11).
-// Slow, and meant to be: a batch is isolated only when it holds a refused row.
+// The transaction is applied through guards, functions in the server that halve a refused piece
+// until it is one row (sql_guard.h); that row becomes a debt in the same transaction, everything
+// else is applied (I11).
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "connectors/postgres/target/sql_guard.h"
 #include "connectors/postgres/target/target.h"
 
 namespace lockstep {
@@ -16,6 +17,11 @@ bool is_conflict(const Error& error) { return error.code == "23505" || error.cod
 
 // Each eviction frees one index; more rounds mean that something writes the same values at once.
 constexpr int kEvictionsMax = 16;
+
+// Not a SQLSTATE: what a checked statement raises is told apart from the rows' own errors.
+constexpr std::string_view kSwallowedCode = "swallowed";
+
+bool is_swallowed(const Error& error) { return error.code == kSwallowedCode; }
 
 }  // namespace
 
@@ -32,7 +38,7 @@ Result<ApplyOutcome> PostgresTarget::apply_isolated(const LaneTransaction& trans
   Result<PipelineOutcome> sent = session_.commit("lane_before_commit", "lane_after_commit");
   if (!sent.has_value()) {
     count_possible_debts(transaction);
-    for (const auto& [table, debts] : attempt.debts) debts_.add(table, std::max(debts, 0L));
+    for (const auto& [table, debts] : attempt.debts) counts_.add(table, std::max(debts, 0L));
     return fail(std::move(sent).error());
   }
   if (sent->failure) {
@@ -40,12 +46,20 @@ Result<ApplyOutcome> PostgresTarget::apply_isolated(const LaneTransaction& trans
     if (error.reaction != Reaction::Retry) error.reaction = Reaction::Halt;
     return fail(lost(std::move(error).during("while committing")));
   }
-  return committed(std::move(attempt));
+  ApplyOutcome outcome = committed(std::move(attempt));
+  forget_evictions();
+  return outcome;
+}
+
+// Of tables that have no debts any more nothing is going on.
+void PostgresTarget::forget_evictions() {
+  std::erase_if(evictions_, [&](const auto& entry) { return !counts_.any(entry.first.first); });
 }
 
 Status PostgresTarget::apply_isolated_runs(const LaneTransaction& transaction, Attempt& attempt) {
   LOCKSTEP_TRY(session_.begin());
   LOCKSTEP_TRY(run_queued());
+  for (const Run& run : transaction.runs) isolated_.erase(run.table->id);
   for (const Run& run : transaction.runs) {
     if (run.writes.empty()) continue;
     attempt.table = run.table->id;
@@ -75,6 +89,7 @@ Status PostgresTarget::isolate_run(const Run& run, Attempt& attempt) {
     for (const Piece& piece : pieces(run)) LOCKSTEP_TRY(isolate_piece(piece, refused, attempt));
   }
   if (refused.empty()) return settle_debts_of(run, refused, attempt);
+  isolated_.insert(run.table->id);
   Run accepted = run;
   std::erase_if(accepted.writes, [&](const Write& write) {
     return std::ranges::any_of(
@@ -95,10 +110,11 @@ Status PostgresTarget::settle_debts_of(const Run& accepted, const std::vector<Re
     step.run = &accepted;
     LOCKSTEP_TRY(queue_step(step, {}));
   }
-  DebtRows rows(accepted.table->source.name, accepted.evict ? DebtState::Kept : DebtState::Fresh);
+  DebtRows rows(accepted.table->source.name,
+                accepted.settles() ? DebtState::Kept : DebtState::Fresh);
   for (const Refusal& refusal : refused)
-    rows.add(*refusal.write, refusal.reason, refusal.detail, refusal.holder);
-  if (!rows.empty()) LOCKSTEP_TRY(rows.queue(session_));
+    rows.add(*refusal.write, {refusal.reason, refusal.detail, refusal.holder, 0});
+  if (!rows.empty()) LOCKSTEP_TRY(rows.queue(session_, options_.debt_attempts));
   LOCKSTEP_ASSIGN(const std::vector<PgResult> results, run_queued());
   for (std::size_t i = 0; i < steps.size(); ++i) note_result(steps[i], results[i], attempt);
   for (const Refusal& refusal : refused) {
@@ -110,44 +126,51 @@ Status PostgresTarget::settle_debts_of(const Run& accepted, const std::vector<Re
 }
 
 Status PostgresTarget::isolate_piece(Piece piece, std::vector<Refusal>& refused, Attempt& attempt) {
-  LOCKSTEP_ASSIGN(std::optional<StatementFailure> failure, try_piece(piece, attempt));
-  if (!failure) return {};
-  if (piece.count == 1) {
-    LOCKSTEP_ASSIGN(Refusal refusal, refuse(piece, std::move(*failure), attempt));
+  LOCKSTEP_ASSIGN(const std::vector<Failure> failures, try_piece(piece, attempt));
+  for (const Failure& failure : failures) {
+    LOCKSTEP_ASSIGN(Refusal refusal, refuse({piece.run, failure.at, 1}, failure.what, attempt));
     if (refusal.write != nullptr) refused.push_back(std::move(refusal));
-    return {};
   }
-  const std::size_t half = piece.count / 2;
-  LOCKSTEP_TRY(isolate_piece({piece.run, piece.first, half}, refused, attempt));
-  return isolate_piece({piece.run, piece.first + half, piece.count - half}, refused, attempt);
+  if (!piece.run->evict) return {};
+  for (std::size_t i = piece.first; i < piece.first + piece.count; ++i)
+    if (std::ranges::find(failures, i, &Failure::at) == failures.end())
+      evictions_.erase({piece.run->table->id, piece.run->writes[i].key_hash});
+  return {};
 }
 
-// Applies a piece under a savepoint.  Returns the failure, undone, when a row was refused.
-Result<std::optional<StatementFailure>> PostgresTarget::try_piece(Piece piece, Attempt& attempt) {
-  std::vector<Step> steps;
+// Applies a piece but for the rows that are refused, and returns these.
+Result<std::vector<PostgresTarget::Failure>> PostgresTarget::try_piece(Piece piece,
+                                                                       Attempt& attempt) {
   const Run& run = *piece.run;
-  if (run.kind == WriteKind::Upsert &&
-      !staged_.prepared(*run.table, StatementKind::Replace, {}).empty())
-    steps.push_back({StepKind::Write, StatementKind::Replace, &run, piece.first, piece.count});
   const StatementKind statement = run.kind == WriteKind::Upsert   ? StatementKind::Upsert
                                   : run.kind == WriteKind::Update ? StatementKind::Update
                                                                   : StatementKind::Delete;
-  steps.push_back({StepKind::Write, statement, &run, piece.first, piece.count});
-
   LOCKSTEP_TRY(session_.resume());
-  LOCKSTEP_TRY(session_.queue_sql("SAVEPOINT piece"));
-  for (const Step& step : steps) LOCKSTEP_TRY(queue_write(step));
-  LOCKSTEP_TRY(session_.queue_sql("RELEASE SAVEPOINT piece"));
-  LOCKSTEP_ASSIGN(PipelineOutcome outcome, session_.flush());
-  if (!outcome.failure) {
-    for (std::size_t i = 0; i < steps.size(); ++i)
-      note_result(steps[i], outcome.results[i + 1], attempt);
-    return std::nullopt;
+  LOCKSTEP_TRY(queue_write({StepKind::Write, statement, &run, piece.first, piece.count},
+                           StatementMode::Guarded));
+  LOCKSTEP_ASSIGN(const PipelineOutcome outcome, session_.flush());
+  if (outcome.failure) return fail(table_error(map(run.table->id), outcome.failure->error));
+  const PgResult& rows = outcome.results.front();
+  std::vector<Failure> failures;
+  std::uint64_t opened = 0;
+  for (int row = 0; row < PQntuples(rows.get()); ++row) {
+    if (is_null(rows, row, kGuardIndex)) {
+      note_opened(run, read_key_hash(field(rows, row, kGuardOpened)), attempt);
+      ++opened;
+      continue;
+    }
+    StatementFailure what{0,
+                          session_.connection().error_of(field(rows, row, kGuardCode),
+                                                         field(rows, row, kGuardMessage)),
+                          text_field(rows, row, kGuardSchema),
+                          text_field(rows, row, kGuardConstraint)};
+    if (field(rows, row, kGuardMessage).find(kSwallowedMark) != std::string_view::npos)
+      what.error.code = kSwallowedCode;
+    failures.push_back({piece.first + read_be32(field(rows, row, kGuardIndex)), std::move(what)});
   }
-  if (!refuses_a_row(outcome.failure->error))
-    return fail(table_error(map(run.table->id), std::move(outcome.failure->error)));
-  LOCKSTEP_TRY(session_.connection().run("ROLLBACK TO SAVEPOINT piece"));
-  return std::move(outcome.failure);
+  attempt.debts.emplace_back(run.table->id, static_cast<std::int64_t>(opened));
+  note_written(run, piece.count - failures.size() - opened, attempt);
+  return failures;
 }
 
 // What becomes of one refused row: of a settled debt, what holds its unique value may be evicted
@@ -161,14 +184,22 @@ Result<PostgresTarget::Refusal> PostgresTarget::refuse(Piece piece, StatementFai
     LOCKSTEP_ASSIGN(Eviction eviction, evict(piece, failure, attempt));
     refusal.holder = std::move(eviction.holder_text);
     if (eviction.holders == 0) break;
-    LOCKSTEP_ASSIGN(std::optional<StatementFailure> again, try_piece(piece, attempt));
-    if (!again) return Refusal{};
-    failure = std::move(*again);
+    LOCKSTEP_ASSIGN(std::vector<Failure> again, try_piece(piece, attempt));
+    if (again.empty()) return Refusal{};
+    failure = std::move(again.front().what);
   }
-  refusal.reason = is_conflict(failure.error) ? DebtReason::Violation : DebtReason::Refused;
+  if (is_swallowed(failure.error)) {
+    refusal.reason = DebtReason::Swallowed;
+    refusal.detail = "a trigger or rule of the target swallowed the write";
+    return refusal;
+  }
+  // A trigger may raise any code, also for a row that is to go.
+  if (is_conflict(failure.error) && piece.run->kind != WriteKind::Delete)
+    refusal.reason = DebtReason::Violation;
   refusal.detail =
       failure.error.code.starts_with("P0")
-          ? fmt::format("a trigger of the target refused the row ({})", failure.error.code)
+          ? fmt::format("a trigger of the target refused the {} ({})",
+                        piece.run->kind == WriteKind::Delete ? "delete" : "row", failure.error.code)
           : failure.error.message;
   return refusal;
 }

@@ -4,6 +4,8 @@
 
 #include <charconv>
 
+#include "connectors/postgres/target/sql_guard.h"
+
 namespace lockstep {
 namespace {
 
@@ -61,8 +63,28 @@ const char* kind_name(StatementKind kind) {
       return "update";
     case StatementKind::Delete:
       return "delete";
+    case StatementKind::Find:
+      return "find";
   }
   return "";
+}
+
+// A statement takes the rows, and an update what a debt of each would hold.
+std::vector<std::uint32_t> parameter_oids(StatementKind kind, const PreparedTable& table) {
+  if (kind == StatementKind::Delete || kind == StatementKind::Find) return {table.key.array_oid};
+  if (kind != StatementKind::Update) return {table.row.array_oid};
+  return {table.row.array_oid, kByteaArrayOid, kByteaArrayOid, kXid8ArrayOid, kInt8ArrayOid};
+}
+
+// "{1,2}".
+std::vector<std::uint32_t> parse_oid_array(std::string_view text) {
+  std::vector<std::uint32_t> oids;
+  for (const char* at = text.data() + 1; at < text.data() + text.size();) {
+    std::uint32_t oid = 0;
+    at = std::from_chars(at, text.data() + text.size(), oid).ptr + 1;
+    oids.push_back(oid);
+  }
+  return oids;
 }
 
 std::string binary_array(const std::vector<std::string>& values) {
@@ -78,6 +100,7 @@ void TargetTables::forget_old_session() {
   generation_ = session_.generation();
   tables_.clear();
   statements_.clear();
+  by_key_.clear();
 }
 
 Result<const PreparedTable*> TargetTables::table(const TableMap& map) {
@@ -91,6 +114,7 @@ Result<const PreparedTable*> TargetTables::table(const TableMap& map) {
   for (const std::size_t column : map.key) key_types.push_back(row_types[column]);
   LOCKSTEP_ASSIGN(prepared->row, create_type(fmt::format("lockstep_row_{}", map.id), row_types));
   LOCKSTEP_ASSIGN(prepared->key, create_type(fmt::format("lockstep_key_{}", map.id), key_types));
+  LOCKSTEP_TRY(read_swallowers(*prepared));
   return tables_.emplace(map.id, std::move(prepared)).first->second.get();
 }
 
@@ -147,48 +171,121 @@ Result<RowType> TargetTables::create_type(const std::string& name,
   const std::string type = "pg_temp." + quote_identifier(name);
   LOCKSTEP_ASSIGN(const PgResult rows,
                   session_.connection().run(kRowType, {{type, false, kTextOid}}));
-  RowType row_type{oid_field(rows, 0, 0), oid_field(rows, 0, 1), {}};
+  RowType row_type{type, oid_field(rows, 0, 0), oid_field(rows, 0, 1), {}};
   for (int row = 0; row < PQntuples(rows.get()); ++row)
     row_type.column_oids.push_back(oid_field(rows, row, 2));
   return row_type;
 }
 
-Result<std::string> TargetTables::statement(const TableMap& map, StatementKind kind,
-                                            const ColumnMask& mask) {
-  LOCKSTEP_ASSIGN(const PreparedTable* prepared, table(map));
-  const Key key{map.id, kind, mask};
-  if (const auto found = statements_.find(key); found != statements_.end()) return found->second;
-  std::string sql;
-  std::vector<std::uint32_t> types{prepared->row.array_oid};
-  switch (kind) {
-    case StatementKind::Upsert:
-      sql = upsert_sql(prepared->sql);
-      break;
-    case StatementKind::Replace: {
-      const auto replace = replace_sql(prepared->sql);
-      if (!replace) return statements_.emplace(key, "").first->second;
-      sql = *replace;
-      break;
-    }
-    case StatementKind::Update:
-      sql = update_sql(bookkeeping_, prepared->sql, mask);
-      types.insert(types.end(), {kByteaArrayOid, kByteaArrayOid, kXid8ArrayOid, kInt8ArrayOid});
-      break;
-    case StatementKind::Delete:
-      sql = delete_sql(prepared->sql);
-      types = {prepared->key.array_oid};
-      break;
-  }
-  const std::string name = fmt::format("{}_{}_{}", kind_name(kind), map.id, statements_.size());
-  LOCKSTEP_TRY(session_.prepare(name, sql, types));
-  return statements_.emplace(key, name).first->second;
+Status TargetTables::read_swallowers(PreparedTable& table) {
+  const std::string relation = quoted(table.sql.map->target.name);
+  LOCKSTEP_ASSIGN(const PgResult found,
+                  session_.connection().run(swallowers_sql(), {{relation, false, kTextOid}}));
+  table.relations = parse_oid_array(field(found, 0, 0));
+  table.may_swallow = bool_field(found, 0, 1);
+  return {};
 }
 
-const std::string& TargetTables::prepared(const TableMap& map, StatementKind kind,
-                                          const ColumnMask& mask) const {
-  const auto found = statements_.find(Key{map.id, kind, mask});
-  CHECK(found != statements_.end());
-  return found->second;
+Status TargetTables::look_for_swallowers(const TableMap& map) {
+  LOCKSTEP_TRY(table(map));
+  PreparedTable& known = *tables_.at(map.id);
+  const bool did = known.may_swallow;
+  LOCKSTEP_TRY(read_swallowers(known));
+  for (auto at = statements_.begin(); did != known.may_swallow && at != statements_.end();) {
+    const auto statement = at++;
+    if (std::get<TableId>(statement->key) == map.id) LOCKSTEP_TRY(deallocate(statement, at));
+  }
+  return {};
+}
+
+// "": the table does not need it.
+std::string TargetTables::plain_sql(const StatementSpec& spec, const PreparedTable& table) const {
+  switch (spec.kind) {
+    case StatementKind::Upsert:
+      return upsert_sql(table.sql);
+    case StatementKind::Replace:
+      return replace_sql(table.sql).value_or("");
+    case StatementKind::Update:
+      return update_sql(bookkeeping_, table.sql, spec.mask);
+    case StatementKind::Delete:
+      return delete_sql(table.sql);
+    case StatementKind::Find:
+      return find_sql(table.sql);
+  }
+  return {};
+}
+
+Status TargetTables::prepare(const StatementSpec& spec) {
+  LOCKSTEP_ASSIGN(const PreparedTable* table, this->table(spec.map));
+  const std::uint64_t rows = counts_.rows(spec.map.id);
+  const Key key = key_of(spec);
+  if (const auto found = by_key_.find(key); found != by_key_.end()) {
+    const auto statement = found->second;
+    statements_.splice(statements_.begin(), statements_, statement);
+    if (!outgrown(statement->planned_at, rows)) return {};
+    LOCKSTEP_TRY(deallocate(statement, std::next(statement)));
+  }
+  Statement statement{key, "", rows};
+  std::string sql = plain_sql(spec, *table);
+  if (!sql.empty()) {
+    statement.name = fmt::format("{}_{}_{}", kind_name(spec.kind), spec.map.id, ++named_);
+    const std::vector<std::uint32_t> types = parameter_oids(spec.kind, *table);
+    if (spec.mode == StatementMode::Guarded) {
+      LOCKSTEP_TRY(create_guard(spec, *table, statement.name));
+      sql = guarded_sql(statement.name, types.size());
+    }
+    LOCKSTEP_TRY(session_.prepare(statement.name, sql, types));
+  }
+  statements_.push_front(std::move(statement));
+  by_key_[key] = statements_.begin();
+  return {};
+}
+
+Status TargetTables::create_guard(const StatementSpec& spec, const PreparedTable& table,
+                                  const std::string& name) {
+  const RowType& rows = spec.kind == StatementKind::Delete ? table.key : table.row;
+  std::vector<std::string> arrays{rows.name + "[]"};
+  std::string body;
+  if (spec.kind == StatementKind::Update) {
+    arrays.insert(arrays.end(), {"bytea[]", "bytea[]", "xid8[]", "int8[]"});
+    body = guarded_update(plain_sql(spec, table));
+  } else {
+    body =
+        spec.kind == StatementKind::Delete ? guarded_delete(table.sql) : guarded_upsert(table.sql);
+  }
+  auto created = session_.connection().run(create_guard_sql(name, arrays, body));
+  if (created.has_value()) return {};
+  return fail(for_table(std::move(created).error())
+                  .during("while creating a temporary function in plpgsql on the target, which "
+                          "sets refused rows aside"));
+}
+
+Status TargetTables::deallocate(Statements::iterator first, Statements::iterator last) {
+  std::string sql;
+  for (auto statement = first; statement != last; ++statement) {
+    if (!statement->name.empty()) sql += "DEALLOCATE " + statement->name + ";";
+    if (!statement->name.empty() &&
+        std::get<StatementMode>(statement->key) == StatementMode::Guarded)
+      sql += "DROP FUNCTION pg_temp." + statement->name + ";";
+    by_key_.erase(statement->key);
+  }
+  statements_.erase(first, last);
+  if (sql.empty()) return {};
+  LOCKSTEP_TRY(session_.connection().run(sql));
+  return {};
+}
+
+// An eighth at once: one round trip for many.
+Status TargetTables::trim() {
+  forget_old_session();
+  if (statements_.size() <= kStatementsMax) return {};
+  return deallocate(std::next(statements_.begin(), kStatementsMax * 7 / 8), statements_.end());
+}
+
+const std::string& TargetTables::prepared(const StatementSpec& spec) const {
+  const auto found = by_key_.find(key_of(spec));
+  CHECK(found != by_key_.end());
+  return found->second->name;
 }
 
 }  // namespace lockstep

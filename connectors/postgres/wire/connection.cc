@@ -297,14 +297,19 @@ Error PostgresConnection::error_of(const PGresult* result) const {
     return {
         Reaction::Retry, fmt::format("{}: {}", options_.side, message), ExitCode::Unreachable, {}};
   }
-  std::string primary = trimmed(result_field(result, PG_DIAG_MESSAGE_PRIMARY));
-  if (code.starts_with("22")) primary = without_quoted(std::move(primary));
-  Error error{reaction_to(code), fmt::format("{}: {} ({})", options_.side, primary, code),
-              ExitCode::BadData, std::string(code)};
+  Error error = error_of(code, result_field(result, PG_DIAG_MESSAGE_PRIMARY));
   // The server ended the session; whatever the reason, the next one may live.
   if (severity == "FATAL" || severity == "PANIC") error.reaction = Reaction::Retry;
   if (error.reaction == Reaction::Retry) error.exit = ExitCode::Unreachable;
-  if (code == "42501") error.exit = ExitCode::Permission;
+  return error;
+}
+
+Error PostgresConnection::error_of(std::string_view code, std::string_view primary) const {
+  std::string message = trimmed(primary);
+  if (code.starts_with("22")) message = without_quoted(std::move(message));
+  Error error{reaction_to(code), fmt::format("{}: {} ({})", options_.side, message, code),
+              code == "42501" ? ExitCode::Permission : ExitCode::BadData, std::string(code)};
+  if (error.reaction == Reaction::Retry) error.exit = ExitCode::Unreachable;
   return error;
 }
 

@@ -99,6 +99,9 @@ class PostgresConnection {
   //   DETAIL; of class 22, whose messages quote the value, what is quoted is left out).
   Error error_of(const PGresult* result) const;
 
+  // The same of a failure that the server reported in a row.
+  Error error_of(std::string_view code, std::string_view primary) const;
+
   // For COPY and pipeline mode.  REQUIRES: is_open().
   PGconn* raw() { return connection_.get(); }
   const PostgresOptions& options() const { return options_; }

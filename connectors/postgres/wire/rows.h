@@ -67,6 +67,8 @@ inline constexpr std::uint32_t kXid8Oid = 5069;
 inline constexpr std::uint32_t kByteaArrayOid = 1001;
 inline constexpr std::uint32_t kInt4ArrayOid = 1007;
 inline constexpr std::uint32_t kTextArrayOid = 1009;
+inline constexpr std::uint32_t kOidOid = 26;
+inline constexpr std::uint32_t kOidArrayOid = 1028;
 inline constexpr std::uint32_t kInt8ArrayOid = 1016;
 inline constexpr std::uint32_t kXid8ArrayOid = 271;
 

@@ -1,0 +1,112 @@
+"""What the target refuses, swallows or cannot hold is named; no table is `synced` beside it."""
+
+import time
+
+from tests.integration.test_quarantine import run
+from tests.lab.lockstep import _verb
+
+SCHEMA = """
+CREATE TABLE people (id int PRIMARY KEY, name text);
+INSERT INTO people SELECT g, 'person ' || g FROM generate_series(1, 100) g;
+"""
+
+
+def prepared(direct, schema=SCHEMA, **overrides):
+    migration = direct(schema, debt_attempts=2, **overrides)
+    migration.prepare()
+    return migration
+
+
+def trigger(migration, when, body):
+    """A trigger that fires for lockstep's sessions, too."""
+    migration.target(f"""
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$;
+        CREATE TRIGGER f BEFORE {when} EXECUTE FUNCTION f();
+        ALTER TABLE people ENABLE ALWAYS TRIGGER f""")
+
+
+def await_quarantined(lockstep, rows, timeout=120):
+    return lockstep.await_status(
+        lambda status: sum(table["quarantined"] for table in status["tables"]) == rows
+        and sum(table["debts"] for table in status["tables"]) == 0,
+        f"{rows} rows to be quarantined", timeout)
+
+
+def test_a_delete_that_the_target_refuses_is_named(direct):
+    """Issue E, row 7."""
+    migration = prepared(direct)
+    trigger(migration, "DELETE ON people FOR EACH ROW WHEN (old.id = 7)", "RAISE 'never';")
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("DELETE FROM people WHERE id BETWEEN 6 AND 8")
+        await_quarantined(lockstep, 1)
+        assert not lockstep.status()["synced"]
+        shown = run(migration, "show", "--show-values", "--format", "json")
+        assert [(row["key"], row["reason"]) for row in shown["rows"]] == [("id=7", "refused")]
+        migration.target("DROP TRIGGER f ON people")
+        run(migration, "retry", "--format", "json")
+        migration.await_target("SELECT count(*) FROM people WHERE id = 7", 0)
+    migration.finish()
+
+
+def test_rows_that_a_trigger_swallows_are_named(direct):
+    """Issue E, row 44.  In the copy, and of the stream from a trigger that is made meanwhile."""
+    migration = prepared(direct)
+    trigger(migration, "INSERT OR UPDATE ON people FOR EACH ROW WHEN (new.id % 50 = 0)",
+            "RETURN NULL;")
+    with migration.running() as lockstep:
+        await_quarantined(lockstep, 2)
+        migration.target("""
+            CREATE TRIGGER later BEFORE UPDATE ON people FOR EACH ROW WHEN (new.id = 9)
+              EXECUTE FUNCTION f(); ALTER TABLE people ENABLE ALWAYS TRIGGER later""")
+        migration.source("UPDATE people SET name = 'new' WHERE id < 20")
+        await_quarantined(lockstep, 3)
+        assert not lockstep.status()["synced"]
+        reasons = {row["reason"] for row in run(migration, "list", "--format", "json")["rows"]}
+        assert reasons == {"swallowed"}
+        migration.target("DROP FUNCTION f CASCADE")
+        run(migration, "retry", "--format", "json")
+        migration.await_target("SELECT count(*) FROM people", 100)
+    migration.finish()
+
+
+def test_rows_that_only_the_targets_index_keeps_apart_are_named(direct):
+    """Issue E, row 2.  They evicted each other for ever, at full speed on both servers."""
+    migration = prepared(direct, SCHEMA + "UPDATE people SET name = 'same' WHERE id IN (3, 5);")
+    migration.target("CREATE UNIQUE INDEX ON people (name)")
+    with migration.running() as lockstep:
+        await_quarantined(lockstep, 1)
+        shown = run(migration, "show", "--show-values", "--format", "json")["rows"]
+        named = {shown[0]["key"].replace(" ", ""), shown[0]["holder"].replace(" ", "")}
+        assert named == {"id=3", "id=5"}
+    assert migration.target("SELECT count(*) FROM people") == [(99,)]
+
+
+def test_many_rows_refused_for_one_reason_are_one_line(direct):
+    """Issue E, row 43.  20,000 of them took more than a minute, and as many lines."""
+    migration = prepared(direct, """
+        CREATE TABLE events (id int, day int, PRIMARY KEY (id, day));
+        INSERT INTO events SELECT g, g % 2 FROM generate_series(1, 40000) g""")
+    migration.target("""
+        DROP TABLE events;
+        CREATE TABLE events (id int, day int, PRIMARY KEY (id, day)) PARTITION BY LIST (day);
+        CREATE TABLE even PARTITION OF events FOR VALUES IN (0)""")
+    migration.grant()
+    begun = time.monotonic()
+    with migration.running() as lockstep:
+        await_quarantined(lockstep, 20000)
+        print(f"{20000 / (time.monotonic() - begun):.0f} rows/s set aside and tried twice")
+    assert migration.target("SELECT count(*) FROM events") == [(20000,)]
+    listed = _verb("quarantine", "list", migration.lockstep.manifest)
+    assert listed.returncode == 0, listed.stderr
+    assert "   20000  public.events" in listed.stdout
+    assert len(listed.stdout.splitlines()) == 3, listed.stdout
+
+
+def test_rows_that_exist_leave_no_error_in_the_targets_log(direct, stack):
+    """Issue E, row 30."""
+    migration = prepared(direct, existing="upsert")
+    migration.target("INSERT INTO people SELECT g, 'old' FROM generate_series(50, 60) g")
+    migration.finish()
+    log = (stack.target.directory / "server.log").read_text()
+    assert not [line for line in log.splitlines() if migration.name in line and "ERROR" in line]
