@@ -15,7 +15,6 @@
 #include "daemon/fingerprint.h"
 #include "pipeline/apply/table_holds.h"
 #include "pipeline/base/failpoint.h"
-#include "pipeline/model/key.h"
 
 namespace lockstep {
 namespace {
@@ -52,6 +51,8 @@ class Preparation {
   Status later_start();
   Status forget(const TableName& name);
   Status forget_removed();
+  Status forget_emptied();
+  void leave_forgotten();
   Status forget_unpublished();
   Status hold_tables();
   Status compare_mappings();
@@ -268,6 +269,8 @@ Status Preparation::later_start() {
     LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.read());
   }
   LOCKSTEP_TRY(forget_removed());
+  LOCKSTEP_TRY(forget_emptied());
+  leave_forgotten();
   LOCKSTEP_TRY(forget_unpublished());
   for (const StoredMapping& mapping : out_.claim.mappings) begun_.insert(mapping.source);
   LOCKSTEP_TRY(need_publication(context()));
@@ -282,20 +285,20 @@ Status Preparation::forget(const TableName& name) {
   return bookkeeping_.forget_table(name, own_progress(name), kForgotten);
 }
 
-// A table that was taken out of the manifest.  One that only the source has dropped is left out.
+// A table that was taken out of the manifest, on a stream that goes on without it.  One that only
+// the source has dropped is left out.
 Status Preparation::forget_removed() {
-  if (manifest_.source.stream.value != StreamKind::Direct) return {};
   std::set<std::string> planned;
   for (const TableMap& map : out_.maps) planned.insert(map.source.name.text());
   for (const LeftOut& table : out_.left_out) planned.insert(table.table);
-  std::set<std::string> gone;  // Names of progress.
   for (const StoredMapping& mapping : out_.claim.mappings) {
     const TableName& name = mapping.source;
     if (mapping.fingerprint == kForgotten) {
       forgotten_.insert(name);
       continue;
     }
-    if (planned.contains(name.text())) continue;
+    if (planned.contains(name.text()) || manifest_.source.stream.value != StreamKind::Direct)
+      continue;
     const ListedTable listed{name, std::nullopt};
     const Selection selection = select_tables(manifest_, {&listed, 1});
     if (!selection.tables.empty()) {
@@ -306,13 +309,33 @@ Status Preparation::forget_removed() {
     }
     LOCKSTEP_TRY(forget(name));
     forgotten_.insert(name);
-    gone.insert(own_progress(name));
   }
+  return {};
+}
+
+// A table that was stopped, and that somebody has emptied on the target since, as the reason says:
+// it begins anew, and what the log holds from before is dropped.
+Status Preparation::forget_emptied() {
+  for (const TableMap& map : out_.maps) {
+    const auto stored =
+        std::ranges::find(out_.claim.mappings, map.source.name, &StoredMapping::source);
+    if (stored == out_.claim.mappings.end() || stored->state != "stopped") continue;
+    LOCKSTEP_ASSIGN(const bool filled, has_rows(target_, map.target));
+    if (filled) continue;
+    LOCKSTEP_TRY(forget(map.source.name));
+    forgotten_.insert(map.source.name);
+  }
+  return {};
+}
+
+// From here on they are as if they had never been.
+void Preparation::leave_forgotten() {
+  std::set<std::string> gone;  // Names of progress.
+  for (const TableName& name : forgotten_) gone.insert(own_progress(name));
   std::erase_if(out_.claim.progress,
                 [&](const StoredProgress& stored) { return gone.contains(stored.row.stream); });
   std::erase_if(out_.claim.mappings,
                 [&](const StoredMapping& mapping) { return forgotten_.contains(mapping.source); });
-  return {};
 }
 
 // A table that somebody took out of the publication: what was written since is in no stream, and
@@ -448,9 +471,7 @@ Status Preparation::finish() {
 Result<Prepared> Preparation::run() {
   LOCKSTEP_TRY(know_servers());
   LOCKSTEP_TRY(bookkeeping_.create());
-  failpoint("prepare_before_claim");
   LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.claim());
-  failpoint("prepare_after_claim");
   first_ = !out_.claim.start;
   if (!first_) LOCKSTEP_TRY(know_start());
   LOCKSTEP_TRY(choose_tables());
@@ -477,21 +498,6 @@ BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::stri
   options.connection = connection_options(manifest, Side::Target, role);
   options.name = {manifest.target.schema.value, manifest.migration.value};
   return options;
-}
-
-KafkaOptions kafka_options(const Manifest& manifest) {
-  KafkaOptions options;
-  for (const Setting& setting : manifest.source.debezium->kafka)
-    options.properties.emplace_back(setting.name, setting.value.reveal());
-  options.group_id = "lockstep-" + manifest.migration.value;
-  return options;
-}
-
-std::vector<KafkaTable> kafka_tables(const std::vector<const TableMap*>& tables) {
-  std::vector<KafkaTable> topics;
-  for (const TableMap* table : tables)
-    topics.push_back(kafka_table(*table, wire_equals_canonical(*table)));
-  return topics;
 }
 
 }  // namespace lockstep
