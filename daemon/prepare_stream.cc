@@ -10,6 +10,7 @@
 #include "connectors/postgres/source/probe.h"
 #include "connectors/postgres/source/slot.h"
 #include "connectors/postgres/source/stream.h"
+#include "daemon/kafka_options.h"
 #include "daemon/prepare.h"
 #include "daemon/tables.h"
 
@@ -49,7 +50,7 @@ Status make_publication(const StreamContext& context) {
                   context.first ? ExitCode::Config : ExitCode::BadData);
   }
   const std::string sql = publication_sql(context.manifest, context.specs);
-  if (auto made = context.source.run(sql); !made)
+  if (auto made = context.source.ask(sql); !made)
     return wait_for(fmt::format("publication {} to be made by the tables' owner: {} ({})", name,
                                 sql, made.error().message));
   return {};
@@ -57,7 +58,7 @@ Status make_publication(const StreamContext& context) {
 
 Status run_transaction(PostgresConnection& connection, const std::vector<std::string>& statements) {
   for (const std::string& statement : statements) {
-    auto done = connection.run(statement);
+    auto done = connection.ask(statement);
     if (done) continue;
     [[maybe_unused]] const auto undone = connection.run("ROLLBACK");
     return fail(std::move(done).error());

@@ -31,8 +31,10 @@ class Findings {
   }
   // A question that got no answer: a server that is away makes the program exit 69.
   void failed(Where where, const Error& why) {
-    unreachable_ =
-        unreachable_ || why.exit == ExitCode::Unreachable || why.reaction == Reaction::Retry;
+    if (why.exit == ExitCode::Unreachable || why.reaction == Reaction::Retry)
+      away_.push_back(why.message);
+    login_refused_ =
+        login_refused_ || (why.exit == ExitCode::Permission && why.code != kNoPrivilege);
     error(where, why.message);
   }
 
@@ -43,7 +45,10 @@ class Findings {
     });
   }
 
-  bool unreachable() const { return unreachable_; }
+  // What those said that did not answer.
+  const std::vector<std::string>& away() const { return away_; }
+  // Whether a server knows our role or its password not.
+  bool login_refused() const { return login_refused_; }
   // By place.
   std::vector<Problem> take() && {
     sort_problems(problems_);
@@ -51,10 +56,13 @@ class Findings {
   }
 
  private:
+  static constexpr const char* kNoPrivilege = "42501";  // We are in, and lack a grant.
+
   const std::string file_;
   std::vector<Problem> problems_;
   const std::vector<Problem> of_file_;
-  bool unreachable_ = false;
+  std::vector<std::string> away_;
+  bool login_refused_ = false;
 };
 
 }  // namespace lockstep

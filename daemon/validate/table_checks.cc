@@ -8,7 +8,9 @@
 #include <string>
 #include <utility>
 
+#include "connectors/postgres/wire/index_functions.h"
 #include "daemon/fingerprint.h"
+#include "daemon/validate/summary.h"
 #include "daemon/validate/validate.h"
 #include "pipeline/tables/translate.h"
 
@@ -20,11 +22,6 @@ constexpr double kGibibyte = 1024.0 * 1024 * 1024;
 constexpr double kLargeBytes = 10 * kGibibyte;
 // Of the source's size: rows, indexes in another order, and the log that writing them makes.
 constexpr double kHeadroom = 1.3;
-
-std::string size_text(double bytes) {
-  return bytes >= kGibibyte ? fmt::format("{:.1f} GiB", bytes / kGibibyte)
-                            : fmt::format("{:.1f} MiB", bytes / (1024.0 * 1024));
-}
 
 std::string joined(const std::vector<std::string>& names) {
   return fmt::format("{}", fmt::join(names, ", "));
@@ -116,8 +113,8 @@ void check_empty(const TableMap& map, Where where, Validation& validation) {
   if (validation.has_begun(map.source.name)) return;
   const auto filled = has_rows(validation.target.connection, map.target.name);
   if (!filled) {
-    // Without SELECT nobody knows; that it lacks is reported already.
-    if (filled.error().code != "42501")
+    // Without SELECT, or with an index that fails, nobody knows; that is reported as such.
+    if (!filled.error().code.starts_with("42"))
       validation.findings.failed(validation.target.where, filled.error());
     return;
   }
@@ -140,6 +137,18 @@ void pair_enums(Where where, const Type& source, const Type& target, EnumPairs& 
     pairs.try_emplace({source.base_oid, target.base_oid}, EnumPair{where, &source, &target});
   for (std::size_t i = 0; i < std::min(source.inner.size(), target.inner.size()); ++i)
     pair_enums(where, source.inner[i], target.inner[i], pairs);
+}
+
+void check_index_functions(CheckedServer& server, const std::map<TableName, Where>& places,
+                           Findings& findings) {
+  std::vector<TableName> names;
+  for (const auto& [name, where] : places) names.push_back(name);
+  const auto broken = find_broken_indexes(server.connection, names);
+  if (!broken) return findings.failed(server.where, broken.error());
+  for (const BrokenIndex& index : *broken)
+    findings.error(
+        places.at(index.table), fmt::format("{}: {}", index.table.text(), index.text),
+        fmt::format("{}; as its owner on the {}", index.cure, server.connection.options().side));
 }
 
 // A label that is missing has every row that holds it refused, one by one.
@@ -192,6 +201,9 @@ void check_tables(Validation& validation) {
     check_empty(*table.map, where, validation);
   }
   if (validation.target.answered) check_enums(validation);
+  check_index_functions(validation.source, sources, validation.findings);
+  if (validation.target.answered)
+    check_index_functions(validation.target, targets, validation.findings);
   validation.unlogged = check_unlogged(validation.source, sources, validation.findings);
   if (validation.target.answered) check_unlogged(validation.target, targets, validation.findings);
 }

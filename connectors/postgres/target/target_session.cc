@@ -22,9 +22,7 @@ std::vector<std::string> session_setup(const TargetSessionOptions& options) {
                 "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
                 "SET enable_hashjoin = off; SET enable_mergejoin = off;"
                 // Who waits for a lock says so, and can be stopped.
-                "SET lock_timeout = '5s';"
-                "SET default_transaction_isolation = 'read committed';"
-                "SET default_transaction_read_only = off; SET transform_null_equals = off",
+                "SET lock_timeout = '5s'",
                 fmt::format("SET idle_in_transaction_session_timeout = {}",
                             options.idle_in_transaction_max.count())});
   return setup;
