@@ -28,9 +28,9 @@ struct Setting {
   std::string name;
   Secret value;
   ReferenceKind reference = ReferenceKind::Literal;
-  std::string referred{};  // The file's path, or the credential's or variable's name.
-  std::string file{};      // What a file or credential is read from; else "".
+  std::string referred;  // The file's path, or the credential's or variable's name.
   Where where;
+  std::string file{};  // What a file or credential is read from; else "".
 };
 
 // How to reach a server.

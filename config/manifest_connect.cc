@@ -337,7 +337,7 @@ Connect read_connect(const YamlNode& node, const std::string& path,
   if (connect.find("sslmode") == nullptr && connect.find("service") == nullptr &&
       !connect.is_local()) {
     connect.keywords.push_back(
-        {"sslmode", Secret("verify-full"), ReferenceKind::Literal, {}, {}, node.where});
+        {"sslmode", Secret("verify-full"), ReferenceKind::Literal, {}, node.where});
   }
   if (connect.is_plain_text()) {
     const Setting* const mode = connect.find("sslmode");

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import subprocess
 
 import pytest
 
 from tests.integration.conftest import TABLE
 from tests.lab.lockstep import _verb, to_yaml
 from tests.lab.migration import Migration
+from tests.lab.postgres import OWNER
 from tests.lab.process import wait_until
 from tests.lab.stack import READER, WRITER
 
@@ -302,7 +304,7 @@ ANALYZE orders;
 """
 
 
-def test_validate_ends_with_what_moves_and_what_does_not(direct):
+def test_validate_ends_with_what_moves_and_what_does_not(direct, stack):
     """Issue E, row 27: in text and as JSON, each kind with what carries it."""
     migration = direct(UNCARRIED, tables=[{"source": "public.*"},
                                           {"source": "public.audit", "skip": True}])
@@ -324,6 +326,13 @@ def test_validate_ends_with_what_moves_and_what_does_not(direct):
         assert f"not carried: {what}" in done.stdout
     assert kinds["contents of materialized views"]["names"] == ["public.totals"]
     assert kinds["roles that the target lacks"]["names"] == [READER]
+    # What it says about large objects is typed.
+    dump = subprocess.run(["pg_dump", "-Fc", "-a", "-b", "-T", "*"], check=True,
+                          capture_output=True,
+                          env=stack.source.client_environment(migration.name, OWNER)).stdout
+    subprocess.run(["pg_restore", "-d", migration.name], input=dump, check=True,
+                   env=stack.target.client_environment(migration.name, OWNER))
+    assert migration.target("SELECT count(*) FROM pg_largeobject_metadata")[0][0] == 200
 
 
 FUNCTION = """
