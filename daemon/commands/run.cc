@@ -162,7 +162,12 @@ bool knows_servers(const Manifest& manifest) {
 }
 
 // Says how the run ended, in the log and in the note that `status` shows.
-ExitCode tell_end(const Result<ExitCode>& ended, RocksdbStore& store, Events& events) {
+ExitCode tell_end(Result<ExitCode> ended, const Begin& begin) {
+  Events& events = begin.events;
+  RocksdbStore& store = begin.store;
+  // How that is done: README's step 8.
+  if (!ended && ended.error().message.find("anew") != std::string::npos)
+    ended.error().message += "; lockstep reset " + begin.manifest.path + " says what goes first";
   const bool failed = !ended && ended.error().reaction != Reaction::Cancel;
   const ExitCode code = ended ? *ended : ended.error().exit;
   const std::string how = failed                 ? ended.error().message
@@ -216,7 +221,7 @@ ExitCode run_command(const RunCommand& command) {
                        state.resume();
                      }});
   const Beside watching([&watch] { watch.run(); }, [&watch] { watch.stop(); });
-  return tell_end(run_repeatedly(begin), **store, events);
+  return tell_end(run_repeatedly(begin), begin);
 }
 
 }  // namespace lockstep

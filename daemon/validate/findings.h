@@ -21,6 +21,9 @@ class Findings {
       : file_(std::move(file)), problems_(of_file), of_file_(std::move(of_file)) {}
 
   void error(Where where, std::string text, std::string hint = {}) {
+    // How that is done: README's step 8.
+    if (hint.find("begin the migration anew") != hint.npos)
+      hint += ": lockstep reset " + file_ + " first";
     problems_.push_back({file_, where, Severity::Error, std::move(text), std::move(hint)});
   }
   void warn(Where where, std::string text, std::string hint = {}) {

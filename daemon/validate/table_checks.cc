@@ -73,11 +73,13 @@ std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableNa
   const std::string& side = server.connection.options().side;
   for (const TableOwner& table : *owners) {
     if (!table.silent.empty() && side == "source")
-      findings.error(places.at(table.name),
-                     fmt::format("partitions of table {} of the source are UNLOGGED or foreign, "
-                                 "their changes are in no stream: {}",
-                                 table.name.text(), table.silent),
-                     "ALTER TABLE ... SET LOGGED, or DETACH PARTITION");
+      findings.error(
+          places.at(table.name),
+          fmt::format("partitions of table {} of the source are UNLOGGED or foreign, "
+                      "their changes are in no stream: {}",
+                      table.name.text(), table.silent),
+          "leave the table out (`skip: true`); or DETACH PARTITION; or ALTER TABLE ... SET "
+          "LOGGED, which rewrites the partition while nobody else may use it");
     if (!table.unlogged) continue;
     unlogged.insert(table.name);
     findings.error(
@@ -85,7 +87,10 @@ std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableNa
         fmt::format(
             "table {} of the {} is UNLOGGED: {}", table.name.text(), side,
             side == "source" ? "its changes are in no stream" : "a crash would empty it unnoticed"),
-        fmt::format("ALTER TABLE {} SET LOGGED; as {}", quoted(table.name), table.owner));
+        fmt::format(
+            "leave it out (`skip: true`); or, as {}: ALTER TABLE {} SET LOGGED, which rewrites "
+            "it while nobody else may use it",
+            table.owner, quoted(table.name)));
   }
   return unlogged;
 }
