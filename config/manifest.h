@@ -30,6 +30,7 @@ struct Setting {
   ReferenceKind reference = ReferenceKind::Literal;
   std::string referred;  // The file's path, or the credential's or variable's name.
   Where where;
+  std::string file{};  // What a file or credential is read from; else "".
 };
 
 // How to reach a server.
@@ -37,10 +38,14 @@ struct Connect {
   std::vector<Setting> keywords;  // In the manifest's order, sslmode added where it is the default.
   Where where;
   bool sound = false;  // It is there and nothing in it is an error: it can be tried.
+  bool known = false;  // The server let an earlier run in: one that refuses us may do so again.
 
   const Setting* find(std::string_view name) const;
   // For PostgresOptions::keywords.  Never print them.
   std::vector<std::pair<std::string, std::string>> revealed() const;
+  // Those whose value comes from a file, as it is now: a password that was rotated counts from the
+  // next connection on.  Retry where the file cannot be read.
+  Result<std::vector<std::pair<std::string, std::string>>> read_anew() const;
   // "db1:5432/shop" for people.
   std::string display() const;
   // Whether every host is a socket directory or a loopback address.

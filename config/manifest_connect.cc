@@ -1,6 +1,7 @@
 #include "config/manifest_connect.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -130,6 +131,7 @@ class Resolver {
     } else if (kind == "file") {
       setting.reference = ReferenceKind::File;
       setting.referred = (context_.directory / name).lexically_normal().string();
+      setting.file = setting.referred;
       read_file(setting);
     } else if (kind == "credential") {
       setting.reference = ReferenceKind::Credential;
@@ -164,35 +166,18 @@ class Resolver {
                                         what_, setting.referred),
                             "LoadCredential= of the unit sets it");
     } else {
-      Setting file = setting;
-      file.referred = (std::filesystem::path(directory) / setting.referred).string();
-      read_file(file);
-      setting.value = std::move(file.value);
+      setting.file = (std::filesystem::path(directory) / setting.referred).string();
+      read_file(setting);
     }
   }
 
   void read_file(Setting& setting) {
-    constexpr std::size_t kSecretMax = 65'536;
-    std::ifstream file(setting.referred, std::ios::binary);
-    std::string text(kSecretMax + 1, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (file.bad() || (file.gcount() == 0 && !file.eof())) {
-      context_.report.error(setting.where,
-                            fmt::format("{}: cannot read the file {}", what_, setting.referred),
+    auto secret = read_secret(setting.file);
+    if (secret) {
+      setting.value = std::move(*secret);
+    } else {
+      context_.report.error(setting.where, what_ + ": " + secret.error().message,
                             "relative paths start at the manifest's directory");
-      return;
-    }
-    text.resize(static_cast<std::size_t>(file.gcount()));
-    // Editors end files with a newline that is no part of a password.
-    if (text.ends_with('\n')) text.pop_back();
-    if (text.ends_with('\r')) text.pop_back();
-    const bool usable =
-        !text.empty() && text.size() <= kSecretMax && text.find('\0') == std::string::npos;
-    setting.value = Secret(std::move(text));
-    if (!usable) {
-      context_.report.error(setting.where, fmt::format("{}: the file {} is empty, binary or too "
-                                                       "large",
-                                                       what_, setting.referred));
     }
   }
 
@@ -200,11 +185,23 @@ class Resolver {
   const std::string what_;
 };
 
-void warn_of_literals(const std::vector<Setting>& settings, const std::string& path,
-                      Report& report) {
+// A secret that everybody on this machine may read is none.
+void warn_of_readers(const Setting& setting, const std::string& path, Report& report) {
+  struct ::stat found{};
+  if (setting.file.empty() || ::stat(setting.file.c_str(), &found) != 0) return;
+  if ((found.st_mode & (S_IROTH | S_IWOTH)) == 0) return;
+  report.warn(setting.where,
+              fmt::format("{}.{}: every user of this machine may read {} (mode {:04o})", path,
+                          setting.name, setting.file, found.st_mode & 07777U),
+              "chmod 600 " + setting.file);
+}
+
+void warn_of_secrets(const std::vector<Setting>& settings, const std::string& path,
+                     Report& report) {
   for (const Setting& setting : settings) {
-    if (setting.reference != ReferenceKind::Literal || setting.value.empty()) continue;
     if (!is_sensitive(setting.name)) continue;
+    warn_of_readers(setting, path, report);
+    if (setting.reference != ReferenceKind::Literal || setting.value.empty()) continue;
     report.warn(setting.where, fmt::format("{}.{} stands in the file itself", path, setting.name),
                 "refer to it: {file: PATH}, {credential: NAME} or {env: NAME}");
   }
@@ -268,6 +265,17 @@ std::vector<std::pair<std::string, std::string>> Connect::revealed() const {
   return pairs;
 }
 
+Result<std::vector<std::pair<std::string, std::string>>> Connect::read_anew() const {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const Setting& setting : keywords) {
+    if (setting.file.empty()) continue;
+    auto secret = read_secret(setting.file);
+    if (!secret) return fail(std::move(secret).error().during(setting.name));
+    pairs.emplace_back(setting.name, secret->reveal());
+  }
+  return pairs;
+}
+
 std::string Connect::display() const {
   const auto text = [&](std::string_view name) {
     const Setting* const setting = find(name);
@@ -325,7 +333,7 @@ Connect read_connect(const YamlNode& node, const std::string& path,
   if (node.kind != YamlKind::Map) return connect;
   check_keywords(connect, path, context.report);
   check_values(connect, path, context.report);
-  warn_of_literals(connect.keywords, path, context.report);
+  warn_of_secrets(connect.keywords, path, context.report);
   if (connect.find("sslmode") == nullptr && connect.find("service") == nullptr &&
       !connect.is_local()) {
     connect.keywords.push_back(
@@ -356,7 +364,7 @@ std::vector<Setting> read_kafka(const YamlNode& node, const std::string& path,
           "leave it out");
     }
   }
-  warn_of_literals(settings, path, context.report);
+  warn_of_secrets(settings, path, context.report);
   const auto brokers = find("bootstrap.servers");
   if (brokers == settings.end()) {
     context.report.error(node.where, path + ".bootstrap.servers is missing", "\"host:9092\"");

@@ -33,7 +33,7 @@ void sort_problems(std::vector<Problem>& problems) {
   });
 }
 
-std::string problems_json(std::span<const Problem> problems) {
+boost::json::object problems_json(std::span<const Problem> problems) {
   boost::json::array list;
   for (const Problem& problem : problems) {
     list.push_back(boost::json::object{{"file", problem.file},
@@ -45,8 +45,7 @@ std::string problems_json(std::span<const Problem> problems) {
   }
   const auto errors = std::count_if(problems.begin(), problems.end(), is_error);
   const auto warnings = static_cast<std::int64_t>(problems.size()) - errors;
-  return boost::json::serialize(boost::json::object{
-      {"problems", std::move(list)}, {"errors", errors}, {"warnings", warnings}});
+  return {{"problems", std::move(list)}, {"errors", errors}, {"warnings", warnings}};
 }
 
 }  // namespace lockstep

@@ -3,6 +3,7 @@
 // The loader, the table plans and `validate` collect them; all are shown at once.
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,7 +35,7 @@ bool has_errors(std::span<const Problem> problems);
 // By place, errors before warnings, otherwise as they came.
 void sort_problems(std::vector<Problem>& problems);
 
-// One JSON document: {"problems": [...], "errors": N, "warnings": N}.
-std::string problems_json(std::span<const Problem> problems);
+// {"problems": [...], "errors": N, "warnings": N}.
+boost::json::object problems_json(std::span<const Problem> problems);
 
 }  // namespace lockstep

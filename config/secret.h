@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "pipeline/base/result.h"
+
 namespace lockstep {
 
 // Not thread-safe.  The bytes are overwritten when it is destroyed or assigned.
@@ -29,5 +31,9 @@ class Secret {
  private:
   std::string value_;
 };
+
+// Reads the file of a secret, without the newline that editors put at its end.  Retry where it
+// cannot be read, or holds none; the message names the file.
+Result<Secret> read_secret(const std::string& file);
 
 }  // namespace lockstep

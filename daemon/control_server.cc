@@ -43,11 +43,11 @@ std::string actor_of(Stream& stream) {
 
 class ControlServer::Impl {
  public:
-  Impl(Handler handler, std::function<void()> on_stop)
+  Impl(Handler handler, Signals on)
       : handler_(std::move(handler)),
-        on_stop_(std::move(on_stop)),
+        on_(std::move(on)),
         acceptor_(context_),
-        signals_(context_, SIGINT, SIGTERM) {}
+        signals_(context_, SIGINT, SIGTERM, SIGHUP) {}
 
   Status bind(const std::filesystem::path& socket) {
     try {
@@ -79,9 +79,9 @@ class ControlServer::Impl {
 
  private:
   void await_signal() {
-    signals_.async_wait([this](const boost::system::error_code& error, int) {
+    signals_.async_wait([this](const boost::system::error_code& error, int signal) {
       if (error) return;
-      on_stop_();
+      signal == SIGHUP ? on_.on_hangup() : on_.on_stop();
       await_signal();
     });
   }
@@ -119,7 +119,7 @@ class ControlServer::Impl {
   }
 
   const Handler handler_;
-  const std::function<void()> on_stop_;
+  const Signals on_;
   asio::io_context context_{1};
   Protocol::acceptor acceptor_;
   asio::signal_set signals_;
@@ -127,9 +127,8 @@ class ControlServer::Impl {
 };
 
 Result<std::unique_ptr<ControlServer>> ControlServer::open(const std::filesystem::path& socket,
-                                                           Handler handler,
-                                                           std::function<void()> on_stop) {
-  auto impl = std::make_unique<Impl>(std::move(handler), std::move(on_stop));
+                                                           Handler handler, Signals signals) {
+  auto impl = std::make_unique<Impl>(std::move(handler), std::move(signals));
   LOCKSTEP_TRY(impl->bind(socket));
   return std::unique_ptr<ControlServer>(new ControlServer(std::move(impl)));
 }

@@ -1,8 +1,8 @@
 // ControlServer: HTTP over a Unix socket, for `status` and the verbs that talk to a running daemon;
 // it also receives the signals that end a run.
 //
-//   SIGTERM, SIGINT ──┐
-//   HTTP requests ────┴─> run() on the control thread ──> handler, on_stop
+//   SIGTERM, SIGINT, SIGHUP ──┐
+//   HTTP requests ────────────┴─> run() on the control thread ──> handler, on_stop, on_hangup
 #pragma once
 
 #include <filesystem>
@@ -30,15 +30,18 @@ struct ControlResponse {
 class ControlServer {
  public:
   using Handler = std::function<ControlResponse(const ControlRequest&)>;
+  struct Signals {
+    std::function<void()> on_stop;    // SIGTERM, SIGINT.
+    std::function<void()> on_hangup;  // SIGHUP.
+  };
 
   // Binds `socket` (mode 0660), replacing one that nobody listens on any more.
   // REQUIRES: the state directory's lock is held, so no other daemon of this migration lives.
   static Result<std::unique_ptr<ControlServer>> open(const std::filesystem::path& socket,
-                                                     Handler handler,
-                                                     std::function<void()> on_stop);
+                                                     Handler handler, Signals signals);
   ~ControlServer();
 
-  // Serves until stop().  `handler` and `on_stop` are called on this thread.
+  // Serves until stop().  `handler` and those of `signals` are called on this thread.
   void run();
   void stop();
 

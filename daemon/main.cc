@@ -2,11 +2,14 @@
 //
 // This file only parses the command line; the verbs are in daemon/commands/.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 #include <functional>
 #include <iostream>
 #include <string>
+#include <vector>
 
+#include "config/fields.h"
 #include "daemon/commands/commands.h"
 
 namespace lockstep {
@@ -27,6 +30,18 @@ CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& wh
   CLI::App& verb = *app.add_subcommand(name, what);
   verb.add_option("FILE", manifest, "The migration's manifest (YAML)")->required();
   return verb;
+}
+
+// CLI11 says of a misspelt verb only that one is required.
+void name_unknown_verb(const CLI::App& app, int count, char** arguments) {
+  if (count < 2 || *arguments[1] == '-') return;
+  std::vector<std::string> verbs;
+  for (const CLI::App* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
+  const std::string given = arguments[1];
+  if (std::ranges::find(verbs, given) != verbs.end()) return;
+  const std::string close = nearest(given, verbs);
+  throw CLI::ExtrasError("lockstep",
+                         {given + (close.empty() ? "" : " (did you mean " + close + "?)")});
 }
 
 int run_main(int count, char** arguments) {
@@ -79,6 +94,22 @@ int run_main(int count, char** arguments) {
     });
   }
 
+  ResumeCommand resume;
+  CLI::App& resume_verb =
+      add_verb(app, "resume", "Try stopped tables again at once", resume.manifest);
+  resume_verb.add_option("--table", resume.table, "schema.table as status names it; none: all");
+  resume_verb.callback([&] { chosen = [&] { return resume_command(resume); }; });
+
+  ResetCommand reset;
+  CLI::App& reset_verb =
+      add_verb(app, "reset", "Take away what a migration made: slot, publication, bookkeeping",
+               reset.manifest);
+  auto* const yes = reset_verb.add_flag("--yes", reset.yes, "Do it");
+  reset_verb.add_flag_callback(
+                "--dry-run", [] {}, "Only say what would be done (default)")
+      ->excludes(yes);
+  reset_verb.callback([&] { chosen = [&] { return reset_command(reset); }; });
+
   std::string config_manifest;
   add_verb(app, "connector-config", "Print the Debezium connector configuration", config_manifest)
       .callback([&] { chosen = [&] { return connector_config_command(config_manifest); }; });
@@ -89,7 +120,9 @@ int run_main(int count, char** arguments) {
   version_verb.add_flag("--failpoints", version.failpoints, "List the named crash points");
   version_verb.callback([&] { chosen = [&] { return version_command(version); }; });
 
+  app.set_version_flag("--version", "lockstep " + version_text());
   try {
+    name_unknown_verb(app, count, arguments);
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error, std::cout, std::cerr);

@@ -11,7 +11,9 @@
 #include "config/selection.h"
 #include "connectors/postgres/source/probe.h"
 #include "connectors/postgres/source/stream.h"
+#include "connectors/postgres/target/opposite.h"
 #include "connectors/postgres/wire/checks.h"
+#include "connectors/postgres/wire/index_functions.h"
 #include "daemon/fingerprint.h"
 #include "pipeline/apply/table_holds.h"
 #include "pipeline/base/failpoint.h"
@@ -36,14 +38,17 @@ class Preparation {
         patience_(patience),
         exported_(exported),
         source_(connect(manifest, Side::Source, "prepare")),
-        target_(connect(manifest, Side::Target, "prepare")),
+        target_(std::make_shared<PostgresConnection>(
+            connection_options(manifest, Side::Target, "run"))),
         bookkeeping_(bookkeeping_options(manifest, "bookkeeping")) {}
 
   Result<Prepared> run();
 
  private:
   Status know_servers();
+  Status refuse_opposite(const ServerFacts& source);
   Result<std::map<TableName, std::string>> cover_new(const TablePlan& plan);
+  Status note_broken_indexes(const TablePlan& plan, std::map<TableName, std::string>& left_out);
   Status choose_tables();
   Status first_start();
   Status refuse_filled_targets(const std::vector<const TableMap*>& tables);
@@ -69,7 +74,7 @@ class Preparation {
   const Patience& patience_;
   std::shared_ptr<ExportedSnapshot>& exported_;
   PostgresConnection source_;
-  PostgresConnection target_;
+  std::shared_ptr<PostgresConnection> target_;
   Bookkeeping bookkeeping_;
   ServerFacts target_facts_;
   bool first_ = false;
@@ -82,7 +87,7 @@ Status Preparation::know_servers() {
   LOCKSTEP_TRY(source_.open());
   LOCKSTEP_ASSIGN(out_.source, read_identity(source_));
   LOCKSTEP_ASSIGN(const ServerFacts source, read_server(source_));
-  LOCKSTEP_ASSIGN(target_facts_, read_server(target_));
+  LOCKSTEP_ASSIGN(target_facts_, read_server(*target_));
   if (source.encoding == kNoEncoding)
     return refuse(
         "the source's encoding is SQL_ASCII: nobody knows what its bytes mean; move it "
@@ -92,13 +97,22 @@ Status Preparation::know_servers() {
         fmt::format("the target's encoding is {}: it cannot hold every text of the "
                     "source; create the target database with ENCODING 'UTF8'",
                     target_facts_.encoding));
-  if (target_facts_.in_recovery || target_facts_.read_only)
-    return wait_for(
-        "the target to accept writes: it is a standby, or the server, the database or "
-        "the role has default_transaction_read_only");
+  if (target_facts_.in_recovery)
+    return wait_for("the target to accept writes: it is a standby; promote it");
+  LOCKSTEP_TRY(refuse_opposite(source));
   return store_.confirm({manifest_.migration.value, out_.source.system_identifier,
                          target_facts_.system_identifier, stream_kind(manifest_),
                          stream_name(manifest_)});
+}
+
+// First it says that it comes, then it looks: of two that begin at once one sees the other at
+// least.
+Status Preparation::refuse_opposite(const ServerFacts& source) {
+  out_.hold_direction = hold_direction_sql(source);
+  LOCKSTEP_TRY(target_->ask(out_.hold_direction));
+  LOCKSTEP_ASSIGN(const auto opposite, find_opposite(source_, target_facts_));
+  if (opposite) return refuse(opposite_text(*opposite) + "; " + kOppositeHint);
+  return {};
 }
 
 // Has the publication cover what an earlier run did not have; returns what it does not cover.
@@ -114,18 +128,40 @@ Result<std::map<TableName, std::string>> Preparation::cover_new(const TablePlan&
   return cover_new_tables(source_, manifest_, fresh);
 }
 
+// A statement over such a table fails, on whichever side: the table waits, the others go on.
+Status Preparation::note_broken_indexes(const TablePlan& plan,
+                                        std::map<TableName, std::string>& left_out) {
+  std::vector<TableName> sources;
+  std::vector<TableName> targets;
+  std::map<TableName, TableName> source_of;
+  for (const PlannedTable& table : plan.tables) {
+    if (!table.map) continue;
+    sources.push_back(table.selected.source);
+    targets.push_back(table.selected.target);
+    source_of[table.selected.target] = table.selected.source;
+  }
+  LOCKSTEP_ASSIGN(const auto at_source, find_broken_indexes(source_, sources));
+  for (const BrokenIndex& index : at_source)
+    left_out[index.table] = index.text + ": " + index.cure + " on the source";
+  LOCKSTEP_ASSIGN(const auto at_target, find_broken_indexes(*target_, targets));
+  for (const BrokenIndex& index : at_target)
+    left_out[source_of[index.table]] = index.text + ": " + index.cure + " on the target";
+  return {};
+}
+
 // A first start wants every table right; a later one goes on with those that are.
 Status Preparation::choose_tables() {
   // Before the catalogs: what is committed after it fits them, or has changed since.
   LOCKSTEP_ASSIGN(const PgResult end, source_.ask("SELECT pg_current_wal_insert_lsn()"));
   LOCKSTEP_ASSIGN(out_.catalog_lsn, parse_lsn(field(end, 0, 0)));
-  LOCKSTEP_ASSIGN(TablePlan plan, plan_tables(source_, target_, manifest_));
+  LOCKSTEP_ASSIGN(TablePlan plan, plan_tables(source_, *target_, manifest_));
   std::string problems;
   const auto note = [&](const Problem& problem) {
     if (problem.severity == Severity::Error) problems += "\n" + problem.print();
   };
   for (const Problem& problem : plan.problems) note(problem);
-  LOCKSTEP_ASSIGN(const auto uncovered, cover_new(plan));
+  LOCKSTEP_ASSIGN(auto uncovered, cover_new(plan));
+  LOCKSTEP_TRY(note_broken_indexes(plan, uncovered));
   for (PlannedTable& table : plan.tables) {
     for (const Problem& problem : table.problems) note(problem);
     const auto missing = uncovered.find(table.selected.source);
@@ -145,7 +181,9 @@ Status Preparation::choose_tables() {
     }
     std::string why = missing == uncovered.end() ? "" : missing->second;
     for (const Problem& problem : table.problems)
-      if (problem.severity == Severity::Error) why += (why.empty() ? "" : "; ") + problem.text;
+      if (problem.severity == Severity::Error)
+        why += (why.empty() ? "" : "; ") + problem.text +
+               (problem.hint.empty() ? "" : " (" + problem.hint + ")");
     out_.left_out.push_back(
         {table.selected.source.text(), table.selected.target.text(), std::move(why)});
   }
@@ -163,22 +201,21 @@ Status Preparation::choose_tables() {
 // P5: a row that is there already is not ours to overwrite, unless the manifest says so.  Once a
 // table was left out for a while, nobody knows which of its rows the source has deleted.
 Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& tables) {
-  std::string filled;
-  std::string stale;
+  std::vector<TableName> filled;
+  std::vector<TableName> stale;
   for (const TableMap* table : tables) {
     const bool was_left_out = forgotten_.contains(table->source.name);
     if (manifest_.existing.value == ExistingPolicy::Upsert && !was_left_out) continue;
-    LOCKSTEP_ASSIGN(const bool found, has_rows(target_, table->target));
+    LOCKSTEP_ASSIGN(const bool found, has_rows(*target_, table->target));
     if (!found) continue;
-    std::string& list = was_left_out ? stale : filled;
-    list += (list.empty() ? "" : ", ") + table->target.name.text();
+    (was_left_out ? stale : filled).push_back(table->target.name);
   }
   if (!stale.empty())
-    return refuse("the target still has rows in " + stale +
+    return refuse("the target still has rows in " + shown_list(stale) +
                   ", which was left out for a while: what the source deleted meanwhile would stay; "
                   "empty it, and it is copied anew");
   if (filled.empty()) return {};
-  return refuse("the target already has rows in " + filled +
+  return refuse("the target already has rows in " + shown_list(filled) +
                 "; empty the tables, or say `existing: upsert` to keep what the source lacks and "
                 "overwrite the rest");
 }
@@ -320,7 +357,7 @@ Status Preparation::forget_emptied() {
     const auto stored =
         std::ranges::find(out_.claim.mappings, map.source.name, &StoredMapping::source);
     if (stored == out_.claim.mappings.end() || stored->state != "stopped") continue;
-    LOCKSTEP_ASSIGN(const bool filled, has_rows(target_, map.target));
+    LOCKSTEP_ASSIGN(const bool filled, has_rows(*target_, map.target));
     if (filled) continue;
     LOCKSTEP_TRY(forget(map.source.name));
     forgotten_.insert(map.source.name);
@@ -482,6 +519,7 @@ Result<Prepared> Preparation::run() {
     return fail(Reaction::Halt, "another lockstep took this migration over while it was prepared");
   LOCKSTEP_TRY(finish());
   out_.exported = exported_;
+  out_.target = target_;
   return std::move(out_);
 }
 
@@ -491,13 +529,6 @@ Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store, const Pa
                          std::shared_ptr<ExportedSnapshot>& exported) {
   // Moving `maps` keeps its elements where they are, so the pointers into it stay good.
   return Preparation(manifest, store, patience, exported).run();
-}
-
-BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::string& role) {
-  BookkeepingOptions options;
-  options.connection = connection_options(manifest, Side::Target, role);
-  options.name = {manifest.target.schema.value, manifest.migration.value};
-  return options;
 }
 
 }  // namespace lockstep

@@ -13,9 +13,6 @@
 
 #include "checkpoint/rocksdb_store.h"
 #include "config/manifest.h"
-#include "connectors/connect/rest.h"
-#include "connectors/kafka/client.h"
-#include "connectors/kafka/topics.h"
 #include "connectors/postgres/target/bookkeeping.h"
 #include "connectors/postgres/target/target.h"
 #include "connectors/postgres/wire/facts.h"
@@ -41,6 +38,9 @@ struct Prepared {
   SourceIdentity source;
   Lsn catalog_lsn = 0;  // Where the source's log ended before `source_specs` were read.
   Claim claim;
+  std::string hold_direction;  // For every session that writes: hold_direction_sql().
+  // The session that holds it while the others are not connected yet.
+  std::shared_ptr<PostgresConnection> target;
   std::shared_ptr<ExportedSnapshot> exported;  // Of this start; null: tables are copied by merge.
   RunOptions options;
 };
@@ -53,11 +53,5 @@ struct Prepared {
 // `exported`: keeps the snapshot of a slot that was made over an error, for the next call.
 Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store, const Patience& patience,
                          std::shared_ptr<ExportedSnapshot>& exported);
-
-BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::string& role);
-KafkaOptions kafka_options(const Manifest& manifest);
-// Nothing where the manifest names no REST address.
-std::optional<ConnectOptions> connect_options(const Manifest& manifest);
-std::vector<KafkaTable> kafka_tables(const std::vector<const TableMap*>& tables);
 
 }  // namespace lockstep

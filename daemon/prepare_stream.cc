@@ -10,6 +10,7 @@
 #include "connectors/postgres/source/probe.h"
 #include "connectors/postgres/source/slot.h"
 #include "connectors/postgres/source/stream.h"
+#include "daemon/kafka_options.h"
 #include "daemon/prepare.h"
 #include "daemon/tables.h"
 #include "pipeline/model/key.h"
@@ -50,7 +51,7 @@ Status make_publication(const StreamContext& context) {
                   context.first ? ExitCode::Config : ExitCode::BadData);
   }
   const std::string sql = publication_sql(context.manifest, context.specs);
-  if (auto made = context.source.run(sql); !made)
+  if (auto made = context.source.ask(sql); !made)
     return wait_for(fmt::format("publication {} to be made by the tables' owner: {} ({})", name,
                                 sql, made.error().message));
   return {};
@@ -58,7 +59,7 @@ Status make_publication(const StreamContext& context) {
 
 Status run_transaction(PostgresConnection& connection, const std::vector<std::string>& statements) {
   for (const std::string& statement : statements) {
-    auto done = connection.run(statement);
+    auto done = connection.ask(statement);
     if (done) continue;
     [[maybe_unused]] const auto undone = connection.run("ROLLBACK");
     return fail(std::move(done).error());
@@ -282,31 +283,6 @@ Status outlast_transactions(const StreamContext& context) {
     if (!context.patience("tables that are new, until these have ended: " + in_the_way(probe, now)))
       return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
   }
-}
-
-KafkaOptions kafka_options(const Manifest& manifest) {
-  KafkaOptions options;
-  for (const Setting& setting : manifest.source.debezium->kafka)
-    options.properties.emplace_back(setting.name, setting.value.reveal());
-  options.group_id = "lockstep-" + manifest.migration.value;
-  return options;
-}
-
-std::optional<ConnectOptions> connect_options(const Manifest& manifest) {
-  const DebeziumSection& debezium = *manifest.source.debezium;
-  if (!debezium.connect_url) return std::nullopt;
-  ConnectOptions options;
-  options.url = debezium.connect_url->value;
-  options.connector = debezium.connector.value;
-  options.restart_failed = debezium.restart_failed;
-  return options;
-}
-
-std::vector<KafkaTable> kafka_tables(const std::vector<const TableMap*>& tables) {
-  std::vector<KafkaTable> topics;
-  for (const TableMap* table : tables)
-    topics.push_back(kafka_table(*table, wire_equals_canonical(*table)));
-  return topics;
 }
 
 }  // namespace lockstep

@@ -11,9 +11,17 @@
 #include "connectors/kafka/source.h"
 #include "connectors/postgres/source/reader.h"
 #include "connectors/postgres/source/stream.h"
+#include "daemon/kafka_options.h"
 
 namespace lockstep {
 namespace {
+
+// Of a connection of the run: both servers have let us in before.
+PostgresOptions run_options(const Manifest& manifest, Side side, const std::string& role) {
+  PostgresOptions options = connection_options(manifest, side, role);
+  options.refused = Refused::Waits;
+  return options;
+}
 
 KafkaSourceOptions source_options(const Manifest& manifest, const Prepared& prepared) {
   KafkaSourceOptions options;
@@ -59,7 +67,8 @@ KafkaProofOptions proof_options(const Manifest& manifest, const Prepared& prepar
 PostgresTargetOptions target_options(const Manifest& manifest, const Prepared& prepared,
                                      const std::string& role) {
   PostgresTargetOptions options;
-  options.session.connection = connection_options(manifest, Side::Target, role);
+  options.session.connection =
+      with_setup(run_options(manifest, Side::Target, role), prepared.hold_direction);
   options.session.bookkeeping = {manifest.target.schema.value, manifest.migration.value};
   options.session.epoch = prepared.claim.epoch;
   options.debt_attempts = static_cast<std::uint32_t>(manifest.debt_attempts);
@@ -87,7 +96,7 @@ Status make_debezium(const Manifest& manifest, const Prepared& prepared, RunPart
   source.decode = decode_with(*parts.decoder);
   LOCKSTEP_ASSIGN(parts.source, KafkaSource::open(std::move(source)));
   parts.slot_connection =
-      std::make_unique<PostgresConnection>(connection_options(manifest, Side::Source, "proof"));
+      std::make_unique<PostgresConnection>(run_options(manifest, Side::Source, "proof"));
   LOCKSTEP_ASSIGN(parts.proof,
                   KafkaProof::open(proof_options(manifest, prepared, *parts.slot_connection)));
   return {};
@@ -95,10 +104,9 @@ Status make_debezium(const Manifest& manifest, const Prepared& prepared, RunPart
 
 void make_direct(const Manifest& manifest, const Prepared& prepared, RunParts& parts) {
   PostgresStreamOptions options;
-  options.replication = {connection_options(manifest, Side::Source, "stream"),
-                         manifest.source.slot.value, manifest.source.publication.value,
-                         prepared.source};
-  options.control = connection_options(manifest, Side::Source, "slot");
+  options.replication = {run_options(manifest, Side::Source, "stream"), manifest.source.slot.value,
+                         manifest.source.publication.value, prepared.source};
+  options.control = run_options(manifest, Side::Source, "slot");
   options.wal_limit = manifest.source.wal_limit;
   options.exported = prepared.exported;
   options.tables = prepared.tables;
@@ -123,12 +131,13 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
     make_direct(manifest, prepared, parts);
   const auto probe = [&](const std::string& role) {
     return std::make_unique<PostgresProbe>(
-        PostgresProbe::Options{connection_options(manifest, Side::Source, role), prepared.source,
+        PostgresProbe::Options{run_options(manifest, Side::Source, role), prepared.source,
                                manifest.migration.value, manifest.source.publication.value});
   };
   parts.probe = probe("probe");
   parts.marker_probe = probe("supervisor");
   BookkeepingOptions ledger = bookkeeping_options(manifest, "ledger");
+  ledger.connection.refused = Refused::Waits;
   ledger.epoch = prepared.claim.epoch;
   parts.ledger = std::make_unique<PostgresLedger>(std::move(ledger), prepared.tables);
   parts.debts = std::make_unique<TableCounts>(prepared.tables.size());
@@ -144,7 +153,7 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
     const std::string role = fmt::format("scan {}", scan);
     ScanPorts ports;
     ports.reader = std::make_unique<PostgresReader>(PostgresReader::Options{
-        connection_options(manifest, Side::Source, role), prepared.source, prepared.exported});
+        run_options(manifest, Side::Source, role), prepared.source, prepared.exported});
     ports.target = std::make_unique<PostgresTarget>(target_options(manifest, prepared, role),
                                                     prepared.tables, *parts.debts);
     parts.scans.push_back(std::move(ports));

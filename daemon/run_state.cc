@@ -1,5 +1,8 @@
 #include "daemon/run_state.h"
 
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
 #include <utility>
 
 #include "daemon/quarantine.h"
@@ -22,6 +25,7 @@ void RunState::running(Runner& runner, const std::vector<LeftOut>& left_out) {
     const MutexLock lock(mutex_);
     runner_ = &runner;
     left_out_ = left_out;
+    resume_ = false;
   }
   if (stopped_.drained()) runner.stop();
 }
@@ -36,6 +40,42 @@ void RunState::stop() {
   stopped_.close();
   const MutexLock lock(mutex_);
   if (runner_ != nullptr) runner_->stop();
+}
+
+void RunState::resume() {
+  const MutexLock lock(mutex_);
+  resume_ = true;
+  if (runner_ != nullptr) runner_->stop();
+}
+
+bool RunState::take_resume() {
+  const MutexLock lock(mutex_);
+  return std::exchange(resume_, false) && !stopped_.drained();
+}
+
+std::vector<StoppedTable> RunState::stopped_tables() const {
+  const MutexLock lock(mutex_);
+  std::vector<StoppedTable> stopped;
+  if (runner_ == nullptr) return stopped;
+  for (const RunTableStatus& table : status().tables)
+    if (!table.counts.stopped.empty()) stopped.push_back({table.table, table.counts.stopped});
+  return stopped;
+}
+
+void RunState::explain(const ResumeWatch::Obstacles& obstacles) {
+  const MutexLock lock(mutex_);
+  obstacles_ = obstacles;
+}
+
+std::string RunState::explained(const RunTableStatus& table) const {
+  const auto known = obstacles_.find(table.table);
+  if (known == obstacles_.end())
+    return fmt::format(
+        "{}; next: put that right, then lockstep resume {} --table '{}'; or leave it "
+        "out with `skip: true`",
+        table.counts.stopped, manifest_.path, table.table);
+  return fmt::format("{}; next: {}; it goes on by itself then, or is left out with `skip: true`",
+                     table.counts.stopped, fmt::join(known->second, "; "));
 }
 
 RunStatus RunState::status() const {
@@ -55,11 +95,33 @@ ControlResponse RunState::answer(const ControlRequest& request) {
   if (request.path == "/api/v1/status") {
     if (request.method != "GET") return {405, R"({"title":"status is read with GET"})"};
     const MutexLock lock(mutex_);
-    return {200, status_json(manifest_.migration.value, status())};
+    RunStatus now = status();
+    for (RunTableStatus& table : now.tables)
+      if (!table.counts.stopped.empty()) table.counts.stopped = explained(table);
+    return {200, status_json(manifest_.migration.value, now)};
   }
   if (request.path.starts_with(kQuarantinePath))
     return answer_quarantine(manifest_, store_, request);
+  if (request.path == kResumePath) return answer_resume(request);
   return {404, R"({"title":"no such resource"})"};
+}
+
+ControlResponse RunState::answer_resume(const ControlRequest& request) {
+  if (request.method != "POST") return {405, R"({"title":"a resume is asked for with POST"})"};
+  boost::system::error_code broken;
+  const boost::json::value parsed = boost::json::parse(request.body, broken);
+  const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
+  if (wanted == nullptr) return {400, R"({"title":"no JSON object"})"};
+  const std::string table = text_of(*wanted, "table");
+  const std::vector<StoppedTable> stopped = stopped_tables();
+  boost::json::array tried;
+  for (const StoppedTable& one : stopped)
+    if (table == "-" || table == one.table) tried.emplace_back(one.table);
+  const boost::json::object answer{{"resumed", tried}};
+  if (tried.empty() && table != "-")
+    return {404, R"({"title":"that table has not stopped: see lockstep status"})"};
+  resume();
+  return {200, boost::json::serialize(answer)};
 }
 
 }  // namespace lockstep

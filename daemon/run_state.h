@@ -10,12 +10,16 @@
 #include "config/manifest.h"
 #include "daemon/control_server.h"
 #include "daemon/prepare.h"
+#include "daemon/resume_watch.h"
 #include "pipeline/base/bounded_queue.h"
 #include "pipeline/base/sync.h"
 #include "pipeline/run/runner.h"
 #include "pipeline/watch/run_status.h"
 
 namespace lockstep {
+
+// Where the control socket takes {"table": "public.orders"}, or {} for every stopped table.
+inline constexpr const char* kResumePath = "/api/v1/resume";
 
 // Safe for concurrent use: the main thread moves it on, the control thread asks.
 class RunState {
@@ -34,10 +38,21 @@ class RunState {
   // Asks the run to drain and end.
   void stop();
 
+  // Asks the run to drain and to be prepared again, which tries every stopped table again.
+  void resume();
+  // Whether that was asked for since the last call, and nobody asked to stop.
+  bool take_resume();
+  std::vector<StoppedTable> stopped_tables() const;
+  // What stands in the way of stopped tables; for `status`.
+  void explain(const ResumeWatch::Obstacles& obstacles);
+
   ControlResponse answer(const ControlRequest& request);
 
  private:
   RunStatus status() const REQUIRES(mutex_);
+  // The reason why a table stopped, and the next step.
+  std::string explained(const RunTableStatus& table) const REQUIRES(mutex_);
+  ControlResponse answer_resume(const ControlRequest& request);
 
   const Manifest& manifest_;
   RocksdbStore& store_;            // Safe for concurrent use.
@@ -46,6 +61,8 @@ class RunState {
   Runner* runner_ GUARDED_BY(mutex_) = nullptr;
   std::vector<LeftOut> left_out_ GUARDED_BY(mutex_);
   RunStatus last_ GUARDED_BY(mutex_);
+  bool resume_ GUARDED_BY(mutex_) = false;
+  ResumeWatch::Obstacles obstacles_ GUARDED_BY(mutex_);
 };
 
 }  // namespace lockstep

@@ -90,9 +90,12 @@ Result<std::string> why_unlisted(PostgresConnection& source, const TableName& na
 }
 
 std::string shown_list(const std::vector<TableName>& tables) {
+  constexpr std::size_t kShownMax = 10;
   std::string list;
-  for (const TableName& table : tables) list += (list.empty() ? "" : ", ") + table.text();
-  return list;
+  for (std::size_t i = 0; i < std::min(tables.size(), kShownMax); ++i)
+    list += (list.empty() ? "" : ", ") + tables[i].text();
+  if (tables.size() <= kShownMax) return list;
+  return fmt::format("{} and {} more", list, tables.size() - kShownMax);
 }
 
 std::string quoted_list(const std::vector<TableName>& tables) {
@@ -105,8 +108,17 @@ PostgresOptions connection_options(const Manifest& manifest, Side side, const st
   const Connect& connect = side == Side::Source ? manifest.source.connect : manifest.target.connect;
   PostgresOptions options;
   options.keywords = connect.revealed();
+  options.secrets = [connect] { return connect.read_anew(); };
+  options.refused = connect.known ? Refused::Waits : Refused::Halts;
   options.application_name = fmt::format("lockstep {} {}", manifest.migration.value, role);
   options.side = side == Side::Source ? "source" : "target";
+  return options;
+}
+
+BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::string& role) {
+  BookkeepingOptions options;
+  options.connection = connection_options(manifest, Side::Target, role);
+  options.name = {manifest.target.schema.value, manifest.migration.value};
   return options;
 }
 

@@ -9,6 +9,7 @@
 #include "config/manifest.h"
 #include "config/problem.h"
 #include "config/selection.h"
+#include "connectors/postgres/target/bookkeeping.h"
 #include "connectors/postgres/wire/connection.h"
 #include "pipeline/base/result.h"
 #include "pipeline/model/table.h"
@@ -16,7 +17,7 @@
 
 namespace lockstep {
 
-// Names in a list: for people, and for a statement.
+// Names in a list: for people ("a, b and 1990 more"), and for a statement.
 std::string shown_list(const std::vector<TableName>& tables);
 std::string quoted_list(const std::vector<TableName>& tables);
 
@@ -27,6 +28,7 @@ Result<std::string> why_unlisted(PostgresConnection& source, const TableName& na
 
 // Options of a connection that says who it is: "lockstep shop lane 0".
 PostgresOptions connection_options(const Manifest& manifest, Side side, const std::string& role);
+BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::string& role);
 // A connection, not opened yet.
 PostgresConnection connect(const Manifest& manifest, Side side, const std::string& role);
 

@@ -45,6 +45,18 @@ struct QuarantineCommand {
 };
 ExitCode quarantine_command(const QuarantineCommand& command);
 
+struct ResumeCommand {
+  std::string manifest;
+  std::string table;  // "": every one that stopped.
+};
+ExitCode resume_command(const ResumeCommand& command);
+
+struct ResetCommand {
+  std::string manifest;
+  bool yes = false;  // Otherwise it only says what it would do.
+};
+ExitCode reset_command(const ResetCommand& command);
+
 ExitCode connector_config_command(const std::string& manifest);
 
 struct VersionCommand {

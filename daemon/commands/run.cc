@@ -1,20 +1,25 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <set>
 
+#include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/rocksdb_store.h"
 #include "config/selection.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_server.h"
 #include "daemon/offline_status.h"
 #include "daemon/prepare.h"
+#include "daemon/resume_watch.h"
+#include "daemon/run_log.h"
 #include "daemon/run_parts.h"
 #include "daemon/run_state.h"
 #include "daemon/status_json.h"
+#include "daemon/validate/first_start.h"
 #include "pipeline/base/backoff.h"
 #include "pipeline/ports/events.h"
 #include "pipeline/run/runner.h"
@@ -22,25 +27,60 @@
 namespace lockstep {
 namespace {
 
-// Prepares until it succeeds, fails for good, or somebody wants the program to end.
-Result<Prepared> prepare_patiently(const Manifest& manifest, RocksdbStore& store, RunState& state,
-                                   Events& events) {
-  Backoff backoff(1);
-  std::string told;
-  std::shared_ptr<ExportedSnapshot> exported;
-  const auto wait = [&](const std::string& reason, std::chrono::milliseconds time) {
+// Where a run comes from and where it tells about itself, before and while it runs.
+struct Begin {
+  const Manifest& manifest;
+  const RunCommand& command;
+  RocksdbStore& store;
+  RunState& state;
+  Events& events;
+  RunLog& log;
+  bool checked;  // check_first_start() found nothing that speaks against it.
+
+  // Waits.  False: somebody wants the program to end.
+  bool wait(const std::string& reason, std::chrono::milliseconds time) {
     state.waiting(reason);
-    if (reason != told) events.waiting("prepare", reason);
-    told = reason;
+    log.waiting(reason, std::chrono::steady_clock::now());
     return state.wait(time);
-  };
+  }
+};
+
+std::unexpected<Error> asked_to_stop() {
+  return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
+}
+
+ExitCode refuse_start(const FirstStart& found) {
+  for (const Problem& problem : found.problems) std::cerr << problem.print() << "\n";
+  return found.exit;
+}
+
+// Looks again until everybody has answered.
+Status check_patiently(Begin& begin) {
+  Backoff backoff(1);
+  while (!begin.checked) {
+    const FirstStart found = check_first_start(begin.manifest);
+    if (!found.away.empty()) {
+      if (!begin.wait(found.away, backoff.next())) return asked_to_stop();
+      continue;
+    }
+    if (refuse_start(found) != ExitCode::Ok)
+      return fail(Reaction::Halt, "nothing was begun: see the problems above", found.exit);
+    begin.checked = true;
+  }
+  return {};
+}
+
+// Prepares until it succeeds, fails for good, or somebody wants the program to end.
+Result<Prepared> prepare_patiently(Begin& begin) {
+  LOCKSTEP_TRY(check_patiently(begin));
+  Backoff backoff(1);
+  std::shared_ptr<ExportedSnapshot> exported;
   constexpr std::chrono::milliseconds kPause{200};
+  const auto patience = [&](const std::string& reason) { return begin.wait(reason, kPause); };
   for (;;) {
-    auto prepared = prepare(
-        manifest, store, [&](const std::string& reason) { return wait(reason, kPause); }, exported);
+    auto prepared = prepare(begin.manifest, begin.store, patience, exported);
     if (prepared || prepared.error().reaction != Reaction::Retry) return prepared;
-    if (!wait(prepared.error().message, backoff.next()))
-      return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
+    if (!begin.wait(prepared.error().message, backoff.next())) return asked_to_stop();
   }
 }
 
@@ -79,39 +119,77 @@ std::function<Result<std::vector<std::string>>()> watch_newcomers(const Manifest
   };
 }
 
-Result<ExitCode> run_prepared(const Manifest& manifest, const RunCommand& command,
-                              RocksdbStore& store, RunState& state, Events& events) {
-  LOCKSTEP_ASSIGN(const Prepared prepared, prepare_patiently(manifest, store, state, events));
+Result<ExitCode> run_prepared(Begin& begin) {
+  const Manifest& manifest = begin.manifest;
+  Events& events = begin.events;
+  LOCKSTEP_ASSIGN(const Prepared prepared, prepare_patiently(begin));
   LOCKSTEP_ASSIGN(RunParts parts, make_parts(manifest, prepared));
   events.started(version_text(), prepared.claim.epoch);
   events.prepared(prepared.tables.size(), prepared.options.progress.size());
   for (const LeftOut& table : prepared.left_out) events.table_stopped(table.table, table.reason);
   const SystemClock clock;
   RunOptions options = prepared.options;
-  options.until_synced = command.until_synced;
+  options.until_synced = begin.command.until_synced;
   options.tables_left_out = !prepared.left_out.empty();
-  options.on_progress = [&events](const RunStatus& status) {
-    events.progress(progress_line(status));
-  };
+  options.on_progress = [&](const RunStatus& status) { begin.log.progress(status, clock.now()); };
   share_snapshot(manifest, prepared, options, events);
   options.newcomers = watch_newcomers(manifest, prepared, *parts.marker_probe);
-  Runner runner(std::move(options), prepared.tables,
-                {*parts.source, *parts.probe, *parts.marker_probe, *parts.proof, *parts.ledger,
-                 store, clock, events, std::move(parts.lane_targets), std::move(parts.scans)});
-  state.running(runner, prepared.left_out);
+  Runner runner(
+      std::move(options), prepared.tables,
+      {*parts.source, *parts.probe, *parts.marker_probe, *parts.proof, *parts.ledger, begin.store,
+       clock, events, std::move(parts.lane_targets), std::move(parts.scans)});
+  begin.state.running(runner, prepared.left_out);
   Result<ExitCode> ended = runner.run();
-  state.finished(runner.status());
+  begin.state.finished(runner.status());
   return ended;
+}
+
+// Runs until somebody stops it; an operator, or a table that may go on, has it prepared again.
+Result<ExitCode> run_repeatedly(Begin& begin) {
+  for (;;) {
+    Result<ExitCode> ended = run_prepared(begin);
+    if (!begin.state.take_resume() || !ended) return ended;
+    begin.events.resumed("every table that stopped, and those that came later");
+  }
+}
+
+// Whether an earlier run came as far as knowing both servers.
+bool knows_servers(const Manifest& manifest) {
+  const auto checkpoint = CheckpointReader::open(manifest.state_dir.value.string());
+  if (!checkpoint || !*checkpoint) return false;
+  const auto identity = (*checkpoint)->identity();
+  return identity && !identity->source_system.empty() && !identity->target_system.empty();
+}
+
+// Says how the run ended, in the log and in the note that `status` shows.
+ExitCode tell_end(Result<ExitCode> ended, const Begin& begin) {
+  Events& events = begin.events;
+  RocksdbStore& store = begin.store;
+  // How that is done: README's step 8.
+  if (!ended && ended.error().message.find("anew") != std::string::npos)
+    ended.error().message += "; lockstep reset " + begin.manifest.path + " says what goes first";
+  const bool failed = !ended && ended.error().reaction != Reaction::Cancel;
+  const ExitCode code = ended ? *ended : ended.error().exit;
+  const std::string how = failed                 ? ended.error().message
+                          : code == ExitCode::Ok ? "as asked"
+                                                 : "incomplete";
+  events.ended(how, static_cast<int>(code));
+  const std::string note = fmt::format("with exit code {}: {}", static_cast<int>(code), how);
+  if (code != ExitCode::Ok)
+    if (const Status saved = store.save_note(kLastEnd, note); !saved) complain(saved.error());
+  return failed ? complain(ended.error()) : code;
 }
 
 }  // namespace
 
 ExitCode run_command(const RunCommand& command) {
-  const auto manifest = load_or_complain(command.manifest);
+  std::signal(SIGHUP, SIG_IGN);  // A terminal that closes ends nobody; ControlServer answers it.
+  auto manifest = load_or_complain(command.manifest);
   if (!manifest) return ExitCode::Config;
-  const std::vector<Problem> unsupported = check_supported(*manifest);
-  for (const Problem& problem : unsupported) std::cerr << problem.print() << "\n";
-  if (has_errors(unsupported)) return ExitCode::Config;
+  manifest->source.connect.known = manifest->target.connect.known = knows_servers(*manifest);
+  const FirstStart first = check_first_start(*manifest);
+  if (first.away.empty())
+    if (const ExitCode refused = refuse_start(first); refused != ExitCode::Ok) return refused;
 
   const std::string socket =
       control_socket_path(manifest->migration.value, manifest->state_dir.value).string();
@@ -127,23 +205,23 @@ ExitCode run_command(const RunCommand& command) {
   RunState state(*manifest, **store);
   const auto server = ControlServer::open(
       socket, [&state](const ControlRequest& request) { return state.answer(request); },
-      [&state] { state.stop(); });
+      {[&state] { state.stop(); }, [&events] { events.hung_up(); }});
   if (!server) return complain(server.error());
   const Beside control([&server] { (*server)->run(); }, [&server] { (*server)->stop(); });
 
   if (const Status forgotten = (*store)->remove_note(kLastEnd); !forgotten)
     return complain(forgotten.error());
-  const auto ended = run_prepared(*manifest, command, **store, state, events);
-  const bool failed = !ended && ended.error().reaction != Reaction::Cancel;
-  const ExitCode code = ended ? *ended : ended.error().exit;
-  const std::string how = failed                 ? ended.error().message
-                          : code == ExitCode::Ok ? "as asked"
-                                                 : "incomplete";
-  events.ended(how, static_cast<int>(code));
-  const std::string note = fmt::format("with exit code {}: {}", static_cast<int>(code), how);
-  if (code != ExitCode::Ok)
-    if (const Status saved = (*store)->save_note(kLastEnd, note); !saved) complain(saved.error());
-  return failed ? complain(ended.error()) : code;
+  RunLog log(events, manifest->migration.value);
+  Begin begin{*manifest, command, **store, state, events, log, first.away.empty()};
+  ResumeWatch watch(*manifest,
+                    {[&state] { return state.stopped_tables(); },
+                     [&state](const ResumeWatch::Obstacles& found) { state.explain(found); },
+                     [&](const std::string& table) {
+                       events.resumed("table " + table + ": what stopped it may be gone");
+                       state.resume();
+                     }});
+  const Beside watching([&watch] { watch.run(); }, [&watch] { watch.stop(); });
+  return tell_end(run_repeatedly(begin), begin);
 }
 
 }  // namespace lockstep

@@ -21,6 +21,9 @@ class Findings {
       : file_(std::move(file)), problems_(of_file), of_file_(std::move(of_file)) {}
 
   void error(Where where, std::string text, std::string hint = {}) {
+    // How that is done: README's step 8.
+    if (hint.find("begin the migration anew") != hint.npos)
+      hint += ": lockstep reset " + file_ + " first";
     problems_.push_back({file_, where, Severity::Error, std::move(text), std::move(hint)});
   }
   void warn(Where where, std::string text, std::string hint = {}) {
@@ -31,8 +34,10 @@ class Findings {
   }
   // A question that got no answer: a server that is away makes the program exit 69.
   void failed(Where where, const Error& why) {
-    unreachable_ =
-        unreachable_ || why.exit == ExitCode::Unreachable || why.reaction == Reaction::Retry;
+    if (why.exit == ExitCode::Unreachable || why.reaction == Reaction::Retry)
+      away_.push_back(why.message);
+    login_refused_ =
+        login_refused_ || (why.exit == ExitCode::Permission && why.code != kNoPrivilege);
     error(where, why.message);
   }
 
@@ -43,7 +48,10 @@ class Findings {
     });
   }
 
-  bool unreachable() const { return unreachable_; }
+  // What those said that did not answer.
+  const std::vector<std::string>& away() const { return away_; }
+  // Whether a server knows our role or its password not.
+  bool login_refused() const { return login_refused_; }
   // By place.
   std::vector<Problem> take() && {
     sort_problems(problems_);
@@ -51,10 +59,13 @@ class Findings {
   }
 
  private:
+  static constexpr const char* kNoPrivilege = "42501";  // We are in, and lack a grant.
+
   const std::string file_;
   std::vector<Problem> problems_;
   const std::vector<Problem> of_file_;
-  bool unreachable_ = false;
+  std::vector<std::string> away_;
+  bool login_refused_ = false;
 };
 
 }  // namespace lockstep

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "connectors/postgres/target/opposite.h"
 #include "daemon/prepare_stream.h"
 #include "daemon/validate/validate.h"
 
@@ -14,9 +15,10 @@ namespace {
 
 constexpr int kOldestVersion = 130000;
 constexpr int kParameterGrants = 150000;
-// Beside lanes and scans.  Source: probe, supervisor, proof or slot.  Target: bookkeeping, ledger.
-constexpr std::uint64_t kOtherSourceConnections = 3;
-constexpr std::uint64_t kOtherTargetConnections = 2;
+// Beside lanes and scans.  Source: probe, supervisor, proof or slot, resume watch.  Target: the
+// direction's lock, ledger, resume watch, quarantine.
+constexpr std::uint64_t kOtherSourceConnections = 4;
+constexpr std::uint64_t kOtherTargetConnections = 4;
 constexpr std::uint64_t kReservedConnections = 3;  // superuser_reserved_connections' default.
 
 std::string version_text(int version) {
@@ -187,11 +189,8 @@ void check_target_server(Validation& validation) {
   const Where where = validation.target.where;
   Findings& findings = validation.findings;
   check.version();
-  if (facts.in_recovery || facts.read_only)
-    findings.error(where,
-                   facts.in_recovery ? "the target is a standby"
-                                     : "the target is read-only (default_transaction_read_only)",
-                   "connect to a server that accepts writes");
+  if (facts.in_recovery)
+    findings.error(where, "the target is a standby", "connect to a server that accepts writes");
   const bool asked_source = validation.source.answered;
   const ServerFacts& source = validation.source.facts;
   if (!can_hold_text(source, facts))
@@ -222,6 +221,13 @@ void check_target_server(Validation& validation) {
   check.connections(kOtherTargetConnections + validation.manifest.target.lanes.value +
                     validation.manifest.backfill.workers);
   check.proxy();
+}
+
+void check_opposite(Validation& validation) {
+  const auto opposite = find_opposite(validation.source.connection, validation.target.facts);
+  if (!opposite) return validation.findings.failed(validation.source.where, opposite.error());
+  if (*opposite)
+    validation.findings.error(validation.source.where, opposite_text(**opposite), kOppositeHint);
 }
 
 // What the target remembers of the migration's beginning (I13, I16).

@@ -16,6 +16,7 @@
 #include "connectors/postgres/source/probe.h"
 #include "connectors/postgres/source/slot.h"
 #include "daemon/fingerprint.h"
+#include "daemon/kafka_options.h"
 #include "daemon/prepare.h"
 #include "daemon/validate/validate.h"
 #include "pipeline/model/key.h"

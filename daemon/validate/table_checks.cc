@@ -8,7 +8,9 @@
 #include <string>
 #include <utility>
 
+#include "connectors/postgres/wire/index_functions.h"
 #include "daemon/fingerprint.h"
+#include "daemon/validate/summary.h"
 #include "daemon/validate/validate.h"
 #include "pipeline/tables/definition.h"
 #include "pipeline/watch/shape_watch.h"
@@ -21,11 +23,6 @@ constexpr double kGibibyte = 1024.0 * 1024 * 1024;
 constexpr double kLargeBytes = 10 * kGibibyte;
 // Of the source's size: rows, indexes in another order, and the log that writing them makes.
 constexpr double kHeadroom = 1.3;
-
-std::string size_text(double bytes) {
-  return bytes >= kGibibyte ? fmt::format("{:.1f} GiB", bytes / kGibibyte)
-                            : fmt::format("{:.1f} MiB", bytes / (1024.0 * 1024));
-}
 
 std::string joined(const std::vector<std::string>& names) {
   return fmt::format("{}", fmt::join(names, ", "));
@@ -77,11 +74,13 @@ std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableNa
   const std::string& side = server.connection.options().side;
   for (const TableOwner& table : *owners) {
     if (!table.silent.empty() && side == "source")
-      findings.error(places.at(table.name),
-                     fmt::format("partitions of table {} of the source are UNLOGGED or foreign, "
-                                 "their changes are in no stream: {}",
-                                 table.name.text(), table.silent),
-                     "ALTER TABLE ... SET LOGGED, or DETACH PARTITION");
+      findings.error(
+          places.at(table.name),
+          fmt::format("partitions of table {} of the source are UNLOGGED or foreign, "
+                      "their changes are in no stream: {}",
+                      table.name.text(), table.silent),
+          "leave the table out (`skip: true`); or DETACH PARTITION; or ALTER TABLE ... SET "
+          "LOGGED, which rewrites the partition while nobody else may use it");
     if (!table.unlogged) continue;
     unlogged.insert(table.name);
     findings.error(
@@ -89,7 +88,10 @@ std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableNa
         fmt::format(
             "table {} of the {} is UNLOGGED: {}", table.name.text(), side,
             side == "source" ? "its changes are in no stream" : "a crash would empty it unnoticed"),
-        fmt::format("ALTER TABLE {} SET LOGGED; as {}", quoted(table.name), table.owner));
+        fmt::format(
+            "leave it out (`skip: true`); or, as {}: ALTER TABLE {} SET LOGGED, which rewrites "
+            "it while nobody else may use it",
+            table.owner, quoted(table.name)));
   }
   return unlogged;
 }
@@ -123,8 +125,8 @@ void check_empty(const TableMap& map, Where where, Validation& validation) {
   if (validation.has_begun(map.source.name)) return;
   const auto filled = has_rows(validation.target.connection, map.target);
   if (!filled) {
-    // Without SELECT nobody knows; that it lacks is reported already.
-    if (filled.error().code != "42501")
+    // Without SELECT, or with an index that fails, nobody knows; that is reported as such.
+    if (!filled.error().code.starts_with("42"))
       validation.findings.failed(validation.target.where, filled.error());
     return;
   }
@@ -132,6 +134,18 @@ void check_empty(const TableMap& map, Where where, Validation& validation) {
   validation.findings.error(
       where, fmt::format("{} has rows on the target already", map.target.name.text()),
       "empty it, or say `existing: upsert` to keep what the source lacks and overwrite the rest");
+}
+
+void check_index_functions(CheckedServer& server, const std::map<TableName, Where>& places,
+                           Findings& findings) {
+  std::vector<TableName> names;
+  for (const auto& [name, where] : places) names.push_back(name);
+  const auto broken = find_broken_indexes(server.connection, names);
+  if (!broken) return findings.failed(server.where, broken.error());
+  for (const BrokenIndex& index : *broken)
+    findings.error(
+        places.at(index.table), fmt::format("{}: {}", index.table.text(), index.text),
+        fmt::format("{}; as its owner on the {}", index.cure, server.connection.options().side));
 }
 
 }  // namespace
@@ -153,6 +167,9 @@ void check_tables(Validation& validation) {
     check_mapping(*table.map, where, validation);
     check_empty(*table.map, where, validation);
   }
+  check_index_functions(validation.source, sources, validation.findings);
+  if (validation.target.answered)
+    check_index_functions(validation.target, targets, validation.findings);
   validation.unlogged = check_unlogged(validation.source, sources, validation.findings);
   if (validation.target.answered) check_unlogged(validation.target, targets, validation.findings);
 }

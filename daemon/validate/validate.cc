@@ -122,7 +122,10 @@ void check_manifest(const Manifest& manifest, Findings& findings) {
   check_state_dir(manifest.state_dir, findings);
 }
 
-void check_servers(const Manifest& manifest, Findings& findings) {
+namespace {
+
+// Asks who the servers are, and what the target remembers of the migration.
+Validation ask_both(const Manifest& manifest, Findings& findings) {
   Validation validation{manifest,
                         findings,
                         make_server(manifest, Side::Source),
@@ -137,13 +140,18 @@ void check_servers(const Manifest& manifest, Findings& findings) {
   ask_server(validation.source, manifest.source.connect, findings);
   ask_server(validation.target, manifest.target.connect, findings);
   if (validation.target.answered) read_claim(validation);
+  return validation;
+}
+
+void check_all(Validation& validation) {
+  const Manifest& manifest = validation.manifest;
   plan(validation);
   if (validation.source.answered) {
     auto slot = read_slot(validation.source.connection, manifest.source.slot.value);
     if (slot) {
       validation.slot = std::move(*slot);
     } else {
-      findings.failed(manifest.source.slot.where, slot.error());
+      validation.findings.failed(manifest.source.slot.where, slot.error());
     }
     check_source_server(validation);
     check_source_grants(validation);
@@ -157,7 +165,29 @@ void check_servers(const Manifest& manifest, Findings& findings) {
     if (validation.source.answered) check_uniques(validation);
     check_disk(validation);
   }
+  if (validation.source.answered && validation.target.answered) check_opposite(validation);
   check_stream(validation);
+}
+
+}  // namespace
+
+std::optional<Summary> check_servers(const Manifest& manifest, Findings& findings) {
+  Validation validation = ask_both(manifest, findings);
+  check_all(validation);
+  if (!validation.source.answered) return std::nullopt;
+  auto summary = read_summary(validation.source.connection,
+                              validation.target.answered ? &validation.target.connection : nullptr,
+                              validation.plan);
+  if (summary) return std::move(*summary);
+  findings.failed(validation.source.where, summary.error());
+  return std::nullopt;
+}
+
+bool check_before_start(const Manifest& manifest, Findings& findings) {
+  Validation validation = ask_both(manifest, findings);
+  if (validation.claim && validation.claim->start) return false;
+  check_all(validation);
+  return true;
 }
 
 }  // namespace lockstep

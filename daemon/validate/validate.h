@@ -16,6 +16,7 @@
 #include "connectors/postgres/wire/facts.h"
 #include "daemon/tables.h"
 #include "daemon/validate/findings.h"
+#include "daemon/validate/summary.h"
 
 namespace lockstep {
 
@@ -51,6 +52,8 @@ struct Validation {
 void check_source_server(Validation& validation);
 void check_target_server(Validation& validation);
 void check_start(Validation& validation);
+// Whether another migration runs from our target to our source.  REQUIRES: both answered.
+void check_opposite(Validation& validation);
 
 // Grants, each with the statement and who must run it.
 void check_source_grants(Validation& validation);
@@ -74,7 +77,10 @@ void check_connector(Validation& validation);
 
 // What the manifest asks for and this version lacks.
 void check_manifest(const Manifest& manifest, Findings& findings);
-// Everything the servers, the broker and Connect can tell.
-void check_servers(const Manifest& manifest, Findings& findings);
+// Everything the servers, the broker and Connect can tell.  Nothing when the source does not
+// answer.
+std::optional<Summary> check_servers(const Manifest& manifest, Findings& findings);
+// The same, unless the migration has begun: then false, and only whether both servers answer.
+bool check_before_start(const Manifest& manifest, Findings& findings);
 
 }  // namespace lockstep

@@ -102,6 +102,15 @@ void Events::ended(std::string_view how, int exit_code) {
 void Events::progress(std::string_view line) {
   write(spdlog::level::info, "progress", {{"line", std::string(line)}});
 }
+void Events::whole_status(std::string_view document) {
+  write(spdlog::level::info, "status", {{"document", std::string(document)}});
+}
+void Events::hung_up() {
+  write(spdlog::level::info,
+        "SIGHUP: files of secrets are read at each connection anyway; what the manifest changes "
+        "counts from the next start: stop and start lockstep",
+        {});
+}
 void Events::waiting(std::string_view part, std::string_view reason) {
   write(spdlog::level::warn, "waiting",
         {{"part", std::string(part)}, {"reason", std::string(reason)}});

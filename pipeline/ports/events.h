@@ -41,7 +41,11 @@ class Events {
   void ended(std::string_view how, int exit_code);
   // INFO: the progress line of 05-operations.md, already rendered.
   void progress(std::string_view line);
-  // WARN: survived; logged when the reason changes.
+  // INFO: every ten minutes, as `status --format json` prints it.
+  void whole_status(std::string_view document);
+  // INFO: SIGHUP came; what it changes and what not.
+  void hung_up();
+  // WARN: survived; logged when the reason changes, and once a minute.
   void waiting(std::string_view part, std::string_view reason);
   void resumed(std::string_view part);
   // More rows than before are set aside; `rows`: all of the table's.

@@ -90,7 +90,7 @@ class KeyPlanner {
             source.name.text() +
                 " has no usable key: no primary key, and no immediate unique "
                 "index over NOT NULL columns",
-            fmt::format("add a primary key to {} on the source, or skip the table",
+            fmt::format("leave it out (`skip: true`), or add a primary key to {} on the source",
                         source.name.text()));
       return false;
     }
@@ -99,7 +99,7 @@ class KeyPlanner {
             fmt::format("the key {} of {} on the source is DEFERRABLE: within a transaction two "
                         "rows may have one key",
                         source.key_index, source.name.text()),
-            "make it NOT DEFERRABLE on the source, or skip the table");
+            "leave the table out (`skip: true`), or make it NOT DEFERRABLE on the source");
     else
       check_identities();
     return true;
@@ -124,7 +124,7 @@ class KeyPlanner {
                         "without replica identity PostgreSQL refuses updates and deletes of what "
                         "is published",
                         source.name.text()),
-            fmt::format("add a primary key to {} on the source, or skip the table",
+            fmt::format("leave it out (`skip: true`), or add a primary key to {} on the source",
                         quoted(source.name)));
   }
 
@@ -246,8 +246,8 @@ class KeyPlanner {
       error(from.name,
             fmt::format("{} is part of the key, and the stream cannot carry it exactly", name),
             stream_ == StreamKind::Debezium
-                ? "give the table another key, use stream: direct, or skip the table"
-                : "give the table another key, or skip it");
+                ? "leave the table out (`skip: true`), use stream: direct, or give it another key"
+                : "leave the table out (`skip: true`), or give it another key");
     }
     if (to.folding != from.folding && !to.folding.empty())
       error(from.name,

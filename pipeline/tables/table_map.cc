@@ -85,7 +85,7 @@ class MapPlanner {
       error(RulePart::Table, column.name,
             fmt::format("{} is {}: PostgreSQL's replication fails on values of this type",
                         source_name(column.name), column.type.sql),
-            "skip the table, or use stream: debezium");
+            "leave the table out (`skip: true`), or use stream: debezium");
     }
   }
 

@@ -234,7 +234,8 @@ def test_finds_nothing_wrong_with_a_migration_that_is_ready(migrate):
     migration = migrate("CREATE TABLE people (id int PRIMARY KEY, name text);")
     migration.prepare()
     done = migration.lockstep.verb("validate", "--deny-warnings")
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.returncode, problems(migration)) == (0, [])
+    assert f"nothing stands in the way: lockstep run {migration.lockstep.manifest}" in done.stdout
 
 
 def test_goes_on_to_find_nothing_once_the_migration_has_rows(migrate):
@@ -263,7 +264,7 @@ PEOPLE = "CREATE TABLE people (id int PRIMARY KEY, name text);"
 def problems(migration):
     """What validate prints, without the file's name and place."""
     printed = migration.lockstep.verb("validate").stdout
-    return [re.sub(r"^.*?:\d+:\d+: ", "", line) for line in printed.splitlines()]
+    return re.findall(r"^.*?:\d+:\d+: ((?:error|warning): .*)$", printed, re.MULTILINE)
 
 
 def the_one(migration, text):

@@ -141,9 +141,11 @@ Result<KeyLiterals> PostgresReader::literals(const TableMap& table,
   for (std::size_t i = 0; i < table.key.size(); ++i)
     params.push_back(
         {.value = cells.next().bytes, .binary = true, .type = key_parameter_type(table, i)});
-  LOCKSTEP_ASSIGN(const PgResult row, connection_.ask(literals_query(params.size()), params));
+  // Not ask(): what a message quotes may be the key.
+  const auto row = connection_.run(literals_query(params.size()), params);
+  if (!row) return fail(for_server(row.error()));
   KeyLiterals quoted_values;
-  for (int i = 0; i < PQnfields(row.get()); ++i) quoted_values.push_back(text_field(row, 0, i));
+  for (int i = 0; i < PQnfields(row->get()); ++i) quoted_values.push_back(text_field(*row, 0, i));
   return quoted_values;
 }
 

@@ -23,9 +23,7 @@ std::uint64_t number(std::string_view text) {
 PostgresOptions with_setup(PostgresOptions connection) {
   // A process that is stopped inside a transaction must not keep its lock for ever.
   connection.setup.insert(connection.setup.end(),
-                          {"SET idle_in_transaction_session_timeout = 60000",
-                           "SET default_transaction_isolation = 'read committed'",
-                           "SET default_transaction_read_only = off", "SET jit = off"});
+                          {"SET idle_in_transaction_session_timeout = 60000", "SET jit = off"});
   return connection;
 }
 

@@ -160,7 +160,8 @@ class Bookkeeping {
   Result<std::uint64_t> retry_quarantined(std::span<const std::string> ids);
   Result<std::uint64_t> drop_quarantined(std::span<const std::string> ids);
 
-  // Removes every row of the migration.  Other migrations' rows and the tables stay.
+  // Removes every row of the migration.  Other migrations' rows stay, and the tables and their
+  // schema as long as there are some.
   Status forget_migration();
 
  private:

@@ -431,6 +431,15 @@ Status Bookkeeping::forget_migration() {
   return transact([&]() -> Status {
     for (const std::string& name : bookkeeping_tables())
       LOCKSTEP_TRY(run(fmt::format("DELETE FROM {} WHERE {}", table(name), mine(options_.name))));
+    LOCKSTEP_ASSIGN(const PgResult others,
+                    run(fmt::format("SELECT FROM {} LIMIT 1", table("fence"))));
+    if (PQntuples(others.get()) > 0) return {};
+    for (const std::string& name : bookkeeping_tables())
+      LOCKSTEP_TRY(run("DROP TABLE " + table(name)));
+    // A schema that was there before, or holds something else, stays.
+    LOCKSTEP_TRY(run("SAVEPOINT schema"));
+    if (!run("DROP SCHEMA " + quote_identifier(options_.name.schema)))
+      LOCKSTEP_TRY(run("ROLLBACK TO SAVEPOINT schema"));
     return {};
   });
 }

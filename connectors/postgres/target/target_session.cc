@@ -26,9 +26,7 @@ std::vector<std::string> session_setup(const TargetSessionOptions& options) {
                 "SET seq_page_cost = 0; SET random_page_cost = 0; SET cpu_tuple_cost = 1;"
                 "SET cpu_index_tuple_cost = 1; SET cpu_operator_cost = 0.0001;"
                 // Who waits for a lock says so, and can be stopped.
-                "SET lock_timeout = '5s';"
-                "SET default_transaction_isolation = 'read committed';"
-                "SET default_transaction_read_only = off; SET transform_null_equals = off",
+                "SET lock_timeout = '5s'",
                 fmt::format("SET idle_in_transaction_session_timeout = {}",
                             options.idle_in_transaction_max.count())});
   return setup;

@@ -18,27 +18,42 @@ constexpr std::array<std::pair<const char*, const char*>, 6> kDefaults{{
     {"tcp_user_timeout", "60000"},
 }};
 
-// What text forms, name resolution and visibility of rows depend on, and no limit of the role's: a
-// snapshot is held for as long as it is read.
-constexpr std::array<const char*, 15> kSession{
+// Whatever a server, a database or a role sets by default, our sessions are alike: text forms and
+// how they are read, name resolution, which rows a statement sees, whether it may write, and no
+// limit of the role's, since a snapshot is held for as long as it is read.  None of them needs a
+// snapshot: under a default of serializable, read only and deferrable the first one may wait for
+// every transaction that writes.
+constexpr std::array kSession{
+    "SET default_transaction_isolation = 'read committed'",
+    "SET default_transaction_read_only = off",
+    "SET default_transaction_deferrable = off",
     "SET client_encoding = 'UTF8'",
-    "SET DateStyle = 'ISO'",
+    "SET DateStyle = 'ISO, MDY'",
     "SET IntervalStyle = 'postgres'",
     "SET extra_float_digits = 3",
     "SET bytea_output = 'hex'",
     "SET TimeZone = 'UTC'",
     "SET lc_monetary = 'C'",
+    "SET quote_all_identifiers = off",
     "SET search_path = ''",
     "SET xmloption = content",
     "SET row_security = off",
+    "SET transform_null_equals = off",
+    "SET array_nulls = on",
+    "SET standard_conforming_strings = on",
+    "SET default_tablespace = ''",
     "SET statement_timeout = 0",
     "SET lock_timeout = 0",
     "SET idle_in_transaction_session_timeout = 0",
-    // Not in every version.
-    "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings"
-    " WHERE name IN ('idle_session_timeout', 'transaction_timeout')",
-    "SET standard_conforming_strings = on",
 };
+
+// Those that not every version has.
+constexpr const char* kSessionWhereKnown =
+    "SELECT pg_catalog.set_config(s.name, v.value, false)"
+    " FROM (VALUES ('idle_session_timeout', '0'), ('transaction_timeout', '0'),"
+    " ('timezone_abbreviations', 'Default'), ('xmlbinary', 'base64'), ('exit_on_error', 'off'),"
+    " ('backslash_quote', 'safe_encoding'), ('gin_fuzzy_search_limit', '0')) v(name, value)"
+    " JOIN pg_catalog.pg_settings s USING (name)";
 
 // A replication connection takes one statement at a time; any other takes all in one round trip.
 bool takes_lists(const PostgresOptions& options) {
@@ -83,6 +98,17 @@ std::string_view result_field(const PGresult* result, int which) {
   return text == nullptr ? std::string_view() : std::string_view(text);
 }
 
+// In which function of the database a name was not found: such a line of the context holds no
+// value, as that of a COPY does.
+std::string function_of(const PGresult* result) {
+  if (!result_field(result, PG_DIAG_SQLSTATE).starts_with("42")) return {};
+  std::string_view line = result_field(result, PG_DIAG_CONTEXT);
+  line = line.substr(0, line.find('\n'));
+  if (!line.starts_with("SQL function") && !line.starts_with("PL/")) return {};
+  return fmt::format(" in {}: our search_path is empty, ALTER FUNCTION .. SET search_path cures it",
+                     line);
+}
+
 bool succeeded(const PGresult* result) {
   switch (PQresultStatus(result)) {
     case PGRES_EMPTY_QUERY:
@@ -112,6 +138,19 @@ std::string sqlstate_in(std::string_view message) {
       found = code;
   }
   return found;
+}
+
+// What a message of libpq asks the operator to do, where it does not say so itself.
+std::string_view remedy(std::string_view message) {
+  const auto says = [&](std::string_view words) { return message.find(words) != message.npos; };
+  if (says("does not support SSL"))
+    return "; lockstep asks for sslmode verify-full unless `connect` says otherwise: turn TLS on "
+           "at "
+           "the server, or write `sslmode: disable` where nobody else can reach the network";
+  if (says("root certificate file"))
+    return "; write `sslrootcert: FILE` (the authority that signed the server's certificate) into "
+           "`connect`, or `sslmode: require` to encrypt without knowing to whom";
+  return {};
 }
 
 }  // namespace
@@ -160,6 +199,9 @@ Status PostgresConnection::connect() {
   for (const auto& [name, value] : kDefaults) add(name, value);
   // Of a keyword given twice libpq takes the last.
   for (const auto& [name, value] : options_.keywords) add(name.c_str(), value.c_str());
+  LOCKSTEP_ASSIGN(const ConnectKeywords secrets,
+                  options_.secrets ? options_.secrets() : ConnectKeywords());
+  for (const auto& [name, value] : secrets) add(name.c_str(), value.c_str());
   if (!options_.application_name.empty())
     add("application_name", options_.application_name.c_str());
   add(nullptr, nullptr);
@@ -187,7 +229,8 @@ Error PostgresConnection::connect_error() const {
   Error error{Reaction::Retry, {}, ExitCode::Unreachable, sqlstate_in(message)};
   const std::string_view code = error.code;
   if (starts_with_any(code, {"28", "42501"}) || PQconnectionNeedsPassword(connection) == 1) {
-    error.reaction = Reaction::Halt;
+    // Of a role that was let in before, somebody changes the password or pg_hba.conf just now.
+    error.reaction = options_.refused == Refused::Waits ? Reaction::Retry : Reaction::Halt;
     error.exit = ExitCode::Permission;
   } else if (!code.empty() && !starts_with_any(code, {"08", "53", "55", "57", "58"})) {
     // 3D000 (no such database) and the like: asking again changes nothing.
@@ -195,7 +238,8 @@ Error PostgresConnection::connect_error() const {
   }
   // The verbose form goes on with LOCATION, which says nothing to people.
   const std::string shown = message.substr(0, message.find("\nLOCATION:"));
-  error.message = fmt::format("cannot connect to the {}: {}", options_.side, trimmed(shown));
+  error.message =
+      fmt::format("cannot connect to the {}: {}{}", options_.side, trimmed(shown), remedy(message));
   return error;
 }
 
@@ -205,6 +249,7 @@ Status PostgresConnection::prepare_session() {
   } else {
     for (const char* statement : kSession) LOCKSTEP_TRY(run(statement));
   }
+  LOCKSTEP_TRY(run(kSessionWhereKnown));
   for (const std::string& statement : options_.setup) LOCKSTEP_TRY(run(statement));
   return {};
 }
@@ -248,7 +293,9 @@ Result<PgResult> PostgresConnection::run(const std::string& sql, const std::vect
 
 Result<PgResult> PostgresConnection::ask(const std::string& sql,
                                          const std::vector<PgParam>& params) {
+  quoted_ = Quoted::Shown;
   auto result = run(sql, params);
+  quoted_ = Quoted::Hidden;
   if (!result.has_value()) return fail(for_server(std::move(result).error()));
   return result;
 }
@@ -297,7 +344,11 @@ Error PostgresConnection::error_of(const PGresult* result) const {
     return {
         Reaction::Retry, fmt::format("{}: {}", options_.side, message), ExitCode::Unreachable, {}};
   }
-  Error error = error_of(code, result_field(result, PG_DIAG_MESSAGE_PRIMARY));
+  std::string primary = trimmed(result_field(result, PG_DIAG_MESSAGE_PRIMARY));
+  const std::string detail = trimmed(result_field(result, PG_DIAG_MESSAGE_DETAIL));
+  if (quoted_ == Quoted::Shown && !detail.empty()) primary += ": " + detail;
+  Error error = error_of(code, primary);
+  error.message += function_of(result);
   // The server ended the session; whatever the reason, the next one may live.
   if (severity == "FATAL" || severity == "PANIC") error.reaction = Reaction::Retry;
   if (error.reaction == Reaction::Retry) error.exit = ExitCode::Unreachable;
@@ -306,7 +357,8 @@ Error PostgresConnection::error_of(const PGresult* result) const {
 
 Error PostgresConnection::error_of(std::string_view code, std::string_view primary) const {
   std::string message = trimmed(primary);
-  if (code.starts_with("22")) message = without_quoted(std::move(message));
+  if (quoted_ == Quoted::Hidden && code.starts_with("22"))
+    message = without_quoted(std::move(message));
   Error error{reaction_to(code), fmt::format("{}: {} ({})", options_.side, message, code),
               code == "42501" ? ExitCode::Permission : ExitCode::BadData, std::string(code)};
   if (error.reaction == Reaction::Retry) error.exit = ExitCode::Unreachable;

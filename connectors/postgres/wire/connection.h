@@ -7,6 +7,8 @@
 #include <libpq-fe.h>
 
 #include <charconv>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,9 +40,22 @@ Error for_server(Error error);
 // An error of reading a table: no single row can be set aside, so the table stops.
 Error for_table(Error error);
 
-// How to reach a server.  Keywords as in PQconnectdbParams; passwords included, so never printed.
+// As in PQconnectdbParams; passwords included, so never printed.
+using ConnectKeywords = std::vector<std::pair<std::string, std::string>>;
+
+// What a refused login (wrong password, pg_hba.conf) means.
+enum class Refused : std::uint8_t {
+  Halts,  // Nobody has ever let us in: the manifest or the server must be changed.
+  Waits,  // We were let in before: it may be so again.
+};
+
+// How to reach a server.
 struct PostgresOptions {
-  std::vector<std::pair<std::string, std::string>> keywords;
+  ConnectKeywords keywords;
+  // Values that may change while we run, such as a password's file: read at each connect, after
+  // `keywords`.  May be empty.
+  std::function<Result<ConnectKeywords>()> secrets;
+  Refused refused = Refused::Halts;
   std::string application_name;    // "lockstep shop lane 0"
   std::vector<std::string> setup;  // Statements run after each connect, one by one.
   std::string side;                // "source" or "target", for messages.
@@ -58,10 +73,9 @@ inline PostgresOptions for_replication(PostgresOptions options) {
   return options;
 }
 
-// Not thread-safe.  Sets, on every connect: client_encoding UTF8, DateStyle ISO, IntervalStyle
-// postgres, extra_float_digits 3, bytea_output hex, TimeZone UTC, lc_monetary C, search_path '' ,
-// xmloption content, row_security off, standard_conforming_strings on, no timeout; keepalives and
-// tcp_user_timeout unless given.
+// Not thread-safe.  On every connect it sets what a default of the server, the database or the role
+// could change about a statement of ours (kSession), with SET: PgBouncer refuses start-up options.
+// keepalives and tcp_user_timeout unless given.
 class PostgresConnection {
  public:
   explicit PostgresConnection(PostgresOptions options);
@@ -79,7 +93,8 @@ class PostgresConnection {
   Result<PgResult> run(const std::string& sql, const std::vector<PgParam>& params,
                        bool binary_results = false);
 
-  // run() for statements that concern no single table: answers Retry or Halt only.
+  // run() for statements that concern no single table and hold no value of a row: answers Retry or
+  // Halt only, with all that the server said.
   Result<PgResult> ask(const std::string& sql, const std::vector<PgParam>& params = {});
 
   // Takes ownership of `result` and returns it, or its error; closes the connection when it was
@@ -96,7 +111,8 @@ class PostgresConnection {
   //   22*, 23*, 44000, 42804 on a row's data: Reject;
   //   42703, 42P01, 42883, 42501 and other 42*, 0A000, 3F000: StopTable;
   //   anything else: Halt.  Message holds the primary message and SQLSTATE, never row values (no
-  //   DETAIL; of class 22, whose messages quote the value, what is quoted is left out).
+  //   DETAIL; of class 22, whose messages quote the value, what is quoted is left out), but of
+  //   ask()'s statements, whose quotes hold names, everything.
   Error error_of(const PGresult* result) const;
 
   // The same of a failure that the server reported in a row.
@@ -118,7 +134,10 @@ class PostgresConnection {
   Status prepare_session();
   Error connect_error() const;
 
+  enum class Quoted : std::uint8_t { Hidden, Shown };
+
   PostgresOptions options_;
+  Quoted quoted_ = Quoted::Hidden;             // Whether what a message quotes is a name.
   std::unique_ptr<char, CopyDeleter> copied_;  // What next_copy() lent last.
   std::unique_ptr<PGconn, ConnectionDeleter> connection_;
 };

@@ -31,7 +31,6 @@ SELECT current_setting('server_version_num'), current_database(),
        current_setting('max_prepared_transactions'),
        (SELECT setting FROM pg_settings WHERE name = 'max_slot_wal_keep_size'),
        current_setting('synchronous_standby_names'), current_setting('synchronous_commit'),
-       current_setting('default_transaction_read_only') = 'on',
        r.rolname, r.rolsuper, r.rolreplication, r.rolbypassrls, r.rolcreaterole, r.rolcreatedb,
        has_database_privilege(d.oid, 'CREATE')
 FROM pg_database d CROSS JOIN pg_roles r
@@ -202,14 +201,13 @@ Result<ServerFacts> read_server(PostgresConnection& connection) {
   facts.slot_wal_keep_mb = number_field<std::int64_t>(row, 0, 13);
   facts.synchronous_standby_names = text_field(row, 0, 14);
   facts.synchronous_commit = text_field(row, 0, 15);
-  facts.read_only = bool_field(row, 0, 16);
-  facts.role = {.name = text_field(row, 0, 17),
-                .superuser = bool_field(row, 0, 18),
-                .replication = bool_field(row, 0, 19),
-                .bypass_rls = bool_field(row, 0, 20),
-                .create_role = bool_field(row, 0, 21),
-                .create_database = bool_field(row, 0, 22),
-                .create_in_database = bool_field(row, 0, 23)};
+  facts.role = {.name = text_field(row, 0, 16),
+                .superuser = bool_field(row, 0, 17),
+                .replication = bool_field(row, 0, 18),
+                .bypass_rls = bool_field(row, 0, 19),
+                .create_role = bool_field(row, 0, 20),
+                .create_database = bool_field(row, 0, 21),
+                .create_in_database = bool_field(row, 0, 22)};
   LOCKSTEP_ASSIGN(facts.role.set_replication_role, may_set_replication_role(connection, facts));
   return facts;
 }

@@ -64,7 +64,6 @@ struct ServerFacts {
   std::int64_t slot_wal_keep_mb = -1;  // max_slot_wal_keep_size; -1: unlimited.
   std::string synchronous_standby_names;
   std::string synchronous_commit;
-  bool read_only = false;  // default_transaction_read_only.
   RoleFacts role;
 };
 
