@@ -67,11 +67,13 @@ class TypeOids::Cursor {
     const char* const bytes = take(sizeof(std::uint32_t));
     return bytes == nullptr ? 0 : read_be32({bytes, sizeof(std::uint32_t)});
   }
-  void put(std::uint32_t oid) {
-    char* const place = take(sizeof oid);
-    if (place == nullptr) return;
+  // A value of another type than was planned for is no longer ours to translate.
+  void replace(const Oid& oid) {
+    char* const place = take(sizeof oid.target);
+    failed_ = failed_ || read_be32({place, sizeof oid.target}) != oid.source;
+    if (failed_) return;
     std::string bytes;
-    append_be32(bytes, oid);
+    append_be32(bytes, oid.target);
     std::ranges::copy(bytes, place);
   }
   // A length and a value of type `part`; NULL has no value.
@@ -91,7 +93,7 @@ class TypeOids::Cursor {
 TypeOids::TypeOids(const Type& from, const Type& to) : kind_(from.kind) {
   if (from.kind != to.kind || !has_parts(kind_) || from.inner.size() != to.inner.size()) return;
   for (std::size_t i = 0; i < from.inner.size(); ++i) {
-    oids_.push_back(to.inner[i].oid);
+    oids_.push_back({from.inner[i].oid, to.inner[i].oid});
     parts_.emplace_back(from.inner[i], to.inner[i]);
     const bool named = kind_ != TypeKind::Range && from.inner[i].oid != to.inner[i].oid;
     same_ = same_ && !named && parts_.back().same();
@@ -118,7 +120,7 @@ void TypeOids::write_array(Cursor& cursor) const {
   constexpr std::size_t kBoundsSize = 8;
   const std::uint32_t dimensions = std::min(cursor.number(), kDimensionsMax);
   cursor.number();
-  cursor.put(oids_.front());
+  cursor.replace(oids_.front());
   cursor.take(dimensions * kBoundsSize);
   while (!cursor.done()) cursor.part(parts_.front());
 }
@@ -133,7 +135,7 @@ void TypeOids::write_range(Cursor& cursor) const {
 void TypeOids::write_composite(Cursor& cursor) const {
   if (cursor.number() != oids_.size()) return;
   for (std::size_t i = 0; i < oids_.size() && !cursor.failed(); ++i) {
-    cursor.put(oids_[i]);
+    cursor.replace(oids_[i]);
     cursor.part(parts_[i]);
   }
 }

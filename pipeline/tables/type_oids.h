@@ -31,6 +31,10 @@ class TypeOids {
   void write(char* value, std::size_t size) const;
 
  private:
+  struct Oid {
+    std::uint32_t source;
+    std::uint32_t target;
+  };
   class Cursor;
   void write_array(Cursor& cursor) const;
   void write_range(Cursor& cursor) const;
@@ -38,7 +42,7 @@ class TypeOids {
 
   TypeKind kind_;
   bool same_ = true;
-  std::vector<std::uint32_t> oids_;  // Of the parts.
+  std::vector<Oid> oids_;  // Of the parts.
   std::vector<TypeOids> parts_;
 };
 

@@ -136,6 +136,11 @@ TEST(Translate, RewritesTheTypesOfCompositeValues) {
   const std::string before = value(0);
   const std::string after = value(7);
   EXPECT_EQ(translator.row(row({Presence::Value, before}), scratch), row({Presence::Value, after}));
+  // An attribute that became another type since is left as it is.
+  std::string altered = before;
+  altered[7] = 99;
+  EXPECT_EQ(translator.row(row({Presence::Value, altered}), scratch),
+            row({Presence::Value, altered}));
   // What is no such value is left to the target to refuse; nothing beyond it is touched.
   for (std::size_t size = 0; size < before.size(); ++size) {
     const std::string cells = row({Presence::Value, before.substr(0, size)});
