@@ -32,17 +32,125 @@ CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& wh
   return verb;
 }
 
-// CLI11 says of a misspelt verb only that one is required.
-void name_unknown_verb(const CLI::App& app, int count, char** arguments) {
-  if (count < 2 || *arguments[1] == '-') return;
+// CLI11 says of a misspelt verb only that one is required.  Returns what is wrong, or "".
+std::string unknown_verb(const CLI::App& app, int count, char** arguments) {
+  if (count < 2 || *arguments[1] == '-') return {};
   std::vector<std::string> verbs;
   for (const CLI::App* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
   const std::string given = arguments[1];
-  if (std::ranges::find(verbs, given) != verbs.end()) return;
+  if (std::ranges::find(verbs, given) != verbs.end()) return {};
   const std::string close = nearest(given, verbs);
-  throw CLI::ExtrasError("lockstep",
-                         {given + (close.empty() ? "" : " (did you mean " + close + "?)")});
+  return "lockstep: there is no verb " + given +
+         (close.empty() ? ": see lockstep --help" : ": did you mean " + close + "?");
 }
+
+// The verbs and what was given to them.
+class Verbs {
+ public:
+  explicit Verbs(CLI::App& app) : app_(app) {
+    add_run();
+    add_validate();
+    add_status();
+    add_resume();
+    add_quarantine();
+    add_reset();
+    add_connector_config();
+    add_version();
+  }
+
+  // REQUIRES: one was parsed.
+  ExitCode carry_out() const { return chosen_(); }
+
+ private:
+  void add_run() {
+    CLI::App& verb =
+        add_verb(app_, "run", "Copy, follow and keep in step until stopped", run_.manifest);
+    verb.add_option("--until", until_, "synced: end once everything committed is applied")
+        ->check(CLI::IsMember({"synced"}));
+    verb.callback([this] {
+      run_.until_synced = until_ == "synced";
+      chosen_ = [this] { return run_command(run_); };
+    });
+  }
+
+  void add_validate() {
+    CLI::App& verb = add_verb(app_, "validate",
+                              "Check the manifest, both servers, the broker; report everything",
+                              validate_.manifest);
+    verb.add_flag("--offline", validate_.offline, "Only what the file alone tells");
+    verb.add_flag("--deny-warnings", validate_.deny_warnings, "Warnings count as problems");
+    add_format(verb, validate_.format);
+    verb.callback([this] { chosen_ = [this] { return validate_command(validate_); }; });
+  }
+
+  void add_status() {
+    CLI::App& verb =
+        add_verb(app_, "status", "Where the migration stands, running or not", status_.manifest);
+    verb.add_flag("--exit-code", status_.exit_code, "Exit 3 when not synced");
+    add_format(verb, status_.format);
+    verb.callback([this] { chosen_ = [this] { return status_command(status_); }; });
+  }
+
+  void add_resume() {
+    CLI::App& verb = add_verb(app_, "resume", "Try stopped tables again at once", resume_.manifest);
+    verb.add_option("--table", resume_.table, "schema.table as status names it; none: all");
+    verb.callback([this] { chosen_ = [this] { return resume_command(resume_); }; });
+  }
+
+  void add_quarantine() {
+    CLI::App& group = *app_.add_subcommand("quarantine", "Rows that were set aside");
+    group.require_subcommand(1);
+    for (const char* name : {"list", "show", "retry", "drop"}) {
+      CLI::App& verb = add_verb(group, name, std::string(name) + " rows that were set aside",
+                                quarantine_.manifest);
+      verb.add_option("ID", quarantine_.ids, "As `list` prints them; none: all");
+      verb.add_flag("--show-values", quarantine_.show_values, "Print keys and event bytes");
+      add_format(verb, quarantine_.format);
+      verb.callback([this, name] {
+        quarantine_.verb = name;
+        chosen_ = [this] { return quarantine_command(quarantine_); };
+      });
+    }
+  }
+
+  void add_reset() {
+    CLI::App& verb =
+        add_verb(app_, "reset", "Take away what a migration made: slot, publication, bookkeeping",
+                 reset_.manifest);
+    auto* const yes = verb.add_flag("--yes", reset_.yes, "Do it");
+    verb.add_flag_callback(
+            "--dry-run", [] {}, "Only say what would be done (default)")
+        ->excludes(yes);
+    verb.callback([this] { chosen_ = [this] { return reset_command(reset_); }; });
+  }
+
+  void add_connector_config() {
+    add_verb(app_, "connector-config", "Print the Debezium connector configuration",
+             config_manifest_)
+        .callback(
+            [this] { chosen_ = [this] { return connector_config_command(config_manifest_); }; });
+  }
+
+  void add_version() {
+    CLI::App& verb = *app_.add_subcommand("version", "Version, commit and libraries");
+    add_format(verb, version_.format);
+    verb.add_flag("--failpoints", version_.failpoints, "List the named crash points");
+    verb.callback([this] { chosen_ = [this] { return version_command(version_); }; });
+    app_.set_version_flag("--version", "lockstep " + version_text());
+  }
+
+  CLI::App& app_;
+  std::function<ExitCode()> chosen_;
+  RunCommand run_;
+  std::string until_;
+  ValidateCommand validate_;
+  StatusCommand status_;
+  ResumeCommand resume_;
+  QuarantineCommand quarantine_;
+  ResetCommand reset_;
+  std::string config_manifest_;
+  VersionCommand version_;
+};
 
 int run_main(int count, char** arguments) {
   CLI::App app{"lockstep: moves a live PostgreSQL database to a new home, exactly.", "lockstep"};
@@ -50,85 +158,18 @@ int run_main(int count, char** arguments) {
   app.footer(
       "Exit codes: 0 ok, 3 incomplete, 64 usage, 65 bad data or halted, 69 unreachable,\n"
       "70 invariant broken, 74 I/O, 75 state directory in use, 77 permission, 78 manifest.");
-  std::function<ExitCode()> chosen;
-
-  RunCommand run;
-  CLI::App& run_verb =
-      add_verb(app, "run", "Copy, follow and keep in step until stopped", run.manifest);
-  std::string until;
-  run_verb.add_option("--until", until, "synced: end once everything committed is applied")
-      ->check(CLI::IsMember({"synced"}));
-  run_verb.callback([&] {
-    run.until_synced = until == "synced";
-    chosen = [&] { return run_command(run); };
-  });
-
-  ValidateCommand validate;
-  CLI::App& validate_verb = add_verb(
-      app, "validate", "Check the manifest, both servers, the broker; report every problem",
-      validate.manifest);
-  validate_verb.add_flag("--offline", validate.offline, "Only what the file alone tells");
-  validate_verb.add_flag("--deny-warnings", validate.deny_warnings, "Warnings count as problems");
-  add_format(validate_verb, validate.format);
-  validate_verb.callback([&] { chosen = [&] { return validate_command(validate); }; });
-
-  StatusCommand status;
-  CLI::App& status_verb =
-      add_verb(app, "status", "Where the migration stands, running or not", status.manifest);
-  status_verb.add_flag("--exit-code", status.exit_code, "Exit 3 when not synced");
-  add_format(status_verb, status.format);
-  status_verb.callback([&] { chosen = [&] { return status_command(status); }; });
-
-  QuarantineCommand quarantine;
-  CLI::App& group = *app.add_subcommand("quarantine", "Rows that were set aside");
-  group.require_subcommand(1);
-  for (const char* verb : {"list", "show", "retry", "drop"}) {
-    CLI::App& one =
-        add_verb(group, verb, std::string(verb) + " rows that were set aside", quarantine.manifest);
-    one.add_option("ID", quarantine.ids, "As `list` prints them; none: all");
-    one.add_flag("--show-values", quarantine.show_values, "Print keys and event bytes");
-    add_format(one, quarantine.format);
-    one.callback([&, verb] {
-      quarantine.verb = verb;
-      chosen = [&] { return quarantine_command(quarantine); };
-    });
+  const Verbs verbs(app);
+  if (const std::string wrong = unknown_verb(app, count, arguments); !wrong.empty()) {
+    std::cerr << wrong << "\n";
+    return static_cast<int>(ExitCode::Usage);
   }
-
-  ResumeCommand resume;
-  CLI::App& resume_verb =
-      add_verb(app, "resume", "Try stopped tables again at once", resume.manifest);
-  resume_verb.add_option("--table", resume.table, "schema.table as status names it; none: all");
-  resume_verb.callback([&] { chosen = [&] { return resume_command(resume); }; });
-
-  ResetCommand reset;
-  CLI::App& reset_verb =
-      add_verb(app, "reset", "Take away what a migration made: slot, publication, bookkeeping",
-               reset.manifest);
-  auto* const yes = reset_verb.add_flag("--yes", reset.yes, "Do it");
-  reset_verb.add_flag_callback(
-                "--dry-run", [] {}, "Only say what would be done (default)")
-      ->excludes(yes);
-  reset_verb.callback([&] { chosen = [&] { return reset_command(reset); }; });
-
-  std::string config_manifest;
-  add_verb(app, "connector-config", "Print the Debezium connector configuration", config_manifest)
-      .callback([&] { chosen = [&] { return connector_config_command(config_manifest); }; });
-
-  VersionCommand version;
-  CLI::App& version_verb = *app.add_subcommand("version", "Version, commit and libraries");
-  add_format(version_verb, version.format);
-  version_verb.add_flag("--failpoints", version.failpoints, "List the named crash points");
-  version_verb.callback([&] { chosen = [&] { return version_command(version); }; });
-
-  app.set_version_flag("--version", "lockstep " + version_text());
   try {
-    name_unknown_verb(app, count, arguments);
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error, std::cout, std::cerr);
     return code == 0 ? 0 : static_cast<int>(ExitCode::Usage);
   }
-  return static_cast<int>(chosen());
+  return static_cast<int>(verbs.carry_out());
 }
 
 }  // namespace
