@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -44,6 +45,7 @@ class ManifestFile : public testing::Test {
 
   void write(const std::string& name, const std::string& text) {
     std::ofstream(directory_ / name, std::ios::binary) << text;
+    std::filesystem::permissions(directory_ / name, std::filesystem::perms(0600));
   }
   Parsed load(const std::string& text) {
     write("m.yaml", text);
@@ -139,6 +141,27 @@ TEST_F(ManifestFile, ReadsTheContractsExample) {
   EXPECT_EQ(manifest.rules[2].table.rename.at("cust"), "customer_id");
   EXPECT_EQ(manifest.rules[2].table.set.at("origin"), "shop-eu");
   EXPECT_TRUE(manifest.rules[2].table.drop.contains("legacy_code"));
+}
+
+// Issue E, row 29.
+TEST_F(ManifestFile, NamesASecretThatEveryUserMayRead) {
+  std::filesystem::permissions(directory_ / "secrets/source", std::filesystem::perms(0644));
+  const auto lines = problems(kContract);
+  EXPECT_TRUE(std::ranges::any_of(lines, [](const std::string& line) {
+    return line.find("every user of this machine may read") != line.npos &&
+           line.find("(mode 0644) (chmod 600 ") != line.npos;
+  }));
+}
+
+// Issue E, row 28: a password that was rotated counts from the next connection on.
+TEST_F(ManifestFile, ReadsSecretsAnew) {
+  const Manifest manifest = load(kContract).manifest.value_or(Manifest{});
+  write("secrets/source", "rotated\n");
+  const auto anew = manifest.source.connect.read_anew();
+  ASSERT_TRUE(anew.has_value());
+  EXPECT_THAT(*anew, ElementsAre(testing::Pair("password", "rotated")));
+  std::filesystem::remove(directory_ / "secrets/source");
+  EXPECT_EQ(manifest.source.connect.read_anew().error().reaction, Reaction::Retry);
 }
 
 TEST_F(ManifestFile, ShippedExampleHasNoProblems) {
