@@ -1,5 +1,3 @@
-#include "daemon/prepare.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,73 +13,11 @@
 #include "connectors/postgres/wire/checks.h"
 #include "connectors/postgres/wire/index_functions.h"
 #include "daemon/fingerprint.h"
+#include "daemon/preparation.h"
 #include "pipeline/apply/table_holds.h"
 #include "pipeline/base/failpoint.h"
 
 namespace lockstep {
-namespace {
-
-// The name of a table's own progress, also of one that has no map any more.
-std::string own_progress(const TableName& name) {
-  TableMap map;
-  map.source.name = name;
-  return own_stream(kDirectStream, map);
-}
-
-// One run of prepare().
-class Preparation {
- public:
-  Preparation(const Manifest& manifest, RocksdbStore& store, const Patience& patience,
-              std::shared_ptr<ExportedSnapshot>& exported)
-      : manifest_(manifest),
-        store_(store),
-        patience_(patience),
-        exported_(exported),
-        source_(connect(manifest, Side::Source, "prepare")),
-        target_(std::make_shared<PostgresConnection>(
-            connection_options(manifest, Side::Target, "run"))),
-        bookkeeping_(bookkeeping_options(manifest, "bookkeeping")) {}
-
-  Result<Prepared> run();
-
- private:
-  Status know_servers();
-  Status refuse_opposite(const ServerFacts& source);
-  Result<std::map<TableName, std::string>> cover_new(const TablePlan& plan);
-  Status note_broken_indexes(const TablePlan& plan, std::map<TableName, std::string>& left_out);
-  Status choose_tables();
-  Status first_start();
-  Status refuse_filled_targets(const std::vector<const TableMap*>& tables);
-  Status know_start();
-  Status later_start();
-  Status forget(const TableName& name);
-  Status forget_removed();
-  Status forget_emptied();
-  void leave_forgotten();
-  Status forget_unpublished();
-  Status hold_tables();
-  Status compare_mappings();
-  void floor_and_unseen(const StartFacts& start);
-  Status finish();
-  Result<std::vector<StoredMapping>> mappings(const ExportedSnapshot* exported = nullptr);
-  StreamContext context() {
-    return {manifest_,   source_, out_.source, out_.source_specs,
-            out_.tables, first_,  patience_,   exported_};
-  }
-
-  const Manifest& manifest_;
-  RocksdbStore& store_;
-  const Patience& patience_;
-  std::shared_ptr<ExportedSnapshot>& exported_;
-  PostgresConnection source_;
-  std::shared_ptr<PostgresConnection> target_;
-  Bookkeeping bookkeeping_;
-  ServerFacts target_facts_;
-  bool first_ = false;
-  std::set<TableName> begun_;      // Tables of an earlier run.
-  std::set<TableName> forgotten_;  // Left out by one since: kForgotten.
-  Prepared out_;
-};
 
 Status Preparation::know_servers() {
   LOCKSTEP_TRY(source_.open());
@@ -298,160 +234,6 @@ Status Preparation::know_start() {
   return {};
 }
 
-Status Preparation::later_start() {
-  const StartFacts start = *out_.claim.start;
-  const auto lanes = static_cast<std::uint32_t>(manifest_.target.lanes.value);
-  if (start.lanes != lanes) {
-    LOCKSTEP_TRY(bookkeeping_.change_lanes(lanes));
-    LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.read());
-  }
-  LOCKSTEP_TRY(forget_removed());
-  LOCKSTEP_TRY(forget_emptied());
-  leave_forgotten();
-  LOCKSTEP_TRY(forget_unpublished());
-  for (const StoredMapping& mapping : out_.claim.mappings) begun_.insert(mapping.source);
-  LOCKSTEP_TRY(need_publication(context()));
-  LOCKSTEP_TRY(need_slot(context()));
-  LOCKSTEP_TRY(compare_mappings());
-  return hold_tables();
-}
-
-// The shared stream goes on without the table, so that it can only be copied anew, which later
-// starts must know.
-Status Preparation::forget(const TableName& name) {
-  return bookkeeping_.forget_table(name, own_progress(name), kForgotten);
-}
-
-// A table that was taken out of the manifest, on a stream that goes on without it.  One that only
-// the source has dropped is left out.
-Status Preparation::forget_removed() {
-  std::set<std::string> planned;
-  for (const TableMap& map : out_.maps) planned.insert(map.source.name.text());
-  for (const LeftOut& table : out_.left_out) planned.insert(table.table);
-  for (const StoredMapping& mapping : out_.claim.mappings) {
-    const TableName& name = mapping.source;
-    if (mapping.fingerprint == kForgotten) {
-      forgotten_.insert(name);
-      continue;
-    }
-    if (planned.contains(name.text()) || manifest_.source.stream.value != StreamKind::Direct)
-      continue;
-    const ListedTable listed{name, std::nullopt};
-    const Selection selection = select_tables(manifest_, {&listed, 1});
-    if (!selection.tables.empty()) {
-      LOCKSTEP_ASSIGN(std::string why, why_unlisted(source_, name));
-      out_.left_out.push_back(
-          {name.text(), selection.tables.front().target.text(), std::move(why)});
-      continue;
-    }
-    LOCKSTEP_TRY(forget(name));
-    forgotten_.insert(name);
-  }
-  return {};
-}
-
-// A table that was stopped, and that somebody has emptied on the target since, as the reason says:
-// it begins anew, and what the log holds from before is dropped.
-Status Preparation::forget_emptied() {
-  for (const TableMap& map : out_.maps) {
-    const auto stored =
-        std::ranges::find(out_.claim.mappings, map.source.name, &StoredMapping::source);
-    if (stored == out_.claim.mappings.end() || stored->state != "stopped") continue;
-    LOCKSTEP_ASSIGN(const bool filled, has_rows(*target_, map.target));
-    if (filled) continue;
-    LOCKSTEP_TRY(forget(map.source.name));
-    forgotten_.insert(map.source.name);
-  }
-  return {};
-}
-
-// From here on they are as if they had never been.
-void Preparation::leave_forgotten() {
-  std::set<std::string> gone;  // Names of progress.
-  for (const TableName& name : forgotten_) gone.insert(own_progress(name));
-  std::erase_if(out_.claim.progress,
-                [&](const StoredProgress& stored) { return gone.contains(stored.row.stream); });
-  std::erase_if(out_.claim.mappings,
-                [&](const StoredMapping& mapping) { return forgotten_.contains(mapping.source); });
-}
-
-// A table that somebody took out of the publication: what was written since is in no stream, and
-// putting it back would hide that.
-Status Preparation::forget_unpublished() {
-  if (manifest_.source.stream.value != StreamKind::Direct) return {};
-  std::vector<TableName> known;
-  for (const StoredMapping& mapping : out_.claim.mappings)
-    for (const TableMap& map : out_.maps)
-      if (map.source.name == mapping.source) known.push_back(mapping.source);
-  const std::string& name = manifest_.source.publication.value;
-  LOCKSTEP_ASSIGN(const PublicationFacts facts, read_publication(source_, name, known));
-  if (!facts.exists || facts.missing.empty()) return {};
-  for (const TableName& table : facts.missing) LOCKSTEP_TRY(forget(table));
-  return fail(Reaction::Halt,
-              fmt::format("publication {} does not cover {} any more: what was written since is in "
-                          "no stream; empty it on the target and start again: it is copied anew",
-                          name, shown_list(facts.missing)));
-}
-
-// On a shared stream a table that this run leaves alone stays where its lanes are (I8); and a table
-// that stands apart does so in every lane.
-Status Preparation::hold_tables() {
-  if (manifest_.source.stream.value != StreamKind::Direct) return {};
-  std::set<std::string> apart;
-  for (const TableName& name : begun_)
-    if (std::ranges::find(out_.left_out, name.text(), &LeftOut::table) != out_.left_out.end())
-      apart.insert(own_progress(name));
-  for (const StoredProgress& stored : out_.claim.progress)
-    if (stored.row.stream != kDirectStream) apart.insert(stored.row.stream);
-  std::vector<ProgressRow> rows;
-  for (const StoredProgress& stored : out_.claim.progress) {
-    if (stored.row.stream != kDirectStream) continue;
-    for (const std::string& name : apart) {
-      rows.push_back(stored.row);
-      rows.back().stream = name;
-    }
-  }
-  return rows.empty() ? Status() : bookkeeping_.add_mappings({}, rows);
-}
-
-// A mapping that the manifest changed stops its table.  One that followed an ALTER of the tables
-// goes on, but rows copied before it lack what it brought: ShapeWatch has them copied again.
-Status Preparation::compare_mappings() {
-  std::vector<StoredMapping> fresh;
-  std::vector<const TableMap*> fresh_tables;
-  std::map<TableName, StoredMapping> stored;
-  for (const StoredMapping& mapping : out_.claim.mappings) stored[mapping.source] = mapping;
-  LOCKSTEP_ASSIGN(const std::vector<StoredMapping> current, mappings());
-  for (const TableMap& map : out_.maps) {
-    const auto found = stored.find(map.source.name);
-    const std::string& now = current[map.id].fingerprint;
-    if (found == stored.end()) {
-      fresh.push_back(current[map.id]);
-      fresh_tables.push_back(&map);
-      continue;
-    }
-    if (found->second.state == "stopped")
-      LOCKSTEP_TRY(bookkeeping_.set_table_state(map.source.name, "active", ""));
-    if (found->second.fingerprint == now) continue;
-    if (!same_rule(found->second.fingerprint, now))
-      return refuse(
-          fmt::format("the manifest maps {} in another way than when the migration began; "
-                      "that cannot change while it runs: put the rule back, or begin anew",
-                      map.source.name.text()));
-    // Before the fingerprint: a start that dies in between does both again.
-    LOCKSTEP_TRY(bookkeeping_.set_files(map.source.name, copy_again_text(found->second.files)));
-    LOCKSTEP_TRY(bookkeeping_.set_fingerprint(map.source.name, now));
-  }
-  if (fresh.empty()) return {};
-  exported_.reset();  // They are younger: under a snapshot from before them they look empty.
-  LOCKSTEP_TRY(refuse_filled_targets(fresh_tables));
-  LOCKSTEP_TRY(outlast_transactions(context()));
-  for (const StoredMapping& mapping : fresh)
-    if (forgotten_.contains(mapping.source))
-      LOCKSTEP_TRY(bookkeeping_.forget_table(mapping.source, own_progress(mapping.source)));
-  return bookkeeping_.add_mappings(fresh, {});
-}
-
 // What every snapshot must see (I5, P1).
 void Preparation::floor_and_unseen(const StartFacts& start) {
   std::map<std::uint32_t, LaneBatch> last;
@@ -522,8 +304,6 @@ Result<Prepared> Preparation::run() {
   out_.target = target_;
   return std::move(out_);
 }
-
-}  // namespace
 
 Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store, const Patience& patience,
                          std::shared_ptr<ExportedSnapshot>& exported) {

@@ -71,12 +71,13 @@ TEST(PostgresSql, UpsertFailsWhereTwoKeysMeet) {
   EXPECT_THAT(upsert_sql(orders.staged), Not(HasSubstr("WHERE")));
 }
 
-TEST(PostgresSql, UpsertOfATableThatIsAllKeyDoesNothingToARowThatExists) {
+TEST(PostgresSql, UpsertOfATableThatIsAllKeyHitsARowThatExists) {
   Orders orders;
   orders.map.key = {0, 1, 2};
   orders.map.canonical.assign(3, CanonicalRule::Bytes);
-  EXPECT_THAT(upsert_sql(orders.staged),
-              HasSubstr("ON CONFLICT (\"id\", \"total\", \"No \"\"te\") DO NOTHING"));
+  EXPECT_THAT(
+      upsert_sql(orders.staged),
+      HasSubstr("ON CONFLICT (\"id\", \"total\", \"No \"\"te\") DO UPDATE SET \"id\" = excluded"));
 }
 
 TEST(PostgresSql, TextIsReadByTheTypesInputFunction) {
