@@ -8,7 +8,10 @@
 #include <filesystem>
 #include <iterator>
 #include <map>
+#include <optional>
+#include <set>
 #include <string_view>
+#include <utility>
 
 #include "config/connector_keys.h"
 #include "pipeline/base/result.h"
@@ -30,14 +33,77 @@ bool is_plain(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-// Debezium matches names by regular expressions that must match in full.
+// Debezium matches names by regular expressions that must match in full, and takes white space
+// around them, escaped or not, and commas for its own.
 std::string pattern_of(const TableName& table) {
   std::string pattern;
   for (const char c : table.text()) {
-    if (!is_plain(c) && static_cast<unsigned char>(c) < 0x80) pattern += '\\';
-    pattern += c;
+    const auto byte = static_cast<unsigned char>(c);
+    if (is_plain(c) || byte >= 0x80) {
+      pattern += c;
+    } else {
+      pattern += c == '.' ? "\\." : fmt::format("\\x{:02x}", byte);
+    }
   }
   return pattern;
+}
+
+std::optional<char> hex_byte(std::string_view digits) {
+  unsigned byte = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
+  if (digits.size() != 2 || error != std::errc() || end != digits.data() + 2) return std::nullopt;
+  return static_cast<char>(byte);
+}
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return text;
+}
+
+// What one item of an include list matches, if that is one name: what follows a backslash stands
+// for itself, or for a byte.
+std::optional<std::string> plain_name(std::string_view item) {
+  std::string name;
+  for (std::size_t i = 0; i < item.size(); ++i) {
+    const std::string_view rest = item.substr(i + 1);
+    if (std::string_view("*+?[](){}|^$").contains(item[i])) return std::nullopt;
+    if (item[i] != '\\') {
+      name += item[i];
+    } else if (rest.starts_with('x')) {
+      const auto byte = hex_byte(rest.substr(1, 2));
+      if (!byte) return std::nullopt;
+      name += *byte;
+      i += 3;
+    } else if (rest.empty() || is_plain(rest.front())) {
+      return std::nullopt;
+    } else {
+      name += item[++i];
+    }
+  }
+  return name;
+}
+
+// The names that an include list lists, in lower case: Debezium does not tell case.  Nothing where
+// one is a pattern that only Debezium can judge.
+std::optional<std::set<std::string>> listed_names(std::string_view list) {
+  constexpr std::string_view kBlanks = " \t\r\n";
+  std::set<std::string> names;
+  for (std::size_t begin = 0; begin <= list.size();) {
+    std::size_t end = begin;
+    while (end < list.size() && list[end] != ',') end += list[end] == '\\' ? 2 : 1;
+    end = std::min(end, list.size());
+    std::string_view item = list.substr(begin, end - begin);
+    item.remove_prefix(std::min(item.find_first_not_of(kBlanks), item.size()));
+    // A blank at the end that was escaped is trimmed all the same: no pattern is left.
+    item = item.substr(0, item.find_last_not_of(kBlanks) + 1);
+    const auto name = plain_name(item);
+    if (!name) return std::nullopt;
+    names.insert(lower(*name));
+    begin = end + 1;
+  }
+  return names;
 }
 
 std::string include_list(std::span<const TableSpec> tables) {
@@ -167,17 +233,14 @@ class Comparison {
                     kKeyColumns, value, wanted));
   }
 
-  // A list of plain names can be checked here; one of other patterns only by Debezium.
   void coverage(std::span<const TableSpec> tables) {
     const auto list = running_.find("table.include.list");
     if (list == running_.end() || list->second.empty()) return;
-    constexpr std::string_view kPatterns = "*+?[](){}|^$";
-    if (list->second.find_first_of(kPatterns) != std::string::npos) return;
-    const std::string names = "," + without_escapes(list->second) + ",";
+    const auto names = listed_names(list->second);
+    if (!names) return;
     for (const TableSpec& table : tables) {
-      if (names.find("," + lower(table.name.text()) + ",") == std::string::npos) {
+      if (!names->contains(lower(table.name.text())))
         differences_.push_back("table.include.list leaves out " + table.name.text());
-      }
     }
   }
 
@@ -210,21 +273,6 @@ class Comparison {
     if (value == wanted || value.starts_with("${")) return;
     differences_.push_back(
         fmt::format("{} is '{}', the manifest expects '{}'", name, value, wanted));
-  }
-
-  static std::string lower(std::string text) {
-    std::transform(text.begin(), text.end(), text.begin(), [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-    return text;
-  }
-
-  static std::string without_escapes(const std::string& list) {
-    std::string names;
-    for (const char c : list) {
-      if (c != '\\' && c != ' ') names += c;
-    }
-    return lower(names);
   }
 
   const Manifest& manifest_;
@@ -275,6 +323,9 @@ ConnectorSettings effective_settings(const Manifest& manifest, std::span<const T
   ConnectorSettings settings(wanted_settings().begin(), wanted_settings().end());
   if (std::any_of(tables.begin(), tables.end(), needs_warn)) settings[kFailureMode] = "warn";
   for (const auto& [name, value] : section(manifest).settings) settings[name] = value.value;
+  // Of two values for one setting the last one counts.
+  std::string& options = settings["driver.options"];
+  if (!options.ends_with(pinned_options())) options += " " + pinned_options();
   settings[kPlaceholder] = placeholder_setting(manifest);
   if (const std::string keys = key_columns(tables); !keys.empty()) settings[kKeyColumns] = keys;
   return settings;

@@ -8,6 +8,7 @@
 namespace lockstep {
 namespace {
 
+constexpr std::string_view kDriverOptions = "driver.options";
 constexpr std::string_view kJsonConverter = "org.apache.kafka.connect.json.JsonConverter";
 
 // A setting whose value matters to lockstep.
@@ -61,6 +62,26 @@ constexpr std::array<Rule, 31> kRules = {{
     {"connector.class", "", "io.debezium.connector.postgresql.PostgresConnector",
      "lockstep reads the events of this connector"},
     {"tasks.max", "1", "1", "the connector has one task"},
+}};
+
+// Defaults of the source's database or role that reach the connector's own sessions.  Those above
+// the line change what events hold: 'abcd' arrives as \xcd under bytea_output = escape, -3 days as
+// 0 under IntervalStyle = sql_standard, floats lose digits, names of tables and types are others.
+// Those below end the connector, or have it wait.  DateStyle, TimeZone and client_encoding are not
+// here: the driver sends its own.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kPinned = {{
+    {"bytea_output", "hex"},
+    {"intervalstyle", "postgres"},
+    {"extra_float_digits", "3"},
+    {"lc_monetary", "C"},
+    {"quote_all_identifiers", "off"},
+    {"search_path", "pg_catalog"},
+    // ----
+    {"statement_timeout", "0"},
+    {"lock_timeout", "0"},
+    {"idle_in_transaction_session_timeout", "0"},
+    {"default_transaction_read_only", "off"},
+    {"default_transaction_deferrable", "off"},
 }};
 
 // Settings that change what events hold; not wanted in any form.
@@ -146,13 +167,78 @@ std::optional<std::string> refused_placeholder(std::string_view value) {
   return is_hex ? std::nullopt : std::optional<std::string>("hex: wants pairs of hex digits");
 }
 
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
+// The words of an `options` parameter, as the server splits it: at blanks that no backslash
+// escapes.
+std::vector<std::string> option_words(std::string_view text) {
+  std::vector<std::string> words;
+  bool inside = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool blank = std::string_view(" \t\n\v\f\r").contains(text[i]);
+    if (!blank && !inside) words.emplace_back();
+    inside = !blank;
+    if (text[i] == '\\' && i + 1 < text.size()) ++i;
+    if (inside) words.back() += text[i];
+  }
+  return words;
+}
+
+// What `driver.options` gives the server's settings: "-c name=value", "-cname=value" and
+// "--name=value"; the last one counts.
+std::map<std::string, std::string> settings_of_options(std::string_view text) {
+  std::map<std::string, std::string> settings;
+  const std::vector<std::string> words = option_words(text);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::string word = words[i];
+    if (word == "-c" && i + 1 < words.size()) {
+      word = words[++i];
+    } else if (word.starts_with("-c") || word.starts_with("--")) {
+      word.erase(0, 2);
+    } else {
+      continue;
+    }
+    const std::size_t equals = word.find('=');
+    if (equals == std::string::npos) continue;
+    std::string name = lower(word.substr(0, equals));
+    std::replace(name.begin(), name.end(), '-', '_');
+    settings[name] = lower(word.substr(equals + 1));
+  }
+  return settings;
+}
+
+std::optional<std::string> refused_options(const std::string& value) {
+  if (value.starts_with("${")) return std::nullopt;  // A config provider hides it.
+  const auto given = settings_of_options(value);
+  std::string missing;
+  for (const auto& [name, wanted] : kPinned) {
+    const auto found = given.find(std::string(name));
+    if (found != given.end() && found->second == lower(wanted)) continue;
+    missing += fmt::format("{}{}={}", missing.empty() ? "" : ", ", name, wanted);
+  }
+  if (missing.empty()) return std::nullopt;
+  return "defaults of the source's database or role would reach the events; it lacks " + missing;
+}
+
 }  // namespace
+
+std::string pinned_options() {
+  std::string options;
+  for (const auto& [name, value] : kPinned)
+    options += fmt::format("{}-c {}={}", options.empty() ? "" : " ", name, value);
+  return options;
+}
 
 std::optional<std::string> refused_setting(const std::string& name, const std::string& value) {
   if (is_forbidden(name) && !value.empty()) {
     return "it changes which events come, or what they hold";
   }
   if (name == "unavailable.value.placeholder") return refused_placeholder(value);
+  if (name == kDriverOptions) return refused_options(value);
   if (name == "heartbeat.interval.ms") {
     if (is_positive_number(value)) return std::nullopt;
     return "without heartbeats an idle database cannot be told from a dead connector";
@@ -195,6 +281,7 @@ const std::vector<std::pair<std::string, std::string>>& wanted_settings() {
       {"value.converter", std::string(kJsonConverter)},
       {"value.converter.schemas.enable", "false"},
       {"value.converter.replace.null.with.default", "false"},
+      {std::string(kDriverOptions), pinned_options()},
   };
   return settings;
 }
@@ -211,7 +298,8 @@ std::map<std::string, At<std::string>> read_connector_settings(const YamlNode& n
     const std::string& name = entry.key.text;
     const auto value = scalar_text(entry.value, fields.name(name), report);
     if (!value) continue;
-    if (const auto reason = refused_setting(name, *value)) {
+    const bool completed = name == kDriverOptions;  // By what it lacks.
+    if (const auto reason = completed ? std::nullopt : refused_setting(name, *value)) {
       report.error(entry.value.where,
                    fmt::format("{} cannot be '{}': {}", fields.name(name), *value, *reason));
     } else if (std::find(known.begin(), known.end(), name) == known.end() &&

@@ -24,6 +24,11 @@ using ConnectorSettings = std::map<std::string, std::string>;
 // has the connector's default.
 std::optional<std::string> refused_setting(const std::string& name, const std::string& value);
 
+// What every session of the connector must be told, whatever the defaults of the source's database
+// and of its role are, as `driver.options` takes it: values reach the events in the form that these
+// give them.  Appended to other options, it wins over them.
+std::string pinned_options();
+
 // The settings that lockstep asks for, the same for every manifest, in the order printed.
 const std::vector<std::pair<std::string, std::string>>& wanted_settings();
 

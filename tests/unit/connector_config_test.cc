@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <random>
 
 #include "config/connector_keys.h"
 #include "pipeline/tables/table_stream.h"
@@ -88,11 +90,25 @@ TEST(ConnectorConfig, AsksForTheSettingsOfTheDesign) {
       {"publication.name", "lockstep_shop"},
       {"database.hostname", "db1"},
       {"database.port", "5432"},
-      {"table.include.list", R"(public\.orders,Weird\ Schema\.a\.b)"}};
+      {"table.include.list", R"(public\.orders,Weird\x20Schema\.a\.b)"}};
   for (const auto& pair : wanted) EXPECT_THAT(config, Contains(pair));
   for (const auto& [name, value] : config) {
     EXPECT_EQ(refused_setting(name, value), std::nullopt) << name;
   }
+}
+
+// Issue E, row 20: defaults of the source's database and role reach Debezium's own session.
+TEST(ConnectorConfig, PinsWhatValuesDependOnInTheConnectorsSession) {
+  const std::string pinned = pinned_options();
+  for (const char* const setting :
+       {"bytea_output=hex", "intervalstyle=postgres", "extra_float_digits=3", "lc_monetary=C",
+        "quote_all_identifiers=off", "search_path=pg_catalog", "lock_timeout=0"}) {
+    EXPECT_THAT(pinned, HasSubstr("-c " + std::string(setting)));
+  }
+  EXPECT_EQ(printed(shop(), {})["driver.options"], pinned);
+  Manifest m = shop();
+  m.source.debezium->settings["driver.options"] = {"-c bytea_output=escape -c geqo=off", {}};
+  EXPECT_EQ(printed(m, {})["driver.options"], "-c bytea_output=escape -c geqo=off " + pinned);
 }
 
 TEST(ConnectorConfig, PrintsSecretsAsReferences) {
@@ -189,6 +205,66 @@ TEST(ConnectorCheck, NamesEverySettingThatLosesData) {
     EXPECT_THAT(differences({{change.first, change.second}}), ElementsAre(HasSubstr(change.first)))
         << change.second;
   }
+}
+
+// Issue E, row 20.
+TEST(ConnectorCheck, DemandsTheOptionsThatPin) {
+  EXPECT_THAT(differences({{"driver.options", ""}}), ElementsAre(HasSubstr("bytea_output=hex")));
+  EXPECT_THAT(differences({{"driver.options", pinned_options() + " -c bytea_output=escape"}}),
+              ElementsAre(testing::EndsWith("it lacks bytea_output=hex")));
+  std::string spelled = pinned_options();
+  spelled.replace(spelled.find("-c bytea_output"), 15, "  --Bytea-Output");
+  spelled.replace(spelled.find("-c lc_monetary=C"), 16, R"(-clc_monetary=\C)");
+  EXPECT_THAT(differences({{"driver.options", spelled}}), IsEmpty());
+  EXPECT_THAT(differences({{"driver.options", "${env:OPTIONS}"}}), IsEmpty());
+}
+
+// Any name that PostgreSQL takes: up to 63 bytes, in UTF-8, none of them zero.
+std::string any_name(std::mt19937& random) {
+  static const std::vector<std::string> pieces = {
+      " ",  "\t",   "\n", "\"", "'",  ".",        ",",  "\\", "\\x20", "(", ")",      "[",      "{",
+      "}",  "*",    "+",  "?",  "^",  "$",        "|",  "a",  "B",     "7", "_",      "select", "%",
+      "\r", "\x7f", "é",  "☃",  "😀", "${env:A}", "\v", "-",  "order", "~", "\u00a0", "\u3000"};
+  std::string name;
+  const std::size_t length = 1 + random() % 63;
+  while (name.empty() || random() % 4 != 0) {
+    const std::string& piece = pieces[random() % pieces.size()];
+    if (name.size() + piece.size() > length) break;
+    name += piece;
+  }
+  return name.empty() ? "a" : name;
+}
+
+// Issue E, row 23: a table named "Order Items", or one whose name ends in white space, was refused
+// by what had printed it, or by Connect.
+TEST(ConnectorCheck, AcceptsWhatItPrintsForEveryName) {
+  std::mt19937 random(23);
+  for (int i = 0; i < 3000; ++i) {
+    const std::vector<TableSpec> tables = {table(any_name(random), any_name(random)),
+                                           table("public", any_name(random))};
+    SCOPED_TRACE(tables[0].name.text() + "|" + tables[1].name.text());
+    const ConnectorSettings running = printed(shop(), tables);
+    EXPECT_THAT(check_connector_config(shop(), tables, running), IsEmpty());
+    const std::string& list = running.at("table.include.list");
+    // Debezium takes white space around a pattern away, and Connect what looks like a reference.
+    EXPECT_EQ(list.find_first_of(" \t\r\n\v\"${}"), std::string::npos) << list;
+    EXPECT_EQ(std::ranges::count(list, ','), 1) << list;
+    const std::vector<TableSpec> others = {table("other", tables[0].name.table + "!")};
+    EXPECT_EQ(check_connector_config(shop(), others, running).size(), 1u);
+  }
+}
+
+TEST(ConnectorCheck, ReadsIncludeListsAsPeopleWriteThem) {
+  const auto listed = [](const std::string& list, const std::string& name) {
+    ConnectorSettings running = printed(shop(), {});
+    running["table.include.list"] = list;
+    return check_connector_config(shop(), std::vector{table("public", name)}, running).empty();
+  };
+  EXPECT_TRUE(listed("public.a, public.Order Items ,public.c", "order items"));
+  EXPECT_TRUE(listed(R"(public.a\,b,public.c)", "a,b"));
+  EXPECT_TRUE(listed("public.(a|b)", "z")) << "only Debezium can judge a pattern";
+  EXPECT_TRUE(listed(R"(public\.\w+)", "z"));
+  EXPECT_FALSE(listed("public.a,public.c", "b"));
 }
 
 TEST(ConnectorCheck, ComparesWhatTheDecoderMustKnow) {
