@@ -14,7 +14,6 @@
 #include "daemon/fingerprint.h"
 #include "pipeline/apply/table_holds.h"
 #include "pipeline/base/failpoint.h"
-#include "pipeline/model/key.h"
 
 namespace lockstep {
 namespace {
@@ -46,11 +45,14 @@ class Preparation {
   Result<std::map<TableName, std::string>> cover_new(const TablePlan& plan);
   Status choose_tables();
   Status first_start();
+  Result<bool> has_rows(const TableMap& table);
   Status refuse_filled_targets(const std::vector<const TableMap*>& tables);
   Status know_start();
   Status later_start();
   Status forget(const TableName& name);
   Status forget_removed();
+  Status forget_emptied();
+  void leave_forgotten();
   Status forget_unpublished();
   Status hold_tables();
   Status compare_mappings();
@@ -146,6 +148,12 @@ Status Preparation::choose_tables() {
   return {};
 }
 
+Result<bool> Preparation::has_rows(const TableMap& table) {
+  LOCKSTEP_ASSIGN(const PgResult found,
+                  target_.run("SELECT EXISTS (SELECT FROM " + quoted(table.target.name) + ")"));
+  return field(found, 0, 0) == "t";
+}
+
 // P5: a row that is there already is not ours to overwrite, unless the manifest says so.  Once a
 // table was left out for a while, nobody knows which of its rows the source has deleted.
 Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& tables) {
@@ -154,9 +162,8 @@ Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& ta
   for (const TableMap* table : tables) {
     const bool was_left_out = forgotten_.contains(table->source.name);
     if (manifest_.existing.value == ExistingPolicy::Upsert && !was_left_out) continue;
-    LOCKSTEP_ASSIGN(const PgResult found,
-                    target_.run("SELECT EXISTS (SELECT FROM " + quoted(table->target.name) + ")"));
-    if (field(found, 0, 0) != "t") continue;
+    LOCKSTEP_ASSIGN(const bool has_rows, this->has_rows(*table));
+    if (!has_rows) continue;
     std::string& list = was_left_out ? stale : filled;
     list += (list.empty() ? "" : ", ") + table->target.name.text();
   }
@@ -255,6 +262,8 @@ Status Preparation::later_start() {
     LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.read());
   }
   LOCKSTEP_TRY(forget_removed());
+  LOCKSTEP_TRY(forget_emptied());
+  leave_forgotten();
   LOCKSTEP_TRY(forget_unpublished());
   for (const StoredMapping& mapping : out_.claim.mappings) begun_.insert(mapping.source);
   LOCKSTEP_TRY(need_publication(context()));
@@ -269,20 +278,20 @@ Status Preparation::forget(const TableName& name) {
   return bookkeeping_.forget_table(name, own_progress(name), kForgotten);
 }
 
-// A table that was taken out of the manifest.  One that only the source has dropped is left out.
+// A table that was taken out of the manifest, on a stream that goes on without it.  One that only
+// the source has dropped is left out.
 Status Preparation::forget_removed() {
-  if (manifest_.source.stream.value != StreamKind::Direct) return {};
   std::set<std::string> planned;
   for (const TableMap& map : out_.maps) planned.insert(map.source.name.text());
   for (const LeftOut& table : out_.left_out) planned.insert(table.table);
-  std::set<std::string> gone;  // Names of progress.
   for (const StoredMapping& mapping : out_.claim.mappings) {
     const TableName& name = mapping.source;
     if (mapping.fingerprint == kForgotten) {
       forgotten_.insert(name);
       continue;
     }
-    if (planned.contains(name.text())) continue;
+    if (planned.contains(name.text()) || manifest_.source.stream.value != StreamKind::Direct)
+      continue;
     const ListedTable listed{name, std::nullopt};
     const Selection selection = select_tables(manifest_, {&listed, 1});
     if (!selection.tables.empty()) {
@@ -292,13 +301,33 @@ Status Preparation::forget_removed() {
     }
     LOCKSTEP_TRY(forget(name));
     forgotten_.insert(name);
-    gone.insert(own_progress(name));
   }
+  return {};
+}
+
+// A table that was stopped, and that somebody has emptied on the target since, as the reason says:
+// it begins anew, and what the log holds from before is dropped.
+Status Preparation::forget_emptied() {
+  for (const TableMap& map : out_.maps) {
+    const auto stored =
+        std::ranges::find(out_.claim.mappings, map.source.name, &StoredMapping::source);
+    if (stored == out_.claim.mappings.end() || stored->state != "stopped") continue;
+    LOCKSTEP_ASSIGN(const bool has_rows, this->has_rows(map));
+    if (has_rows) continue;
+    LOCKSTEP_TRY(forget(map.source.name));
+    forgotten_.insert(map.source.name);
+  }
+  return {};
+}
+
+// From here on they are as if they had never been.
+void Preparation::leave_forgotten() {
+  std::set<std::string> gone;  // Names of progress.
+  for (const TableName& name : forgotten_) gone.insert(own_progress(name));
   std::erase_if(out_.claim.progress,
                 [&](const StoredProgress& stored) { return gone.contains(stored.row.stream); });
   std::erase_if(out_.claim.mappings,
                 [&](const StoredMapping& mapping) { return forgotten_.contains(mapping.source); });
-  return {};
 }
 
 // A table that somebody took out of the publication: what was written since is in no stream, and
@@ -435,9 +464,7 @@ Status Preparation::finish() {
 Result<Prepared> Preparation::run() {
   LOCKSTEP_TRY(know_servers());
   LOCKSTEP_TRY(bookkeeping_.create());
-  failpoint("prepare_before_claim");
   LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.claim());
-  failpoint("prepare_after_claim");
   first_ = !out_.claim.start;
   if (!first_) LOCKSTEP_TRY(know_start());
   LOCKSTEP_TRY(choose_tables());
@@ -464,21 +491,6 @@ BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::stri
   options.connection = connection_options(manifest, Side::Target, role);
   options.name = {manifest.target.schema.value, manifest.migration.value};
   return options;
-}
-
-KafkaOptions kafka_options(const Manifest& manifest) {
-  KafkaOptions options;
-  for (const Setting& setting : manifest.source.debezium->kafka)
-    options.properties.emplace_back(setting.name, setting.value.reveal());
-  options.group_id = "lockstep-" + manifest.migration.value;
-  return options;
-}
-
-std::vector<KafkaTable> kafka_tables(const std::vector<const TableMap*>& tables) {
-  std::vector<KafkaTable> topics;
-  for (const TableMap* table : tables)
-    topics.push_back(kafka_table(*table, wire_equals_canonical(*table)));
-  return topics;
 }
 
 }  // namespace lockstep

@@ -21,12 +21,19 @@ std::string name_of(const TableFile& file) {
   return file.name.empty() ? fmt::format("(oid {})", file.relation) : file.name;
 }
 
+// Older events lie in the log before what was noticed: whoever deletes rows on the target now may
+// get them back.  A copy that begins anew drops all events before it.
+std::string empty_it(const TableMap& table) {
+  return fmt::format("empty {} on the target and start again: it is copied anew",
+                     table.target.name.text());
+}
+
 std::string gone(const TableMap& table, const TableFile& file) {
   if (file.relation == table.source.oid) return "the source table was dropped";
   return fmt::format(
-      "partition {} was detached or dropped on the source; its rows are still on the target: "
-      "delete them there if they are to go, say `partitions: keep` for {}, and start again",
-      name_of(file), table.text());
+      "partition {} was detached or dropped on the source; its rows are still on the target: to "
+      "keep them say `partitions: keep` for {} and start again; to be rid of them {}",
+      name_of(file), table.text(), empty_it(table));
 }
 
 std::string away_for_a_while(const TableMap& table, const TableFile& file) {
@@ -35,10 +42,8 @@ std::string away_for_a_while(const TableMap& table, const TableFile& file) {
           ? "taken out of the publication, for a while at least, or the publication's options were "
             "changed"
           : "detached and put back";
-  return fmt::format(
-      "{} was {}, on the source: what was written meanwhile may be in no stream; leave {} out of "
-      "this migration, empty it on the target, and move it by a migration of its own",
-      name_of(file), what, table.text());
+  return fmt::format("{} was {}, on the source: what was written meanwhile may be in no stream; {}",
+                     name_of(file), what, empty_it(table));
 }
 
 // The TRUNCATE of a whole table is in the stream; that of one partition is not, when it is
@@ -46,9 +51,9 @@ std::string away_for_a_while(const TableMap& table, const TableFile& file) {
 std::string by_itself(const TableMap& table, const TableFile& file, const char* how) {
   return fmt::format(
       "partition {} was truncated or rewritten {}, and replication through the root does not tell "
-      "which: if it was truncated, delete its rows on the target; then say `partitions: keep` for "
-      "{}, and start again",
-      name_of(file), how, table.text());
+      "which: {}; if you know that it was only rewritten (VACUUM FULL), say `partitions: keep` for "
+      "{} instead",
+      name_of(file), how, empty_it(table), table.text());
 }
 
 // Files of both lists that were replaced.

@@ -63,6 +63,7 @@ Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
   if (kept) kept = watch_shapes();
   if (kept) hold_stream();
   if (kept) verdict = want_proof ? prove() : prove_again();
+  if (kept) kept = note_stops();  // What is shown is known to the next start, too.
   publish(verdict.value_or(Verdict::GoOn));
   if (!kept) return std::unexpected(std::move(kept).error());
   return want_proof ? verdict : Verdict::GoOn;
@@ -78,15 +79,20 @@ Status Supervisor::note_stop(TableId id, const std::string& reason) {
   return {};
 }
 
+Status Supervisor::note_stops() {
+  const std::vector<TableStatus> all = shared_.board.all();
+  for (TableId id = 0; id < all.size(); ++id)
+    if (!all[id].stopped.empty()) LOCKSTEP_TRY(note_stop(id, all[id].stopped));
+  return {};
+}
+
 Status Supervisor::note_tables() {
+  LOCKSTEP_TRY(note_stops());
   const std::vector<TableStatus> all = shared_.board.all();
   backfilled_ = true;
   for (TableId id = 0; id < all.size(); ++id) {
     const std::string name = shared_.tables[id]->text();
-    if (!all[id].stopped.empty()) {
-      LOCKSTEP_TRY(note_stop(id, all[id].stopped));
-      continue;
-    }
+    if (!all[id].stopped.empty()) continue;
     if (all[id].backfill != BackfillState::Done) {
       backfilled_ = false;
       waits_for("the backfill of " + name);

@@ -88,6 +88,7 @@ class Supervisor {
   Verdict prove_again();
   std::set<std::string> streams_of_others() const;
   std::set<std::string> paused() const;
+  Status note_stops();
   Status note_tables();
   Status note_stop(TableId id, const std::string& reason);
   void publish(Verdict verdict);

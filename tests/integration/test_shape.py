@@ -139,8 +139,9 @@ def test_a_partition_that_is_not_in_the_log_stops_the_table(migrate):
     assert "UNLOGGED or foreign" in migration.lockstep.verb("validate").stdout
     assert migration.lockstep.start("--until", "synced").wait(120) == 3
     migration.source("ALTER TABLE log_2022 SET LOGGED")
-    keep_partitions(migration)
+    migration.target("TRUNCATE log")
     migration.finish()
+    keep_partitions(migration)
     migration.source("DROP TABLE log_2022")
     migration.target("DROP TABLE log_2022")
     migration.lockstep.run_until_synced()
@@ -174,9 +175,52 @@ def test_truncate_of_one_partition_is_not_missed(migrate):
         lockstep.await_follow()
         migration.source("TRUNCATE log_2021")
         assert "public.log_2021" in await_stop(lockstep, "public.log")
-    migration.target("DELETE FROM log_2021")
-    keep_partitions(migration)
+    migration.target("TRUNCATE log")
     migration.finish()
+
+
+BEFORE = """
+UPDATE log SET v = 'before' WHERE day >= '2021-01-01';
+INSERT INTO log SELECT g, '2021-12-12', 'before' FROM generate_series(9000, 9200) g;
+"""
+LATER = """
+INSERT INTO log VALUES (9001, '2021-12-12', 'after'), (9500, '2021-02-02', 'after')
+  ON CONFLICT (id, day) DO UPDATE SET v = excluded.v
+"""
+
+
+@pytest.mark.parametrize("change", [
+    "TRUNCATE log_2021",
+    "ALTER TABLE log DETACH PARTITION log_2021; CREATE TABLE log_next PARTITION OF log"
+    " FOR VALUES FROM ('2021-01-01') TO ('2022-01-01')",
+    "ALTER TABLE log DETACH PARTITION log_2021; DELETE FROM log_2021 WHERE id % 2 = 0;"
+    "ALTER TABLE log ATTACH PARTITION log_2021 FOR VALUES FROM ('2021-01-01') TO ('2022-01-01')",
+], ids=["truncated", "detached", "put_back"])
+@pytest.mark.parametrize("is_down", [True, False])
+def test_doing_what_the_message_says_loses_nothing(migrate, change, is_down):
+    """Issue E, row 22.  What lies in the log before such a change is read after the operator has
+    obeyed: rows that were deleted by hand came back."""
+    migration = migrate(LOG, tables=TABLES)
+    migration.prepare()
+    migration.lockstep.run_until_synced()
+    if is_down:
+        migration.source(BEFORE + change)
+        migration.source(LATER)
+    with migration.running() as lockstep:
+        if not is_down:
+            lockstep.await_follow()
+            # The events of a large transaction are on their way when the catalog tells the change.
+            migration.source(BEFORE + change)
+            migration.source(LATER)
+        reason = await_stop(lockstep, "public.log")
+        assert "empty public.log on the target and start again: it is copied anew" in reason
+    migration.target("TRUNCATE log")
+    for change in ("UPDATE log SET v = 'later' WHERE id = 9500",
+                   "INSERT INTO log VALUES (9600, '2021-02-02', 'it goes on')"):
+        migration.source(change)
+        migration.lockstep.run_until_synced()
+        rows = "SELECT * FROM log ORDER BY id, day"
+        assert migration.source(rows) == migration.target(rows)
 
 
 def test_truncate_before_a_restart(migrate):

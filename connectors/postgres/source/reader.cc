@@ -355,9 +355,9 @@ Result<std::string> PostgresReader::filenodes(const TableMap& table) {
   if (!is_null(row, 0, 1))
     return fail(Reaction::StopTable,
                 fmt::format("source table {} has rows whose changes are in no stream, in {}: make "
-                            "it LOGGED, or detach it if it is foreign; then say `partitions: keep` "
-                            "if it is a partition, and start again",
-                            table.text(), field(row, 0, 1)));
+                            "it LOGGED, or detach it if it is foreign; then empty {} on the target "
+                            "and start again: it is copied anew",
+                            table.text(), field(row, 0, 1), table.target.name.text()));
   return text_field(row, 0, 0);
 }
 
