@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <utility>
 
@@ -227,6 +228,7 @@ class ManifestReader {
     if (auto connector = fields.require_text("connector", "its name in Kafka Connect")) {
       debezium.connector = std::move(*connector);
     }
+    debezium.restart_failed = fields.flag("restart_failed", false).value;
     fields.finish();
     if (!debezium.connect_url) return;
     const auto& [url, where] = *debezium.connect_url;
@@ -314,9 +316,12 @@ std::optional<std::string> read_file(const std::string& path, Report& report) {
     report.error({}, "cannot be read", "check the path and its permissions");
     return std::nullopt;
   }
-  std::string text(kFileBytesMax + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
+  std::string text;
+  std::array<char, 4096> piece;
+  do {
+    file.read(piece.data(), piece.size());
+    text.append(piece.data(), static_cast<std::size_t>(file.gcount()));
+  } while (file && text.size() <= kFileBytesMax);
   if (text.size() > kFileBytesMax) {
     report.error({}, "is larger than 1 MiB", "a manifest is a small YAML file");
     return std::nullopt;

@@ -56,6 +56,7 @@ struct DebeziumSection {
   bool kafka_sound = false;  // It is there and nothing in it is an error.
   std::optional<At<std::string>> connect_url;
   At<std::string> connector;                        // With connect_url.
+  bool restart_failed = false;                      // Through connect_url.
   bool reread_snapshot_events = false;              // I16.
   bool connect_in_utc = true;                       // The time zone of Connect's JVM is UTC.
   std::map<std::string, At<std::string>> settings;  // Accepted overrides of connector-config.

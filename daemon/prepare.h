@@ -13,6 +13,7 @@
 
 #include "checkpoint/rocksdb_store.h"
 #include "config/manifest.h"
+#include "connectors/connect/rest.h"
 #include "connectors/kafka/client.h"
 #include "connectors/kafka/topics.h"
 #include "connectors/postgres/target/bookkeeping.h"
@@ -55,6 +56,8 @@ Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store, const Pa
 
 BookkeepingOptions bookkeeping_options(const Manifest& manifest, const std::string& role);
 KafkaOptions kafka_options(const Manifest& manifest);
+// Nothing where the manifest names no REST address.
+std::optional<ConnectOptions> connect_options(const Manifest& manifest);
 std::vector<KafkaTable> kafka_tables(const std::vector<const TableMap*>& tables);
 
 }  // namespace lockstep

@@ -12,6 +12,7 @@
 #include "connectors/postgres/source/stream.h"
 #include "daemon/prepare.h"
 #include "daemon/tables.h"
+#include "pipeline/model/key.h"
 
 namespace lockstep {
 namespace {
@@ -113,6 +114,24 @@ Result<Lsn> open_slot(const StreamContext& context) {
     return context.exported->begin();  // Made by this run, before an error.
   context.exported.reset();
   return adopt_slot(context, slot);
+}
+
+// Why the connector has not made its slot.  One that was started before its publication was made
+// has failed, and tries no more.
+std::string what_of_connector(const Manifest& manifest) {
+  const std::string start = fmt::format(
+      "start the connector (its configuration: lockstep connector-config {})", manifest.path);
+  const auto options = connect_options(manifest);
+  if (!options) return start;
+  auto rest = ConnectRest::open(*options);
+  if (!rest) return rest.error().message;
+  const auto status = rest->status();
+  if (!status) return status.error().code == "404" ? start : status.error().message;
+  const auto fault = connector_fault(*status, *options);
+  if (!fault) return "the connector runs and is about to make it";
+  const Status restarted = rest->restart_failed();
+  return restarted ? fault->text()
+                   : fmt::format("{} ({})", fault->text(), restarted.error().message);
 }
 
 }  // namespace
@@ -217,9 +236,7 @@ Status need_slot(const StreamContext& context) {
     const std::string why = slot.exists ? "is not streaming yet" : "does not exist yet";
     if (context.first)
       return wait_for(
-          fmt::format("slot {}: it {}; start the connector (its configuration: "
-                      "lockstep connector-config {})",
-                      name, why, context.manifest.path));
+          fmt::format("slot {}: it {}; {}", name, why, what_of_connector(context.manifest)));
     return fail(Reaction::Halt,
                 fmt::format("slot {} is gone: changes since then are lost to the stream; forget "
                             "the migration and begin anew",
@@ -265,6 +282,31 @@ Status outlast_transactions(const StreamContext& context) {
     if (!context.patience("tables that are new, until these have ended: " + in_the_way(probe, now)))
       return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
   }
+}
+
+KafkaOptions kafka_options(const Manifest& manifest) {
+  KafkaOptions options;
+  for (const Setting& setting : manifest.source.debezium->kafka)
+    options.properties.emplace_back(setting.name, setting.value.reveal());
+  options.group_id = "lockstep-" + manifest.migration.value;
+  return options;
+}
+
+std::optional<ConnectOptions> connect_options(const Manifest& manifest) {
+  const DebeziumSection& debezium = *manifest.source.debezium;
+  if (!debezium.connect_url) return std::nullopt;
+  ConnectOptions options;
+  options.url = debezium.connect_url->value;
+  options.connector = debezium.connector.value;
+  options.restart_failed = debezium.restart_failed;
+  return options;
+}
+
+std::vector<KafkaTable> kafka_tables(const std::vector<const TableMap*>& tables) {
+  std::vector<KafkaTable> topics;
+  for (const TableMap* table : tables)
+    topics.push_back(kafka_table(*table, wire_equals_canonical(*table)));
+  return topics;
 }
 
 }  // namespace lockstep

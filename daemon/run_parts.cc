@@ -41,11 +41,7 @@ KafkaProofOptions proof_options(const Manifest& manifest, const Prepared& prepar
   options.topic_prefix = manifest.source.debezium->topic_prefix.value;
   options.tables = kafka_tables(prepared.tables);
   options.slot = manifest.source.slot.value;
-  if (manifest.source.debezium->connect_url) {
-    options.connect.emplace();
-    options.connect->url = manifest.source.debezium->connect_url->value;
-    options.connect->connector = manifest.source.debezium->connector.value;
-  }
+  options.connect = connect_options(manifest);
   options.confirmed_flush = [&connection, slot = options.slot]() -> Result<std::optional<Lsn>> {
     LOCKSTEP_ASSIGN(const SlotFacts facts, read_slot(connection, slot));
     if (!facts.exists)

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -27,6 +29,7 @@ using boost::system::error_code;
 constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 
 struct Request {
+  http::verb verb = http::verb::get;
   std::string host;
   std::string port;
   std::string target;
@@ -51,12 +54,13 @@ asio::awaitable<void> exchange(Request request, Answer& answer) {
     const auto [refused, endpoint] = co_await stream.async_connect(endpoints, kAsTuple);
     answer.error = refused;
   }
-  http::request<http::empty_body> get(http::verb::get, request.target, 11);
-  get.set(http::field::host, request.host + ":" + request.port);
-  get.set(http::field::accept, "application/json");
-  get.set(http::field::connection, "close");
+  http::request<http::empty_body> question(request.verb, request.target, 11);
+  question.set(http::field::host, request.host + ":" + request.port);
+  question.set(http::field::accept, "application/json");
+  question.set(http::field::connection, "close");
   if (!answer.error) {
-    const auto [unsent, sent] = co_await http::async_write(stream, get, kAsTuple);
+    question.prepare_payload();
+    const auto [unsent, sent] = co_await http::async_write(stream, question, kAsTuple);
     answer.error = unsent;
   }
   http::response_parser<http::string_body> parser;
@@ -71,6 +75,51 @@ asio::awaitable<void> exchange(Request request, Answer& answer) {
     answer.body = std::move(parser.get().body());
   }
   answer.finished = true;
+}
+
+constexpr std::string_view kRestart = "restart?includeTasks=true&onlyFailed=true";
+
+// What an operator can do about a cause, by words of Debezium's.
+struct Remedy {
+  std::string_view words;
+  std::string_view remedy;
+};
+constexpr std::array<Remedy, 10> kRemedies = {{
+    {"Publication autocreation is disabled",
+     "make the publication (lockstep validate prints the statement)"},
+    {"Invalid identifier", "rename the schema or table whose name begins with a quotation mark"},
+    {"Unexpected input", "rename the schema or table whose name begins with a quotation mark"},
+    {"all replication slots are in use", "raise max_replication_slots on the source"},
+    {"no longer available on the server", "the slot was lost: begin the migration anew"},
+    {"password authentication failed", "correct database.password of the connector"},
+    {"is active for PID", "end the other reader of the slot"},
+    {"java.sql.Array.getArray",
+     "drop the enum without labels or the domain over an enum (lockstep validate names it)"},
+    {"differ only by case", "rename one of the columns"},
+    {"RecordTooLargeException",
+     "raise producer.override.max.request.size of the connector and message.max.bytes of the "
+     "broker"},
+}};
+
+std::string_view remedy_of(std::string_view cause) {
+  const auto found = std::find_if(kRemedies.begin(), kRemedies.end(), [&](const Remedy& remedy) {
+    return cause.contains(remedy.words);
+  });
+  return found == kRemedies.end() ? "cure the cause" : found->remedy;
+}
+
+// The last cause of a Java stack trace, which is the first thing that went wrong; of one without
+// causes its first line.
+std::string last_cause(std::string_view trace) {
+  constexpr std::string_view kCausedBy = "\nCaused by: ";
+  if (const auto last = trace.rfind(kCausedBy); last != std::string_view::npos)
+    trace.remove_prefix(last + kCausedBy.size());
+  // A message may have several lines; the frames begin with a tab.
+  std::string cause(trace.substr(0, trace.find("\n\tat ")));
+  std::replace(cause.begin(), cause.end(), '\n', ' ');
+  constexpr std::size_t kShown = 400;
+  if (cause.size() > kShown) cause.replace(kShown, std::string::npos, "...");
+  return cause;
 }
 
 Error unreachable(std::string message, std::string code = {}) {
@@ -163,13 +212,17 @@ Result<ConnectRest> ConnectRest::open(ConnectOptions options) {
   return rest;
 }
 
-Result<std::string> ConnectRest::get(std::string_view what) {
+Result<std::string> ConnectRest::get(std::string_view what) { return ask(false, what); }
+
+Result<std::string> ConnectRest::post(std::string_view what) { return ask(true, what); }
+
+Result<std::string> ConnectRest::ask(bool post, std::string_view what) {
   const std::string where = fmt::format("connector {} at {}", options_.connector, options_.url);
   Answer answer;
   try {
     asio::io_context io(1);
     Request request{
-        host_, port_,
+        post ? http::verb::post : http::verb::get, host_, port_,
         fmt::format("{}/connectors/{}/{}", base_path_, percent_encoded(options_.connector), what),
         options_.answer_bytes_max};
     std::exception_ptr thrown;
@@ -187,7 +240,7 @@ Result<std::string> ConnectRest::get(std::string_view what) {
   if (answer.error) {
     return fail(unreachable(fmt::format("{}: {}", where, answer.error.message())));
   }
-  if (answer.status == 200) return std::move(answer.body);
+  if (answer.status >= 200 && answer.status < 300) return std::move(answer.body);
   const std::string text = error_text(answer.body);
   const std::string message =
       fmt::format("{} answered {}{}{}", where, answer.status, text.empty() ? "" : ": ", text);
@@ -201,6 +254,15 @@ Result<ConnectorStatus> ConnectRest::status() {
   return parse_connector_status(body);
 }
 
+Status ConnectRest::restart_failed() {
+  constexpr std::chrono::seconds kPause{30};
+  const auto now = std::chrono::steady_clock::now();
+  if (!options_.restart_failed || now < next_restart_) return {};
+  next_restart_ = now + kPause;
+  if (auto done = post(kRestart); !done) return fail(std::move(done).error());
+  return {};
+}
+
 Result<std::map<std::string, std::string>> ConnectRest::config() {
   LOCKSTEP_ASSIGN(const std::string body, get("config"));
   return parse_connector_config(body);
@@ -209,6 +271,36 @@ Result<std::map<std::string, std::string>> ConnectRest::config() {
 Result<std::vector<ConnectorOffset>> ConnectRest::offsets() {
   LOCKSTEP_ASSIGN(const std::string body, get("offsets"));
   return parse_connector_offsets(body);
+}
+
+std::optional<ConnectorFault> connector_fault(const ConnectorStatus& status,
+                                              const ConnectOptions& options) {
+  const std::string address =
+      fmt::format("{}/connectors/{}", options.url, percent_encoded(options.connector));
+  const std::string restart =
+      options.restart_failed
+          ? "it is restarted every half a minute"
+          : fmt::format("then restart it: curl -X POST '{}/{}'", address, kRestart);
+  const auto failed = [&](const std::string& what, const std::string& cause) {
+    return ConnectorFault{
+        fmt::format("{} has FAILED: {}", what, cause.empty() ? "without a cause" : cause),
+        fmt::format("{}; {}", remedy_of(cause), restart), true};
+  };
+  const std::string name = "connector " + options.connector;
+  if (status.state == "FAILED") return failed(name, status.cause);
+  if (status.state == "PAUSED" || status.state == "STOPPED")
+    return ConnectorFault{fmt::format("{} is {}", name, status.state),
+                          fmt::format("resume it: curl -X PUT '{}/resume'", address)};
+  if (status.state != "RUNNING")
+    return ConnectorFault{fmt::format("{} is {}", name, status.state), ""};
+  for (const ConnectorStatus::Task& task : status.tasks) {
+    const std::string what = fmt::format("task {} of {}", task.id, name);
+    if (task.state == "FAILED") return failed(what, task.cause);
+    if (task.state != "RUNNING")
+      return ConnectorFault{fmt::format("{} is {}", what, task.state), ""};
+  }
+  if (status.tasks.empty()) return ConnectorFault{name + " has no task", ""};
+  return std::nullopt;
 }
 
 Result<ConnectorStatus> parse_connector_status(std::string_view body) {
@@ -220,14 +312,15 @@ Result<ConnectorStatus> parse_connector_status(std::string_view body) {
   if (connector == nullptr || !connector->is_object()) return fail(unparsable("status"));
   ConnectorStatus status;
   status.state = text_of(connector->as_object(), "state");
+  status.cause = last_cause(text_of(connector->as_object(), "trace"));
   if (status.state.empty()) return fail(unparsable("status"));
   if (tasks == nullptr || !tasks->is_array()) return status;
   for (const json::value& task : tasks->as_array()) {
     if (!task.is_object()) return fail(unparsable("status"));
     const json::value* id = task.as_object().if_contains("id");
-    const std::string trace = text_of(task.as_object(), "trace");
     status.tasks.push_back({id != nullptr && id->is_int64() ? id->as_int64() : 0,
-                            text_of(task.as_object(), "state"), trace.substr(0, trace.find('\n'))});
+                            text_of(task.as_object(), "state"),
+                            last_cause(text_of(task.as_object(), "trace"))});
   }
   return status;
 }

@@ -112,7 +112,7 @@ Result<StreamProof::Answer> KafkaProof::connector_reached(Lsn lsn) {
     if (settings.error().reaction != Reaction::Retry) return fail(std::move(settings).error());
     return waiting(std::move(settings).error().message);
   }
-  const std::string& connector = rest_->connector();
+  const std::string& connector = rest_->options().connector;
   if (const auto voids = settings_that_void_proof(*settings); !voids.empty()) {
     return waiting(fmt::format("connector {} cannot prove what it has delivered: {}", connector,
                                fmt::join(voids, "; ")));
@@ -123,16 +123,15 @@ Result<StreamProof::Answer> KafkaProof::connector_reached(Lsn lsn) {
                                offsets->front().server, options_.topic_prefix));
   }
   if (ours == offsets->end() || !ours->lsn_commit) {
-    return waiting(why_not_moving(fmt::format(
-        "connector {} has committed nothing yet, waiting for {}", connector, lsn_text(lsn))));
+    return not_there_yet(fmt::format("connector {} has committed nothing yet, waiting for {}",
+                                     connector, lsn_text(lsn)));
   }
   if (*ours->lsn_commit >= lsn) {
     LOCKSTEP_TRY(source_reaches(*ours->lsn_commit));
     return passed(true);
   }
-  return waiting(
-      why_not_moving(fmt::format("connector {} has committed {}, waiting for {}", connector,
-                                 lsn_text(*ours->lsn_commit), lsn_text(lsn))));
+  return not_there_yet(fmt::format("connector {} has committed {}, waiting for {}", connector,
+                                   lsn_text(*ours->lsn_commit), lsn_text(lsn)));
 }
 
 // What was read of a log that was put back since says nothing about the log that there is now.
@@ -158,22 +157,16 @@ Result<StreamProof::Answer> KafkaProof::slot_reached(Lsn lsn) {
                              lsn_text(*flushed), lsn_text(lsn)));
 }
 
-// A connector that stands still is named with its state; `progress` says where it stands.
-std::string KafkaProof::why_not_moving(const std::string& progress) {
+// `progress` says where the connector stands; one that stands still is named with what to do.
+Result<StreamProof::Answer> KafkaProof::not_there_yet(const std::string& progress) {
   const auto status = rest_->status();
-  if (!status) return fmt::format("{} ({})", progress, status.error().message);
-  if (status->state != "RUNNING") {
-    return fmt::format("connector {} is {}; {}", rest_->connector(), status->state, progress);
-  }
-  for (const ConnectorStatus::Task& task : status->tasks) {
-    if (task.state == "RUNNING") continue;
-    return fmt::format("task {} of connector {} is {}{}{}; {}", task.id, rest_->connector(),
-                       task.state, task.trace.empty() ? "" : ": ", task.trace, progress);
-  }
-  if (status->tasks.empty()) {
-    return fmt::format("connector {} has no task; {}", rest_->connector(), progress);
-  }
-  return progress;
+  if (!status) return waiting(fmt::format("{} ({})", progress, status.error().message));
+  const auto fault = connector_fault(*status, rest_->options());
+  if (!fault) return waiting(progress);
+  if (!fault->failed) return waiting(fmt::format("{}; {}", fault->text(), progress));
+  if (const Status restarted = rest_->restart_failed(); !restarted)
+    return fail(Reaction::Retry, fmt::format("{} ({})", fault->text(), restarted.error().message));
+  return fail(Reaction::Retry, fault->text());
 }
 
 }  // namespace lockstep

@@ -40,7 +40,8 @@ class KafkaProof : public StreamProof {
   static Result<std::unique_ptr<KafkaProof>> open(KafkaProofOptions options);
 
   // Waits for Connect and the broker, each for its timeout at most.  Both being away is an Answer
-  // that waits; an error is what only the operator can change.  Halt (I16) when more was read than
+  // that waits; an error is what only the operator can change, also (Retry) a connector that
+  // has failed.  Halt (I16) when more was read than
   // the source's log holds: it was restored.
   Result<Answer> reached(Lsn lsn) override;
 
@@ -52,7 +53,7 @@ class KafkaProof : public StreamProof {
   Result<Answer> connector_reached(Lsn lsn);
   Result<Answer> slot_reached(Lsn lsn);
   Status source_reaches(Lsn committed);
-  std::string why_not_moving(const std::string& progress);
+  Result<Answer> not_there_yet(const std::string& progress);
 
   const KafkaProofOptions options_;
   const TopicPlan plan_;

@@ -161,9 +161,7 @@ void check_altered_publication(Validation& validation, const At<std::string>& na
       fmt::format("publication {} was altered or made again since the copy began: what was written "
                   "meanwhile may be in no stream, of {}",
                   name.value, shown_list(altered)),
-      "leave them out, empty them on the target and move them by a migration of their own, or "
-      "begin "
-      "this one anew");
+      "let run stop them; then empty them on the target and start again: they are copied anew");
 }
 
 }  // namespace
@@ -362,8 +360,8 @@ void check_connector(Validation& validation) {
   if (!debezium.connect_url) return;
   Findings& findings = validation.findings;
   const Where where = debezium.connector.where;
-  auto rest = ConnectRest::open(
-      {.url = debezium.connect_url->value, .connector = debezium.connector.value});
+  const ConnectOptions options = *connect_options(validation.manifest);
+  auto rest = ConnectRest::open(options);
   if (!rest) return findings.failed(debezium.connect_url->where, rest.error());
   const auto running = rest->config();
   if (!running && running.error().code == "404")
@@ -387,15 +385,9 @@ void check_connector(Validation& validation) {
   }
   const auto status = rest->status();
   if (!status) return findings.failed(debezium.connect_url->where, status.error());
-  if (status->state != "RUNNING")
-    findings.warn(where, fmt::format("connector {} is {}", debezium.connector.value, status->state),
-                  "resume it: run waits meanwhile");
-  for (const ConnectorStatus::Task& task : status->tasks)
-    if (task.state == "FAILED")
-      findings.error(where,
-                     fmt::format("task {} of connector {} has failed: {}", task.id,
-                                 debezium.connector.value, task.trace),
-                     "cure the cause, then restart the task");
+  const auto fault = connector_fault(*status, options);
+  if (fault && fault->failed) findings.error(where, fault->what, fault->remedy);
+  if (fault && !fault->failed) findings.warn(where, fault->what, fault->remedy);
 }
 
 }  // namespace lockstep

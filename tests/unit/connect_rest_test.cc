@@ -92,6 +92,51 @@ TEST(ConnectRest, OffsetsBeforeTheFirstCommitHaveNone) {
   EXPECT_TRUE(parse_connector_offsets(R"({"offsets":[]})")->empty());
 }
 
+// Issue E, row 24: the first line of a trace says nothing.
+TEST(ConnectRest, NamesTheLastCauseAndTheRemedy) {
+  const auto status = parse_connector_status(
+      R"({"connector":{"state":"RUNNING"},"tasks":[{"id":0,"state":"FAILED","trace":)"
+      R"("org.apache.Outer: stopped\n\tat a\nCaused by: b.Middle: m\n\tat c\n\t... 10 more\n)"
+      R"(Caused by: java.lang.IllegalArgumentException: Invalid identifier: x\ny\n\tat d"}]})");
+  ASSERT_TRUE(status.has_value());
+  ConnectOptions options{.url = "http://connect:8083", .connector = "my shop"};
+  const auto fault = connector_fault(*status, options);
+  ASSERT_TRUE(fault && fault->failed);
+  EXPECT_EQ(fault->what,
+            "task 0 of connector my shop has FAILED: java.lang.IllegalArgumentException: Invalid "
+            "identifier: x y");
+  EXPECT_EQ(fault->remedy,
+            "rename the schema or table whose name begins with a quotation mark; then restart it: "
+            "curl -X POST 'http://connect:8083/connectors/my%20shop/restart?includeTasks=true"
+            "&onlyFailed=true'");
+  options.restart_failed = true;
+  EXPECT_THAT(connector_fault(*status, options)->remedy, HasSubstr("it is restarted"));
+}
+
+TEST(ConnectRest, SaysHowAPausedConnectorGoesOn) {
+  const ConnectOptions options{.url = "http://connect:8083", .connector = "shop"};
+  const auto fault = connector_fault({"PAUSED", "", {}}, options);
+  ASSERT_TRUE(fault && !fault->failed);
+  EXPECT_EQ(fault->text(),
+            "connector shop is PAUSED; resume it: curl -X PUT "
+            "'http://connect:8083/connectors/shop/resume'");
+  EXPECT_EQ(connector_fault({"RUNNING", "", {}}, options)->text(), "connector shop has no task");
+  EXPECT_FALSE(connector_fault({"RUNNING", "", {{0, "RUNNING", ""}}}, options).has_value());
+}
+
+// Issue E, row 25.
+TEST(ConnectRest, RestartsWhatHasFailedWhenItMay) {
+  const OneAnswer server(http("202 Accepted", "{}"));
+  ConnectOptions options{.url = server.url(), .connector = "shop"};
+  EXPECT_TRUE(ConnectRest::open(options)->restart_failed()) << "nothing is asked";
+  options.restart_failed = true;
+  ConnectRest rest = *ConnectRest::open(options);
+  EXPECT_TRUE(rest.restart_failed());
+  EXPECT_THAT(server.request(),
+              HasSubstr("POST /connectors/shop/restart?includeTasks=true&onlyFailed=true"));
+  EXPECT_TRUE(rest.restart_failed()) << "once in a while only: nobody answers a second time";
+}
+
 TEST(ConnectRest, ReadsTheStateOfTasks) {
   const auto status = parse_connector_status(
       R"({"name":"shop","connector":{"state":"PAUSED","worker_id":"w"},"tasks":[{"id":0,)"
@@ -99,7 +144,7 @@ TEST(ConnectRest, ReadsTheStateOfTasks) {
   ASSERT_TRUE(status.has_value());
   EXPECT_EQ(status->state, "PAUSED");
   EXPECT_EQ(status->tasks[0].state, "FAILED");
-  EXPECT_EQ(status->tasks[0].trace, "java.lang.Boom: x");
+  EXPECT_EQ(status->tasks[0].cause, "java.lang.Boom: x");
 }
 
 TEST(ConnectRest, ReadsSettings) {
