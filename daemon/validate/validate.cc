@@ -83,6 +83,7 @@ void check_stream(Validation& validation) {
     return;
   }
   if (!validation.manifest.source.debezium) return;
+  check_connector_limits(validation);
   if (validation.source.answered) check_slot(validation);
   if (!validation.findings.spoiled(validation.debezium().topic_prefix.where))
     check_topics(validation);

@@ -64,7 +64,8 @@ void check_disk(Validation& validation);
 // REQUIRE: a source that answered.  check_direct() is for `stream: direct`.
 void check_publication(Validation& validation);
 void check_direct(Validation& validation);
-// REQUIRE: `stream: debezium`; the first a source that answered.
+// REQUIRE: `stream: debezium`; check_slot() a source that answered.
+void check_connector_limits(Validation& validation);
 void check_slot(Validation& validation);
 void check_topics(Validation& validation);
 void check_connector(Validation& validation);

@@ -1,10 +1,33 @@
 #include "connectors/postgres/wire/checks.h"
 
+#include <fmt/format.h>
+
 #include "connectors/postgres/target/bookkeeping_schema.h"
 #include "connectors/postgres/wire/catalog.h"
 
 namespace lockstep {
 namespace {
+
+constexpr const char* kTwinColumns = R"(
+SELECT attrelid, string_agg(quote_ident(attname), ' and ' ORDER BY attnum) FROM pg_attribute
+ WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped
+ GROUP BY attrelid, lower(attname::text) HAVING count(*) > 1)";
+
+constexpr const char* kEnumsWithoutLabels = R"(
+SELECT oid::regtype::text FROM pg_type WHERE typcategory = 'E' AND typtype IN ('e', 'd')
+   AND NOT EXISTS (SELECT FROM pg_enum WHERE enumtypid = pg_type.oid) ORDER BY 1)";
+
+// Debezium looks types up by their names without schema.  It carries enums, composites and ranges
+// of one name all the same.
+constexpr const char* kNamesakes = R"(
+SELECT t.oid, min(o.oid::regtype::text) FROM pg_type t
+  JOIN pg_type o ON o.typname = t.typname AND o.oid <> t.oid
+ WHERE t.oid = ANY ($1::oid[])
+   AND (o.oid < 16384
+        OR (t.typtype, t.typbasetype, t.typtypmod) IS DISTINCT FROM
+           (o.typtype, o.typbasetype, o.typtypmod)
+           AND NOT (t.typtype IN ('e', 'c') AND o.typtype IN ('e', 'c')))
+ GROUP BY t.oid)";
 
 constexpr const char* kOwners = R"(
 SELECT n.nspname, c.relname, pg_get_userbyid(c.relowner), pg_get_userbyid(n.nspowner),
@@ -83,6 +106,24 @@ Result<EnumLabels> read_enum_labels(PostgresConnection& connection) {
   for (int i = 0; i < PQntuples(rows.get()); ++i)
     labels[number_field<std::uint32_t>(rows, i, 0)].push_back(text_field(rows, i, 1));
   return labels;
+}
+
+Result<ConnectorTraps> read_connector_traps(PostgresConnection& connection,
+                                            const std::vector<std::uint32_t>& tables,
+                                            const std::vector<std::uint32_t>& types) {
+  LOCKSTEP_TRY(connection.open());
+  ConnectorTraps traps;
+  const std::string table_list = fmt::format("{{{}}}", fmt::join(tables, ","));
+  LOCKSTEP_ASSIGN(const PgResult twins, connection.ask(kTwinColumns, {{.value = table_list}}));
+  for (int i = 0; i < PQntuples(twins.get()); ++i)
+    traps.twins[number_field<std::uint32_t>(twins, i, 0)] = text_field(twins, i, 1);
+  LOCKSTEP_ASSIGN(const PgResult enums, connection.ask(kEnumsWithoutLabels));
+  for (int i = 0; i < PQntuples(enums.get()); ++i) traps.enums.push_back(text_field(enums, i, 0));
+  const std::string type_list = fmt::format("{{{}}}", fmt::join(types, ","));
+  LOCKSTEP_ASSIGN(const PgResult same, connection.ask(kNamesakes, {{.value = type_list}}));
+  for (int i = 0; i < PQntuples(same.get()); ++i)
+    traps.namesakes[number_field<std::uint32_t>(same, i, 0)] = text_field(same, i, 1);
+  return traps;
 }
 
 Result<BookkeepingGrants> read_bookkeeping_grants(PostgresConnection& connection,

@@ -50,6 +50,17 @@ Result<BookkeepingGrants> read_bookkeeping_grants(PostgresConnection& connection
 using EnumLabels = std::map<std::uint32_t, std::vector<std::string>>;
 Result<EnumLabels> read_enum_labels(PostgresConnection& connection);
 
+// What a Debezium connector of version 3.6 takes one for another, or ends at.
+struct ConnectorTraps {
+  std::map<std::uint32_t, std::string> twins;      // By table: columns that differ only by case.
+  std::vector<std::string> enums;                  // Without labels, or domains over enums.
+  std::map<std::uint32_t, std::string> namesakes;  // By type: another one of the same name.
+};
+// Of tables and types by their OIDs; `enums` of the whole database.
+Result<ConnectorTraps> read_connector_traps(PostgresConnection& connection,
+                                            const std::vector<std::uint32_t>& tables,
+                                            const std::vector<std::uint32_t>& types);
+
 // Whether the table has a row that we may see.
 Result<bool> has_rows(PostgresConnection& connection, const TableName& table);
 

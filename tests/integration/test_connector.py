@@ -1,0 +1,207 @@
+"""The Debezium connector as `connector-config` prints it, against the real Kafka Connect."""
+
+import json
+import subprocess
+
+import pytest
+
+from tests.integration.conftest import through_kafka
+from tests.lab.process import LabError, wait_until
+from tests.lab.stack import READER
+
+pytestmark = through_kafka
+
+# Each changes the text in which a value reaches the connector, or ends it.
+DEFAULTS = ["bytea_output = 'escape'", "intervalstyle = 'sql_standard'", "extra_float_digits = -5",
+            "quote_all_identifiers = on", "search_path = 'pg_catalog', 'public'",
+            "datestyle = 'German'", "timezone = 'Asia/Kolkata'", "lock_timeout = '20ms'"]
+ODD = """
+CREATE TYPE pair AS (a bytea, b interval);
+CREATE TABLE odd (id int PRIMARY KEY, b bytea, i interval, f float8, fs float4[], m money,
+                  r regclass, p pair, t timestamptz, d date)
+"""
+ODD_ROWS = """
+INSERT INTO odd SELECT g, 'abcd', '-3 days', 0.1::float8 / 3, ARRAY[0.1::float4 / 3], -1234.56,
+    'odd', ROW('x', '-1 day'), '2024-02-03 04:05:06+05', '2024-02-03' FROM generate_series(%s) g
+"""
+
+
+def await_failed(migration):
+    """Waits until the connector's task has failed."""
+    def failed():
+        tasks = migration.stack.connect.status(migration.name)["tasks"]
+        return tasks and tasks[0]["state"] == "FAILED"
+
+    wait_until(failed, "the task to fail")
+
+
+def put_connector(migration, **overrides):
+    """Gives Connect what connector-config prints, and waits for nothing."""
+    printed = migration.lockstep.connector_config()
+    password = migration.stack.source.passwords[READER]
+    migration.connector = printed["name"]
+    migration.stack.connect.request("PUT", f"/connectors/{printed['name']}/config", {
+        **printed["config"], "database.password": password, "poll.interval.ms": "20", **overrides})
+
+
+@pytest.mark.parametrize("whose", ["DATABASE", "ROLE"])
+def test_defaults_of_database_and_role_do_not_reach_the_events(migrate, stack, whose):
+    """Issue E, row 20."""
+    migration = migrate(ODD)
+    migration.copy_schema()
+    migration.grant()
+    migration.publish()
+    name = migration.name
+    of = f'DATABASE "{name}"' if whose == "DATABASE" else f'ROLE {READER} IN DATABASE "{name}"'
+    for setting in DEFAULTS:
+        stack.source.execute("postgres", f"ALTER {of} SET {setting}")
+    migration.start_connector()
+    assert "driver.options" not in migration.lockstep.verb("validate").stdout
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source(ODD_ROWS % "1, 50")
+        migration.source("UPDATE odd SET b = 'wxyz', i = '-5 days', f = f * 7 WHERE id <= 20")
+        migration.await_target("SELECT count(*) FROM odd WHERE b = 'wxyz'", 20)
+    migration.finish()
+    migration.stack.connect.delete(name)
+    put_connector(migration, **{"driver.options": "-c bytea_output=hex"})
+    found = migration.lockstep.verb("validate").stdout
+    assert "driver.options is '-c bytea_output=hex'" in found, found
+    assert "it lacks intervalstyle=postgres, extra_float_digits=3" in found, found
+
+
+NAMES = ["Order Items", "trail ", " lead", "tab\t", "new\nline", 'quo"te', "apo'strophe", "back\\",
+         "com,ma", "do.t", "${env:PATH}", "(paren", "*star", "p|pe", "select", "T\u00e4ble \u2603",
+         "ideo\u3000", "x" * 63, "\U0001f600", "\x01ctl", "per%cent", "Case"]
+
+
+def quoted(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
+def test_what_is_printed_is_accepted_for_odd_names(migrate):
+    """Issue E, row 23: by Connect and by validate, and it covers the tables."""
+    migration = migrate("".join(
+        f"CREATE TABLE {quoted(name)} (id int PRIMARY KEY, {quoted(name)} text);"
+        f"INSERT INTO {quoted(name)} VALUES (1, 'copied');" for name in NAMES))
+    migration.prepare()
+    done = migration.lockstep.verb("validate")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("".join(
+            f"UPDATE {quoted(name)} SET {quoted(name)} = 'changed';" for name in NAMES))
+        for name in NAMES:
+            migration.await_target(f"SELECT {quoted(name)} FROM {quoted(name)}", "changed")
+    migration.finish()
+
+
+LIMITS = """
+CREATE SCHEMA o;
+CREATE TYPE mood AS ENUM ('good');
+CREATE TABLE cased (id int PRIMARY KEY, "a b" int, "A B" int);
+CREATE TABLE "{name}" (id int PRIMARY KEY);
+CREATE DOMAIN day AS date;
+CREATE DOMAIN o.day AS int;
+CREATE TABLE namesake (id int PRIMARY KEY, d o.day);
+CREATE TABLE timed (id int PRIMARY KEY, t timetz, i interval);
+CREATE TABLE fine (id int PRIMARY KEY, m mood, ms mood[]);
+"""
+
+
+def test_limits_of_the_connector_are_named(migrate):
+    """Issue E, row 24: before anything starts."""
+    migration = migrate(LIMITS.replace("{name}", '""quoted""'))
+    migration.copy_schema()
+    migration.grant()
+    migration.publish()
+    found = migration.lockstep.verb("validate").stdout
+    for words in ['public.cased: its columns "a b" and "A B" differ only by case',
+                  'cannot read the name "public"."""quoted""", which begins with a quotation mark',
+                  "takes the type of public.namesake.d, o.day, for another one of the same name, "
+                  "public.day",
+                  "ends for good at a timetz whose offset has seconds: it may stand in "
+                  "public.timed.t",
+                  "an interval of 2^31 hours or more: it may stand in public.timed.i"]:
+        assert words in found, found
+    assert "public.fine" not in found and "enum without labels" not in found
+    migration.source("CREATE DOMAIN happy AS mood; CREATE TYPE nothing AS ENUM ()")
+    assert "public.happy, public.nothing" in migration.lockstep.verb("validate").stdout
+
+
+@pytest.mark.parametrize("ddl, change, cause", [
+    ('CREATE TABLE t (id int PRIMARY KEY, a int, "A" int)', "INSERT INTO t VALUES (1, 2, 3)",
+     "differ only by case"),
+    ("CREATE TABLE t (id int PRIMARY KEY, a timetz)",
+     "INSERT INTO t VALUES (1, '01:02:03+01:02:03')", "could not be parsed"),
+    ('CREATE TABLE """t" (id int PRIMARY KEY)', 'INSERT INTO """t" VALUES (1)',
+     "Invalid identifier"),
+    ("CREATE DOMAIN d AS int; CREATE SCHEMA o; CREATE DOMAIN o.d AS timestamp;"
+     "CREATE TABLE t (id int PRIMARY KEY, a d, b o.d)",
+     "INSERT INTO t VALUES (1, 2, '2024-01-01')", ""),
+], ids=["case", "timetz", "quote", "namesake"])
+def test_each_limit_is_one(migrate, ddl, change, cause):
+    """Issue E, row 24: what validate names does end the connector, and the last cause is shown."""
+    migration = migrate(ddl)
+    migration.copy_schema()
+    migration.grant()
+    migration.publish()
+    put_connector(migration)
+    try:  # Some limits end it before it streams.
+        wait_until(lambda: migration.slot("active AND confirmed_flush_lsn IS NOT NULL"),
+                   "the connector to stream", timeout=10)
+    except LabError:
+        pass
+    migration.source(change)
+    await_failed(migration)
+    line = next(line for line in migration.lockstep.verb("validate").stdout.splitlines()
+                if "task 0 of connector" in line)
+    assert "has FAILED: " in line and cause in line and "Exception occurred" not in line, line
+    assert "curl -X POST" in line, line
+
+
+def test_connector_that_was_started_too_early(migrate):
+    """Issue E, row 25: its task has failed and tries no more; run says so, and what to do."""
+    migration = migrate("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+    migration.copy_schema()
+    migration.grant()
+    put_connector(migration)
+    await_failed(migration)
+    migration.publish()
+    lockstep = migration.lockstep
+    lockstep.start()
+    said = wait_until(lambda: next((line for line in lockstep.log_text().splitlines()
+                                    if "has FAILED" in line), None),
+                      "run to say that the task has failed", alive=lockstep.process)
+    said = json.dumps(json.loads(said), ensure_ascii=False)
+    assert "Publication autocreation is disabled" in said and "make the publication" in said, said
+    command = said[said.index("curl"):].split("'")
+    subprocess.run(["curl", "-sf", "-X", "POST", command[1]], check=True)
+    lockstep.await_follow()
+    assert lockstep.stop() == 0
+    migration.finish()
+
+
+def test_failed_task_is_restarted_when_the_manifest_allows_it(migrate):
+    """Issue E, row 25."""
+    migration = migrate("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+    migration.manifest["source"]["debezium"]["connect"]["restart_failed"] = True
+    migration.lockstep.write(migration.manifest)
+    migration.copy_schema()
+    migration.grant()
+    put_connector(migration)
+    await_failed(migration)
+    migration.publish()
+    migration.finish()
+
+
+def test_status_names_a_task_that_fails_while_it_is_followed(migrate):
+    """Issue E, row 25."""
+    migration = migrate("CREATE TABLE t (id int PRIMARY KEY, a timetz)")
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.source("INSERT INTO t VALUES (1, '01:02:03+01:02:03')")
+        lockstep.await_said("task 0 of connector", "has FAILED", "could not be parsed",
+                            "curl -X POST")
+        lockstep.await_status(lambda status: not status["synced"], "status not to be synced")
