@@ -19,6 +19,12 @@ std::deque<TableMap> golden_tables() {
   return tables;
 }
 
+std::vector<const TableMap*> pointers_to(const std::deque<TableMap>& tables) {
+  std::vector<const TableMap*> maps;
+  for (const TableMap& table : tables) maps.push_back(&table);
+  return maps;
+}
+
 bool alike(const Result<Decoded>& a, const Result<Decoded>& b) {
   if (a.has_value() != b.has_value()) return false;
   if (!a.has_value()) return a.error().message == b.error().message;
@@ -41,12 +47,11 @@ std::string_view take_line(std::string_view& input) {
 
 void fuzz::debezium(std::string_view input) {
   static const std::deque<TableMap> tables = golden_tables();
-  std::vector<const TableMap*> maps;
-  for (const TableMap& table : tables) maps.push_back(&table);
+  static const std::vector<const TableMap*> maps = pointers_to(tables);
   DebeziumDecoder decoder({}, maps);
-  while (!input.empty()) {
+  for (bool first = true; !input.empty(); first = false) {
     Record record;
-    record.topic = "s.public.all_types";
+    record.topic = "s.public.uidx";  // Of few columns: an event that is none is taken for its.
     record.next = {1, 0};
     if (const std::string_view key = take_line(input); !key.empty()) record.key = key;
     if (const std::string_view value = take_line(input); !value.empty()) record.value = value;
@@ -54,8 +59,8 @@ void fuzz::debezium(std::string_view input) {
     CHECK(decoded.has_value() || decoded.error().reaction == Reaction::Halt);
     if (decoded.has_value() && decoded->kind == Decoded::Kind::Change)
       check_change(tables[decoded->change.table], decoded->change);
-    // One that has seen nothing before says the same.
-    CHECK(alike(decoded, DebeziumDecoder({}, maps).decode(record)));
+    // One that has seen nothing before says the same; at first both are that.
+    if (!first) CHECK(alike(decoded, DebeziumDecoder({}, maps).decode(record)));
   }
 }
 

@@ -292,7 +292,17 @@ TEST_F(Decode, AKeyedTableNeedsAReadableKey) {
   EXPECT_NE(stop(record(std::nullopt, value)).find("has no key"), std::string::npos);
   EXPECT_NE(stop(record(R"({"id":"x"})", value)).find("column id"), std::string::npos);
   EXPECT_NE(stop(record(R"({"other":1})", value)).find("column other"), std::string::npos);
-  EXPECT_NE(stop(record("{}", value)).find("cannot be read"), std::string::npos);
+  // Issue E, row 25: the column and what to do are said.
+  for (const auto& [key, fault] : std::vector<std::pair<std::string, std::string>>{
+           {"{}", "it says nothing of column id; the table's key is id"},
+           {"[1]", "it is no JSON object"},
+           {R"({"id":1}x)", "it is no JSON object"},
+           {R"({"id":"one"})", "the value of column id is none of its type"},
+           {R"({"other":1})", "column other is not in the table"}}) {
+    const std::string why = stop(record(key, value));
+    EXPECT_NE(why.find("of public.t cannot be read: " + fault), std::string::npos) << why;
+    EXPECT_NE(why.find("move this table by a migration of its own"), std::string::npos) << why;
+  }
 }
 
 TEST_F(Decode, AKeyThatIsNotItsRowsStopsTheTable) {

@@ -36,6 +36,37 @@ bool is_marker_topic(std::string_view topic) {
          topic.ends_with(".message");
 }
 
+// The event stays in its topic, whatever is put right.
+constexpr std::string_view kKeyRemedy =
+    "validate compares the connector's settings with what is wanted; once they are right, move "
+    "this table by a migration of its own, with a topic prefix of its own";
+
+// What is wrong with a key that was read into `cells`.
+std::string key_fault(const TableMap& table, const ReadOutcome& outcome, std::string_view cells) {
+  std::string names;
+  for (const std::size_t column : table.key)
+    names += (names.empty() ? "" : ", ") + table.source_column(column).name;
+  const std::string wanted = "the table's key is " + names;
+  switch (outcome.kind) {
+    case ReadOutcome::Kind::UnknownColumn:
+      return "column " + outcome.column + " is not in the table; " + wanted;
+    case ReadOutcome::Kind::Refused:
+      return "column " + outcome.column + " comes as another " + std::string(outcome.setting) +
+             " gives it";
+    case ReadOutcome::Kind::Broken:
+      return "it is no JSON object, or names a column twice; " + wanted;
+    case ReadOutcome::Kind::Cells:
+      break;
+  }
+  if (!outcome.column.empty())
+    return "the value of column " + outcome.column + " is none of its type";
+  CellReader reader(cells);
+  for (const std::size_t column : table.key)
+    if (reader.next().presence != Presence::Value)
+      return "it says nothing of column " + table.source_column(column).name + "; " + wanted;
+  return wanted;
+}
+
 Decoded stop(const TableDecoder& table, std::string message) {
   Decoded decoded;
   decoded.kind = Decoded::Kind::Stop;
@@ -57,6 +88,12 @@ std::string with_key(const TableMap& table, std::string_view key, std::string_vi
   return merged;
 }
 
+// Whether nothing is strange about it.
+bool is_plain(const Result<Decoded>& decoded) {
+  return decoded && decoded->kind != Decoded::Kind::Stop &&
+         decoded->change.debt != DebtReason::Unreadable;
+}
+
 Decoded carried(Change change) {
   Decoded decoded;
   decoded.kind = Decoded::Kind::Change;
@@ -70,22 +107,27 @@ DebeziumDecoder::DebeziumDecoder(DecodeSettings settings,
                                  const std::vector<const TableMap*>& tables)
     : settings_(std::move(settings)) {
   for (const TableMap* table : tables) {
-    tables_.push_back(std::make_unique<TableDecoder>(*table, settings_));
-    by_name_[table->source.name] = tables_.back().get();
+    tables_[table->id] = table;
     add_leaf(table->source.name, table->id);
     for (const TableName& leaf : table->source.leaves) add_leaf(leaf, table->id);
   }
 }
 
 void DebeziumDecoder::add_leaf(const TableName& leaf, TableId root) {
-  const auto found = std::ranges::find_if(
-      tables_, [root](const auto& table) { return table->table().id == root; });
+  const auto found = tables_.find(root);
   CHECK(found != tables_.end());
-  by_name_[leaf] = found->get();
-  const auto [topic, fresh] = by_topic_.emplace(topic_form(leaf), found->get());
+  const TableMap* const table = found->second;
+  by_name_[leaf] = table;
+  const auto [topic, fresh] = by_topic_.emplace(topic_form(leaf), table);
   // Two tables in one topic: an event that does not say which is neither's.
-  if (!fresh && topic->second != found->get()) topic->second = nullptr;
+  if (!fresh && topic->second != table) topic->second = nullptr;
   for (Stream& stream : streams_) stream.last_name = {};
+}
+
+TableDecoder* DebeziumDecoder::decoder_of(const TableMap& table) {
+  std::unique_ptr<TableDecoder>& decoder = decoders_[table.id];
+  if (!decoder) decoder = std::make_unique<TableDecoder>(table, settings_);
+  return decoder.get();
 }
 
 void DebeziumDecoder::set_last_xid(StreamId stream, Xid xid) { stream_of(stream).last_xid = xid; }
@@ -99,16 +141,17 @@ TableDecoder* DebeziumDecoder::find_table(Stream& stream, const Envelope& envelo
   if (envelope.table != stream.last_name.table || envelope.schema != stream.last_name.schema) {
     stream.last_name = {std::string(envelope.schema), std::string(envelope.table)};
     const auto found = by_name_.find(stream.last_name);
-    stream.last = found == by_name_.end() ? nullptr : found->second;
+    stream.last = found == by_name_.end() ? nullptr : decoder_of(*found->second);
   }
   return stream.last;
 }
 
-TableDecoder* DebeziumDecoder::find_by_topic(std::string_view topic) const {
+TableDecoder* DebeziumDecoder::find_by_topic(std::string_view topic) {
   for (std::size_t dot = topic.find('.'); dot != std::string_view::npos;
        dot = topic.find('.', dot + 1)) {
     const auto found = by_topic_.find(topic.substr(dot + 1));
-    if (found != by_topic_.end()) return found->second;
+    if (found == by_topic_.end()) continue;
+    return found->second == nullptr ? nullptr : decoder_of(*found->second);
   }
   return nullptr;
 }
@@ -135,9 +178,29 @@ Change DebeziumDecoder::start_change(const Record& record, const TableDecoder& t
   return change;
 }
 
+bool DebeziumDecoder::Stream::knows_schemas() const {
+  return !value_prefix.empty() || !key_prefix.empty() || !header_prefix.empty();
+}
+
+void DebeziumDecoder::Stream::forget_schemas() {
+  value_prefix.clear();
+  key_prefix.clear();
+  header_prefix.clear();
+}
+
 Result<Decoded> DebeziumDecoder::decode(const Record& record) {
   if (!record.value.has_value()) return Decoded{};  // A tombstone: its delete came before.
   Stream& stream = stream_of(record.stream);
+  const bool knows_schemas = stream.knows_schemas();
+  Result<Decoded> decoded = judge(record, stream);
+  if (!knows_schemas || is_plain(decoded)) return decoded;
+  // A known schema part is passed over unread: what is broken then may be called something else.
+  // It is judged as if nothing had come before it.
+  stream.forget_schemas();
+  return judge(record, stream);
+}
+
+Result<Decoded> DebeziumDecoder::judge(const Record& record, Stream& stream) {
   const Opened opened = values_.open(*record.value, stream.value_prefix);
   Envelope envelope;
   if (opened == Opened::Broken || !read_envelope(values_.root(), envelope) || !values_.at_end()) {
@@ -164,12 +227,14 @@ Result<Decoded> DebeziumDecoder::decode(const Record& record) {
     decoded.detail = stream.last_name.text();
     return decoded;
   }
+  if (opened == Opened::KnownSchema && stream.checked != table) {
+    stream.forget_schemas();
+    return judge(record, stream);
+  }
   if (opened == Opened::NewSchema) {
     const Status checked = check_schema(table->table(), settings_, values_.schema());
-    if (!checked.has_value()) {
-      stream.value_prefix.clear();
-      return fail(Error(checked.error()).during(where(record)));
-    }
+    stream.checked = checked ? table : nullptr;
+    if (!checked) return fail(Error(checked.error()).during(where(record)));
   }
   return decode_event(record, stream, envelope);
 }
@@ -198,8 +263,8 @@ bool DebeziumDecoder::read_key(const Record& record, TableDecoder& table, Error&
   if (table.table().key.empty()) return true;
   why.reaction = Reaction::StopTable;
   if (!record.key.has_value()) {
-    why.message = where(record) + ": an event of " + table.table().text() +
-                  " has no key; set the connector's message.key.columns or the table's identity";
+    why.message = where(record) + ": an event of " + table.table().text() + " has no key; " +
+                  std::string(kKeyRemedy);
     return false;
   }
   Stream& stream = streams_[record.stream];
@@ -208,11 +273,14 @@ bool DebeziumDecoder::read_key(const Record& record, TableDecoder& table, Error&
     outcome.kind = ReadOutcome::Kind::Broken;
   } else {
     outcome = table.keys().read(keys_.root(), scratch_, key_);
+    if (outcome.kind == ReadOutcome::Kind::Cells && !keys_.at_end())
+      outcome.kind = ReadOutcome::Kind::Broken;
   }
   if (outcome.kind == ReadOutcome::Kind::Cells && well_formed_cells(key_, table.table().key.size()))
     return true;
   why.message = where(record) + ": the key of an event of " + table.table().text() +
-                " cannot be read" + (outcome.column.empty() ? "" : ", column " + outcome.column);
+                " cannot be read: " + key_fault(table.table(), outcome, key_) + "; " +
+                std::string(kKeyRemedy);
   return false;
 }
 
@@ -225,7 +293,7 @@ bool DebeziumDecoder::same_key_in_header(const Record& record, TableDecoder& tab
   if (headers_.open(*value, streams_[record.stream].header_prefix) == Opened::Broken) return false;
   other_key_.clear();
   const ReadOutcome outcome = table.keys().read(headers_.root(), scratch_, other_key_);
-  return outcome.kind == ReadOutcome::Kind::Cells &&
+  return outcome.kind == ReadOutcome::Kind::Cells && headers_.at_end() &&
          well_formed_cells(other_key_, table.table().key.size()) &&
          key_hash(table.table(), other_key_) == key_hash(table.table(), key_);
 }

@@ -78,10 +78,16 @@ class DebeziumDecoder {
     std::string key_prefix;
     std::string header_prefix;
     Xid last_xid = 0;
-    TableName last_name;           // Of the last event's source,
-    TableDecoder* last = nullptr;  // and its table; null: not mapped.
+    TableName last_name;                    // Of the last event's source,
+    TableDecoder* last = nullptr;           // and its table; null: not mapped.
+    const TableDecoder* checked = nullptr;  // Whose columns the last schema part was checked for.
+
+    // Whether a schema part is known, so that the next one is read no more.
+    bool knows_schemas() const;
+    void forget_schemas();
   };
 
+  Result<Decoded> judge(const Record& record, Stream& stream);
   Result<Decoded> decode_event(const Record& record, Stream& stream, Envelope& envelope);
   Result<Decoded> decode_row(const Record& record, TableDecoder& table, Envelope& envelope);
   Result<Decoded> decode_delete(const Record& record, TableDecoder& table, Change change);
@@ -91,16 +97,20 @@ class DebeziumDecoder {
 
   Stream& stream_of(StreamId id);
   TableDecoder* find_table(Stream& stream, const Envelope& envelope);
-  TableDecoder* find_by_topic(std::string_view topic) const;
+  TableDecoder* find_by_topic(std::string_view topic);
+  TableDecoder* decoder_of(const TableMap& table);
   Change start_change(const Record& record, const TableDecoder& table, const Envelope& envelope);
   Xid widen(Stream& stream, std::uint64_t tx_id) const;
   bool read_key(const Record& record, TableDecoder& table, Error& why);
   bool same_key_in_header(const Record& record, TableDecoder& table, const char* header);
 
   const DecodeSettings settings_;
-  std::vector<std::unique_ptr<TableDecoder>> tables_;
-  std::map<TableName, TableDecoder*> by_name_;
-  std::map<std::string, TableDecoder*, std::less<>> by_topic_;  // "public.orders", sanitised.
+  std::map<TableId, const TableMap*> tables_;
+  std::map<TableName, const TableMap*> by_name_;
+  // "public.orders", sanitised; null where two tables have one.
+  std::map<std::string, const TableMap*, std::less<>> by_topic_;
+  // Made when the first event comes: most of thousands of tables are quiet.
+  std::map<TableId, std::unique_ptr<TableDecoder>> decoders_;
   std::vector<Stream> streams_;
   MessageReader values_;
   MessageReader keys_;

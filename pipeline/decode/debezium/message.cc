@@ -58,7 +58,7 @@ Opened MessageReader::open(std::string_view message, std::string& prefix) {
     message.remove_prefix(prefix.size());
     message.remove_suffix(1);
     load(message);
-    return parse({buffer_.get(), size_}) ? Opened::Payload : Opened::Broken;
+    return parse({buffer_.get(), size_}) ? Opened::KnownSchema : Opened::Broken;
   }
   load(message);
   if (!parse({buffer_.get(), size_})) return Opened::Broken;

@@ -15,9 +15,10 @@
 namespace lockstep {
 
 enum class Opened : std::uint8_t {
-  Payload,    // root() is the payload.
-  NewSchema,  // The same; schema() is a schema part not seen before.
-  Broken,     // Not a JSON object, or not UTF-8.
+  Payload,      // root() is the payload.
+  NewSchema,    // The same; schema() is a schema part not seen before.
+  KnownSchema,  // The same; the schema part is the last one's, which was not read again.
+  Broken,       // Not a JSON object, or not UTF-8.
 };
 
 // One thread.  Everything it hands out lives until the next open().
