@@ -350,6 +350,7 @@ TEST(Names, FailpointsAreListedAndUsed) {
     listed.insert(list.substr(i + 5, list.find("\\n\"", i) - i - 5));
   Findings findings;
   std::set<std::string> unused = listed;
+  std::set<std::string> called;
   for (const Source& source : sources()) {
     if (!is_product(source) || source.path.starts_with("pipeline/base/failpoint.")) continue;
     std::erase_if(unused, [&](const std::string& name) {
@@ -361,6 +362,8 @@ TEST(Names, FailpointsAreListedAndUsed) {
       const std::string name =
           source.text.substr(open + 1, source.text.find('"', open + 1) - open - 1);
       if (!listed.contains(name)) findings.push_back(source.at(i) + name + " is not listed");
+      // A test that dies at one of two places would not know at which.
+      if (!called.insert(name).second) findings.push_back(source.at(i) + name + " stands twice");
     }
   }
   for (const std::string& name : unused)

@@ -50,7 +50,7 @@ void add_in_order(std::vector<Run>& runs, const std::vector<Effect>& effects) {
   }
 }
 
-// Any order of keys is right: deletes first, then one run per kind of statement.
+// Any order of keys is right: one run per kind of statement.
 void add_grouped(std::vector<Run>& runs, const std::vector<Effect>& effects) {
   std::vector<std::pair<std::string, std::size_t>> updates;  // Shape, index into runs.
   const std::size_t first = runs.size();

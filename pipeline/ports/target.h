@@ -156,7 +156,7 @@ class Target {
   virtual Status fail_debt(TableId table, const Hash128& key, std::string_view detail,
                            bool quarantine) = 0;
 
-  // The oldest open debts of a table that are not quarantined, at most `limit`, after `after`.
+  // The oldest open debts of a table that are not quarantined, at most `limit`.
   virtual Result<std::vector<Debt>> open_debts(TableId table, std::size_t limit) = 0;
 };
 
