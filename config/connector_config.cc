@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <charconv>
 #include <filesystem>
 #include <iterator>
 #include <map>
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "config/connector_keys.h"
+#include "pipeline/base/number.h"
 #include "pipeline/base/result.h"
 #include "pipeline/model/row.h"
 #include "pipeline/tables/table_stream.h"
@@ -50,8 +50,7 @@ std::string pattern_of(const TableName& table) {
 
 std::optional<char> hex_byte(std::string_view digits) {
   unsigned byte = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
-  if (digits.size() != 2 || error != std::errc() || end != digits.data() + 2) return std::nullopt;
+  if (digits.size() != 2 || !parse_number(digits, byte, 16)) return std::nullopt;
   return static_cast<char>(byte);
 }
 
@@ -171,9 +170,7 @@ std::string undo_hex(const std::string& setting) {
   if (!setting.starts_with(kHex)) return setting;
   std::string bytes;
   for (std::size_t i = kHex.size(); i + 1 < setting.size(); i += 2) {
-    unsigned char byte = 0;
-    std::from_chars(setting.data() + i, setting.data() + i + 2, byte, 16);
-    bytes += static_cast<char>(byte);
+    bytes += hex_byte(std::string_view(setting).substr(i, 2)).value_or('\0');
   }
   return bytes;
 }

@@ -4,9 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <numeric>
 #include <utility>
+
+#include "pipeline/base/number.h"
 
 namespace lockstep {
 namespace {
@@ -131,10 +132,9 @@ At<std::uint64_t> Fields::number(std::string_view key, const NumberLimits& limit
   if (value == nullptr) return {limits.otherwise, node_.where};
   std::uint64_t number = 0;
   const std::string& text = value->text;
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const bool is_number = value->kind == YamlKind::Scalar && !text.empty() && !value->quoted &&
-                         end == text.data() + text.size();
-  if (!is_number || code != std::errc{} || number < limits.least || number > limits.most) {
+  const bool is_number =
+      value->kind == YamlKind::Scalar && !value->quoted && parse_number(text, number);
+  if (!is_number || number < limits.least || number > limits.most) {
     report_.error(value->where, fmt::format("{} must be a whole number from {} to {}", name(key),
                                             limits.least, limits.most));
     return {limits.otherwise, value->where};

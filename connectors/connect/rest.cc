@@ -13,9 +13,10 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/json.hpp>
-#include <charconv>
 #include <exception>
 #include <utility>
+
+#include "pipeline/base/number.h"
 
 namespace lockstep {
 namespace {
@@ -204,10 +205,9 @@ Result<ConnectRest> ConnectRest::open(ConnectOptions options) {
   }
   rest.host_ = authority;
   std::uint16_t port = 0;
-  const char* const end = rest.port_.data() + rest.port_.size();
-  const auto parsed = std::from_chars(rest.port_.data(), end, port);
+  const bool is_port = parse_number(rest.port_, port) && port != 0;
   if (rest.host_.empty()) return refuse("holds no host");
-  if (parsed.ec != std::errc{} || parsed.ptr != end || port == 0) return refuse("has a bad port");
+  if (!is_port) return refuse("has a bad port");
   rest.options_ = std::move(options);
   return rest;
 }

@@ -4,9 +4,9 @@
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "connectors/kafka/ends.h"
+#include "pipeline/base/number.h"
 
 namespace lockstep {
 namespace {
@@ -28,9 +28,7 @@ std::optional<TopicPartition> parse_stream(std::string_view name) {
   const std::size_t slash = name.rfind('/');
   if (slash == std::string_view::npos) return std::nullopt;
   TopicPartition at{std::string(name.substr(0, slash)), -1};
-  const char* const end = name.data() + name.size();
-  const auto parsed = std::from_chars(name.data() + slash + 1, end, at.partition);
-  if (parsed.ec != std::errc{} || parsed.ptr != end || at.partition < 0) return std::nullopt;
+  if (!parse_number(name.substr(slash + 1), at.partition) || at.partition < 0) return std::nullopt;
   return at;
 }
 

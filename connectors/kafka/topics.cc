@@ -4,29 +4,12 @@
 
 #include <cstddef>
 
+#include "pipeline/decode/debezium/topic_form.h"
+
 namespace lockstep {
 namespace {
 
 constexpr std::size_t kTopicLengthMax = 249;
-
-bool valid_in_topic(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-         c == '_' || c == '-';
-}
-
-// Appends `name` with Debezium's replacements.  Java counts UTF-16 units: a character of four UTF-8
-// bytes is two of them, any other is one.
-void append_sanitized(std::string& out, std::string_view name) {
-  for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x80 && byte < 0xC0) continue;  // Continuation of a character already replaced.
-    if (valid_in_topic(c)) {
-      out.push_back(c);
-    } else {
-      out.append(byte >= 0xF0 ? 2 : 1, '_');
-    }
-  }
-}
 
 Status add_topic(TopicPlan& plan, const std::string& topic, TopicUse use) {
   const auto [it, fresh] = plan.try_emplace(topic, use);
@@ -46,12 +29,7 @@ KafkaTable kafka_table(const TableMap& table, bool many_partitions) {
 }
 
 std::string topic_name(std::string_view prefix, const TableName& table) {
-  std::string topic;
-  append_sanitized(topic, prefix);
-  topic.push_back('.');
-  append_sanitized(topic, table.schema);
-  topic.push_back('.');
-  append_sanitized(topic, table.table);
+  std::string topic = topic_form(fmt::format("{}.{}.{}", prefix, table.schema, table.table));
   if (topic.size() > kTopicLengthMax) topic.resize(kTopicLengthMax);
   return topic;
 }

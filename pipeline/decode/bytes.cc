@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
+#include "pipeline/base/number.h"
 #include "pipeline/model/row.h"
 #include "pipeline/model/snapshot.h"
 
@@ -50,12 +50,6 @@ bool append_hex_byte(std::string& out, std::string_view digits) {
   if (high < 0 || low < 0) return false;
   out.push_back(static_cast<char>(high * 16 + low));
   return true;
-}
-
-template <typename T>
-bool parse_whole(std::string_view text, T& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() && !text.empty();
 }
 
 }  // namespace
@@ -145,7 +139,7 @@ Carry append_inet(std::string& out, std::string_view text, bool cidr) {
   std::uint32_t bits = static_cast<std::uint32_t>(size * 8);
   if (slash != std::string_view::npos) {
     std::uint32_t given = 0;
-    if (!parse_whole(text.substr(slash + 1), given) || given > bits) return Carry::Unreadable;
+    if (!parse_number(text.substr(slash + 1), given) || given > bits) return Carry::Unreadable;
     bits = given;
   }
   out.push_back(is6 ? kFamily6 : kFamily4);
@@ -174,7 +168,7 @@ Carry append_pg_lsn(std::string& out, std::string_view text) {
 
 Carry append_xid8(std::string& out, std::string_view text) {
   std::uint64_t xid = 0;
-  if (!parse_whole(text, xid)) return Carry::Unreadable;
+  if (!parse_number(text, xid)) return Carry::Unreadable;
   append_be64(out, xid);
   return Carry::Value;
 }

@@ -1,10 +1,10 @@
 #include "pipeline/decode/decimal.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <limits>
 
+#include "pipeline/base/number.h"
 #include "pipeline/model/row.h"
 
 namespace lockstep {
@@ -55,9 +55,7 @@ bool take_exponent(std::string_view text, std::int64_t& exponent) {
   if (text[0] != 'E' && text[0] != 'e') return false;
   text.remove_prefix(1);
   if (text.starts_with('+')) text.remove_prefix(1);
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), exponent);
-  return error == std::errc() && end == text.data() + text.size() && exponent >= -kExponentMax &&
-         exponent <= kExponentMax;
+  return parse_number(text, exponent) && exponent >= -kExponentMax && exponent <= kExponentMax;
 }
 
 bool parse(std::string_view text, Decimal& out) {

@@ -1,9 +1,9 @@
 #include "pipeline/decode/range.h"
 
-#include <charconv>
 #include <cstdint>
 #include <optional>
 
+#include "pipeline/base/number.h"
 #include "pipeline/decode/datetime.h"
 #include "pipeline/decode/decimal.h"
 #include "pipeline/decode/length.h"
@@ -48,23 +48,17 @@ bool take_bound(std::string_view& rest, std::string_view end, Bound& bound) {
   return false;
 }
 
-template <typename T>
-bool parse_integer(std::string_view text, T& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
 Carry append_bound(std::string& out, std::string_view text, TypeKind kind) {
   switch (kind) {
     case TypeKind::Int4: {
       std::int32_t value = 0;
-      if (!parse_integer(text, value)) return Carry::Unreadable;
+      if (!parse_number(text, value)) return Carry::Unreadable;
       append_be32(out, static_cast<std::uint32_t>(value));
       return Carry::Value;
     }
     case TypeKind::Int8: {
       std::int64_t value = 0;
-      if (!parse_integer(text, value)) return Carry::Unreadable;
+      if (!parse_number(text, value)) return Carry::Unreadable;
       append_be64(out, static_cast<std::uint64_t>(value));
       return Carry::Value;
     }

@@ -142,6 +142,28 @@ bool fails_in_binary(const Type& type) {
   return has_parts && !type.has_binary;
 }
 
+PlaceholderArray unchanged_array(const Type& element) {
+  if (is_domain(element)) return PlaceholderArray::None;
+  switch (element.kind) {
+    case Kind::Text:
+    case Kind::Varchar:
+    case Kind::Bpchar:
+    case Kind::Json:
+    case Kind::Jsonb:
+      return PlaceholderArray::Text;
+    case Kind::Bytea:
+      return PlaceholderArray::Bytes;
+    case Kind::Int4:
+    case Kind::Int8:
+    case Kind::Date:
+      return PlaceholderArray::Numbers;
+    case Kind::Uuid:
+      return PlaceholderArray::Uuid;
+    default:
+      return PlaceholderArray::None;
+  }
+}
+
 bool placeholder_fits(const Type& type) {
   switch (type.kind) {
     case Kind::Numeric:
@@ -159,22 +181,7 @@ bool placeholder_fits(const Type& type) {
     default:
       return true;
   }
-  if (type.inner.empty() || is_domain(type.inner.front())) return false;
-  switch (type.inner.front().kind) {
-    case Kind::Text:
-    case Kind::Varchar:
-    case Kind::Bpchar:
-    case Kind::Json:
-    case Kind::Jsonb:
-    case Kind::Bytea:
-    case Kind::Int4:
-    case Kind::Int8:
-    case Kind::Date:
-    case Kind::Uuid:
-      return true;
-    default:
-      return false;
-  }
+  return !type.inner.empty() && unchanged_array(type.inner.front()) != PlaceholderArray::None;
 }
 
 bool conversion_fails(const Type& type) {

@@ -41,6 +41,16 @@ bool refuses_its_binary(const Type& type);
 // text.
 bool fails_in_binary(const Type& type);
 
+// What stands for an unchanged TOAST array in an event.
+enum class PlaceholderArray : std::uint8_t {
+  None,     // Debezium has no form for it.
+  Text,     // The placeholder as its only element,
+  Bytes,    // or its bytes,
+  Numbers,  // or each of its bytes,
+  Uuid,     // or a UUID of version 3 made of it.
+};
+PlaceholderArray unchanged_array(const Type& element);
+
 // Whether the placeholder of an unchanged TOAST value has a form that the type's schema can hold
 // (4.4).  Where not, the connector stops under `event.converting.failure.handling.mode=fail`.
 bool placeholder_fits(const Type& type);

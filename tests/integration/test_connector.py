@@ -13,8 +13,8 @@ pytestmark = through_kafka
 
 # Each changes the text in which a value reaches the connector, or ends it.
 DEFAULTS = ["bytea_output = 'escape'", "intervalstyle = 'sql_standard'", "extra_float_digits = -5",
-            "quote_all_identifiers = on", "search_path = 'pg_catalog', 'public'",
-            "datestyle = 'German'", "timezone = 'Asia/Kolkata'", "lock_timeout = '20ms'"]
+            "search_path = 'pg_catalog', 'public'", "datestyle = 'German'",
+            "timezone = 'Asia/Kolkata'", "lock_timeout = '20ms'"]
 ODD = """
 CREATE TYPE pair AS (a bytea, b interval);
 CREATE TABLE odd (id int PRIMARY KEY, b bytea, i interval, f float8, fs float4[], m money,

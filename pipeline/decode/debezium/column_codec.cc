@@ -159,53 +159,45 @@ void ColumnCodec::set_placeholder(const TableMap&, const Column& column,
   placeholder_means_ = settings.placeholder_is_default ? Carry::Doubtful : Carry::Unavailable;
   placeholder_ = settings.placeholder;
   placeholder_base64_ = to_base64(settings.placeholder);
-  if (shape_ == Shape::Array && !never_) placeholder_image_ = placeholder_array(placeholder_);
+  if (shape_ == Shape::Array && !never_ && !column.type.inner.empty())
+    placeholder_image_ = placeholder_array(unchanged_array(column.type.inner.front()));
   if (shape_ == Shape::Hstore) {
     std::vector<CodecScratch::Pair> pairs{{placeholder_, placeholder_, false}};
     append_pairs(placeholder_image_, pairs);
   }
 }
 
-// What an unchanged TOAST array looks like once it is encoded: integers and dates stand for the
-// placeholder's bytes, strings for the whole.  Empty where Debezium has no such form.
-std::string ColumnCodec::placeholder_array(std::string_view placeholder) const {
+// What an unchanged TOAST array looks like once it is encoded.  Empty where Debezium has no such
+// form, or one that cannot be told from others.
+std::string ColumnCodec::placeholder_array(PlaceholderArray form) const {
   std::string image;
   if (array_text_) {
     image.push_back('{');
-    append_quoted_element(image, placeholder);
+    append_quoted_element(image, placeholder_);
     image.push_back('}');
     return image;
   }
   ArrayWriter writer(image, element_oid_);
-  switch (element_.kind) {
-    case TypeKind::Int4:
-    case TypeKind::Int8:
-    case TypeKind::Date:
-      for (const char byte : placeholder) {
+  const auto add = [&](const auto& append) {
+    const std::size_t begin = writer.open_element();
+    append();
+    writer.close_element(begin);
+  };
+  switch (form) {
+    case PlaceholderArray::Numbers:
+      for (const char byte : placeholder_) {
         const std::string number = std::to_string(static_cast<int>(static_cast<signed char>(byte)));
-        const std::size_t begin = writer.open_element();
-        encode_scalar(element_, {JsonKind::Number, number}, image);
-        writer.close_element(begin);
+        add([&] { encode_scalar(element_, {JsonKind::Number, number}, image); });
       }
       break;
-    case TypeKind::Text:
-    case TypeKind::Varchar:
-    case TypeKind::Bpchar:
-    case TypeKind::Citext:
-    case TypeKind::Json:
-    case TypeKind::Jsonb: {
-      const std::size_t begin = writer.open_element();
-      encode_scalar(element_, {JsonKind::String, placeholder}, image);
-      writer.close_element(begin);
+    case PlaceholderArray::Text:
+      add([&] { encode_scalar(element_, {JsonKind::String, placeholder_}, image); });
       break;
-    }
-    case TypeKind::Bytea: {
-      const std::size_t begin = writer.open_element();
-      image.append(placeholder);
-      writer.close_element(begin);
+    case PlaceholderArray::Bytes:
+      add([&] { image.append(placeholder_); });
       break;
-    }
-    default:
+    case PlaceholderArray::Uuid:
+    case PlaceholderArray::None:
       return {};
   }
   writer.finish();

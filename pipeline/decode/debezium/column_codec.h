@@ -13,6 +13,7 @@
 #include "pipeline/decode/debezium/settings.h"
 #include "pipeline/decode/debezium/type_codec.h"
 #include "pipeline/model/table.h"
+#include "pipeline/tables/table_stream.h"
 
 namespace lockstep {
 
@@ -49,7 +50,7 @@ class ColumnCodec {
   Carry encode_hstore(ondemand::value& value, CodecScratch& scratch, std::string& out) const;
   bool is_placeholder(std::string_view text) const;
   void set_placeholder(const TableMap& table, const Column& column, const DecodeSettings& settings);
-  std::string placeholder_array(std::string_view placeholder) const;
+  std::string placeholder_array(PlaceholderArray form) const;
 
   Shape shape_ = Shape::Scalar;
   TypeCodec type_;

@@ -6,6 +6,7 @@
 
 #include "pipeline/decode/debezium/salvage.h"
 #include "pipeline/decode/debezium/schema_part.h"
+#include "pipeline/decode/debezium/topic_form.h"
 #include "pipeline/model/key.h"
 
 namespace lockstep {
@@ -15,20 +16,6 @@ constexpr std::string_view kNotWhole = "not a whole JSON object in UTF-8";
 
 std::string where(const Record& record) {
   return fmt::format("{}/{} offset {}", record.topic, record.partition, record.offset);
-}
-
-// A topic's name as Debezium makes it of a table's: what Kafka does not allow becomes '_', one per
-// UTF-16 unit.
-std::string topic_form(const TableName& name) {
-  std::string form;
-  for (const char c : name.text()) {
-    const auto byte = static_cast<std::uint8_t>(c);
-    const bool kept = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '.' || c == '_' || c == '-';
-    if (kept) form.push_back(c);
-    if (!kept && (byte & 0xC0) != 0x80) form.append(byte >= 0xF0 ? 2 : 1, '_');
-  }
-  return form;
 }
 
 bool is_marker_topic(std::string_view topic) {
@@ -118,7 +105,7 @@ void DebeziumDecoder::add_leaf(const TableName& leaf, TableId root) {
   CHECK(found != tables_.end());
   const TableMap* const table = found->second;
   by_name_[leaf] = table;
-  const auto [topic, fresh] = by_topic_.emplace(topic_form(leaf), table);
+  const auto [topic, fresh] = by_topic_.emplace(topic_form(leaf.text()), table);
   // Two tables in one topic: an event that does not say which is neither's.
   if (!fresh && topic->second != table) topic->second = nullptr;
   for (Stream& stream : streams_) stream.last_name = {};

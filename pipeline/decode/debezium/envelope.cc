@@ -1,15 +1,9 @@
 #include "pipeline/decode/debezium/envelope.h"
 
-#include <charconv>
+#include "pipeline/base/number.h"
 
 namespace lockstep {
 namespace {
-
-template <typename T>
-bool parse_number(std::string_view text, T& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
 
 bool read_text(ondemand::value& value, std::string_view& text) {
   Scalar scalar;

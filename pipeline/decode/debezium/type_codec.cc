@@ -4,6 +4,7 @@
 #include <charconv>
 #include <limits>
 
+#include "pipeline/base/number.h"
 #include "pipeline/decode/bytes.h"
 #include "pipeline/decode/decimal.h"
 #include "pipeline/decode/range.h"
@@ -115,10 +116,7 @@ bool depends_on_zone(TypeKind kind) {
 // Parses a JSON integer.
 template <typename T>
 bool parse_integer(const Scalar& scalar, T& value) {
-  if (scalar.kind != JsonKind::Number) return false;
-  const char* const end = scalar.text.data() + scalar.text.size();
-  const auto [stop, error] = std::from_chars(scalar.text.data(), end, value);
-  return error == std::errc() && stop == end;
+  return scalar.kind == JsonKind::Number && parse_number(scalar.text, value);
 }
 
 template <typename T>
@@ -148,10 +146,8 @@ bool parse_float(const Scalar& scalar, T& value) {
     value = std::numeric_limits<T>::quiet_NaN();
     return scalar.text == "NaN";
   }
-  if (scalar.kind != JsonKind::Number || !json_number(scalar.text)) return false;
-  const char* const end = scalar.text.data() + scalar.text.size();
-  const auto [stop, error] = std::from_chars(scalar.text.data(), end, value);
-  return error == std::errc() && stop == end;
+  return scalar.kind == JsonKind::Number && json_number(scalar.text) &&
+         parse_number(scalar.text, value);
 }
 
 Carry append_text(std::string& out, const Scalar& scalar) {
@@ -169,9 +165,7 @@ Carry append_internal_char(std::string& out, const Scalar& scalar) {
   }
   if (scalar.text.size() != 4 || scalar.text[0] != '\\') return Carry::Unreadable;
   unsigned value = 0;
-  const char* const end = scalar.text.data() + 4;
-  const auto [stop, error] = std::from_chars(scalar.text.data() + 1, end, value, 8);
-  if (error != std::errc() || stop != end || value > 255) return Carry::Unreadable;
+  if (!parse_number(scalar.text.substr(1), value, 8) || value > 255) return Carry::Unreadable;
   out.push_back(static_cast<char>(value));
   return Carry::Value;
 }
