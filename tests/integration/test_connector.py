@@ -22,7 +22,8 @@ CREATE TABLE odd (id int PRIMARY KEY, b bytea, i interval, f float8, fs float4[]
 """
 ODD_ROWS = """
 INSERT INTO odd SELECT g, 'abcd', '-3 days', 0.1::float8 / 3, ARRAY[0.1::float4 / 3], -1234.56,
-    'odd', ROW('x', '-1 day'), '2024-02-03 04:05:06+05', '2024-02-03' FROM generate_series(%s) g
+    'odd', ROW('x'::bytea, '-1 day'::interval)::pair,
+    '2024-02-03 04:05:06+05', '2024-02-03' FROM generate_series(%s) g
 """
 
 
