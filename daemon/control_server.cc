@@ -8,7 +8,9 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
@@ -28,6 +30,7 @@ using Protocol = asio::local::stream_protocol;
 using Stream = beast::basic_stream<Protocol, asio::any_io_executor>;
 
 constexpr std::chrono::seconds kIdleMax{10};
+constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::uint64_t kBodyBytesMax = 64 << 10;
 
 // Who is at the other end, for the audit log.
@@ -88,8 +91,17 @@ class ControlServer::Impl {
 
   asio::awaitable<void> accept() {
     for (;;) {
-      Protocol::socket socket = co_await acceptor_.async_accept(asio::use_awaitable);
-      asio::co_spawn(context_, serve(Stream(std::move(socket))), asio::detached);
+      boost::system::error_code error;
+      Protocol::socket socket =
+          co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+      if (error == asio::error::operation_aborted) co_return;
+      if (!error) {
+        asio::co_spawn(context_, serve(Stream(std::move(socket))), asio::detached);
+        continue;
+      }
+      // The peer has gone, or the process has no file left: the next one may have more luck.
+      asio::steady_timer pause(context_, kAcceptPause);
+      co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
     }
   }
 
