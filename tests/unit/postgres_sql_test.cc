@@ -71,13 +71,12 @@ TEST(PostgresSql, UpsertFailsWhereTwoKeysMeet) {
   EXPECT_THAT(upsert_sql(orders.staged), Not(HasSubstr("WHERE")));
 }
 
-TEST(PostgresSql, UpsertOfATableThatIsAllKeyHitsARowThatExists) {
+TEST(PostgresSql, UpsertOfATableThatIsAllKeyHitsARowThatExistsAllTheSame) {
   Orders orders;
   orders.map.key = {0, 1, 2};
   orders.map.canonical.assign(3, CanonicalRule::Bytes);
-  EXPECT_THAT(
-      upsert_sql(orders.staged),
-      HasSubstr("ON CONFLICT (\"id\", \"total\", \"No \"\"te\") DO UPDATE SET \"id\" = excluded"));
+  EXPECT_THAT(upsert_sql(orders.staged),
+              HasSubstr("ON CONFLICT (\"id\", \"total\", \"No \"\"te\") DO UPDATE SET \"id\" ="));
 }
 
 TEST(PostgresSql, TextIsReadByTheTypesInputFunction) {
@@ -118,19 +117,20 @@ TEST(PostgresSql, UpdateSetsOnlyWhatIsAvailable) {
 TEST(PostgresSql, UpdateOfNothingLooksForTheRow) {
   const Orders orders;
   EXPECT_THAT(update_sql(kName, orders.staged, {true, false, false}),
-              HasSubstr("WITH u AS (SELECT r.n FROM ONLY \"shop\".\"orders\" AS t"));
+              HasSubstr("WITH u AS (SELECT r.n FROM \"shop\".\"orders\" AS t"));
 }
 
 TEST(PostgresSql, KeysAreComparedInTheTargetsType) {
   Orders orders;
   orders.staged.columns[0] = {"integer", "bigint"};
   EXPECT_EQ(delete_sql(orders.staged),
-            "DELETE FROM ONLY \"shop\".\"orders\" AS t USING unnest($1) AS r"
+            "DELETE FROM \"shop\".\"orders\" AS t USING unnest($1) AS r"
             " WHERE t.\"id\" OPERATOR(pg_catalog.=) CAST(r.c0 AS bigint)");
 }
 
 TEST(PostgresSql, ChildrenOfInheritanceAreLeftAlone) {
   Orders orders;
+  orders.map.target.only = true;
   EXPECT_THAT(delete_sql(orders.staged), HasSubstr("DELETE FROM ONLY"));
   EXPECT_EQ(truncate_sql(orders.map), "TRUNCATE ONLY \"shop\".\"orders\"");
   orders.map.target.kind = RelationKind::PartitionedRoot;

@@ -184,7 +184,6 @@ std::string upsert_sql(const StagedTable& table) {
   if (sets.empty() && writable != map.key.end()) set(target_column(map, *writable));
   for (const std::size_t column : map.key) keys.push_back(target_column(map, column));
   const std::string guard = same_bytes(map);
-  if (sets.empty() && !guard.empty()) set(keys.front());
   const std::string action = sets.empty() ? "NOTHING" : "UPDATE SET " + joined(sets, ", ") + guard;
   return insert_sql(table, quoted(map.target.name)) +
          fmt::format(" ON CONFLICT ({}) DO {}", joined(keys, ", "), action);
