@@ -22,8 +22,7 @@ class ControlServerTest : public testing::Test {
       : socket_(std::filesystem::temp_directory_path() /
                 ("lockstep-control-" + std::to_string(::getpid()))) {
     auto opened = ControlServer::open(
-        socket_, [](const ControlRequest&) { return ControlResponse{200, "{}"}; },
-        {[] {}, [] {}});
+        socket_, [](const ControlRequest&) { return ControlResponse{200, "{}"}; }, {[] {}, [] {}});
     EXPECT_TRUE(opened.has_value());
     server_ = std::move(*opened);
     thread_ = std::jthread([this] { server_->run(); });
