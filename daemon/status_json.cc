@@ -60,6 +60,8 @@ std::string status_json(const std::string& migration, const RunStatus& status) {
   document["synced"] = status.synced;
   document["lag_seconds"] =
       status.lag_seconds ? json::value(*status.lag_seconds) : json::value(nullptr);
+  if (!status.lag_seconds) document["lag_unknown_for_seconds"] = status.lag_unknown_seconds;
+  if (status.proof_age_seconds) document["proof_age_seconds"] = *status.proof_age_seconds;
   json::object positions;
   for (const auto& [name, position] : status.positions) positions[name] = position.major;
   document["positions"] = std::move(positions);
@@ -85,7 +87,9 @@ std::string status_text(const std::string& text) {
         fmt::format("migration {}  phase {}  synced {}  lag {}{}\n", text_of(status, "migration"),
                     text_of(status, "phase"), synced,
                     lag.is_null() ? "unknown" : fmt::format("{:.1f} s", lag.to_number<double>()),
-                    synced ? "  proof " + text_of(status, "proof") : "");
+                    synced ? fmt::format("  proof {}, {} s old", text_of(status, "proof"),
+                                         text_of(status, "proof_age_seconds"))
+                           : "");
     if (const std::string source = text_of(status, "source"); source.size() > 1)
       out += fmt::format("source {}\n", source);
     for (const json::value& line : status.at("waiting_for").as_array())

@@ -45,6 +45,25 @@ struct Begin {
   }
 };
 
+// SIGTERM and SIGINT wait until there is somebody who ends the run in order.
+class HeldSignals {
+ public:
+  HeldSignals() {
+    sigemptyset(&ours_);
+    sigaddset(&ours_, SIGTERM);
+    sigaddset(&ours_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &ours_, &before_);
+  }
+  ~HeldSignals() { release(); }
+  HeldSignals(const HeldSignals&) = delete;
+  HeldSignals& operator=(const HeldSignals&) = delete;
+  void release() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t ours_{};
+  sigset_t before_{};
+};
+
 std::unexpected<Error> asked_to_stop() {
   return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
 }
@@ -168,11 +187,15 @@ ExitCode tell_end(Result<ExitCode> ended, const Begin& begin) {
   // How that is done: README's step 8.
   if (!ended && ended.error().message.find("anew") != std::string::npos)
     ended.error().message += "; lockstep reset " + begin.manifest.path + " says what goes first";
-  const bool failed = !ended && ended.error().reaction != Reaction::Cancel;
+  // Asked to stop while it prepared: what was to end synced is not.
+  if (!ended && ended.error().reaction == Reaction::Cancel)
+    ended = begin.command.until_synced ? ExitCode::Incomplete : ExitCode::Ok;
+  const bool failed = !ended;
   const ExitCode code = ended ? *ended : ended.error().exit;
-  const std::string how = failed                 ? ended.error().message
-                          : code == ExitCode::Ok ? "as asked"
-                                                 : "incomplete";
+  const std::string how = failed                        ? ended.error().message
+                          : code == ExitCode::Ok        ? "as asked"
+                          : code == ExitCode::Temporary ? "before all was applied"
+                                                        : "incomplete";
   events.ended(how, static_cast<int>(code));
   const std::string note = fmt::format("with exit code {}: {}", static_cast<int>(code), how);
   if (code != ExitCode::Ok)
@@ -183,6 +206,7 @@ ExitCode tell_end(Result<ExitCode> ended, const Begin& begin) {
 }  // namespace
 
 ExitCode run_command(const RunCommand& command) {
+  HeldSignals signals;
   std::signal(SIGHUP, SIG_IGN);  // A terminal that closes ends nobody; ControlServer answers it.
   auto manifest = load_or_complain(command.manifest);
   if (!manifest) return ExitCode::Config;
@@ -207,6 +231,7 @@ ExitCode run_command(const RunCommand& command) {
       socket, [&state](const ControlRequest& request) { return state.answer(request); },
       {[&state] { state.stop(); }, [&events] { events.hung_up(); }});
   if (!server) return complain(server.error());
+  signals.release();
   const Beside control([&server] { (*server)->run(); }, [&server] { (*server)->stop(); });
 
   if (const Status forgotten = (*store)->remove_note(kLastEnd); !forgotten)

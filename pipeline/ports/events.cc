@@ -119,6 +119,11 @@ void Events::quarantined(std::string_view table, std::uint64_t rows) {
   write(spdlog::level::warn, "rows that the target refuses are set aside: see lockstep quarantine",
         {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
 }
+void Events::cut_off(std::chrono::milliseconds limit) {
+  write(spdlog::level::err,
+        "the end took too long: what the target has not committed is read again at the next start",
+        {{"limit_ms", std::to_string(limit.count())}});
+}
 void Events::resumed(std::string_view part) {
   write(spdlog::level::info, "going on", {{"part", std::string(part)}});
 }

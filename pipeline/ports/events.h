@@ -4,6 +4,7 @@
 // are fields; no column values and no secrets ever pass here.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -38,6 +39,8 @@ class Events {
   void newcomer(std::string_view table);
   void synced(std::string_view proof);
   void draining(std::string_view why);
+  // ERROR: an orderly end took longer than `limit`.
+  void cut_off(std::chrono::milliseconds limit);
   void ended(std::string_view how, int exit_code);
   // INFO: the progress line of 05-operations.md, already rendered.
   void progress(std::string_view line);

@@ -1,5 +1,6 @@
 #include "pipeline/run/runner.h"
 
+#include <atomic>
 #include <thread>
 #include <utility>
 
@@ -55,6 +56,7 @@ class Runner::Threads {
   Assembly run_;
 
   // The main thread's.
+  std::atomic<bool> cut_off_{false};  // Set before the threads are joined, read afterwards.
   std::chrono::steady_clock::time_point begun_{};
   std::chrono::steady_clock::time_point next_progress_{};
 
@@ -143,7 +145,11 @@ void Runner::Threads::shut_down(bool drain) {
   const auto deadline = clock_.now() + options_.drain_limit;
   std::jthread limit([this, deadline](const std::stop_token& over) {
     while (!over.stop_requested() && !run_.abandoned()) {
-      if (clock_.now() >= deadline) return run_.abandon();
+      if (clock_.now() >= deadline) {
+        events_.cut_off(options_.drain_limit);
+        cut_off_ = true;
+        return run_.abandon();
+      }
       run_.wait(Part::Lanes, milliseconds(50));
     }
   });
@@ -162,6 +168,7 @@ Result<ExitCode> Runner::Threads::run() {
   failpoint("drain_before_exit");
   run_.acknowledge_last();
   if (auto failure = run_.failure()) return std::unexpected(std::move(*failure));
+  if (cut_off_) return ExitCode::Temporary;
   return ended;
 }
 

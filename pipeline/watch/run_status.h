@@ -27,11 +27,13 @@ std::string_view phase_text(Phase phase);
 struct RunStatus {
   Phase phase = Phase::Prepare;
   bool synced = false;
-  std::optional<double> lag_seconds;  // Nothing: unknown.
+  std::optional<double> lag_seconds;  // Nothing: unknown,
+  double lag_unknown_seconds = 0;     // for so long.
   std::vector<std::pair<std::string, Position>> positions;
   bool proof_exact = false;
   // Of the last proof: what was committed at the source before it is on the target.
   std::optional<Lsn> proof_position;
+  std::optional<double> proof_age_seconds;
   std::vector<std::string> waiting_for;
   std::vector<RunTableStatus> tables;
   std::string source_state;

@@ -181,6 +181,7 @@ Result<Supervisor::Verdict> Supervisor::prove() {
     return Verdict::GoOn;
   }
   exact_ = proof_.exact();
+  applied_at_ = shared_.clock.now();
   LOCKSTEP_ASSIGN(const bool unchanged, shapes_.look());
   if (!unchanged) return Verdict::GoOn;
   LOCKSTEP_TRY(look_around());
@@ -192,6 +193,7 @@ Result<Supervisor::Verdict> Supervisor::prove() {
     return Verdict::GoOn;
   }
   proven_ = proof_.marker();
+  proven_at_ = shared_.clock.now();
   return is_complete() ? Verdict::Synced : Verdict::Incomplete;
 }
 
@@ -217,9 +219,26 @@ Supervisor::Verdict Supervisor::prove_again() {
       proof_.reset();
     }
   }
+  if (owes_rows()) proven_until_ = {};  // Once they are settled it is an old proof.
   return now < proven_until_ && is_complete() ? Verdict::Synced : Verdict::GoOn;
 }
 
+// Rows of tables that go on are to be read again.
+bool Supervisor::owes_rows() const {
+  return std::ranges::any_of(debts_, [&](const auto& entry) {
+    return entry.second.open > 0 && !shared_.board.stopped(entry.first);
+  });
+}
+
+bool Supervisor::is_streaming() const {
+  const std::vector<std::string> waits = health_.waiting();
+  return source_state_.starts_with("streaming") &&
+         std::ranges::none_of(waits,
+                              [](const std::string& line) { return line.starts_with("source: "); });
+}
+
+// Never a number that was not measured: a stream that brings nothing has nothing to bring, or
+// cannot.  Which of the two it is, the last proof tells.
 std::optional<double> Supervisor::lag() const {
   std::int64_t oldest = 0;
   const auto older = [&](std::int64_t us) {
@@ -227,15 +246,24 @@ std::optional<double> Supervisor::lag() const {
   };
   for (const std::int64_t us : oldest_us_) older(us);
   for (const auto& [id, count] : debts_) older(count.oldest_commit_us);
-  if (!newest_us_ || held_back_) return std::nullopt;
+  if (!newest_us_ || held_back_ || !is_streaming()) return std::nullopt;
   if (oldest == 0) oldest = *newest_us_;  // All of what was read is applied.
+  const auto blind = shared_.clock.now() - applied_at_;
+  if (oldest == 0 && backfilled_ && blind >= options_.proof_holds) return std::nullopt;
   if (oldest == 0) return 0.0;
   return std::max(0.0, static_cast<double>(shared_.clock.wall_us() - oldest) / 1e6);
 }
 
+// What is known by now speaks against a proof: a part that waits, a source that is away, a change
+// that has been missing for longer than one is under way.
+bool Supervisor::is_contradicted(std::optional<double> lag) const {
+  return !lag || *lag >= options_.synced_lag_seconds || !waiting_.empty() ||
+         !health_.waiting().empty();
+}
+
 void Supervisor::publish(Verdict verdict) {
+  const auto now = shared_.clock.now();
   RunStatus status;
-  status.synced = verdict == Verdict::Synced;
   status.positions = shared_.progress.positions();
   status.proof_exact = exact_;
   status.proof_position = proven_;
@@ -255,6 +283,11 @@ void Supervisor::publish(Verdict verdict) {
   const MutexLock lock(mutex_);
   status.phase = draining_ ? Phase::Drain : backfilled_ ? Phase::Follow : Phase::Backfill;
   status.lag_seconds = lag();
+  if (status.lag_seconds || lag_known_ == std::chrono::steady_clock::time_point{}) lag_known_ = now;
+  status.lag_unknown_seconds = std::chrono::duration<double>(now - lag_known_).count();
+  status.synced = verdict == Verdict::Synced && !is_contradicted(status.lag_seconds);
+  if (proven_) status.proof_age_seconds = std::chrono::duration<double>(now - proven_at_).count();
+  published_ = now;
   status.source_state = source_state_;
   status_ = std::move(status);
 }
@@ -280,9 +313,18 @@ void Supervisor::set_draining() {
   draining_ = true;
 }
 
+// A supervisor that hangs in a call knows nothing about now.
 RunStatus Supervisor::status() const {
   const MutexLock lock(mutex_);
-  return status_;
+  RunStatus status = status_;
+  const auto silent = shared_.clock.now() - published_;
+  if (silent < options_.tick_max) return status;
+  const double seconds = std::chrono::duration<double>(silent).count();
+  status.synced = false;
+  status.lag_seconds.reset();
+  status.lag_unknown_seconds += seconds;
+  if (status.proof_age_seconds) *status.proof_age_seconds += seconds;
+  return status;
 }
 
 }  // namespace lockstep

@@ -29,6 +29,8 @@ struct SupervisorOptions {
   std::chrono::milliseconds look_every{5'000};   // At the source's catalog.
   std::chrono::milliseconds proof_step{1'000};   // While following: between two steps of a proof,
   std::chrono::milliseconds proof_every{5'000};  // and between two proofs.
+  std::chrono::milliseconds tick_max{5'000};     // Longer without a tick: nothing is known.
+  double synced_lag_seconds = 2;                 // More is missing than what is under way.
   std::chrono::milliseconds proof_holds{15'000};
 };
 
@@ -93,6 +95,9 @@ class Supervisor {
   Status note_stop(TableId id, const std::string& reason);
   void publish(Verdict verdict);
   std::optional<double> lag() const REQUIRES(mutex_);
+  bool is_streaming() const REQUIRES(mutex_);
+  bool owes_rows() const;
+  bool is_contradicted(std::optional<double> lag) const;
   void waits_for(std::string what);
   void hold_stream();
 
@@ -110,6 +115,10 @@ class Supervisor {
   // Of the last proof that was reached.
   bool exact_ = false;
   std::optional<Lsn> proven_;
+  std::chrono::steady_clock::time_point proven_at_{};
+  // When the stream was last seen to be applied up to its end, but for rows that are owed.
+  std::chrono::steady_clock::time_point applied_at_{};
+  std::chrono::steady_clock::time_point lag_known_{};
   ShapeWatch shapes_;
   std::chrono::steady_clock::time_point next_look_{};
   std::chrono::steady_clock::time_point next_proof_{};
@@ -123,6 +132,7 @@ class Supervisor {
 
   mutable Mutex mutex_;
   RunStatus status_ GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point published_ GUARDED_BY(mutex_){};
   std::set<std::string> paused_ GUARDED_BY(mutex_);
   std::string source_state_ GUARDED_BY(mutex_);
   std::optional<std::int64_t> newest_us_ GUARDED_BY(mutex_);

@@ -48,14 +48,16 @@ EXTENSIONS = {"cube": "(1,2),(3,4)", "hstore": '"a"=>"1"', "citext": "Aa", "ltre
 def test_a_type_of_an_extension_is_one_type_wherever_it_is_installed(migrate):
     """Issue E, row 38."""
     made = "".join(f"CREATE EXTENSION {name} SCHEMA {{schema}};" for name in EXTENSIONS)
-    columns = ", ".join(f"{name}_v {{schema}}.{name}, {name}_a {{schema}}.{name}[]"
-                        for name in EXTENSIONS)
+    # seg has no binary form, so that its arrays cannot be replicated at all.
+    arrays = [name for name in EXTENSIONS if name != "seg"]
+    columns = ", ".join([*(f"{name}_v {{schema}}.{name}" for name in EXTENSIONS),
+                         *(f"{name}_a {{schema}}.{name}[]" for name in arrays)])
     schema = (made + "CREATE TYPE mixed AS (c {schema}.cube, t {schema}.citext);"
               "CREATE TABLE t (id int PRIMARY KEY, n int DEFAULT 0, m mixed, " + columns + ");")
-    values = ", ".join(f"'{value}', ARRAY['{value}']::{name}[]"
-                       for name, value in EXTENSIONS.items())
+    values = ", ".join([*(f"'{value}'" for value in EXTENSIONS.values()),
+                        *(f"ARRAY['{EXTENSIONS[name]}']::{name}[]" for name in arrays)])
     migration = migrate(schema.format(schema="public")
-                        + f"INSERT INTO t SELECT g, 0, '("(1)",Bb)', {values}"
+                        + f"INSERT INTO t SELECT g, 0, '(\"(1)\",Bb)', {values}"
                         " FROM generate_series(1, 200) g", stream="direct")
     migration.target("CREATE SCHEMA extensions;" + schema.format(schema="extensions"))
     migration.grant()
@@ -66,11 +68,12 @@ def test_a_type_of_an_extension_is_one_type_wherever_it_is_installed(migrate):
     with migration.running() as lockstep:
         lockstep.await_follow()
         migration.source("UPDATE t SET cube_v = '(7)', citext_v = 'cC', n = 1 WHERE id <= 20;"
-                         f"INSERT INTO t VALUES (1000, 0, '("(1)",Bb)', {values});"
+                         f"INSERT INTO t VALUES (1000, 0, '(\"(1)\",Bb)', {values});"
                          "DELETE FROM t WHERE id > 150 AND id < 1000")
         migration.await_target("SELECT count(*) FROM t", 151)
     migration.lockstep.run_until_synced()
-    shown = ", ".join(f"{name}_v::text, {name}_a::text" for name in EXTENSIONS)
+    shown = ", ".join([*(f"{name}_v::text" for name in EXTENSIONS),
+                       *(f"{name}_a::text" for name in arrays)])
     rows = f"SELECT id, n, m::text, {shown} FROM t ORDER BY id"
     assert migration.target(rows) == migration.source(rows)
 

@@ -15,7 +15,8 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
-_SESSION = """SET extra_float_digits = 3; SET bytea_output = hex; SET datestyle = 'ISO, MDY';
+_SESSION = """SET client_encoding = 'UTF8'; SET standard_conforming_strings = on;
+SET extra_float_digits = 3; SET bytea_output = hex; SET datestyle = 'ISO, MDY';
 SET intervalstyle = postgres; SET timezone = 'UTC'; SET lc_monetary = 'C'; SET search_path = '';
 SET row_security = off;"""
 

@@ -50,7 +50,7 @@ def _partition(rng, table):
         return f"ANALYZE {table.sql}"
     leaf = rng.choice(table.leaves)
     return rng.choice([f"VACUUM FULL {leaf}", f"TRUNCATE {leaf}", f"DROP TABLE {leaf}",
-                       f"ALTER TABLE {leaf} REPLICA IDENTITY NOTHING"])
+                       f"ALTER TABLE {leaf} REPLICA IDENTITY FULL"])
 
 
 _TYPES = [

@@ -280,7 +280,8 @@ class Trial:
     def _publish(self):
         if self.migration.source("SELECT 1 FROM pg_publication WHERE pubname = %s",
                                  (self.migration.publication,)):
-            self.migration.source(f"DROP PUBLICATION {self.migration.publication}")
+            self.stack.source.execute(self.migration.name,
+                                      f"DROP PUBLICATION {self.migration.publication}")
         tables = [table.sql for table in self._moved()]
         if tables:
             self.migration.source(
@@ -405,7 +406,9 @@ class Trial:
         """The DBA changed tables, and now the start refuses them by name: they are left out."""
         for _ in range(_VALIDATE_ROUNDS):
             tail = self.migration.lockstep.run_log()
-            found = self._mentioned(tail)
+            # Without what is only warned of, and without the names that hints bring up.
+            refused = [line.split(" (")[0] for line in tail.splitlines() if ": error: " in line]
+            found = self._mentioned("\n".join(refused))
             if not found or not (self.all_touched or found <= self.touched):
                 names = [self._table(number).text for number in found]
                 self.outcome.broken.append(f"b: exit 78 for {names or 'no table'}, which nobody "

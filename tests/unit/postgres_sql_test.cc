@@ -117,14 +117,14 @@ TEST(PostgresSql, UpdateSetsOnlyWhatIsAvailable) {
 TEST(PostgresSql, UpdateOfNothingLooksForTheRow) {
   const Orders orders;
   EXPECT_THAT(update_sql(kName, orders.staged, {true, false, false}),
-              HasSubstr("WITH u AS (SELECT r.n FROM \"shop\".\"orders\" AS t"));
+              HasSubstr("WITH u AS (SELECT r.n FROM ONLY \"shop\".\"orders\" AS t"));
 }
 
 TEST(PostgresSql, KeysAreComparedInTheTargetsType) {
   Orders orders;
   orders.staged.columns[0] = {"integer", "bigint"};
   EXPECT_EQ(delete_sql(orders.staged),
-            "DELETE FROM \"shop\".\"orders\" AS t USING unnest($1) AS r"
+            "DELETE FROM ONLY \"shop\".\"orders\" AS t USING unnest($1) AS r"
             " WHERE t.\"id\" OPERATOR(pg_catalog.=) CAST(r.c0 AS bigint)");
 }
 
