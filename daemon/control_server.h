@@ -14,6 +14,9 @@
 
 namespace lockstep {
 
+inline constexpr const char* kStatusPath = "/api/v1/status";
+inline constexpr const char* kProofPath = "/api/v1/proof";  // POST: begin one now.
+
 struct ControlRequest {
   std::string method;  // "GET", "POST"
   std::string path;    // "/api/v1/status"

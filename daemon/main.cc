@@ -87,6 +87,8 @@ class Verbs {
     CLI::App& verb =
         add_verb(app_, "status", "Where the migration stands, running or not", status_.manifest);
     verb.add_flag("--exit-code", status_.exit_code, "Exit 3 when not synced");
+    verb.add_flag("--fresh", status_.fresh,
+                  "Have the running daemon prove it from now on; waits, a minute at most");
     add_format(verb, status_.format);
     verb.callback([this] { chosen_ = [this] { return status_command(status_); }; });
   }
@@ -157,7 +159,8 @@ int run_main(int count, char** arguments) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 ok, 3 incomplete, 64 usage, 65 bad data or halted, 69 unreachable,\n"
-      "70 invariant broken, 74 I/O, 75 state directory in use, 77 permission, 78 manifest.");
+      "70 invariant broken, 74 I/O, 75 state directory in use, or stopped before all was applied,\n"
+      "77 permission, 78 manifest.");
   const Verbs verbs(app);
   if (const std::string wrong = unknown_verb(app, count, arguments); !wrong.empty()) {
     std::cerr << wrong << "\n";

@@ -140,6 +140,9 @@ void OfflineStatus::read_last_end() {
   const auto end = (*checkpoint)->load_note(kLastEnd);
   if (!end) return wait_for(end.error().message);
   if (*end) wait_for("the last run ended " + **end);
+  const auto proof = (*checkpoint)->load_note(kLastProof);
+  if (!proof) return wait_for(proof.error().message);
+  status_.last_run = proof->value_or("");
 }
 
 // What the last daemon knew; the target is away.

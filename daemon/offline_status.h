@@ -11,6 +11,8 @@ namespace lockstep {
 // The note of the checkpoint in which a run says why it ended; one that ended as asked, or was
 // killed, leaves none.
 inline constexpr std::string_view kLastEnd = "last_end";
+// The one in which a run that ended synced says what was proven.
+inline constexpr std::string_view kLastProof = "last_proof";
 
 // The status document (08-manifest.md) with phase "stopped".  The target knows progress, chunks and
 // debts; when it is away the document says so and shows the checkpoint's mirror of progress.

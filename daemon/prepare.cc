@@ -264,7 +264,14 @@ Status Preparation::finish() {
   LOCKSTEP_TRY(
       store_.begin_incarnation({out_.claim.epoch, options.snapshot_floor, options.unseen}));
   options.batches.assign(options.lanes, 0);
-  for (const StoredProgress& stored : out_.claim.progress) options.progress.push_back(stored.row);
+  for (const StoredProgress& stored : out_.claim.progress) {
+    if (stored.row.lane >= options.lanes)
+      return fail(Reaction::Halt,
+                  fmt::format("the bookkeeping has progress of lane {} on stream {}, and there are "
+                              "{} lanes: put the rows of the table progress right",
+                              stored.row.lane, stored.row.stream, options.lanes));
+    options.progress.push_back(stored.row);
+  }
   if (manifest_.source.stream.value == StreamKind::Direct) options.shared_stream = kDirectStream;
   std::map<TableName, TableId> ids;
   for (const TableMap& map : out_.maps) ids[map.source.name] = map.id;
@@ -279,7 +286,13 @@ Status Preparation::finish() {
     const auto id = ids.find(mapping.source);
     if (id == ids.end()) continue;
     options.horizons.emplace_back(id->second, mapping.horizon);
-    options.files[id->second] = parse_files(mapping.files);
+    auto files = parse_files(mapping.files);
+    if (!files)
+      return fail(Reaction::Halt,
+                  fmt::format("table {}: what the bookkeeping says of its files, \"{}\", was not "
+                              "written by lockstep: put the row of the table mapping right",
+                              mapping.source.text(), mapping.files));
+    options.files[id->second] = std::move(*files);
   }
   options.planner.chunk_rows_max = manifest_.backfill.chunk_rows;
   for (const TableMap* table : out_.tables) options.planner.order.push_back(table->id);

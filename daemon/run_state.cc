@@ -92,7 +92,13 @@ RunStatus RunState::status() const {
 }
 
 ControlResponse RunState::answer(const ControlRequest& request) {
-  if (request.path == "/api/v1/status") {
+  if (request.path == kProofPath) {
+    if (request.method != "POST") return {405, R"({"title":"a proof is asked for with POST"})"};
+    const MutexLock lock(mutex_);
+    if (runner_ != nullptr) runner_->prove();
+    return {200, "{}"};
+  }
+  if (request.path == kStatusPath) {
     if (request.method != "GET") return {405, R"({"title":"status is read with GET"})"};
     const MutexLock lock(mutex_);
     RunStatus now = status();

@@ -1,9 +1,11 @@
 #include "daemon/status_json.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
 #include <exception>
 
 namespace lockstep {
@@ -45,6 +47,20 @@ json::object table_object(const RunTableStatus& table) {
   return object;
 }
 
+// "unknown for 12 s", or "unknown" when nobody measured.
+std::string unknown_lag(const json::object& status) {
+  const json::value* time = status.if_contains("lag_unknown_for_seconds");
+  const double seconds = time == nullptr || time->is_null() ? 0 : time->to_number<double>();
+  return seconds < 1 ? "unknown" : fmt::format("unknown for {:.0f} s", seconds);
+}
+
+std::string proof_text(const json::object& status) {
+  const json::value* age = status.if_contains("proof_age_seconds");
+  if (age == nullptr || age->is_null()) return "  proof " + text_of(status, "proof");
+  return fmt::format("  proof {}, as of {:.1f} s ago, position {}", text_of(status, "proof"),
+                     age->to_number<double>(), text_of(status, "proof_position"));
+}
+
 }  // namespace
 
 std::string text_of(const json::object& object, std::string_view key) {
@@ -60,15 +76,23 @@ std::string status_json(const std::string& migration, const RunStatus& status) {
   document["synced"] = status.synced;
   document["lag_seconds"] =
       status.lag_seconds ? json::value(*status.lag_seconds) : json::value(nullptr);
-  if (!status.lag_seconds) document["lag_unknown_for_seconds"] = status.lag_unknown_seconds;
-  if (status.proof_age_seconds) document["proof_age_seconds"] = *status.proof_age_seconds;
+  document["lag_unknown_for_seconds"] =
+      status.lag_seconds ? json::value(nullptr) : json::value(status.lag_unknown_seconds);
   json::object positions;
   for (const auto& [name, position] : status.positions) positions[name] = position.major;
   document["positions"] = std::move(positions);
-  document["proof"] = status.proof_exact ? "exact" : "near";
+  document["proof"] = status.proof && status.proof->exact ? "exact" : "near";
+  document["proof_age_seconds"] = nullptr;
+  document["proof_position"] = nullptr;
+  if (status.proof) {
+    document["proof_age_seconds"] = status.proof->age_seconds;
+    document["proof_position"] = lsn_text(status.proof->position);
+  }
   json::array waiting;
   for (const std::string& line : status.waiting_for) waiting.emplace_back(line);
   document["waiting_for"] = std::move(waiting);
+  document["last_run"] =
+      status.last_run.empty() ? json::value(nullptr) : json::value(status.last_run);
   document["source"] = status.source_state;
   document["queue_bytes"] = status.queue_bytes;
   json::array tables;
@@ -83,13 +107,13 @@ std::string status_text(const std::string& text) {
     const json::object& status = document.as_object();
     const json::value& lag = status.at("lag_seconds");
     const bool synced = status.at("synced").as_bool();
-    std::string out =
-        fmt::format("migration {}  phase {}  synced {}  lag {}{}\n", text_of(status, "migration"),
-                    text_of(status, "phase"), synced,
-                    lag.is_null() ? "unknown" : fmt::format("{:.1f} s", lag.to_number<double>()),
-                    synced ? fmt::format("  proof {}, {} s old", text_of(status, "proof"),
-                                         text_of(status, "proof_age_seconds"))
-                           : "");
+    std::string out = fmt::format(
+        "migration {}  phase {}  synced {}  lag {}{}\n", text_of(status, "migration"),
+        text_of(status, "phase"), synced,
+        lag.is_null() ? unknown_lag(status) : fmt::format("{:.1f} s", lag.to_number<double>()),
+        synced ? proof_text(status) : "");
+    if (const std::string last = text_of(status, "last_run"); last.size() > 1)
+      out += fmt::format("the last run ended synced: {}\n", last);
     if (const std::string source = text_of(status, "source"); source.size() > 1)
       out += fmt::format("source {}\n", source);
     for (const json::value& line : status.at("waiting_for").as_array())
@@ -115,6 +139,34 @@ bool status_is_synced(const std::string& text) {
   const json::object* status = error ? nullptr : document.if_object();
   const json::value* synced = status == nullptr ? nullptr : status->if_contains("synced");
   return synced != nullptr && synced->is_bool() && synced->as_bool();
+}
+
+std::optional<double> proof_age(const std::string& text) {
+  boost::system::error_code error;
+  const json::value document = json::parse(text, error);
+  const json::object* status = error ? nullptr : document.if_object();
+  const json::value* age = status == nullptr ? nullptr : status->if_contains("proof_age_seconds");
+  if (age == nullptr || !age->is_number()) return std::nullopt;
+  return age->to_number<double>();
+}
+
+std::string not_proven(const std::string& text) {
+  boost::system::error_code error;
+  json::value document = json::parse(text, error);
+  json::object* status = error ? nullptr : document.if_object();
+  if (status == nullptr) return text;
+  (*status)["synced"] = false;
+  if (json::value* waiting = status->if_contains("waiting_for"); waiting && waiting->is_array())
+    waiting->as_array().emplace_back("a proof that began when it was asked for");
+  return json::serialize(document);
+}
+
+std::string proof_note(const Proof& proof) {
+  const std::chrono::sys_time<std::chrono::microseconds> at{std::chrono::microseconds(proof.at_us)};
+  return fmt::format(
+      "what was committed before {:%Y-%m-%dT%H:%M:%SZ} (position {}) is on the target; proof {}",
+      std::chrono::floor<std::chrono::seconds>(at), lsn_text(proof.position),
+      proof.exact ? "exact" : "near");
 }
 
 std::string progress_line(const RunStatus& status) {

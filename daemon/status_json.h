@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/json/fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,8 +20,16 @@ std::string status_text(const std::string& json);
 // Whether that document says that the migration is synced.
 bool status_is_synced(const std::string& json);
 
+// The document's proof_age_seconds; nothing without a proof.
+std::optional<double> proof_age(const std::string& document);
+// The document, when a proof that was asked for did not come: it does not say synced.
+std::string not_proven(const std::string& document);
+
 // A member as people read it: "-" when there is none or it is null.
 std::string text_of(const boost::json::object& object, std::string_view key);
+
+// For the note of a run that ended: what was proven, and when.
+std::string proof_note(const Proof& proof);
 
 // One line, grep-able: what is copied, the lag, and what it waits for.
 std::string progress_line(const RunStatus& status);

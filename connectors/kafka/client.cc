@@ -141,6 +141,10 @@ List list_of(std::span<const PartitionOffset> partitions) {
 
 }  // namespace
 
+std::string place(const TopicPartition& at) {
+  return fmt::format("Kafka topic {}, partition {}", at.topic, at.partition);
+}
+
 bool sensitive_property(std::string_view name) {
   constexpr std::array<std::string_view, 8> kMarks{
       "password", "secret", ".pem", "oauthbearer.config", "jaas", "token", "ssl_key", "kinit.cmd"};

@@ -45,6 +45,9 @@ struct TopicPartition {
   friend auto operator<=>(const TopicPartition&, const TopicPartition&) = default;
 };
 
+// "Kafka topic T, partition N", for messages.
+std::string place(const TopicPartition& at);
+
 struct PartitionOffset {
   TopicPartition at;
   std::int64_t offset = 0;

@@ -19,10 +19,6 @@ constexpr milliseconds kVerifyMax{10000};        // Reading the last records aga
 constexpr milliseconds kGoodbye{2000};           // Committing group offsets at the end.
 constexpr std::int64_t kClockSlackUs = 1000000;  // Commit times are taken before commit order.
 
-std::string place(const TopicPartition& at) {
-  return fmt::format("Kafka topic {}, partition {}", at.topic, at.partition);
-}
-
 // Splits a stream's name; nothing when it is none.
 std::optional<TopicPartition> parse_stream(std::string_view name) {
   const std::size_t slash = name.rfind('/');
@@ -132,20 +128,39 @@ KafkaSource::~KafkaSource() {
   if (!away_since_) client_->commit_now(offsets, kGoodbye);
 }
 
-Status KafkaSource::poll(ChangeBatch& batch, milliseconds deadline) {
-  const Deadline until = steady_clock::now() + deadline;
-  if (steady_clock::now() >= look_next_) {
-    const Status looked = look_at_topics(batch);
-    look_next_ = steady_clock::now() + options_.topic_refresh;
-    if (looked) {
-      away_since_.reset();
-    } else if (looked.error().reaction == Reaction::Retry) {
-      if (!away_since_) away_since_ = steady_clock::now();
-      away_why_ = looked.error().message;
-    } else {
-      return looked;
-    }
+Polled KafkaSource::poll(milliseconds deadline) {
+  Polled polled;
+  polled.error = read(polled.batch, steady_clock::now() + deadline);
+  tell_watermarks(polled.batch);
+  polled.state = state();
+  return polled;
+}
+
+Status KafkaSource::read(ChangeBatch& batch, Deadline until) {
+  LOCKSTEP_TRY(judge_out_of_range());
+  LOCKSTEP_TRY(look_if_due(batch));
+  LOCKSTEP_TRY(consume(batch, until));
+  LOCKSTEP_TRY(judge_out_of_range());
+  LOCKSTEP_TRY(unassign_held());
+  commit_group(steady_clock::now());
+  return {};
+}
+
+Status KafkaSource::look_if_due(ChangeBatch& batch) {
+  if (steady_clock::now() < look_next_) return {};
+  const Status looked = look_at_topics(batch);
+  look_next_ = steady_clock::now() + options_.topic_refresh;
+  if (looked) {
+    away_since_.reset();
+    return {};
   }
+  if (looked.error().reaction != Reaction::Retry) return looked;
+  if (!away_since_) away_since_ = steady_clock::now();
+  away_why_ = looked.error().message;
+  return {};
+}
+
+Status KafkaSource::consume(ChangeBatch& batch, Deadline until) {
   const auto left = std::chrono::duration_cast<milliseconds>(until - steady_clock::now());
   messages_.clear();
   cached_topic_ = nullptr;
@@ -155,14 +170,10 @@ Status KafkaSource::poll(ChangeBatch& batch, milliseconds deadline) {
   Status taken;
   for (const KafkaMessage& message : messages_) {
     taken = take(*message, batch);
-    if (!taken) break;
+    if (!taken) break;  // For good: what is not taken is not brought again.
   }
   messages_.clear();  // Gives the fetched bytes back before the caller applies anything.
-  LOCKSTEP_TRY(std::move(taken));
-  LOCKSTEP_TRY(unassign_held());
-  tell_watermarks(batch);
-  commit_group(steady_clock::now());
-  return {};
+  return taken;
 }
 
 Status KafkaSource::look_at_topics(ChangeBatch& batch) {
@@ -378,16 +389,9 @@ Status KafkaSource::take_trouble(Stream& stream, const rd_kafka_message_s& messa
     case PartitionTrouble::Gone:
       hold_topic(stream.at.topic);
       return {};
-    case PartitionTrouble::OutOfRange: {
-      const KnownPosition known{stream.at, stream.next};
-      const std::vector<TopicPartition> one{stream.at};
-      LOCKSTEP_ASSIGN(auto ends, watcher_->ends(one, kLookMax));
-      LOCKSTEP_TRY(check_within(known, ends[stream.at]));
-      return fail(Reaction::Halt,
-                  fmt::format("{}: offset {} was out of range ({}); the topic was created again or "
-                              "its log cut: copy the tables again from an empty target",
-                              place(stream.at), stream.next.major, kafka_error_text(message.err)));
-    }
+    case PartitionTrouble::OutOfRange:
+      out_of_range_[cached_stream_] = kafka_error_text(message.err);
+      return {};
     case PartitionTrouble::Record:
       stop_table(stream.table,
                  {Reaction::StopTable,
@@ -396,6 +400,21 @@ Status KafkaSource::take_trouble(Stream& stream, const rd_kafka_message_s& messa
                   ExitCode::BadData, kafka_error_name(message.err)},
                  batch);
       return {};
+  }
+  return {};
+}
+
+// Never together with taking messages: while the broker does not answer, they would be lost.
+Status KafkaSource::judge_out_of_range() {
+  for (const auto& [id, what] : out_of_range_) {
+    const Stream& stream = streams_[id];
+    const std::vector<TopicPartition> one{stream.at};
+    LOCKSTEP_ASSIGN(auto ends, watcher_->ends(one, kLookMax));
+    LOCKSTEP_TRY(check_within({stream.at, stream.next}, ends[stream.at]));
+    return fail(Reaction::Halt,
+                fmt::format("{}: offset {} was out of range ({}); the topic was created again or "
+                            "its log cut: copy the tables again from an empty target",
+                            place(stream.at), stream.next.major, what));
   }
   return {};
 }
@@ -427,58 +446,6 @@ void KafkaSource::tell_watermarks(ChangeBatch& batch) {
     batch.watermarks.push_back({static_cast<StreamId>(id), stream.next});
     stream.told = true;
   }
-}
-
-Status KafkaSource::pause_table(TableId table) {
-  paused_.insert(table);
-  return unassign_held();
-}
-
-Status KafkaSource::resume_table(TableId table) {
-  paused_.erase(table);
-  return assign_new();
-}
-
-std::vector<std::string> KafkaSource::streams_of(TableId table) const {
-  std::vector<std::string> names;
-  for (std::size_t id = 0; id < streams_.size(); ++id) {
-    if (streams_[id].table == table) names.push_back(names_[id]);
-  }
-  return names;
-}
-
-Status KafkaSource::acknowledge(StreamId stream, Position position) {
-  CHECK(stream < streams_.size());
-  streams_[stream].acknowledged = position;
-  return {};
-}
-
-void KafkaSource::commit_group(Deadline now) {
-  if (now < commit_next_ || away_since_) return;
-  commit_next_ = now + options_.commit_every;
-  std::vector<PartitionOffset> offsets;
-  for (Stream& stream : streams_) {
-    if (!stream.acknowledged) continue;
-    offsets.push_back({stream.at, static_cast<std::int64_t>(stream.acknowledged->major)});
-    stream.acknowledged.reset();
-  }
-  client_->commit(offsets);
-}
-
-std::string KafkaSource::state() const {
-  if (away_since_) {
-    const auto seconds =
-        std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now() - *away_since_);
-    const std::string problem = watcher_->problem();
-    return fmt::format("broker unreachable for {} s: {}", seconds.count(),
-                       problem.empty() ? away_why_ : problem);
-  }
-  if (!begun_) return "connecting to Kafka";
-  if (!missing_since_.empty()) {
-    return fmt::format("topic {} has disappeared; waiting for it", missing_since_.begin()->first);
-  }
-  const std::string problem = client_->problem();
-  return problem.empty() ? "streaming" : fmt::format("streaming (a moment ago: {})", problem);
 }
 
 }  // namespace lockstep

@@ -81,13 +81,12 @@ class KafkaSource : public ChangeSource {
   ~KafkaSource() override;
 
   const std::vector<std::string>& streams() const override { return names_; }
-  Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) override;
+  Polled poll(std::chrono::milliseconds deadline) override;
   Status pause_table(TableId table) override;
   // Reads a paused table again, each of its streams from where it stopped.
   Status resume_table(TableId table);
   std::vector<std::string> streams_of(TableId table) const override;
   Status acknowledge(StreamId stream, Position position) override;
-  std::string state() const override;
 
  private:
   struct Stream {
@@ -105,6 +104,12 @@ class KafkaSource : public ChangeSource {
 
   KafkaSource(KafkaSourceOptions options, TopicPlan plan, std::unique_ptr<KafkaClient> client,
               std::unique_ptr<KafkaClient> watcher);
+
+  SourceState state() const;
+  Status read(ChangeBatch& batch, Deadline until);
+  Status look_if_due(ChangeBatch& batch);
+  Status consume(ChangeBatch& batch, Deadline until);
+  Status judge_out_of_range();
 
   // Looks at the topics: starts, or takes in what has appeared.
   Status look_at_topics(ChangeBatch& batch);
@@ -144,6 +149,8 @@ class KafkaSource : public ChangeSource {
   std::map<std::string, std::int32_t> partitions_;  // Known ones, by topic.
   std::map<std::string, Deadline> missing_since_;   // Topics that were there before.
   std::set<TableId> paused_;
+  // Offsets that the broker did not have, and what it said; librdkafka tells of each once.
+  std::map<StreamId, std::string> out_of_range_;
   std::vector<KafkaMessage> messages_;
   bool begun_ = false;
   Deadline look_next_{};

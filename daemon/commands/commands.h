@@ -33,6 +33,7 @@ struct StatusCommand {
   std::string manifest;
   OutputFormat format = OutputFormat::Text;
   bool exit_code = false;  // 3 when not synced.
+  bool fresh = false;      // Proven from now on.
 };
 ExitCode status_command(const StatusCommand& command);
 

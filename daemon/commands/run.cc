@@ -159,7 +159,11 @@ Result<ExitCode> run_prepared(Begin& begin) {
        clock, events, std::move(parts.lane_targets), std::move(parts.scans)});
   begin.state.running(runner, prepared.left_out);
   Result<ExitCode> ended = runner.run();
-  begin.state.finished(runner.status());
+  const RunStatus last = runner.status();
+  if (ended == ExitCode::Ok && last.proof && last.proof->complete)
+    if (const Status saved = begin.store.save_note(kLastProof, proof_note(*last.proof)); !saved)
+      return fail(saved.error());
+  begin.state.finished(last);
   return ended;
 }
 
@@ -189,7 +193,7 @@ ExitCode tell_end(Result<ExitCode> ended, const Begin& begin) {
     ended.error().message += "; lockstep reset " + begin.manifest.path + " says what goes first";
   // Asked to stop while it prepared: what was to end synced is not.
   if (!ended && ended.error().reaction == Reaction::Cancel)
-    ended = begin.command.until_synced ? ExitCode::Incomplete : ExitCode::Ok;
+    ended = stopped_code(begin.command.until_synced);
   const bool failed = !ended;
   const ExitCode code = ended ? *ended : ended.error().exit;
   const std::string how = failed                        ? ended.error().message
@@ -234,8 +238,9 @@ ExitCode run_command(const RunCommand& command) {
   signals.release();
   const Beside control([&server] { (*server)->run(); }, [&server] { (*server)->stop(); });
 
-  if (const Status forgotten = (*store)->remove_note(kLastEnd); !forgotten)
-    return complain(forgotten.error());
+  for (const std::string_view note : {kLastEnd, kLastProof})
+    if (const Status forgotten = (*store)->remove_note(note); !forgotten)
+      return complain(forgotten.error());
   RunLog log(events, manifest->migration.value);
   Begin begin{*manifest, command, **store, state, events, log, first.away.empty()};
   ResumeWatch watch(*manifest,

@@ -1,29 +1,55 @@
 #include <fmt/format.h>
 
+#include <chrono>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
 #include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/offline_status.h"
 #include "daemon/status_json.h"
+#include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
 namespace {
 
+constexpr std::chrono::seconds kFreshMax{60};
+constexpr std::chrono::milliseconds kFreshEvery{200};
+
+Result<std::string> ask(const LockOwner& owner, const ControlRequest& request) {
+  LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request));
+  if (answer.status == 200) return std::move(answer.body);
+  return fail(Reaction::Halt,
+              fmt::format("the daemon (pid {}) answered {}", owner.pid, answer.status),
+              ExitCode::Failed);
+}
+
+// Waits until the daemon has proven something that began after this call.
+Result<std::string> read_fresh_status(const LockOwner& owner) {
+  using std::chrono::steady_clock;
+  const auto begun = steady_clock::now();
+  StopFlag never;
+  LOCKSTEP_ASSIGN(const std::string asked, ask(owner, {"POST", kProofPath, ""}));
+  for (;;) {
+    LOCKSTEP_ASSIGN(std::string document, ask(owner, {"GET", kStatusPath, ""}));
+    const std::chrono::duration<double> waited = steady_clock::now() - begun;
+    const std::optional<double> age = proof_age(document);
+    if (age && *age <= waited.count()) return document;
+    if (waited >= kFreshMax) return not_proven(document);
+    never.wait(kFreshEvery);
+  }
+}
+
 // The status document: the running daemon's, else what the target and the state directory say.
-Result<std::string> read_status(const Manifest& manifest) {
+Result<std::string> read_status(const Manifest& manifest, bool fresh) {
   LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest.state_dir.value.string()));
   if (owner && !owner->socket.empty()) {
-    auto answer = ask_daemon(owner->socket, {"GET", "/api/v1/status", ""});
-    if (answer && answer->status == 200) return answer->body;
-    if (answer)
-      return fail(Reaction::Halt,
-                  fmt::format("the daemon (pid {}) answered {}", owner->pid, answer->status),
-                  ExitCode::Failed);
+    auto document = fresh ? read_fresh_status(*owner) : ask(*owner, {"GET", kStatusPath, ""});
+    if (document || document.error().reaction != Reaction::Retry) return document;
     // It owns the directory and has not bound its socket yet, or is just ending.
-    if (std::filesystem::exists(owner->socket)) return std::unexpected(std::move(answer).error());
+    if (std::filesystem::exists(owner->socket)) return document;
     RunStatus starting;
     starting.waiting_for = {fmt::format("the daemon (pid {}) starts or ends", owner->pid)};
     return status_json(manifest.migration.value, starting);
@@ -36,7 +62,7 @@ Result<std::string> read_status(const Manifest& manifest) {
 ExitCode status_command(const StatusCommand& command) {
   const auto manifest = load_or_complain(command.manifest);
   if (!manifest) return ExitCode::Config;
-  const auto document = read_status(*manifest);
+  const auto document = read_status(*manifest, command.fresh);
   if (!document) return complain(document.error());
   std::cout << (command.format == OutputFormat::Json ? *document + "\n" : status_text(*document));
   if (command.exit_code && !status_is_synced(*document)) return ExitCode::Incomplete;

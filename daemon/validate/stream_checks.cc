@@ -147,7 +147,8 @@ void check_altered_publication(Validation& validation, const At<std::string>& na
   if (!files) return validation.findings.failed(name.where, files.error());
   std::map<TableName, TableFiles> known;
   for (const StoredMapping& stored : validation.claim->mappings)
-    if (stored.fingerprint != kForgotten) known[stored.source] = parse_files(stored.files).files;
+    if (stored.fingerprint != kForgotten)
+      known[stored.source] = parse_files(stored.files).value_or(KnownFiles{}).files;
   std::vector<TableName> altered;
   for (std::size_t i = 0; i < begun.size(); ++i) {
     const TableSpec& table = begun[i]->source;

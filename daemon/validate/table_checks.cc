@@ -104,7 +104,7 @@ void check_mapping(const TableMap& map, Where where, const Validation& validatio
       validation.findings.warn(where,
                                fmt::format("table {} has stopped: {}", map.text(), stored.reason),
                                "put that right, then start lockstep again: it goes on");
-    const Definition known = parse_files(stored.files).definition;
+    const Definition known = parse_files(stored.files).value_or(KnownFiles{}).definition;
     const auto change = definition_change(map, Side::Source, known, definition_of(map.source));
     if (!known.empty() && change && change->consequence != Consequence::Harmless)
       validation.findings.warn(

@@ -317,10 +317,10 @@ std::vector<ProgressRow> Lane::changed_progress() const {
 }
 
 Status Lane::save_intent() {
-  const std::vector<Xid> unseen = shared_.visibility.unseen();
-  if (unseen.size() > kIntentXidsMax) return {};  // The mirror stays behind: not relied on.
+  std::optional<std::vector<Xid>> unseen = shared_.visibility.unseen(kIntentXidsMax);
+  if (!unseen) return {};  // The mirror stays behind: not relied on.
   return shared_.checkpoint.save_intent(
-      {options_.index, options_.epoch, batch_number_ + 1, unseen});
+      {options_.index, options_.epoch, batch_number_ + 1, std::move(*unseen)});
 }
 
 // The bytes of events that could not be read, for `quarantine show`.

@@ -27,7 +27,7 @@ DebtReader::DebtReader(DebtReaderOptions options, Shared shared, ChunkReader& re
       shared_(shared),
       reader_(reader),
       target_(target),
-      session_(reader, shared.visibility),
+      session_(reader, shared.visibility, shared.clock),
       seen_(shared.tables.size(), 0),
       empty_(shared.tables.size(), false),
       attempts_(shared.tables.size(), 0) {}

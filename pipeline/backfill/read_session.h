@@ -2,11 +2,13 @@
 // accepted (I5), and flushed (I6) before a row read under it may go to the target.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 
 #include "pipeline/apply/lane_item.h"
 #include "pipeline/merge/visibility.h"
+#include "pipeline/ports/clock.h"
 #include "pipeline/ports/reader.h"
 
 namespace lockstep {
@@ -17,14 +19,15 @@ namespace lockstep {
 // holds rows of it (SourceRead).
 class ReadSession {
  public:
-  ReadSession(ChunkReader& reader, Visibility& visibility)
-      : reader_(reader), visibility_(visibility) {}
+  ReadSession(ChunkReader& reader, Visibility& visibility, const Clock& clock)
+      : reader_(reader), visibility_(visibility), clock_(clock) {}
   ~ReadSession() { close(); }
   ReadSession(const ReadSession&) = delete;
   ReadSession& operator=(const ReadSession&) = delete;
 
   // Opens a snapshot for reading `table`.  Returns false, and leaves nothing open, when it is not
   // accepted: a transaction that was applied, or that ran at the start, is not finished for it.
+  // The next snapshot is then taken no sooner than after a while, which grows.
   Result<bool> open(const TableMap& table);
   // Whether rows may be used already; once true it stays true.
   Result<bool> flushed();
@@ -40,7 +43,10 @@ class ReadSession {
  private:
   ChunkReader& reader_;
   Visibility& visibility_;
-  std::shared_ptr<SourceRead> read_;  // Shared with the lanes: see SourceRead.
+  const Clock& clock_;
+  std::chrono::steady_clock::time_point not_before_{};
+  std::chrono::milliseconds pause_{0};  // After the last refusal.
+  std::shared_ptr<SourceRead> read_;    // Shared with the lanes: see SourceRead.
   Lsn insert_lsn_ = 0;
   bool flushed_ = false;
 };

@@ -21,7 +21,7 @@ Scanner::Scanner(ScannerOptions options, Shared shared, Planner& planner, Pacer&
       pacer_(pacer),
       reader_(reader),
       target_(target),
-      session_(reader, shared.visibility),
+      session_(reader, shared.visibility, shared.clock),
       piece_bytes_(options.piece_bytes_max / 4) {
   piece_.via.resize(shared_.queues.size());
   piece_.opened.resize(shared_.queues.size());

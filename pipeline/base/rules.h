@@ -31,6 +31,10 @@ enum class Rule : std::uint8_t {
   OpenCopySet,          // I18
   FoldPartialIntoFull,  // I19
   HoldStream,           // OpenSnapshot::begins_stream; of the fakes
+  RouteWhatWasRead,     // I8: a batch is routed, whatever error came after it
+  ContradictedProof,    // V3: what is known by now ends an older proof
+  CutDrainIsTold,       // an end that took too long is not "as asked"
+  StopIsNotSynced,      // stopped before it was synced: incomplete
 };
 
 #ifdef LOCKSTEP_MUTANTS

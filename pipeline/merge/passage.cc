@@ -17,6 +17,7 @@ void Passage::reset() {
 
 Result<bool> Passage::step(const std::set<std::string>& paused) {
   if (!marker_) {
+    begun_ = parts_.clock.now();
     LOCKSTEP_ASSIGN(marker_, parts_.probe.emit_marker());
     next_marker_ = parts_.clock.now() + kMarkerEvery;
   }

@@ -45,12 +45,15 @@ class Passage {
   bool exact() const { return exact_; }
   // Everything that was committed before it is what the passage is about; nothing before a step().
   std::optional<Lsn> marker() const { return marker_; }
+  // When the marker was asked for.
+  std::chrono::steady_clock::time_point begun() const { return begun_; }
   // After a step() that answered no: one sentence for status.
   const std::string& waiting_for() const { return waiting_for_; }
 
  private:
   const PassageParts parts_;
   std::optional<Lsn> marker_;
+  std::chrono::steady_clock::time_point begun_{};
   std::chrono::steady_clock::time_point next_marker_{};
   bool passed_ = false;
   bool exact_ = false;

@@ -19,6 +19,7 @@ constexpr std::uint64_t kBloomMask = kBloomWords * 64 - 1;
 Recent::Recent(std::size_t tables, std::size_t entries_max, const Visibility& visibility)
     : entries_max_(entries_max),
       visibility_(visibility),
+      entries_(tables),
       floors_(tables),
       open_count_(tables, 0),
       held_(tables, false),
@@ -28,13 +29,13 @@ Recent::Recent(std::size_t tables, std::size_t entries_max, const Visibility& vi
 void Recent::record(TableId table, const Hash128& key, Xid xid) {
   if (!rule_on(Rule::RecordBeforeSend)) return;
   const MutexLock lock(mutex_);
-  entries_[key] = {xid, table};
+  if (entries_[table].insert_or_assign(key, xid).second) ++entry_count_;
   for (const std::uint64_t bit : {key.low & kBloomMask, key.high & kBloomMask})
     written_[bit / 64] |= std::uint64_t{1} << (bit % 64);
   any_written_[table] = true;
-  if (entries_.size() <= entries_max_) return;
+  if (entry_count_ <= entries_max_) return;
   forget_locked();
-  if (entries_.size() > entries_max_) degrade(table);
+  if (entry_count_ > entries_max_) degrade_largest();
 }
 
 void Recent::record_table(TableId table, Xid xid) {
@@ -51,12 +52,14 @@ void Recent::lower(Floor& floor, Xid xid) {
   floor.xids.clear();
 }
 
-void Recent::degrade(TableId table) {
-  std::erase_if(entries_, [&](const auto& entry) REQUIRES(mutex_) {
-    if (entry.second.table != table) return false;
-    lower(floors_[table], entry.second.xid);
-    return true;
-  });
+// Each entry is given up once, and the largest table has the most: on average no more than a few
+// steps for each that was recorded.
+void Recent::degrade_largest() {
+  const auto largest = std::ranges::max_element(entries_, {}, &Entries::size);
+  Floor& floor = floors_[static_cast<std::size_t>(largest - entries_.begin())];
+  for (const auto& [key, xid] : *largest) lower(floor, xid);
+  entry_count_ -= largest->size();
+  largest->clear();
 }
 
 bool Recent::below_floor(TableId table, const Snapshot& snapshot) const {
@@ -68,8 +71,8 @@ bool Recent::below_floor(TableId table, const Snapshot& snapshot) const {
 Verdict Recent::judge_locked(TableId table, const Hash128& key, const Snapshot& snapshot) const {
   if (below_floor(table, snapshot)) return Verdict::Retake;
   if (!rule_on(Rule::DropUnseenRow)) return Verdict::Write;
-  const auto found = entries_.find(key);
-  if (found == entries_.end() || snapshot.sees(found->second.xid)) return Verdict::Write;
+  const auto found = entries_[table].find(key);
+  if (found == entries_[table].end() || snapshot.sees(found->second)) return Verdict::Write;
   return Verdict::Drop;
 }
 
@@ -148,7 +151,11 @@ void Recent::forget_locked() {
   forgotten_at_ = generation;
   const Visibility::Horizon horizon = visibility_.horizon();
   if (horizon.snapshots.empty()) return;
-  std::erase_if(entries_, [&](const auto& entry) { return horizon.passes(entry.second.xid); });
+  for (Entries& entries : entries_) {
+    if (entries.empty()) continue;
+    entry_count_ -=
+        std::erase_if(entries, [&](const auto& entry) { return horizon.passes(entry.second); });
+  }
   for (Floor& floor : floors_) {
     std::erase_if(floor.xids, [&](Xid xid) { return horizon.passes(xid); });
     if (floor.largest != 0 && horizon.passes_all_below(floor.largest)) floor.largest = 0;
@@ -157,7 +164,7 @@ void Recent::forget_locked() {
 
 std::size_t Recent::entries() const {
   const MutexLock lock(mutex_);
-  return entries_.size();
+  return entry_count_;
 }
 
 }  // namespace lockstep

@@ -31,7 +31,8 @@ enum class Verdict : std::uint8_t {
 // see, judge() under that snapshot does not answer Write.
 class Recent {
  public:
-  // `entries_max`: keys remembered before a table's entries degrade to its transactions.
+  // `entries_max`: keys remembered, of all tables, before the largest table's entries degrade to
+  // its transactions.
   Recent(std::size_t tables, std::size_t entries_max, const Visibility& visibility);
 
   // Remembers a change.  REQUIRES: called before it is sent (I3).
@@ -68,10 +69,7 @@ class Recent {
   std::size_t entries() const;
 
  private:
-  struct Entry {
-    Xid xid = 0;
-    TableId table = 0;
-  };
+  using Entries = std::unordered_map<Hash128, Xid, Hash128Hasher>;
   // What is left of a table's entries after an overflow or a TRUNCATE.
   struct Floor {
     std::set<Xid> xids;
@@ -82,7 +80,7 @@ class Recent {
   Verdict judge_locked(TableId table, const Hash128& key, const Snapshot& snapshot) const
       REQUIRES(mutex_);
   bool below_floor(TableId table, const Snapshot& snapshot) const REQUIRES(mutex_);
-  void degrade(TableId table) REQUIRES(mutex_);
+  void degrade_largest() REQUIRES(mutex_);
   void lower(Floor& floor, Xid xid) REQUIRES(mutex_);
   void forget_locked() REQUIRES(mutex_);
   bool maybe_written(TableId table, const Hash128& key) const REQUIRES(mutex_);
@@ -90,8 +88,9 @@ class Recent {
   const std::size_t entries_max_;
   const Visibility& visibility_;
   mutable Mutex mutex_;
-  std::unordered_map<Hash128, Entry, Hash128Hasher> entries_ GUARDED_BY(mutex_);
-  std::vector<Floor> floors_ GUARDED_BY(mutex_);  // By TableId.
+  std::vector<Entries> entries_ GUARDED_BY(mutex_);  // By TableId.
+  std::size_t entry_count_ GUARDED_BY(mutex_) = 0;   // Of all tables.
+  std::vector<Floor> floors_ GUARDED_BY(mutex_);     // By TableId.
   KeyCounts open_ GUARDED_BY(mutex_);
   std::vector<std::size_t> open_count_ GUARDED_BY(mutex_);  // By TableId.
   std::vector<bool> held_ GUARDED_BY(mutex_);               // By TableId.

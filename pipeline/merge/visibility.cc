@@ -5,6 +5,12 @@
 #include "pipeline/base/rules.h"
 
 namespace lockstep {
+namespace {
+
+// Far more than is applied between two probes: it is reached when the source cannot be probed.
+constexpr std::size_t kUnseenMax = 200'000;
+
+}  // namespace
 
 Visibility::Visibility(Xid floor, std::span<const Xid> unseen)
     : floor_(floor), unseen_(unseen.begin(), unseen.end()) {}
@@ -23,6 +29,7 @@ bool Visibility::accept(Ticket ticket, const Snapshot& snapshot, bool begins_str
   waiting_for_ = 0;
   if (rule_on(Rule::AcceptSnapshot)) {
     if (!begins_stream && snapshot.xmin <= floor_) waiting_for_ = floor_;
+    if (snapshot.xmin <= unseen_floor_) waiting_for_ = unseen_floor_;
     for (const Xid xid : unseen_) {
       if (snapshot.sees(xid)) continue;
       waiting_for_ = xid;
@@ -52,12 +59,16 @@ void Visibility::reduce() {
   for (const auto& [ticket, value] : in_flight_)
     if (!value) return;  // It may turn out older than the probe.
   std::erase_if(unseen_, [&probe = *probe_](Xid xid) { return probe.sees(xid); });
+  if (probe_->xmin > unseen_floor_) unseen_floor_ = 0;
 }
 
 void Visibility::applied(std::span<const Xid> xids) {
   const MutexLock lock(mutex_);
   for (const Xid xid : xids)
     if (xid != 0) unseen_.insert(xid);
+  if (unseen_.size() <= kUnseenMax) return;
+  unseen_floor_ = std::max(unseen_floor_, *unseen_.rbegin());
+  unseen_.clear();
 }
 
 bool Visibility::Horizon::passes(Xid xid) const {
@@ -89,9 +100,10 @@ std::uint64_t Visibility::generation() const {
   return generation_;
 }
 
-std::vector<Xid> Visibility::unseen() const {
+std::optional<std::vector<Xid>> Visibility::unseen(std::size_t max) const {
   const MutexLock lock(mutex_);
-  return {unseen_.begin(), unseen_.end()};
+  if (unseen_.size() > max || unseen_floor_ != 0) return std::nullopt;
+  return std::vector<Xid>(unseen_.begin(), unseen_.end());
 }
 
 Xid Visibility::waiting_for() const {

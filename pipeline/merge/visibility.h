@@ -58,8 +58,8 @@ class Visibility {
   // Rises whenever horizon() may have moved.
   std::uint64_t generation() const;
 
-  // U, for the checkpoint.
-  std::vector<Xid> unseen() const;
+  // U, for the checkpoint; nothing when it has more than `max` or is not known one by one.
+  std::optional<std::vector<Xid>> unseen(std::size_t max) const;
   // Why the last snapshot was not accepted: the least xid it had to see; 0 when it was.
   Xid waiting_for() const;
 
@@ -69,6 +69,8 @@ class Visibility {
   const Xid floor_;
   mutable Mutex mutex_;
   std::set<Xid> unseen_ GUARDED_BY(mutex_);
+  // Not 0: U was too large to be kept one by one; everything up to here must be finished.
+  Xid unseen_floor_ GUARDED_BY(mutex_) = 0;
   std::map<Ticket, std::optional<Snapshot>> in_flight_ GUARDED_BY(mutex_);
   std::optional<Snapshot> probe_ GUARDED_BY(mutex_);
   Ticket next_ GUARDED_BY(mutex_) = 1;

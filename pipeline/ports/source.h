@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,25 @@ struct ChangeBatch {
   std::vector<Stop> stops;  // Tables that cannot go on from here; their streams are paused already.
 };
 
+// What the source is doing.
+struct SourceState {
+  enum class Kind : std::uint8_t {
+    Streaming,  // What comes is read.
+    Away,       // Nothing is known of what was committed since.
+    HeldBack,   // By us: nothing is read yet.
+  } kind = Kind::Away;
+  std::string text;  // One sentence for status: "streaming", "broker unreachable since ...".
+};
+
+struct Polled {
+  // What was read: always valid, and to be routed whatever `error` says, since the source has moved
+  // past it.
+  ChangeBatch batch;
+  SourceState state;
+  // Halt: I16.  Retry: a connection was lost, a broker is away; the next poll connects again.
+  Status error;
+};
+
 // Source thread only.
 class ChangeSource {
  public:
@@ -33,10 +53,8 @@ class ChangeSource {
   // Names of the streams, by StreamId; grows when a partition or topic appears.
   virtual const std::vector<std::string>& streams() const = 0;
 
-  // Fills `batch` with what arrives until `deadline`, or earlier once it is large enough.
-  // Halt: I16.  Waits for the broker or slot; a lost connection is retried inside and shown in
-  // state().
-  virtual Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) = 0;
+  // Reads what arrives until `deadline`, or less once that is large enough.
+  virtual Polled poll(std::chrono::milliseconds deadline) = 0;
 
   // Stops reading the streams of `table` (I8); its later events stay in the source.
   virtual Status pause_table(TableId table) = 0;
@@ -44,11 +62,9 @@ class ChangeSource {
   virtual std::vector<std::string> streams_of(TableId table) const = 0;
 
   // Everything before `position` of `stream` is durable on the target: may be told to the source
-  // (flush LSN) or to people's lag tools (group offset).
+  // (flush LSN) or to people's lag tools (group offset).  Halt, or nothing: a source that is away
+  // hears it later.
   virtual Status acknowledge(StreamId stream, Position position) = 0;
-
-  // One sentence for status: "streaming", "broker unreachable since ...".
-  virtual std::string state() const = 0;
 };
 
 }  // namespace lockstep

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pipeline/base/failpoint.h"
+#include "pipeline/base/rules.h"
 
 namespace lockstep {
 namespace {
@@ -128,20 +129,29 @@ bool Assembly::any_stopped() const {
 
 Result<Assembly::Turn> Assembly::step_source(milliseconds wait) {
   if (stop_of(Part::Source).raised()) return Turn::Over;
-  LOCKSTEP_TRY(told("source", poll(wait)));
-  if (!router_.announce(ports_.source.streams().size()) || !router_.route(batch_))
-    return Turn::Over;
+  return told("source", read_source(wait));
+}
+
+Result<Assembly::Turn> Assembly::read_source(milliseconds wait) {
+  LOCKSTEP_TRY(pause_stopped());
+  Polled polled = ports_.source.poll(wait);
+  const std::vector<Change>& changes = polled.batch.changes;
+  stream_names_.publish(ports_.source.streams());
+  supervisor_.set_source(polled.state, changes.empty() ? 0 : changes.back().commit_us);
+  failpoint("source_after_poll");
+  if (!route(polled)) return Turn::Over;
+  LOCKSTEP_TRY(std::move(polled.error));
+  LOCKSTEP_TRY(acknowledge_if_due());
   return Turn::Busy;
 }
 
-Status Assembly::poll(milliseconds wait) {
-  batch_ = {};
-  LOCKSTEP_TRY(pause_stopped());
-  LOCKSTEP_TRY(ports_.source.poll(batch_, wait));
-  stream_names_.publish(ports_.source.streams());
-  supervisor_.set_source_state(ports_.source.state(),
-                               batch_.changes.empty() ? 0 : batch_.changes.back().commit_us);
-  failpoint("source_after_poll");
+// First of all: the source has moved past what it has read, and brings none of it again.
+bool Assembly::route(Polled& polled) {
+  if (!polled.error && !rule_on(Rule::RouteWhatWasRead)) return true;
+  return router_.announce(ports_.source.streams().size()) && router_.route(polled.batch);
+}
+
+Status Assembly::acknowledge_if_due() {
   if (ports_.clock.now() < next_acknowledge_) return {};
   next_acknowledge_ = ports_.clock.now() + options_.acknowledge_every;
   return acknowledge();
@@ -210,11 +220,15 @@ Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
     health_.set(scan_names_[index] + " waits", {});
     return Turn::Over;
   }
-  if (index == 0 && scanner.idle()) {
+  // One round of debts, one chunk, and so on: neither waits for the other for ever.
+  if (index == 0 && scanner.idle() && debts_turn_) {
     auto turn = step_debts();
+    debts_turn_ = !debts_.idle();
     if (!turn || *turn != Turn::Idle) return turn;
   }
-  return step_chunk(index);
+  auto turn = step_chunk(index);
+  if (index == 0 && scanner.idle()) debts_turn_ = true;
+  return turn;
 }
 
 Result<Assembly::Turn> Assembly::step_debts() {
@@ -273,7 +287,8 @@ Result<std::optional<ExitCode>> Assembly::tick() {
   if (verdict == Supervisor::Verdict::GoOn) return std::nullopt;
   if (verdict == Supervisor::Verdict::Incomplete || options_.tables_left_out)
     return ExitCode::Incomplete;
-  ports_.events.synced(supervisor_.status().proof_exact ? "exact" : "near");
+  const std::optional<Proof> proof = supervisor_.status().proof;
+  ports_.events.synced(proof && proof->exact ? "exact" : "near");
   return ExitCode::Ok;
 }
 
@@ -287,6 +302,18 @@ void Assembly::end(Part part) {
 void Assembly::abandon() {
   stop_of(Part::Lanes).raise();
   for (const auto& queue : queues_) queue->close();
+}
+
+void Assembly::cut_off() {
+  ports_.events.cut_off(options_.drain_limit);
+  cut_off_.store(true, std::memory_order_release);
+  abandon();
+}
+
+ExitCode Assembly::exit_code(std::optional<ExitCode> reached) const {
+  if (cut_off_.load(std::memory_order_acquire) && rule_on(Rule::CutDrainIsTold))
+    return ExitCode::Temporary;
+  return reached.value_or(stopped_code(options_.until_synced));
 }
 
 // A scanner that brings its COPY to an end is kept from it by abandon() alone.

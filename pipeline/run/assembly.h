@@ -27,8 +27,8 @@
 
 namespace lockstep {
 
-// Each part of a run is stepped by one thread at a time; stop(), end(), abandon(), status() and
-// failure() are safe for concurrent use.
+// Each part of a run is stepped by one thread at a time; stop(), end(), abandon(), status(),
+// prove() and failure() are safe for concurrent use.
 //
 // Invariant: a part whose step answered Over has nothing that a part behind it waits for.
 class Assembly {
@@ -74,6 +74,8 @@ class Assembly {
   void end(Part part);
   // Nobody waits for anything any more: what is not committed is read again at the next start.
   void abandon();
+  // The same, of an orderly end that took too long: people are told.
+  void cut_off();
   bool abandoned() const { return stops_[index_of(Part::Lanes)].raised(); }
   // After all parts have ended: tells the source what is durable.
   void acknowledge_last();
@@ -83,7 +85,11 @@ class Assembly {
   void wait(std::chrono::milliseconds time) { asked_.wait(time); }
 
   std::optional<Error> failure() const;
+  // Of a run that ended; `reached`: what tick() answered, nothing when it was stopped.
+  ExitCode exit_code(std::optional<ExitCode> reached) const;
   RunStatus status() const { return supervisor_.status(); }
+  // Asks for a proof that begins now.
+  void prove() { supervisor_.prove_from_now(); }
   std::uint32_t lanes() const { return options_.lanes; }
   std::size_t readers() const { return scanners_.size(); }
   bool any_stopped() const;
@@ -107,7 +113,9 @@ class Assembly {
             progress_, board_,      ports_.checkpoint, ports_.clock};
   }
   void build_lanes();
-  Status poll(std::chrono::milliseconds wait);
+  Result<Turn> read_source(std::chrono::milliseconds wait);
+  bool route(Polled& polled);
+  Status acknowledge_if_due();
   Status acknowledge();
   Status pause_stopped();
   Status probe();
@@ -142,11 +150,13 @@ class Assembly {
   StopFlag asked_;                         // Somebody wants the run to end.
   std::array<StopFlag, 4> stops_;          // By Part; of the lanes: abandon.
   std::atomic<bool> flush_wanted_{false};  // A hint; nothing else depends on its order.
+  std::atomic<bool> cut_off_{false};       // release/acquire: set before the end is told.
   mutable Mutex failure_mutex_;
   std::optional<Error> failure_ GUARDED_BY(failure_mutex_);
 
+  bool debts_turn_ = true;  // Of the first reader's steps: the debts are next, not a chunk.
+
   // Of the source's steps.
-  ChangeBatch batch_;
   std::set<TableId> paused_;
   std::map<std::string, Position> acknowledged_;
   std::chrono::steady_clock::time_point next_acknowledge_{};

@@ -14,6 +14,7 @@
 #include "pipeline/backfill/debts.h"
 #include "pipeline/backfill/planner.h"
 #include "pipeline/backfill/scanner.h"
+#include "pipeline/base/rules.h"
 #include "pipeline/ports/checkpoint.h"
 #include "pipeline/ports/clock.h"
 #include "pipeline/ports/events.h"
@@ -62,6 +63,11 @@ struct RunOptions {
   // Called on the main thread: every second at first, later every 5 s, then every 30 s.
   std::function<void(const RunStatus&)> on_progress;
 };
+
+// Of a run that somebody stopped: one that was to end synced has not done what it was asked for.
+inline ExitCode stopped_code(bool until_synced) {
+  return until_synced && rule_on(Rule::StopIsNotSynced) ? ExitCode::Incomplete : ExitCode::Ok;
+}
 
 struct ScanPorts {
   std::unique_ptr<ChunkReader> reader;

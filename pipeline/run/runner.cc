@@ -1,6 +1,5 @@
 #include "pipeline/run/runner.h"
 
-#include <atomic>
 #include <thread>
 #include <utility>
 
@@ -36,6 +35,7 @@ class Runner::Threads {
 
   Result<ExitCode> run();
   void stop() { run_.stop(); }
+  void prove() { run_.prove(); }
   RunStatus status() const { return run_.status(); }
 
  private:
@@ -43,7 +43,7 @@ class Runner::Threads {
   using Part = Assembly::Part;
 
   void start();
-  Result<ExitCode> supervise();
+  std::optional<ExitCode> supervise();
   void shut_down(bool drain);
   void tell_progress();
   template <typename Step, typename Pause>
@@ -56,7 +56,6 @@ class Runner::Threads {
   Assembly run_;
 
   // The main thread's.
-  std::atomic<bool> cut_off_{false};  // Set before the threads are joined, read afterwards.
   std::chrono::steady_clock::time_point begun_{};
   std::chrono::steady_clock::time_point next_progress_{};
 
@@ -110,7 +109,8 @@ void Runner::Threads::start() {
   }
 }
 
-Result<ExitCode> Runner::Threads::supervise() {
+// Returns what was reached; nothing once the run is to end before that.
+std::optional<ExitCode> Runner::Threads::supervise() {
   Backoff backoff(400);
   while (!run_.stopping()) {
     const auto ended = run_.tick();
@@ -120,11 +120,11 @@ Result<ExitCode> Runner::Threads::supervise() {
       continue;
     }
     backoff.reset();
-    if (*ended) return **ended;
+    if (*ended) return *ended;
     tell_progress();
     run_.wait(kTick);
   }
-  return options_.until_synced ? ExitCode::Incomplete : ExitCode::Ok;
+  return std::nullopt;
 }
 
 void Runner::Threads::tell_progress() {
@@ -145,11 +145,7 @@ void Runner::Threads::shut_down(bool drain) {
   const auto deadline = clock_.now() + options_.drain_limit;
   std::jthread limit([this, deadline](const std::stop_token& over) {
     while (!over.stop_requested() && !run_.abandoned()) {
-      if (clock_.now() >= deadline) {
-        events_.cut_off(options_.drain_limit);
-        cut_off_ = true;
-        return run_.abandon();
-      }
+      if (clock_.now() >= deadline) return run_.cut_off();
       run_.wait(Part::Lanes, milliseconds(50));
     }
   });
@@ -161,15 +157,15 @@ void Runner::Threads::shut_down(bool drain) {
 
 Result<ExitCode> Runner::Threads::run() {
   start();
-  Result<ExitCode> ended = supervise();
+  const std::optional<ExitCode> reached = supervise();
   const bool failed = run_.failure().has_value();
-  if (!failed) events_.draining(ended && *ended == ExitCode::Ok ? "as asked" : "incomplete");
+  const bool complete = run_.exit_code(reached) == ExitCode::Ok;
+  if (!failed) events_.draining(complete ? "as asked" : "incomplete");
   shut_down(!failed);
   failpoint("drain_before_exit");
   run_.acknowledge_last();
   if (auto failure = run_.failure()) return std::unexpected(std::move(*failure));
-  if (cut_off_) return ExitCode::Temporary;
-  return ended;
+  return run_.exit_code(reached);
 }
 
 Runner::Runner(RunOptions options, std::vector<const TableMap*> tables, RunPorts ports)
@@ -191,6 +187,7 @@ Beside::~Beside() { stop_(); }
 
 Result<ExitCode> Runner::run() { return threads_->run(); }
 void Runner::stop() { threads_->stop(); }
+void Runner::prove() { threads_->prove(); }
 RunStatus Runner::status() const { return threads_->status(); }
 
 }  // namespace lockstep

@@ -21,11 +21,14 @@ class Runner {
   ~Runner();
 
   // Runs until stop(), until synced when that was asked for, or until something halts.
-  // Returns the exit code of a run that ended as asked: Ok or Incomplete.
+  // Returns the exit code of a run that ended as asked: Ok or Incomplete; Temporary when its end
+  // took too long.
   Result<ExitCode> run();
 
   // Asks run() to drain and return.  Safe from any thread, not from a signal handler.
   void stop();
+  // Asks for a proof of being synced that begins now; status() tells of it.  As stop().
+  void prove();
   // Safe for concurrent use, also before and after run().
   RunStatus status() const;
 

@@ -24,19 +24,28 @@ struct RunTableStatus {
 enum class Phase : std::uint8_t { Prepare, Backfill, Follow, Drain, Stopped };
 std::string_view phase_text(Phase phase);
 
+// What was committed at the source before a moment is on the target.
+struct Proof {
+  Lsn position = 0;       // Of the source's log, at that moment.
+  bool exact = false;     // V3: not only nearly.
+  bool complete = false;  // No table had stopped, no row was quarantined.
+  std::int64_t at_us = 0;
+  double age_seconds = 0;
+};
+
 struct RunStatus {
   Phase phase = Phase::Prepare;
-  bool synced = false;
-  std::optional<double> lag_seconds;  // Nothing: unknown,
-  double lag_unknown_seconds = 0;     // for so long.
+  bool synced = false;  // Proven, and nothing that is known contradicts the proof.
+  // Age of the oldest change that is committed at the source and not on the target; nothing:
+  // unknown, for so long.
+  std::optional<double> lag_seconds;
+  double lag_unknown_seconds = 0;
   std::vector<std::pair<std::string, Position>> positions;
-  bool proof_exact = false;
-  // Of the last proof: what was committed at the source before it is on the target.
-  std::optional<Lsn> proof_position;
-  std::optional<double> proof_age_seconds;
+  std::optional<Proof> proof;  // The last one, unless rows are owed since.
   std::vector<std::string> waiting_for;
   std::vector<RunTableStatus> tables;
   std::string source_state;
+  std::string last_run;  // Of a run that is over and ended synced: what was proven.
   std::uint64_t queue_bytes = 0;
 };
 

@@ -99,7 +99,7 @@ std::string copy_again_text(std::string_view text) {
   return std::string(marked ? "" : kCopyAgain) + std::string(text);
 }
 
-KnownFiles parse_files(std::string_view text) {
+std::optional<KnownFiles> parse_files(std::string_view text) {
   KnownFiles known;
   known.copy_again = text.starts_with(kCopyAgain);
   if (known.copy_again) text.remove_prefix(kCopyAgain.size());
@@ -108,23 +108,25 @@ KnownFiles parse_files(std::string_view text) {
   text = text.substr(0, line);
   const char* at = text.data();
   const char* const end = at + text.size();
-  const auto next = [&] {
-    CHECK(at == end || *at == ' ');
-    at += at < end ? 1 : 0;
+  // Reads `before` and a number behind it.
+  const auto number = [&](char before, auto& value) {
+    if (at == end || *at != before) return false;
+    const auto parsed = std::from_chars(at + 1, end, value);
+    at = parsed.ptr;
+    return parsed.ec == std::errc{};
   };
-  if (text.starts_with('@')) {
-    at = std::from_chars(at + 1, end, known.horizon.emplace()).ptr;
-    next();
-  }
+  if (text.starts_with('@') && !number('@', known.horizon.emplace())) return std::nullopt;
+  // Files that an older lockstep stored begin without a horizon, and so without a space.
+  if (at < end && known.horizon && *at++ != ' ') return std::nullopt;
   while (at < end) {
+    if (!known.files.empty() && *at++ != ' ') return std::nullopt;
     TableFile file;
-    at = std::from_chars(at, end, file.relation).ptr;
-    CHECK(at < end && *at == '/');
-    at = std::from_chars(at + 1, end, file.node).ptr;
-    CHECK(at < end && *at == '/');
-    at = std::from_chars(at + 1, end, file.bond).ptr;
-    at = std::find(at, end, ' ');  // Earlier versions had more here.
-    next();
+    const auto relation = std::from_chars(at, end, file.relation);
+    at = relation.ptr;
+    if (relation.ec != std::errc{} || !number('/', file.node) || !number('/', file.bond))
+      return std::nullopt;
+    std::uint64_t columns = 0;  // Earlier versions had them here.
+    if (at < end && *at == '/' && !number('/', columns)) return std::nullopt;
     known.files.push_back(std::move(file));
   }
   return known;

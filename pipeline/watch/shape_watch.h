@@ -43,8 +43,8 @@ struct KnownFiles {
   Definition definition;       // Empty where none is known.
   bool copy_again = false;
 };
-// The reverse of both.
-KnownFiles parse_files(std::string_view text);
+// The reverse of both; nothing of a text that is neither's.
+std::optional<KnownFiles> parse_files(std::string_view text);
 
 // Supervisor thread only.
 //

@@ -4,8 +4,14 @@
 #include <utility>
 
 #include "pipeline/apply/table_holds.h"
+#include "pipeline/base/rules.h"
 
 namespace lockstep {
+namespace {
+
+constexpr std::chrono::seconds kTickMax{5};
+
+}  // namespace
 
 std::string_view phase_text(Phase phase) {
   switch (phase) {
@@ -36,6 +42,7 @@ Supervisor::Supervisor(SupervisorOptions options, Shared shared, Health& health,
           shared, ports.probe, ports.proof, ports.ledger,
           [&events](const auto& table, const auto& why) { events.copied_again(table, why); },
           std::move(known_files)),
+      lag_known_(shared.clock.now()),
       paused_(streams_of_others()),
       oldest_us_(shared.queues.size(), 0) {}
 
@@ -58,18 +65,19 @@ void Supervisor::begin() {
 Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
   waiting_.clear();
   Status kept = note_tables();
-  if (kept) kept = count_debts();
+  if (kept) kept = count_debts_if_due();
   Result<Verdict> verdict = Verdict::GoOn;
   if (kept) kept = watch_shapes();
   if (kept) hold_stream();
-  if (kept) verdict = want_proof ? prove() : prove_again();
-  if (kept) kept = note_stops();  // What is shown is known to the next start, too.
-  publish(verdict.value_or(Verdict::GoOn));
+  if (kept) verdict = prove(want_proof);
+  publish();
   if (!kept) return std::unexpected(std::move(kept).error());
   return want_proof ? verdict : Verdict::GoOn;
 }
 
-void Supervisor::waits_for(std::string what) { waiting_.push_back(std::move(what)); }
+void Supervisor::waits_for(std::string what) {
+  if (std::ranges::find(waiting_, what) == waiting_.end()) waiting_.push_back(std::move(what));
+}
 
 Status Supervisor::note_stop(TableId id, const std::string& reason) {
   if (told_stopped_.contains(id)) return {};
@@ -90,6 +98,8 @@ Status Supervisor::note_tables() {
   LOCKSTEP_TRY(note_stops());
   const std::vector<TableStatus> all = shared_.board.all();
   backfilled_ = true;
+  opened_ = 0;
+  for (const TableStatus& table : all) opened_ += table.debts_opened;
   for (TableId id = 0; id < all.size(); ++id) {
     const std::string name = shared_.tables[id]->text();
     if (!all[id].stopped.empty()) continue;
@@ -103,7 +113,19 @@ Status Supervisor::note_tables() {
   return {};
 }
 
+// Counting reads the whole table of debts.
+Status Supervisor::count_debts_if_due() {
+  const bool some =
+      opened_ != counted_opened_ ||
+      std::ranges::any_of(debts_, [](const auto& entry) { return entry.second.open > 0; });
+  const auto every = some ? options_.count_every : options_.recount_every;
+  if (shared_.clock.now() - counted_at_ < every) return {};
+  return count_debts();
+}
+
 Status Supervisor::count_debts() {
+  counted_at_ = shared_.clock.now();
+  counted_opened_ = opened_;
   LOCKSTEP_ASSIGN(const std::vector<DebtCount> counts, ports_.ledger.count_debts());
   const std::map<TableId, DebtCount> before = std::exchange(debts_, {});
   for (const DebtCount& count : counts) {
@@ -169,106 +191,122 @@ std::set<std::string> Supervisor::paused() const {
   return paused_;
 }
 
-// One step towards the proof of V3; see the class invariant for the order.
-Result<Supervisor::Verdict> Supervisor::prove() {
-  if (!backfilled_) {
+// One step towards the proof of V3; see the class invariant for the order.  While tables are copied
+// it proves nothing but how far the stream is applied, which tells the lag.
+Result<Supervisor::Verdict> Supervisor::prove(bool want_proof) {
+  const auto now = shared_.clock.now();
+  const bool ready = backfilled_ && shapes_.settled();
+  if (!ready || owes_rows()) forget_proof();
+  if (held_back_) proof_.reset();
+  const bool anew = prove_anew_.exchange(false, std::memory_order_acquire);
+  if (ready != proof_counts_ || anew) {
     proof_.reset();
+    next_proof_ = {};
+  }
+  proof_counts_ = ready;
+  const bool patient = !want_proof || !ready;
+  if (held_back_ || (patient && now < next_proof_)) {
+    if (!proof_trouble_.empty()) waits_for("the proof of being synced: " + proof_trouble_);
     return Verdict::GoOn;
   }
+  next_proof_ = now + options_.proof_step;
+  auto verdict = step_proof(ready, patient);
+  proof_trouble_ = verdict ? "" : verdict.error().message;
+  if (verdict || !patient) return verdict;
+  waits_for("the proof of being synced: " + proof_trouble_);
+  return Verdict::GoOn;
+}
+
+Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
   LOCKSTEP_ASSIGN(const bool applied, proof_.step(paused()));
   if (!applied) {
-    waits_for(proof_.waiting_for());
+    if (!patient) waits_for(proof_.waiting_for());
     return Verdict::GoOn;
   }
-  exact_ = proof_.exact();
-  applied_at_ = shared_.clock.now();
+  {
+    const MutexLock lock(mutex_);
+    applied_until_ = proof_.begun();
+  }
+  if (!ready) {
+    proof_.reset();
+    next_proof_ = shared_.clock.now() + options_.proof_every;
+    return Verdict::GoOn;
+  }
+  LOCKSTEP_ASSIGN(const Verdict verdict, conclude());
+  if (!patient) return verdict;
+  const auto now = shared_.clock.now();
+  // Rows that are owed may be settled in a moment: the passage is good for a while.
+  if (verdict == Verdict::GoOn && now - proof_.begun() < options_.proof_every) return verdict;
+  proof_.reset();
+  next_proof_ = now + options_.proof_every;
+  return verdict;
+}
+
+// Everything before the marker is applied: is there anything else that is missing?
+Result<Supervisor::Verdict> Supervisor::conclude() {
   LOCKSTEP_ASSIGN(const bool unchanged, shapes_.look());
   if (!unchanged) return Verdict::GoOn;
   LOCKSTEP_TRY(look_around());
   LOCKSTEP_TRY(count_debts());  // Counted after the positions: a debt opened by them is in it.
+  if (owes_rows()) return Verdict::GoOn;
+  const auto age = shared_.clock.now() - proof_.begun();
+  Proof proof;
+  proof.position = proof_.marker().value_or(0);
+  proof.exact = proof_.exact();
+  proof.complete = is_complete();
+  proof.at_us =
+      shared_.clock.wall_us() - std::chrono::duration_cast<std::chrono::microseconds>(age).count();
+  const MutexLock lock(mutex_);
+  proven_ = proof;
+  proven_at_ = proof_.begun();
+  return proof.complete ? Verdict::Synced : Verdict::Incomplete;
+}
+
+void Supervisor::forget_proof() {
+  const MutexLock lock(mutex_);
+  proven_.reset();
+}
+
+// Rows of tables that go on are to be read again.
+bool Supervisor::owes_rows() {
   for (const auto& [id, count] : debts_) {
     if (count.open == 0 || shared_.board.stopped(id)) continue;
     waits_for(std::to_string(count.open) + " rows of " + shared_.tables[id]->text() +
               " to be read again");
-    return Verdict::GoOn;
+    return true;
   }
-  proven_ = proof_.marker();
-  proven_at_ = shared_.clock.now();
-  return is_complete() ? Verdict::Synced : Verdict::Incomplete;
+  return false;
 }
 
-// While following, the proof is begun anew every few seconds, and holds until the next, unless what
-// is known by now contradicts it.
-Supervisor::Verdict Supervisor::prove_again() {
-  const auto now = shared_.clock.now();
-  if (!backfilled_ || !shapes_.settled()) {
-    proof_.reset();
-    proven_until_ = {};
-    return Verdict::GoOn;
-  }
-  if (now >= next_proof_) {
-    const std::size_t shown = waiting_.size();
-    auto verdict = prove();
-    waiting_.resize(shown);
-    next_proof_ = now + options_.proof_step;
-    if (!verdict) {
-      waits_for("the proof of being synced: " + verdict.error().message);
-    } else if (*verdict != Verdict::GoOn) {
-      proven_until_ = now + options_.proof_holds;
-      next_proof_ = now + options_.proof_every;
-      proof_.reset();
-    }
-  }
-  if (owes_rows()) proven_until_ = {};  // Once they are settled it is an old proof.
-  return now < proven_until_ && is_complete() ? Verdict::Synced : Verdict::GoOn;
-}
-
-// Rows of tables that go on are to be read again.
-bool Supervisor::owes_rows() const {
-  return std::ranges::any_of(debts_, [&](const auto& entry) {
-    return entry.second.open > 0 && !shared_.board.stopped(entry.first);
-  });
-}
-
-bool Supervisor::is_streaming() const {
-  const std::vector<std::string> waits = health_.waiting();
-  return source_state_.starts_with("streaming") &&
-         std::ranges::none_of(waits,
-                              [](const std::string& line) { return line.starts_with("source: "); });
-}
-
-// Never a number that was not measured: a stream that brings nothing has nothing to bring, or
-// cannot.  Which of the two it is, the last proof tells.
+// Never a number that was not measured.
 std::optional<double> Supervisor::lag() const {
-  std::int64_t oldest = 0;
-  const auto older = [&](std::int64_t us) {
+  if (source_.kind != SourceState::Kind::Streaming || held_) return std::nullopt;
+  std::int64_t oldest = oldest_debt_us_;
+  for (const std::int64_t us : oldest_us_)
     if (us != 0 && (oldest == 0 || us < oldest)) oldest = us;
-  };
-  for (const std::int64_t us : oldest_us_) older(us);
-  for (const auto& [id, count] : debts_) older(count.oldest_commit_us);
-  if (!newest_us_ || held_back_ || !is_streaming()) return std::nullopt;
-  if (oldest == 0) oldest = *newest_us_;  // All of what was read is applied.
-  const auto blind = shared_.clock.now() - applied_at_;
-  if (oldest == 0 && backfilled_ && blind >= options_.proof_holds) return std::nullopt;
-  if (oldest == 0) return 0.0;
-  return std::max(0.0, static_cast<double>(shared_.clock.wall_us() - oldest) / 1e6);
+  if (oldest == 0) oldest = newest_us_;  // Of what is on its way to the lanes.
+  if (oldest != 0)
+    return std::max(0.0, static_cast<double>(shared_.clock.wall_us() - oldest) / 1e6);
+  // Nothing is under way.  That says something only of what the stream is known to have brought.
+  const auto blind = shared_.clock.now() - applied_until_;
+  return blind < options_.proof_holds ? std::optional(0.0) : std::nullopt;
 }
 
-// What is known by now speaks against a proof: a part that waits, a source that is away, a change
-// that has been missing for longer than one is under way.
-bool Supervisor::is_contradicted(std::optional<double> lag) const {
-  return !lag || *lag >= options_.synced_lag_seconds || !waiting_.empty() ||
-         !health_.waiting().empty();
-}
-
-void Supervisor::publish(Verdict verdict) {
+// V3: a proof is about a moment.  It speaks for now as long as nothing that is known contradicts
+// it: a part that waits, a source that is away, a change that has been missing for too long.
+bool Supervisor::proof_stands(std::optional<double> lag) const {
   const auto now = shared_.clock.now();
+  if (!proven_ || !proven_->complete || now - proven_at_ >= options_.proof_holds) return false;
+  if (!rule_on(Rule::ContradictedProof)) return true;
+  // A supervisor that hangs knows nothing.
+  return now - published_ < kTickMax && lag && *lag < options_.synced_lag_seconds &&
+         status_.waiting_for.empty() && health_.waiting().empty();
+}
+
+void Supervisor::publish() {
   RunStatus status;
   status.positions = shared_.progress.positions();
-  status.proof_exact = exact_;
-  status.proof_position = proven_;
   status.waiting_for = waiting_;
-  for (std::string& line : health_.waiting()) status.waiting_for.push_back(std::move(line));
   const std::vector<TableStatus> all = shared_.board.all();
   for (TableId id = 0; id < all.size(); ++id) {
     RunTableStatus table{shared_.tables[id]->source.name.text(),
@@ -280,16 +318,20 @@ void Supervisor::publish(Verdict verdict) {
     status.tables.push_back(std::move(table));
   }
   for (const auto& queue : shared_.queues) status.queue_bytes += queue->bytes();
+  const bool complete = is_complete();
+  std::int64_t oldest_debt_us = 0;
+  for (const auto& [id, count] : debts_) {
+    const std::int64_t us = count.oldest_commit_us;
+    if (us != 0 && (oldest_debt_us == 0 || us < oldest_debt_us)) oldest_debt_us = us;
+  }
   const MutexLock lock(mutex_);
   status.phase = draining_ ? Phase::Drain : backfilled_ ? Phase::Follow : Phase::Backfill;
-  status.lag_seconds = lag();
-  if (status.lag_seconds || lag_known_ == std::chrono::steady_clock::time_point{}) lag_known_ = now;
-  status.lag_unknown_seconds = std::chrono::duration<double>(now - lag_known_).count();
-  status.synced = verdict == Verdict::Synced && !is_contradicted(status.lag_seconds);
-  if (proven_) status.proof_age_seconds = std::chrono::duration<double>(now - proven_at_).count();
-  published_ = now;
-  status.source_state = source_state_;
   status_ = std::move(status);
+  held_ = held_back_;
+  oldest_debt_us_ = oldest_debt_us;
+  published_ = shared_.clock.now();
+  if (proven_) proven_->complete = proven_->complete && complete;
+  if (lag()) lag_known_ = published_;
 }
 
 void Supervisor::pause_streams(const std::vector<std::string>& names) {
@@ -297,9 +339,9 @@ void Supervisor::pause_streams(const std::vector<std::string>& names) {
   paused_.insert(names.begin(), names.end());
 }
 
-void Supervisor::set_source_state(std::string state, std::int64_t newest_us) {
+void Supervisor::set_source(const SourceState& state, std::int64_t newest_us) {
   const MutexLock lock(mutex_);
-  source_state_ = std::move(state);
+  source_ = state;
   newest_us_ = newest_us;
 }
 
@@ -313,17 +355,19 @@ void Supervisor::set_draining() {
   draining_ = true;
 }
 
-// A supervisor that hangs in a call knows nothing about now.
+// What changes by the moment is as of now, whatever the last tick saw.
 RunStatus Supervisor::status() const {
+  using Seconds = std::chrono::duration<double>;
   const MutexLock lock(mutex_);
+  const auto now = shared_.clock.now();
   RunStatus status = status_;
-  const auto silent = shared_.clock.now() - published_;
-  if (silent < options_.tick_max) return status;
-  const double seconds = std::chrono::duration<double>(silent).count();
-  status.synced = false;
-  status.lag_seconds.reset();
-  status.lag_unknown_seconds += seconds;
-  if (status.proof_age_seconds) *status.proof_age_seconds += seconds;
+  status.lag_seconds = lag();
+  if (!status.lag_seconds) status.lag_unknown_seconds = Seconds(now - lag_known_).count();
+  status.synced = proof_stands(status.lag_seconds);
+  status.proof = proven_;
+  if (status.proof) status.proof->age_seconds = Seconds(now - proven_at_).count();
+  for (std::string& line : health_.waiting()) status.waiting_for.push_back(std::move(line));
+  status.source_state = source_.text;
   return status;
 }
 

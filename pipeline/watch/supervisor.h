@@ -3,6 +3,7 @@
 // Passive: Assembly calls tick() a few times a second, on the main thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -20,18 +21,20 @@
 #include "pipeline/ports/ledger.h"
 #include "pipeline/ports/probe.h"
 #include "pipeline/ports/proof.h"
+#include "pipeline/ports/source.h"
 #include "pipeline/watch/run_status.h"
 #include "pipeline/watch/shape_watch.h"
 
 namespace lockstep {
 
 struct SupervisorOptions {
-  std::chrono::milliseconds look_every{5'000};   // At the source's catalog.
-  std::chrono::milliseconds proof_step{1'000};   // While following: between two steps of a proof,
-  std::chrono::milliseconds proof_every{5'000};  // and between two proofs.
-  std::chrono::milliseconds tick_max{5'000};     // Longer without a tick: nothing is known.
-  double synced_lag_seconds = 2;                 // More is missing than what is under way.
+  std::chrono::milliseconds look_every{5'000};     // At the source's catalog.
+  std::chrono::milliseconds count_every{1'000};    // The debts, while there are some,
+  std::chrono::milliseconds recount_every{5'000};  // and while there are none.
+  std::chrono::milliseconds proof_step{1'000};     // While following: between two steps of a proof,
+  std::chrono::milliseconds proof_every{5'000};    // and between two proofs.
   std::chrono::milliseconds proof_holds{15'000};
+  double synced_lag_seconds = 2;  // More is known to be missing than what is under way.
 };
 
 // The slow calls of the supervisor; all on its thread.
@@ -46,7 +49,8 @@ struct SupervisorPorts {
   std::function<Result<std::vector<std::string>>()> newcomers;
 };
 
-// tick() on the main thread; status() and pause_streams() safe for concurrent use.
+// tick() on the main thread; status(), set_...(), pause_streams() and prove_from_now() are safe for
+// concurrent use.
 //
 // Invariant: it answers Synced only after, in this order: every table's backfill was done, a marker
 // L was emitted, the stream was proven to have passed L, every lane had committed past the stream's
@@ -73,8 +77,10 @@ class Supervisor {
 
   // The streams of a stopped table are not read any more.
   void pause_streams(const std::vector<std::string>& names);
-  // `newest_us`: commit time of the last change that was read; 0: there was none.
-  void set_source_state(std::string state, std::int64_t newest_us);
+  // `newest_us`: commit time of the last change that this poll read; 0: there was none.
+  void set_source(const SourceState& state, std::int64_t newest_us);
+  // The next proof begins after this.
+  void prove_from_now() { prove_anew_.store(true, std::memory_order_release); }
   // Commit time of the oldest change that `lane` holds; 0: none.
   void set_oldest(std::uint32_t lane, std::int64_t commit_us);
   void set_draining();
@@ -83,21 +89,23 @@ class Supervisor {
 
  private:
   Status count_debts();
+  Status count_debts_if_due();
   Status watch_shapes();
   Status look_around();
   bool is_complete() const;
-  Result<Verdict> prove();
-  Verdict prove_again();
+  Result<Verdict> prove(bool want_proof);
+  Result<Verdict> step_proof(bool ready, bool patient);
+  Result<Verdict> conclude();
+  void forget_proof();
+  bool owes_rows();
   std::set<std::string> streams_of_others() const;
   std::set<std::string> paused() const;
   Status note_stops();
   Status note_tables();
   Status note_stop(TableId id, const std::string& reason);
-  void publish(Verdict verdict);
+  void publish();
   std::optional<double> lag() const REQUIRES(mutex_);
-  bool is_streaming() const REQUIRES(mutex_);
-  bool owes_rows() const;
-  bool is_contradicted(std::optional<double> lag) const;
+  bool proof_stands(std::optional<double> lag) const REQUIRES(mutex_);
   void waits_for(std::string what);
   void hold_stream();
 
@@ -112,17 +120,14 @@ class Supervisor {
   bool changed_ = false;  // A table is to be copied again.
   bool held_back_ = false;
   Passage proof_;
-  // Of the last proof that was reached.
-  bool exact_ = false;
-  std::optional<Lsn> proven_;
-  std::chrono::steady_clock::time_point proven_at_{};
-  // When the stream was last seen to be applied up to its end, but for rows that are owed.
-  std::chrono::steady_clock::time_point applied_at_{};
-  std::chrono::steady_clock::time_point lag_known_{};
+  std::string proof_trouble_;  // Why its last step failed.
+  bool proof_counts_ = false;  // Every table was copied, and settled, before it began.
   ShapeWatch shapes_;
   std::chrono::steady_clock::time_point next_look_{};
+  std::chrono::steady_clock::time_point counted_at_{};
+  std::uint64_t opened_ = 0;          // Debts of this run, by the last look at the board;
+  std::uint64_t counted_opened_ = 0;  // by the last count.
   std::chrono::steady_clock::time_point next_proof_{};
-  std::chrono::steady_clock::time_point proven_until_{};
   std::vector<std::string> newcomers_;
   std::map<TableId, DebtCount> debts_;
   std::vector<std::string> waiting_;
@@ -130,12 +135,21 @@ class Supervisor {
   std::set<TableId> told_done_;
   std::set<std::string> told_newcomers_;
 
+  std::atomic<bool> prove_anew_{false};  // release/acquire: asked for before the next proof begins.
+
   mutable Mutex mutex_;
   RunStatus status_ GUARDED_BY(mutex_);
+  std::optional<Proof> proven_ GUARDED_BY(mutex_);
+  // What was committed before is on the target, but for rows that are owed.
+  std::chrono::steady_clock::time_point applied_until_ GUARDED_BY(mutex_){};
+  std::chrono::steady_clock::time_point proven_at_ GUARDED_BY(mutex_){};
+  std::chrono::steady_clock::time_point lag_known_ GUARDED_BY(mutex_);
   std::chrono::steady_clock::time_point published_ GUARDED_BY(mutex_){};
+  std::int64_t oldest_debt_us_ GUARDED_BY(mutex_) = 0;
+  bool held_ GUARDED_BY(mutex_) = false;  // The stream, by us.
   std::set<std::string> paused_ GUARDED_BY(mutex_);
-  std::string source_state_ GUARDED_BY(mutex_);
-  std::optional<std::int64_t> newest_us_ GUARDED_BY(mutex_);
+  SourceState source_ GUARDED_BY(mutex_);
+  std::int64_t newest_us_ GUARDED_BY(mutex_) = 0;
   bool draining_ GUARDED_BY(mutex_) = false;
   std::vector<std::int64_t> oldest_us_ GUARDED_BY(mutex_);  // By lane.
 };

@@ -160,10 +160,24 @@ FakeStream::FakeStream(const StreamLog& log, Chaos& chaos, Random& random,
   }
 }
 
-Status FakeStream::poll(ChangeBatch& batch, std::chrono::milliseconds) {
+// A connection may be lost before anything was read, or after that.
+Polled FakeStream::poll(std::chrono::milliseconds) {
+  using Kind = SourceState::Kind;
   chaos_.interleave("poll");
-  if (chaos_.killed()) return killed_process();
-  if (held()) return {};
+  Polled polled;
+  polled.error = killed_process();
+  if (chaos_.killed()) return polled;
+  const Fate fate = chaos_.fate("poll");
+  polled.error = {};
+  polled.state = {held() ? Kind::HeldBack : Kind::Streaming, "streaming"};
+  if (fate != Fate::LostBefore && !held()) read(polled.batch);
+  if (fate == Fate::Work) return polled;
+  polled.state = {Kind::Away, "not connected"};
+  polled.error = chaos_.killed() ? Status(killed_process()) : Status(lost_connection());
+  return polled;
+}
+
+void FakeStream::read(ChangeBatch& batch) {
   std::vector<StreamId> order(next_.size());
   std::iota(order.begin(), order.end(), StreamId{0});
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random_.below(i)]);
@@ -182,7 +196,6 @@ Status FakeStream::poll(ChangeBatch& batch, std::chrono::milliseconds) {
     told_[stream] = log_.end(stream);
     batch.watermarks.push_back({stream, told_[stream]});
   }
-  return {};
 }
 
 // The event cannot be decoded: the table stops in front of it.

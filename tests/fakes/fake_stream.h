@@ -91,11 +91,10 @@ class FakeStream final : public ChangeSource {
 
   const std::vector<std::string>& streams() const override { return log_.names(); }
   // Takes a few changes of each stream, the streams in any order.
-  Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) override;
+  Polled poll(std::chrono::milliseconds deadline) override;
   Status pause_table(TableId table) override;
   std::vector<std::string> streams_of(TableId table) const override;
   Status acknowledge(StreamId stream, Position position) override;
-  std::string state() const override { return "streaming"; }
 
   // The table's next event cannot be decoded.
   void break_table(TableId table) { breaks_ = table; }
@@ -103,6 +102,7 @@ class FakeStream final : public ChangeSource {
   void set_burst(std::size_t records) { burst_ = records; }
 
  private:
+  void read(ChangeBatch& batch);
   bool held() const;
   bool stops(StreamId stream, ChangeBatch& batch);
   void leave_out(TableId table);

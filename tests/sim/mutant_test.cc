@@ -96,6 +96,11 @@ void fragile_source(SimOptions& options) {
   options.scan_weight = 14;
 }
 
+void lossy(SimOptions& options) {
+  options.lost = 40;
+  options.kill = options.source_crash = 0;
+}
+
 void short_lived(SimOptions& options) {
   options.kill = 15;
   options.lost = 0;
@@ -156,6 +161,8 @@ TEST(Mutant, I7DropRowsThatAChangeOvertook) {
   expect_noticed(Rule::DropUnseenRow, slow_to_become_visible);
 }
 TEST(Mutant, I8NeverSkipForAChunk) { expect_noticed(Rule::NeverSkipForChunk, as_drawn); }
+// Issue E, row 5.
+TEST(Mutant, I8RouteWhatWasRead) { expect_noticed(Rule::RouteWhatWasRead, lossy); }
 TEST(Mutant, I10MarkAfterCommit) { expect_noticed(Rule::MarkAfterCommit, through_lanes); }
 TEST(Mutant, I11DebtOnViolation) { expect_noticed(Rule::DebtOnViolation, unique_values); }
 TEST(Mutant, I12Fence) { expect_noticed(Rule::Fence, short_lived); }

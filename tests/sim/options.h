@@ -47,7 +47,8 @@ struct SimOptions {
   int partial = 350;       // Of updates: the toast value is left alone and not carried.
   int doubtful = 60;       // Of updates; and of deletes that cannot be read.
   int refused = 0;         // Of values.
-  bool exported = false;   // Tables are copied under the slot's own snapshot; Direct only.
+  bool until_synced = true;
+  bool exported = false;  // Tables are copied under the slot's own snapshot; Direct only.
   int end_export = 0;
   int swap = 80;  // Of row changes of a unique table.
   int rekey = 80;

@@ -71,7 +71,7 @@ std::vector<KnownFiles> Process::known_files() const {
       const Definition definition = definition_of(outside_.source.definition(table.id));
       outside_.store.save_files(table.id, files_text({&now, 1}, 0, definition));
     }
-    known.push_back(parse_files(outside_.store.files(table.id)));
+    known.push_back(parse_files(outside_.store.files(table.id)).value());
   }
   return known;
 }
@@ -95,7 +95,7 @@ RunOptions Process::run_options() {
   RunOptions run;
   run.lanes = options_.lanes;
   run.epoch = epoch_;
-  run.until_synced = true;
+  run.until_synced = options_.until_synced;
   const Unseen unseen = current_unseen_of(outside_, last_epoch_);
   run.snapshot_floor = unseen.floor;
   run.unseen = unseen.xids;
@@ -116,7 +116,13 @@ RunOptions Process::run_options() {
   run.scanner.item_rows_max = options_.item_rows_max;
   run.debts.debts_max = options_.chunk_rows + 1;
   run.debts.piece_bytes = options_.piece_bytes;
-  run.supervisor = {milliseconds(0), milliseconds(0), milliseconds(0), milliseconds(15'000)};
+  run.supervisor = {milliseconds(0),
+                    milliseconds(0),
+                    milliseconds(0),
+                    milliseconds(0),
+                    milliseconds(0),
+                    milliseconds(15'000),
+                    2};
   run.queue_bytes_max = kQueueBytes;
   run.taken_bytes_max = kTakenBytes;
   run.item_changes_max = options_.item_changes_max;
@@ -191,7 +197,7 @@ Result<Assembly::Turn> Process::step_run(Turn turn) {
       break;
   }
   if (draining()) return Assembly::Turn::Over;  // The program's main thread waits for the others.
-  LOCKSTEP_ASSIGN(claim_, run_.tick());
+  LOCKSTEP_ASSIGN(reached_, run_.tick());
   return Assembly::Turn::Busy;
 }
 

@@ -60,8 +60,9 @@ class Process {
   Status step(Turn turn);
   std::string describe(Turn turn) const;
 
-  // What the supervisor's last step claimed: that the run has come to what it was asked for.
-  std::optional<ExitCode> claim() const { return claim_; }
+  // That the run has come to what it was asked for, as the supervisor's last step said.
+  std::optional<ExitCode> reached() const { return reached_; }
+  ExitCode exit_code() const { return run_.exit_code(reached_); }
   RunStatus status() const { return run_.status(); }
   bool any_stopped() const { return run_.any_stopped(); }
   void break_table(std::uint32_t lane, TableId table) { lane_targets_[lane]->break_table(table); }
@@ -70,7 +71,7 @@ class Process {
   // An orderly end, one stage after the other, as steps are made.
   void drain();
   bool draining() const { return stage_.has_value(); }
-  void abandon() { run_.abandon(); }  // An end that took too long.
+  void cut_off() { run_.cut_off(); }  // An end that took too long.
   bool drained() const { return stage_ && *stage_ == kStages; }
 
  private:
@@ -98,7 +99,7 @@ class Process {
   FakeLedger ledger_;
   std::vector<FakeTarget*> lane_targets_;
   Assembly run_;
-  std::optional<ExitCode> claim_;
+  std::optional<ExitCode> reached_;
   std::optional<std::size_t> stage_;  // Of the orderly end.
   std::vector<Turn> turns_;
   std::vector<Turn> busy_;

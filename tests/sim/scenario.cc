@@ -102,6 +102,10 @@ void Scenario::apply() {
     for (std::uint32_t lane = 0; lane < options_.lanes; ++lane) step(Process::Actor::Lane, lane);
 }
 
+void Scenario::apply_once() {
+  for (std::uint32_t lane = 0; lane < options_.lanes; ++lane) step(Process::Actor::Lane, lane);
+}
+
 void Scenario::scan(int steps) {
   for (int i = 0; i < steps; ++i) step(Process::Actor::Chunk, kScanner);
 }
@@ -123,6 +127,15 @@ void Scenario::watch() {
   step(Process::Actor::Supervisor);
 }
 
+ExitCode Scenario::end(bool cut) {
+  ours_->drain();
+  if (cut) ours_->cut_off();
+  for (int i = 0; i < 20 && !ours_->drained(); ++i)
+    for (const Process::Turn& turn : ours_->turns()) step(turn.actor, turn.index);
+  CHECK(ours_->drained());
+  return ours_->exit_code();
+}
+
 void Scenario::carry_out_zombies() {
   for (const auto& zombie : zombies_)
     static_cast<void>(store.apply(zombie->epoch, zombie->transaction));  // Nobody hears of it.
@@ -140,7 +153,7 @@ std::string Scenario::settle() {
     deliver();
     probe();
     watch();
-    if (ours_->claim() == ExitCode::Ok) return difference();
+    if (ours_->status().proof) return difference();
     scan_all();
     read_debts(8);
     apply();

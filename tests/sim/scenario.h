@@ -38,7 +38,12 @@ class Scenario final : public Chaos {
   void start();
   void crash();  // And start again.
   void deliver();
+  // The connector tells only that the row is to be read again: a debt.
+  void reread(int id) { log_.emit_reread(0, id); }
+  void read_once() { step(Process::Actor::Reader); }
+  void poll_once() { step(Process::Actor::Source); }
   void apply();  // All lanes, as far as they get.
+  void apply_once();
   void apply(std::uint32_t lane);
   void scan(int steps);  // Of the scanner.
   void scan_all();       // Until the scanner has nothing left, the lanes helping.
@@ -46,6 +51,10 @@ class Scenario final : public Chaos {
   void read_debts(int steps);
   // What is logged is decoded first.
   void watch();
+  RunStatus status() const { return ours_->status(); }
+  void pass(std::chrono::milliseconds time) { clock_.advance(time); }
+  // An orderly end; `cut`: which takes too long.  Returns the exit code.
+  ExitCode end(bool cut);
   // Runs `work` once, at the next call to the fake port named `where`.
   void at(const std::string& where, std::function<void()> work) { work_[where] = std::move(work); }
   void fail_next(const std::string& where, Fate fate) { fates_[where] = fate; }

@@ -139,26 +139,31 @@ void Simulator::act_ours() {
 // What the program does when its supervisor is content, and when it has drained.
 void Simulator::after_step() {
   if (killed_) return bury();
-  if (ours_->claim() && !ours_->draining()) {
-    if (claim_covers_all()) {
-      failure_ = compare();
-      settled_ = calm_ && !ours_->any_stopped();
-    }
-    note("SYNCED");
+  if (!ours_->draining()) check_proof();
+  if (!ours_->draining() && (ours_->reached() || settled_)) {
+    note("ENDS");
     ours_->drain();
   }
-  if (ours_->drained()) {
-    note("DRAINED");
-    ours_.reset();
-  }
+  if (!ours_->drained()) return;
+  note("DRAINED");
+  const bool done = ours_->reached() == ExitCode::Ok;
+  if (options_.until_synced && !done && ours_->exit_code() == ExitCode::Ok)
+    failure_ = "ends as synced, and is not";
+  ours_.reset();
 }
 
-// The supervisor speaks of everything that the source holds now.
-bool Simulator::claim_covers_all() const {
-  const std::optional<Lsn> position = ours_->status().proof_position;
+// The supervisor says of all that the source holds now that the target holds it.
+bool Simulator::proven() const {
+  const std::optional<Proof> proof = ours_->status().proof;
   const auto& log = source_.log();
-  return ours_->claim() && source_.logged_transactions().empty() &&
-         (log.empty() || (position && log.back().commit_lsn <= *position));
+  return proof && source_.logged_transactions().empty() &&
+         (log.empty() || log.back().commit_lsn <= proof->position);
+}
+
+void Simulator::check_proof() {
+  if (!proven() || !failure_.empty()) return;
+  failure_ = compare();
+  settled_ = calm_ && !ours_->any_stopped();
 }
 
 void Simulator::bury() {
@@ -193,7 +198,7 @@ void Simulator::make_trouble() {
   if (ours_ != nullptr && random_.chance(options_.kill * 5)) return bury();
   if (ours_ != nullptr && ours_->draining() && random_.chance(200)) {
     note("the end takes too long");
-    return ours_->abandon();
+    return ours_->cut_off();
   }
   if (ours_ != nullptr && !ours_->draining() && random_.chance(options_.drain * 5)) {
     note("asked to stop");

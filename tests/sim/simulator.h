@@ -48,7 +48,8 @@ class Simulator final : public Chaos {
   void after_step();
   void settle();
   void settle_round();
-  bool claim_covers_all() const;
+  bool proven() const;
+  void check_proof();
   std::string why_unsettled() const;
   std::string compare() const;
   std::string compare_table(TableId table) const;

@@ -90,5 +90,16 @@ TEST_F(RecentTest, NoCopyBeginsWhileTheTableIsHeld) {
   recent_.close_mark(0);
 }
 
+// Issue E, row 18: not the table that happens to be written to when there are too many.
+TEST_F(RecentTest, OverflowDegradesTheLargestTable) {
+  recent_.record(0, kKey, 10);
+  recent_.record(0, kOther, 10);
+  recent_.record(1, Hash128{7, 7}, 10);
+  EXPECT_EQ(recent_.entries(), 1u);
+  EXPECT_EQ(recent_.judge(0, Hash128{9, 9}, kDoesNotSeeTen), Verdict::Retake);
+  EXPECT_EQ(recent_.judge(1, Hash128{9, 9}, kDoesNotSeeTen), Verdict::Write);
+  EXPECT_EQ(recent_.judge(1, Hash128{7, 7}, kDoesNotSeeTen), Verdict::Drop);
+}
+
 }  // namespace
 }  // namespace lockstep

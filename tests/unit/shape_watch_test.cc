@@ -11,7 +11,7 @@ const TableFiles kTwo{{16'384, 4'294'967'295, 0, "public.log"}, {16'390, 0, 7, "
 const Definition kMade{{"column 1", "23 -1 plain"}, {"column 1 name", "a=b\n\\c"}};
 
 TEST(ShapeWatchFiles, AreReadAsTheyWereWritten) {
-  const KnownFiles known = parse_files(files_text(kTwo, 77, kMade));
+  const KnownFiles known = parse_files(files_text(kTwo, 77, kMade)).value();
   EXPECT_FALSE(known.copy_again);
   EXPECT_EQ(known.horizon, 77);
   EXPECT_EQ(known.definition, kMade);
@@ -26,7 +26,7 @@ TEST(ShapeWatchFiles, AreReadAsTheyWereWritten) {
 TEST(ShapeWatchFiles, TheMarkIsSetOnceAndKeepsTheFiles) {
   const std::string marked = copy_again_text(files_text(kTwo, 77, kMade));
   EXPECT_EQ(copy_again_text(marked), marked);
-  const KnownFiles known = parse_files(marked);
+  const KnownFiles known = parse_files(marked).value();
   EXPECT_TRUE(known.copy_again);
   EXPECT_EQ(files_text(known.files, known.horizon.value_or(0), known.definition),
             files_text(kTwo, 77, kMade));
@@ -34,15 +34,22 @@ TEST(ShapeWatchFiles, TheMarkIsSetOnceAndKeepsTheFiles) {
 
 // As earlier versions wrote them.
 TEST(ShapeWatchFiles, MayComeWithoutAHorizon) {
-  const KnownFiles known = parse_files("16384/0/0 16390/5/7");
+  const KnownFiles known = parse_files("16384/0/0 16390/5/7").value();
   EXPECT_FALSE(known.horizon);
   EXPECT_EQ(known.files.size(), 2);
 }
 
 TEST(ShapeWatchFiles, AMarkBeforeNoFilesIsAMark) {
-  const KnownFiles known = parse_files(copy_again_text(""));
+  const KnownFiles known = parse_files(copy_again_text("")).value();
   EXPECT_TRUE(known.copy_again);
   EXPECT_TRUE(known.files.empty());
+}
+
+// Issue E, row 19: the row may have been edited by hand.
+TEST(ShapeWatchFiles, WhatIsNoneOfOursIsRefused) {
+  for (const char* text : {"x", "@", "@x 1/2/3", "@5x1/2/3", "@5 1", "@5 1/2", "@5 1/2/", "1/2/3 ",
+                           "1/2/3  4/5/6", "1/2/3/x", "1/2/3,4/5/6", "again x"})
+    EXPECT_FALSE(parse_files(text)) << text;
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 namespace lockstep {
 namespace {
 
@@ -52,7 +54,7 @@ TEST(Visibility, AProbeReducesWhatIsUnseen) {
   Visibility visibility(0, {});
   apply(visibility, 12);
   visibility.probed(kNothingRuns);
-  EXPECT_TRUE(visibility.unseen().empty());
+  EXPECT_TRUE(visibility.unseen(10)->empty());
 }
 
 TEST(Visibility, NothingIsReducedWhileASnapshotHasNoValue) {
@@ -60,7 +62,7 @@ TEST(Visibility, NothingIsReducedWhileASnapshotHasNoValue) {
   apply(visibility, 12);
   const auto ticket = visibility.begin();
   visibility.probed(kNothingRuns);
-  EXPECT_EQ(visibility.unseen().size(), 1u);
+  EXPECT_EQ(visibility.unseen(10)->size(), 1u);
   EXPECT_TRUE(visibility.horizon().snapshots.empty());
   EXPECT_FALSE(visibility.accept(ticket, kTwelveRuns));
 }
@@ -68,7 +70,7 @@ TEST(Visibility, NothingIsReducedWhileASnapshotHasNoValue) {
 TEST(Visibility, AnUnknownTransactionIsNotKept) {
   Visibility visibility(0, {});
   apply(visibility, 0);
-  EXPECT_TRUE(visibility.unseen().empty());
+  EXPECT_TRUE(visibility.unseen(10)->empty());
 }
 
 TEST(Visibility, ForgetsOnlyWhatEverySnapshotInFlightSees) {
@@ -85,6 +87,21 @@ TEST(Visibility, ForgetsOnlyWhatEverySnapshotInFlightSees) {
 TEST(Visibility, ForgetsNothingWithoutAProbe) {
   const Visibility visibility(0, {});
   EXPECT_FALSE(visibility.horizon().passes(1));
+}
+
+// Issue E, row 18: while the source is away U would grow without bound.
+TEST(Visibility, TooManyUnseenBecomeAFloor) {
+  Visibility visibility(0, {});
+  constexpr Xid kMany = 300'000;
+  for (Xid xid = 1; xid <= kMany; ++xid) visibility.applied(std::array{xid});
+  EXPECT_FALSE(visibility.unseen(2 * kMany));
+  const Snapshot older{100, kMany + 1, {100}};  // Its xmin tells nothing of those behind it.
+  const auto ticket = visibility.begin();
+  EXPECT_FALSE(visibility.accept(ticket, older));
+  EXPECT_NE(visibility.waiting_for(), 0u);
+  visibility.end(ticket);
+  visibility.probed({kMany + 1, kMany + 1, {}});
+  EXPECT_TRUE(visibility.unseen(10)->empty());
 }
 
 }  // namespace

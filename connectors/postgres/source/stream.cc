@@ -100,8 +100,15 @@ Status PostgresStream::wait_for_reader(const StreamFacts& facts) {
 
 // ---------------------------------------------------------------- reading
 
-Status PostgresStream::poll(ChangeBatch& batch, milliseconds deadline) {
+Polled PostgresStream::poll(milliseconds deadline) {
   const MutexLock lock(link_mutex_);
+  Polled polled;
+  polled.error = poll_link(polled.batch, deadline);
+  polled.state = state();
+  return polled;
+}
+
+Status PostgresStream::poll_link(ChangeBatch& batch, milliseconds deadline) {
   const Deadline until = steady_clock::now() + deadline;
   if (halted_) return fail(*halted_);
   if (held_back()) {
@@ -110,10 +117,9 @@ Status PostgresStream::poll(ChangeBatch& batch, milliseconds deadline) {
     return {};
   }
   if (!link_.streams()) LOCKSTEP_TRY(connect());
-  const Status status = read(batch, until);
-  // What was decoded is handed on; the error comes back with the next poll.
-  const bool nothing = batch.changes.empty() && batch.stops.empty();
-  if (!status && (nothing || status.error().reaction != Reaction::Retry)) return status;
+  Status status = read(batch, until);
+  if (!status && status.error().reaction != Reaction::Retry) return status;
+  // What was decoded is handed on, a lost link or not.
   const Position position = decoder_.position();
   if (position != told_) batch.watermarks.push_back({0, position});
   told_ = position;
@@ -122,6 +128,7 @@ Status PostgresStream::poll(ChangeBatch& batch, milliseconds deadline) {
     const MutexLock received_lock(received_mutex_);
     received_ = position.major;
   }
+  LOCKSTEP_TRY(std::move(status));
   LOCKSTEP_TRY(look());
   return tell_if_due();
 }
@@ -149,8 +156,7 @@ Status PostgresStream::take(const ReplicationMessage& message, ChangeBatch& batc
   return link_.tell(heard_, flushed_);
 }
 
-// Now and then.  Never Retry: the batch in hand is good, and a source that is away is noticed by
-// the link.
+// Now and then.  Never Retry: a source that is away is noticed by the link.
 Status PostgresStream::look() {
   const auto now = steady_clock::now();
   if (now < look_next_) return {};
@@ -226,12 +232,15 @@ std::vector<std::string> PostgresStream::streams_of(TableId table) const {
   return {};
 }
 
-std::string PostgresStream::state() const {
-  const MutexLock lock(link_mutex_);
-  return fmt::format("{}; the source keeps {} MiB of its log for slot {}{}",
-                     held_back() ? "held back until every table is copied" : "streaming",
-                     kept_bytes_ >> 20, options_.replication.slot,
-                     over_limit() ? ", more than source.wal_limit allows" : "");
+SourceState PostgresStream::state() const {
+  using Kind = SourceState::Kind;
+  const Kind kind = held_back() ? Kind::HeldBack : link_.streams() ? Kind::Streaming : Kind::Away;
+  const char* const what = kind == Kind::HeldBack    ? "held back until every table is copied"
+                           : kind == Kind::Streaming ? "streaming"
+                                                     : "not connected";
+  return {kind, fmt::format("{}; the source keeps {} MiB of its log for slot {}{}", what,
+                            kept_bytes_ >> 20, options_.replication.slot,
+                            over_limit() ? ", more than source.wal_limit allows" : "")};
 }
 
 Lsn PostgresStream::received() const {

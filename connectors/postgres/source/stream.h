@@ -57,15 +57,13 @@ class PostgresStream : public ChangeSource {
   explicit PostgresStream(PostgresStreamOptions options);
 
   const std::vector<std::string>& streams() const override { return names_; }
-  // Retry while the source is away or the slot in use, with nothing in the batch; Halt for another
-  // server, when the slot is gone, has lost its log, or stands ahead of our progress (I16), and as
-  // the wal_limit says.
-  Status poll(ChangeBatch& batch, std::chrono::milliseconds deadline) override;
+  // Retry while the source is away or the slot in use; Halt for another server, when the slot is
+  // gone, has lost its log, or stands ahead of our progress (I16), and as the wal_limit says.
+  Polled poll(std::chrono::milliseconds deadline) override;
   // Its changes go on to come, and the lanes leave them out: the stream is one for all tables.
   Status pause_table(TableId table) override;
   std::vector<std::string> streams_of(TableId table) const override;
   Status acknowledge(StreamId stream, Position position) override;
-  std::string state() const override;
 
   // Everything that was committed before it has been polled.  Any thread.
   Lsn received() const;
@@ -79,6 +77,8 @@ class PostgresStream : public ChangeSource {
   using Deadline = std::chrono::steady_clock::time_point;
 
   bool held_back() const { return options_.exported != nullptr && options_.exported->held(); }
+  SourceState state() const REQUIRES(link_mutex_);
+  Status poll_link(ChangeBatch& batch, std::chrono::milliseconds deadline) REQUIRES(link_mutex_);
   Status connect() REQUIRES(link_mutex_);
   Status open_control() REQUIRES(link_mutex_);
   Status check_slot(const StreamFacts& facts) REQUIRES(link_mutex_);

@@ -1,0 +1,123 @@
+// Scenarios of claims: what the program says of itself, and how it ends.
+#include <gtest/gtest.h>
+
+#include "tests/sim/scenario.h"
+
+namespace lockstep {
+namespace {
+
+using std::chrono::milliseconds;
+
+SimOptions following() {
+  SimOptions options = scenario_options();
+  options.until_synced = false;
+  options.lanes = 1;
+  return options;
+}
+
+// One row, copied and proven.
+std::string follow(Scenario& s) {
+  s.seed(row(1, 0));
+  s.start();
+  std::string wrong = s.settle();
+  if (wrong.empty() && !s.status().synced) wrong = "not synced";
+  return wrong;
+}
+
+void update(Scenario& s, int version) {
+  const Xid x = s.begin();
+  s.source.update(x, 0, 1, row(1, version), {});
+  s.commit(x);
+}
+
+// Issue E, row 3: a lane that waits, say for a lock on the target's table, ends `synced` at once.
+std::string a_lane_waits() {
+  Scenario s(following());
+  if (std::string wrong = follow(s); !wrong.empty()) return wrong;
+  update(s, 1);
+  s.deliver();
+  s.fail_next("apply", Fate::LostBefore);
+  s.apply_once();
+  return s.status().synced && s.difference() != "" ? "synced beside a lane that waits" : "";
+}
+TEST(ClaimScenario, ALaneThatWaitsEndsSynced) {
+  expect_needed(Rule::ContradictedProof, a_lane_waits);
+}
+
+// Issue E, rows 3 and 4: nothing is known of a source that is away, and no number is made up.
+TEST(ClaimScenario, ASourceThatIsAwayEndsSyncedAndLagIsUnknown) {
+  Scenario s(following());
+  ASSERT_EQ(follow(s), "");
+  EXPECT_EQ(s.status().lag_seconds, 0.0);
+  s.fail_next("poll", Fate::LostBefore);
+  s.poll_once();
+  s.pass(milliseconds(3000));
+  EXPECT_FALSE(s.status().synced);
+  EXPECT_FALSE(s.status().lag_seconds);
+  EXPECT_GE(s.status().lag_unknown_seconds, 3.0);
+  s.poll_once();
+  s.watch();
+  EXPECT_TRUE(s.status().synced);
+  EXPECT_EQ(s.status().lag_seconds, 0.0);
+}
+
+// Issue E, row 4: a stream that brings nothing, and of which nobody knows that it should not.
+TEST(ClaimScenario, LagIsUnknownOnceNoProofIsReached) {
+  Scenario s(following());
+  ASSERT_EQ(follow(s), "");
+  for (int i = 0; i < 20; ++i) {
+    s.pass(milliseconds(1000));
+    s.poll_once();
+    s.fail_next("emit_marker", Fate::LostBefore);
+    s.watch();
+  }
+  EXPECT_FALSE(s.status().lag_seconds);
+  EXPECT_FALSE(s.status().synced);
+}
+
+// Issue E, row 9.
+TEST(EndScenario, AnEndThatIsCutOffIsTold) {
+  expect_needed(Rule::CutDrainIsTold, [] {
+    Scenario s(following());
+    if (std::string wrong = follow(s); !wrong.empty()) return wrong;
+    update(s, 1);
+    return std::string(s.end(true) == ExitCode::Temporary ? "" : "ends as asked");
+  });
+}
+
+// Issue E, row 40.
+TEST(EndScenario, StoppedBeforeItWasSyncedIsIncomplete) {
+  expect_needed(Rule::StopIsNotSynced, [] {
+    Scenario s;
+    s.seed(row(1, 0));
+    s.start();
+    return std::string(s.end(false) == ExitCode::Incomplete ? "" : "ends as synced");
+  });
+}
+
+TEST(EndScenario, AStoppedRunThatFollowsEndsAsAsked) {
+  Scenario s(following());
+  ASSERT_EQ(follow(s), "");
+  EXPECT_EQ(s.end(false), ExitCode::Ok);
+}
+
+// Issue E, row 18: one worker, and a table whose every change is a debt.
+TEST(FairScenario, DebtsDoNotStarveTheCopy) {
+  SimOptions options = scenario_options();
+  options.scanners = 1;
+  options.chunk_rows = 1;
+  Scenario s(options);
+  for (int id = 1; id <= 6; ++id) s.seed(row(id, 0));
+  s.start();
+  for (int i = 0; i < 300; ++i) {
+    s.reread(1 + i % 6);
+    s.poll_once();
+    s.apply_once();
+    s.read_once();
+  }
+  s.watch();
+  EXPECT_EQ(s.status().tables[0].counts.backfill, BackfillState::Done);
+}
+
+}  // namespace
+}  // namespace lockstep
