@@ -9,18 +9,6 @@
 #include "pipeline/model/key.h"
 
 namespace lockstep {
-namespace {
-
-// Of these no delete is still to come: it was the event that could not be read, or that the target
-// refused or swallowed.  The row must go now, or it stays for ever.
-bool may_have_been_deleted(DebtReason reason) {
-  if (reason == DebtReason::Unreadable) return true;
-  return (reason == DebtReason::Refused || reason == DebtReason::Swallowed) &&
-         rule_on(Rule::DeleteAgain);
-}
-
-}  // namespace
-
 DebtReader::DebtReader(DebtReaderOptions options, Shared shared, ChunkReader& reader,
                        Target& target)
     : options_(options),

@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "pipeline/base/rules.h"
+
 namespace lockstep {
 namespace {
 
@@ -19,6 +21,12 @@ constexpr std::array<std::pair<DebtReason, std::string_view>, 9> kReasons{{
 }};
 
 }  // namespace
+
+bool may_have_been_deleted(DebtReason reason) {
+  if (reason == DebtReason::Unreadable) return true;
+  return (reason == DebtReason::Refused || reason == DebtReason::Swallowed) &&
+         rule_on(Rule::DeleteAgain);
+}
 
 std::string_view debt_reason_text(DebtReason reason) {
   for (const auto& [value, text] : kReasons)

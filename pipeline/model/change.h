@@ -50,6 +50,9 @@ enum class DebtReason : std::uint8_t {
 
 // "doubtful", "missing_row", ...: the word in the debt table, status and metrics.
 std::string_view debt_reason_text(DebtReason reason);
+// Of these no delete is still to come: it was the event that could not be read, or that the target
+// refused or swallowed.  A row that the source lacks must go now, or it stays for ever (I17).
+bool may_have_been_deleted(DebtReason reason);
 DebtReason parse_debt_reason(std::string_view text);
 
 struct Change {

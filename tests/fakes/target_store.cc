@@ -226,8 +226,8 @@ void TargetStore::clear_debts(const Run& run, const Write& write) {
     const Xid xid = found->second.xid;
     // A snapshot begun after a debt without an xid was opened: known of rows read for debts only.
     if (xid == 0 ? !run.settles() : !run.snapshot->sees(xid)) return;
-    const bool unreadable = found->second.reason == DebtReason::Unreadable;
-    if (unreadable && run.kind == WriteKind::Forget) return;
+    // It may have been opened after the list of what is forgotten was read.
+    if (may_have_been_deleted(found->second.reason) && run.kind == WriteKind::Forget) return;
   }
   debts_.erase(found);
 }

@@ -71,10 +71,11 @@ Status queue_clear_debts(TargetSession& session, const Run& run) {
   // A debt without an xid is settled by a snapshot begun after it was opened, which holds for the
   // rows that were read for debts; of a chunk's rows it is not known.
   const std::string unknown_too(1, run.settles() ? '\1' : '\0');
-  // One that was opened since may have been a delete: the target's row must go with it.
-  const std::string unreadable_too(1, run.kind != WriteKind::Forget ? '\1' : '\0');
+  // One that was opened since may have been a delete (may_have_been_deleted()): the target's row
+  // must go with it.
+  const std::string deletes_too(1, run.kind != WriteKind::Forget ? '\1' : '\0');
   const std::array<Parameter, 6> params{table.schema, table.table, hashes.bytes(),
-                                        snapshot,     unknown_too, unreadable_too};
+                                        snapshot,     unknown_too, deletes_too};
   return session.queue("clear_visible_debts", params);
 }
 
