@@ -54,13 +54,6 @@ std::optional<char> hex_byte(std::string_view digits) {
   return static_cast<char>(byte);
 }
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return text;
-}
-
 // What one item of an include list matches, if that is one name: what follows a backslash stands
 // for itself, or for a byte.
 std::optional<std::string> plain_name(std::string_view item) {

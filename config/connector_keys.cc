@@ -23,11 +23,6 @@ std::string pattern_of(std::string_view name) {
 
 bool needs_telling(const TableSpec& table) { return !table.key.empty() && !table.key_is_primary; }
 
-std::string lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return text;
-}
-
 std::set<std::string_view> entries_of(std::string_view setting) {
   std::set<std::string_view> entries;
   while (!setting.empty()) {
@@ -39,6 +34,12 @@ std::set<std::string_view> entries_of(std::string_view setting) {
 }
 
 }  // namespace
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
 
 std::string key_columns(std::span<const TableSpec> tables) {
   std::string setting;

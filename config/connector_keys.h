@@ -6,6 +6,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pipeline/model/table.h"
@@ -23,5 +24,8 @@ bool same_key_columns(const std::string& a, const std::string& b);
 
 // Tables that it cannot be said for, as sentences: Debezium does not tell case.
 std::vector<std::string> keying_problems(std::span<const TableSpec> tables);
+
+// In lower case, ASCII alone: Debezium does not tell case where it compares names.
+std::string lower(std::string_view text);
 
 }  // namespace lockstep

@@ -167,12 +167,6 @@ std::optional<std::string> refused_placeholder(std::string_view value) {
   return is_hex ? std::nullopt : std::optional<std::string>("hex: wants pairs of hex digits");
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
-
 // The words of an `options` parameter, as the server splits it: at blanks that no backslash
 // escapes.
 std::vector<std::string> option_words(std::string_view text) {
