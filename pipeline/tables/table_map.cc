@@ -15,10 +15,6 @@
 namespace lockstep {
 namespace {
 
-bool is_user_defined(const Type& type) {
-  return type.user_defined || type.base_oid >= kFirstUserOid;
-}
-
 bool is_array(const Column& column) { return column.type.kind == TypeKind::Array; }
 
 // One plan in the making: each step adds to `map_` or to `problems_`.

@@ -9,10 +9,6 @@
 namespace lockstep {
 namespace {
 
-bool is_user_defined(const Type& type) {
-  return type.user_defined || type.base_oid >= kFirstUserOid;
-}
-
 bool has_parts(TypeKind kind) {
   return kind == TypeKind::Array || kind == TypeKind::Range || kind == TypeKind::Composite;
 }
@@ -38,6 +34,10 @@ bool parts_travel(const Type& from, const Type& to) {
 }
 
 }  // namespace
+
+bool is_user_defined(const Type& type) {
+  return type.user_defined || type.base_oid >= kFirstUserOid;
+}
 
 bool binary_travels(const Type& from, const Type& to) {
   if (from.kind != to.kind) return false;

@@ -14,6 +14,9 @@
 
 namespace lockstep {
 
+// Whether the type, or what a domain stands for, is none of PostgreSQL's own.
+bool is_user_defined(const Type& type);
+
 // Whether the target understands the binary form of `from` as `to`, the OIDs of types apart.  Not
 // where the parts differ, nor where a value is itself an OID (regclass), nor where nobody knows.
 bool binary_travels(const Type& from, const Type& to);
