@@ -6,6 +6,8 @@ INSERT INTO people SELECT g, 'person ' || g, g / 7.0, DATE '1970-01-01' + g
   FROM generate_series(1, 5000) g;
 """
 
+CUT_OFF = 75  # The end took too long.
+
 
 def test_copies_what_is_there(migrate):
     migration = migrate(PEOPLE)
@@ -29,17 +31,21 @@ def test_follows_what_changes(migrate):
 
 
 def test_a_locked_row_of_the_target_is_named_and_does_not_outlast_a_stop(migrate):
+    """Issue E, row 9: an end that is cut off is told, in the log and by its exit code."""
     migration = migrate(PEOPLE)
     migration.prepare()
     holder = migration.target_connection(autocommit=False)
+    lockstep = migration.lockstep
+    lockstep.start()
     try:
-        with migration.running() as lockstep:
-            lockstep.await_follow()
-            holder.cursor().execute("SELECT FROM people WHERE id = 7 FOR UPDATE")
-            migration.source("UPDATE people SET name = 'behind the lock' WHERE id = 7")
-            lockstep.await_status(
-                lambda status: any("lock timeout" in line for line in status["waiting_for"]),
-                "status to name the lock")
+        lockstep.await_follow()
+        holder.cursor().execute("SELECT FROM people WHERE id = 7 FOR UPDATE")
+        migration.source("UPDATE people SET name = 'behind the lock' WHERE id = 7")
+        lockstep.await_status(
+            lambda status: any("lock timeout" in line for line in status["waiting_for"]),
+            "status to name the lock")
+        assert lockstep.stop() == CUT_OFF
+        assert "the end took too long" in lockstep.run_log()
     finally:
         holder.close()
     migration.finish()
