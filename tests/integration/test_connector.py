@@ -172,7 +172,7 @@ def test_connector_that_was_started_too_early(migrate):
     lockstep = migration.lockstep
     lockstep.start()
     said = wait_until(lambda: next((line for line in lockstep.log_text().splitlines()
-                                    if "has FAILED" in line), None),
+                                    if line.startswith("{") and "has FAILED" in line), None),
                       "run to say that the task has failed", alive=lockstep.process)
     said = json.dumps(json.loads(said), ensure_ascii=False)
     assert "Publication autocreation is disabled" in said and "make the publication" in said, said

@@ -200,18 +200,22 @@ def test_keys_that_a_new_copy_lacks_go(migrate, down):
         CREATE TABLE t (id int PRIMARY KEY, v text);
         INSERT INTO t SELECT g, 'v' FROM generate_series(1, 3000) g""")
     migration.prepare()
-    move = ("UPDATE t SET v = 'before' WHERE id < 100;"
-            "ALTER TABLE t ALTER id TYPE int USING id + 1000;"
-            "UPDATE t SET v = 'after' WHERE id BETWEEN 2000 AND 2100; DELETE FROM t WHERE id > 3900")
+    # One transaction each: together they would deadlock with the writer beside them.
+    moves = ["UPDATE t SET v = 'before' WHERE id < 100",
+             "ALTER TABLE t ALTER id TYPE int USING id + 1000",
+             "UPDATE t SET v = 'after' WHERE id BETWEEN 2000 AND 2100",
+             "DELETE FROM t WHERE id > 3900"]
     if down:
         migration.lockstep.run_until_synced()
-        migration.source(move)
+        for move in moves:
+            migration.source(move)
     else:
         with migration.running() as lockstep:
             lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
             with migration.in_background(*[f"UPDATE t SET v = v || '{n}' WHERE id % 50 = {n}"
                                            for n in range(50)]):
-                migration.source(move)
+                for move in moves:
+                    migration.source(move)
             lockstep.await_status(lambda _: copied_again(migration) == 1, "it to be noticed")
             lockstep.await_status(lambda status: status["synced"], "the new copy to be synced")
             migration.assert_equal()
