@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "config/connector_keys.h"
+
 namespace lockstep {
 namespace {
 

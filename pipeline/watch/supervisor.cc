@@ -70,6 +70,7 @@ Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
   if (kept) kept = watch_shapes();
   if (kept) hold_stream();
   if (kept) verdict = prove(want_proof);
+  if (kept) kept = note_stops();  // What the looks of this tick have stopped.
   publish();
   if (!kept) return std::unexpected(std::move(kept).error());
   return want_proof ? verdict : Verdict::GoOn;
@@ -311,6 +312,8 @@ void Supervisor::publish() {
   for (TableId id = 0; id < all.size(); ++id) {
     RunTableStatus table{shared_.tables[id]->source.name.text(),
                          shared_.tables[id]->target.name.text(), all[id], 0, 0};
+    // Whoever reads of a stop acts on it, and the next start must know what it was.
+    if (!told_stopped_.contains(id)) table.counts.stopped.clear();
     if (const auto found = debts_.find(id); found != debts_.end()) {
       table.debts = found->second.open;
       table.quarantined = found->second.quarantined;

@@ -115,7 +115,7 @@ def newcomer():
 def test_the_quick_start_leads_to_two_equal_databases(newcomer):
     me = newcomer(tls=True)
     commands = re.findall(r"`(lockstep [^`]+)`", quick_start())
-    validate, run, status, until, reset = commands
+    validate, run, status, fresh, until, reset = commands
     me.follow_steps_two_and_three()
     # Step 4: the one thing that is missing is printed as a statement, and who must run it.
     printed = me.shell(validate, expected=78)
@@ -130,6 +130,8 @@ def test_the_quick_start_leads_to_two_equal_databases(newcomer):
         wait_until(lambda: "synced true" in me.shell(status), "status to say synced", 60,
                    alive=daemon)
         me.source.execute("shop", "INSERT INTO orders (v) VALUES ('new')", user="owner")
+        me.shell(fresh)
+        assert me.target.execute("shop", "SELECT count(*) FROM orders WHERE v = 'new'") == [(1,)]
         daemon.send(signal.SIGTERM)
         assert daemon.wait(60) == 0
     finally:

@@ -108,6 +108,7 @@ MISTAKES = [
     (6, "error", "publication lockstep_shop publishes partitions under their own names",
      "publish_via_partition_root = true"),
     (6, "warning", "slot lockstep_shop does not exist yet", "lockstep connector-config"),
+    (7, "warning", "ends for good at a timetz whose offset has seconds", "write stream: direct"),
     (9, "error", "public.a b and public.a_b have one topic", ""),
     (10, "error", "the broker", ""),
     (11, "error", "connector shop at http://127.0.0.1", ""),
@@ -172,7 +173,7 @@ def test_reports_every_planted_mistake_in_one_run(pair):
         assert hits[0][:2] == (line, severity) and hint in hits[0][3], (text, hits)
     assert len(found) == len(MISTAKES), [each for each in found
                                          if not any(m[2] in each[2] for m in MISTAKES)]
-    assert len(MISTAKES) == 31
+    assert len(MISTAKES) == 32
     assert done.returncode == 69  # The broker and Connect do not answer.
 
 
