@@ -111,7 +111,7 @@ Result<bool> OfflineStatus::ask_target() {
 
 void OfflineStatus::add_tables(const Claim& claim) {
   for (const StoredMapping& mapping : claim.mappings)
-    if (mapping.state == "stopped") entry(mapping.source).counts.stopped = mapping.reason;
+    if (mapping.state == "stopped") entry(mapping.source).stopped = mapping.reason;
   for (const StoredProgress& stored : claim.progress) add_position(stored.row);
   std::map<TableName, std::vector<const ChunkMark*>> chunks;
   for (const StoredChunk& chunk : claim.chunks) {
@@ -120,12 +120,9 @@ void OfflineStatus::add_tables(const Claim& claim) {
   }
   for (const StoredMapping& mapping : claim.mappings) {
     const std::vector<const ChunkMark*>& done = chunks[mapping.source];  // In order of sequence.
-    TableStatus& counts = entry(mapping.source).counts;
-    if (mapping.state == "copied" || cover_all(done)) {
-      counts.backfill = BackfillState::Done;
-    } else if (!done.empty()) {
-      counts.backfill = BackfillState::Running;
-    }
+    TableLife& life = entry(mapping.source).counts.life;
+    if (!done.empty()) life.on(Happening::Planned);
+    if (mapping.state == "copied" || cover_all(done)) life.on(Happening::Copied);
   }
   for (const StoredDebts& debts : claim.debts) {
     entry(debts.source).debts = debts.open;

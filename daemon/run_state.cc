@@ -58,7 +58,7 @@ std::vector<StoppedTable> RunState::stopped_tables() const {
   std::vector<StoppedTable> stopped;
   if (runner_ == nullptr) return stopped;
   for (const RunTableStatus& table : status().tables)
-    if (!table.counts.stopped.empty()) stopped.push_back({table.table, table.counts.stopped});
+    if (!table.stopped.empty()) stopped.push_back({table.table, table.stopped});
   return stopped;
 }
 
@@ -73,9 +73,9 @@ std::string RunState::explained(const RunTableStatus& table) const {
     return fmt::format(
         "{}; next: put that right, then lockstep resume {} --table '{}'; or leave it "
         "out with `skip: true`",
-        table.counts.stopped, manifest_.path, table.table);
+        table.stopped, manifest_.path, table.table);
   return fmt::format("{}; next: {}; it goes on by itself then, or is left out with `skip: true`",
-                     table.counts.stopped, fmt::join(known->second, "; "));
+                     table.stopped, fmt::join(known->second, "; "));
 }
 
 RunStatus RunState::status() const {
@@ -85,7 +85,7 @@ RunStatus RunState::status() const {
     RunTableStatus entry;
     entry.table = table.table;
     entry.target = table.target;
-    entry.counts.stopped = table.reason;
+    entry.stopped = table.reason;
     status.tables.push_back(std::move(entry));
   }
   return status;
@@ -103,7 +103,7 @@ ControlResponse RunState::answer(const ControlRequest& request) {
     const MutexLock lock(mutex_);
     RunStatus now = status();
     for (RunTableStatus& table : now.tables)
-      if (!table.counts.stopped.empty()) table.counts.stopped = explained(table);
+      if (!table.stopped.empty()) table.stopped = explained(table);
     return {200, status_json(manifest_.migration.value, now)};
   }
   if (request.path.starts_with(kQuarantinePath))

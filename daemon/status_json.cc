@@ -14,22 +14,15 @@ namespace {
 namespace json = boost::json;
 
 std::string_view table_state(const RunTableStatus& table) {
-  if (!table.counts.stopped.empty()) return "stopped";
-  switch (table.counts.backfill) {
-    case BackfillState::Pending:
-      return "pending";
-    case BackfillState::Running:
-      return "backfill";
-    case BackfillState::Done:
-      return "following";
-  }
-  return "unknown";
+  if (!table.stopped.empty()) return "stopped";
+  const TableLife& life = table.counts.life;
+  if (life.copied) return "following";
+  return life.stage == Stage::Waiting ? "pending" : "backfill";
 }
 
 double shown_estimate(const RunTableStatus& table) {
   const auto done = static_cast<double>(table.counts.rows_done);
-  return table.counts.backfill == BackfillState::Done ? done
-                                                      : std::max(table.counts.rows_estimated, done);
+  return table.counts.life.copied ? done : std::max(table.counts.rows_estimated, done);
 }
 
 json::object table_object(const RunTableStatus& table) {
@@ -42,8 +35,7 @@ json::object table_object(const RunTableStatus& table) {
   object["events_applied"] = table.counts.events_applied;
   object["debts"] = table.debts;
   object["quarantined"] = table.quarantined;
-  object["reason"] =
-      table.counts.stopped.empty() ? json::value(nullptr) : json::value(table.counts.stopped);
+  object["reason"] = table.stopped.empty() ? json::value(nullptr) : json::value(table.stopped);
   return object;
 }
 
@@ -180,7 +172,7 @@ std::string progress_line(const RunStatus& status) {
     total += shown_estimate(table);
     events += table.counts.events_applied;
     debts += table.debts;
-    stopped += table.counts.stopped.empty() ? 0 : 1;
+    stopped += table.stopped.empty() ? 0 : 1;
   }
   const double percent = total > 0 ? 100.0 * done / total : 100.0;
   const std::string lag =

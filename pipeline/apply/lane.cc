@@ -172,13 +172,14 @@ bool Lane::collect_rows(RowsItem& item) {
 }
 
 bool Lane::skipped(const Change& change, const StreamState& stream) const {
+  const TableLife life = shared_.board.life(change.table);
   const Position done =
       holds_ ? holds_->resumed(change.table, stream.skip_until) : stream.skip_until;
   if (change.next <= done) return true;  // I8a
   if (!rule_on(Rule::NeverSkipForChunk) && shared_.visibility.horizon().passes(change.xid) &&
-      shared_.board.status(change.table).backfill == BackfillState::Done)
+      life.copied)
     return true;
-  return came_before(change, shared_.board.horizon(change.table));  // I8b
+  return came_before(change, life.horizon);  // I8b
 }
 
 // Of a stopped table nothing is applied, and its position stays in front of it (I8).
@@ -238,18 +239,18 @@ Effect Lane::owed(const TableMap& table, const Hash128& key, std::string_view ke
 void Lane::fold_rows(const RowsItem& item) {
   LaneReport& report = reports_.emplace_back();
   const TableMap& table = *item.read->table;
-  if (shared_.board.stopped(table.id)) {
+  const TableLife life = shared_.board.life(table.id);
+  if (life.is_stopped()) {
     report.retake = true;
     return;
   }
-  const bool copying_again = shared_.board.copying_again(table.id);
   const auto add = [&](WriteKind kind, const Hash128& key, std::string_view row,
                        std::string_view key_cells) {
     const Verdict verdict = recent_.judge(table.id, key, item.read->snapshot);
     if (verdict != Verdict::Write) {
       report.retake = report.retake || verdict == Verdict::Retake;
       ++report.dropped;
-      if (verdict == Verdict::Drop && copying_again) fold_.add(owed(table, key, key_cells));
+      if (verdict == Verdict::Drop && life.is_doubtful()) fold_.add(owed(table, key, key_cells));
       return;
     }
     Effect effect;
@@ -482,7 +483,7 @@ Status Lane::carry_out(Barrier& barrier) {
   truncation.forget_chunks = barrier.several_partitions();
   LOCKSTEP_TRY(target_.truncate(truncation));
   shared_.board.set_horizon(change.table, truncation.horizon);
-  if (truncation.forget_chunks) shared_.board.forget_chunks(change.table);
+  if (truncation.forget_chunks) shared_.board.void_chunks(change.table);
   shared_.board.events_applied(change.table, 1);
   barrier.release(Barrier::Outcome::Truncated);
   return {};

@@ -4,75 +4,75 @@
 
 namespace lockstep {
 
-TableBoard::TableBoard(std::size_t tables)
-    : tables_(tables),
-      horizons_(tables),
-      forget_chunks_(tables, false),
-      empty_first_(tables, false),
-      copying_again_(tables, false) {}
+TableBoard::TableBoard(std::size_t tables) : tables_(tables) {}
 
-bool TableBoard::stop(TableId table, const std::string& reason) {
+TableLife TableBoard::life(TableId table) const {
   const MutexLock lock(mutex_);
-  if (!tables_[table].stopped.empty()) return false;
-  tables_[table].stopped = reason;
-  return true;
+  return tables_[table].life;
 }
 
 bool TableBoard::stopped(TableId table) const {
   const MutexLock lock(mutex_);
-  return !tables_[table].stopped.empty();
+  return tables_[table].life.is_stopped();
+}
+
+bool TableBoard::stop(TableId table, const std::string& reason) {
+  const MutexLock lock(mutex_);
+  TableLife& life = tables_[table].life;
+  if (!life.on(Happening::Stopped)) return false;
+  life.reason = reason;
+  return true;
 }
 
 void TableBoard::set_horizon(TableId table, Position horizon) {
   const MutexLock lock(mutex_);
-  horizons_[table] = std::max(horizons_[table], horizon);
+  Position& now = tables_[table].life.horizon;
+  now = std::max(now, horizon);
 }
 
-Position TableBoard::horizon(TableId table) const {
+void TableBoard::void_chunks(TableId table) {
   const MutexLock lock(mutex_);
-  return horizons_[table];
+  if (tables_[table].life.on(Happening::Voided)) tables_[table].rows_done = 0;
 }
 
-void TableBoard::forget_chunks(TableId table) {
+bool TableBoard::notice(TableId table, const std::string& why) {
   const MutexLock lock(mutex_);
-  forget_chunks_[table] = true;
-  tables_[table].backfill = BackfillState::Running;
-  tables_[table].rows_done = 0;
+  TableLife& life = tables_[table].life;
+  if (!life.on(Happening::Noticed)) return false;
+  life.reason = why;
+  return true;
 }
 
-bool TableBoard::take_forget_chunks(TableId table) {
+void TableBoard::copy_again(TableId table, bool empties) {
   const MutexLock lock(mutex_);
-  const bool forget = forget_chunks_[table];
-  forget_chunks_[table] = false;
-  return forget;
+  TableStatus& status = tables_[table];
+  if (!status.life.on(Happening::Passed)) return;
+  status.rows_done = 0;
+  status.life.empties = status.life.empties || empties;
 }
 
-void TableBoard::empty_first(TableId table) {
+void TableBoard::settle(TableId table) {
   const MutexLock lock(mutex_);
-  empty_first_[table] = true;
+  TableLife& life = tables_[table].life;
+  if (life.on(Happening::Settled)) life.reason.clear();
 }
 
-bool TableBoard::take_empty_first(TableId table) {
+void TableBoard::planned(TableId table, std::uint64_t generation) {
   const MutexLock lock(mutex_);
-  const bool empty = empty_first_[table];
-  empty_first_[table] = false;
-  return empty;
+  TableLife& life = tables_[table].life;
+  if (life.generation == generation) life.on(Happening::Planned);
 }
 
-void TableBoard::copying_again(TableId table, bool is) {
+void TableBoard::copied(TableId table, std::uint64_t generation) {
   const MutexLock lock(mutex_);
-  copying_again_[table] = is;
+  TableLife& life = tables_[table].life;
+  if (life.generation == generation) life.on(Happening::Copied);
 }
 
-bool TableBoard::copying_again(TableId table) const {
+void TableBoard::emptied(TableId table, std::uint64_t generation) {
   const MutexLock lock(mutex_);
-  return copying_again_[table];
-}
-
-void TableBoard::backfill(TableId table, BackfillState state) {
-  const MutexLock lock(mutex_);
-  if (forget_chunks_[table] && state == BackfillState::Done) return;
-  tables_[table].backfill = state;
+  TableLife& life = tables_[table].life;
+  if (life.generation == generation) life.empties = false;
 }
 
 void TableBoard::estimate(TableId table, double rows) {

@@ -43,7 +43,7 @@ Result<DebtReader::Step> DebtReader::pick_table() {
   for (std::size_t i = 0; i < shared_.tables.size(); ++i) {
     const auto id = static_cast<TableId>((next_table_ + i) % shared_.tables.size());
     const TableStatus status = shared_.board.status(id);
-    if (!status.stopped.empty()) continue;
+    if (status.life.is_stopped()) continue;
     if (empty_[id] && seen_[id] == status.debts_opened) continue;
     LOCKSTEP_ASSIGN(debts_, target_.open_debts(id, options_.debts_max));
     seen_[id] = status.debts_opened;

@@ -52,38 +52,41 @@ bool Planner::finished(const Table& table) const {
 }
 
 void Planner::publish(Table& table) {
-  forget_if_asked(table);
-  const bool begun = table.next_sequence > 0;
-  board_.backfill(table.id, finished(table) ? BackfillState::Done
-                            : begun         ? BackfillState::Running
-                                            : BackfillState::Pending);
+  follow_life(table);
+  if (finished(table))
+    board_.copied(table.id, table.generation);
+  else if (table.next_sequence > 0)
+    board_.planned(table.id, table.generation);
 }
 
-void Planner::forget_if_asked(Table& table) {
-  if (!board_.take_forget_chunks(table.id)) return;
+// Begins anew when every chunk has become void.
+TableLife Planner::follow_life(Table& table) {
+  TableLife life = board_.life(table.id);
+  if (life.generation == table.generation) return life;
   table.gaps.clear();
   table.next_sequence = 0;
   table.cursor.reset();
   table.planned_to_end = false;
-  ++table.generation;
+  table.generation = life.generation;
   table.outdated = true;
-  table.empty_first = board_.take_empty_first(table.id) || table.empty_first;
+  return life;
 }
 
 Planner::Next Planner::next() {
   const MutexLock lock(mutex_);
   Next answer;
   for (Table& table : tables_) {
-    forget_if_asked(table);
-    if (finished(table) || board_.stopped(table.id)) continue;
+    const TableLife life = follow_life(table);
+    if (finished(table) || life.is_stopped()) continue;
     answer.kind = Next::Kind::Wait;
     table.outdated = table.outdated && (table.in_flight > 0 || table.planning);
     if (table.outdated) continue;
-    if (table.empty_first) {
+    if (life.empties) {
       if (table.planning) continue;
       table.planning = true;
       answer.kind = Next::Kind::Empty;
       answer.task.table = table.id;
+      answer.task.generation = table.generation;
       return answer;
     }
     if (!table.gaps.empty()) {
@@ -121,9 +124,8 @@ ChunkTask Planner::planned(const ChunkTask& task, std::optional<std::string> upp
 
 void Planner::emptied(const ChunkTask& task) {
   const MutexLock lock(mutex_);
-  Table& table = find(task.table);
-  table.planning = false;
-  table.empty_first = false;
+  find(task.table).planning = false;
+  board_.emptied(task.table, task.generation);
 }
 
 void Planner::plan_failed(const ChunkTask& task) {
@@ -160,13 +162,13 @@ void Planner::retake(const ChunkTask& task) {
 bool Planner::current(const ChunkTask& task) {
   const MutexLock lock(mutex_);
   Table& table = find(task.table);
-  forget_if_asked(table);
+  follow_life(table);
   return table.generation == task.generation;
 }
 
 bool Planner::all_done() {
   const MutexLock lock(mutex_);
-  for (Table& table : tables_) forget_if_asked(table);
+  for (Table& table : tables_) follow_life(table);
   return std::ranges::all_of(tables_, [&](const Table& table) { return finished(table); });
 }
 

@@ -24,7 +24,7 @@ struct ChunkTask {
   std::uint64_t first = 0;  // Sequence numbers it covers, inclusive.
   std::uint64_t last = 0;
   KeyRange range;
-  std::uint64_t generation = 0;  // The planner's; a task of an older one is void.
+  std::uint64_t generation = 0;  // Of its table's life; a task of an older one is void.
 };
 
 struct PlannerOptions {
@@ -85,14 +85,13 @@ class Planner {
     bool planned_to_end = false;
     bool planning = false;
     std::uint64_t in_flight = 0;
-    std::uint64_t generation = 0;  // Raised when all chunks are forgotten.
+    std::uint64_t generation = 0;  // Of the table's life, when the rest of this was begun.
     // Tasks of an older generation may be out: what they have read must not land on newer rows.
     bool outdated = false;
-    bool empty_first = false;  // Before anything is planned; `planning` while it is being done.
   };
 
   Table& find(TableId id) REQUIRES(mutex_);
-  void forget_if_asked(Table& table) REQUIRES(mutex_);
+  TableLife follow_life(Table& table) REQUIRES(mutex_);
   bool finished(const Table& table) const;
   void restore_table(Table& table, std::vector<ChunkMark> marks) REQUIRES(mutex_);
   void publish(Table& table) REQUIRES(mutex_);

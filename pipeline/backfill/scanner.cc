@@ -176,7 +176,8 @@ Status Scanner::judge_piece() {
 }
 
 void Scanner::judge_lane(std::uint32_t lane, const std::vector<std::uint32_t>& rows) {
-  if (!options_.direct_copy || !table_->direct_copy || shared_.board.copying_again(table_->id)) {
+  if (!options_.direct_copy || !table_->direct_copy ||
+      shared_.board.life(table_->id).is_doubtful()) {
     piece_.via[lane] = rows;
     return;
   }

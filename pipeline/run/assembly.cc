@@ -122,7 +122,7 @@ std::optional<Error> Assembly::failure() const {
 
 bool Assembly::any_stopped() const {
   const std::vector<TableStatus> all = board_.all();
-  return !std::ranges::all_of(all, &std::string::empty, &TableStatus::stopped);
+  return std::ranges::any_of(all, [](const auto& table) { return table.life.is_stopped(); });
 }
 
 // ---------------------------------------------------------------- the source

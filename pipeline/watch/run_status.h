@@ -17,6 +17,7 @@ struct RunTableStatus {
   std::string table;
   std::string target;
   TableStatus counts;
+  std::string stopped;  // Why, once the bookkeeping has it; empty while it goes on.
   std::uint64_t debts = 0;
   std::uint64_t quarantined = 0;
 };

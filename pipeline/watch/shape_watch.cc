@@ -158,32 +158,27 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Le
 }
 
 void ShapeWatch::notice(TableId id, const std::string& why) {
-  if (tables_[id].state != State::Noticed) tell_(shared_.tables[id]->text(), why);
-  tables_[id].state = State::Noticed;
+  if (shared_.board.notice(id, why)) tell_(shared_.tables[id]->text(), why);
   before_.reset();
 }
 
 Result<bool> ShapeWatch::look() {
   std::vector<Lsn> horizons;
   for (TableId id = 0; id < tables_.size(); ++id)
-    horizons.push_back(shared_.board.horizon(id).major);
+    horizons.push_back(shared_.board.life(id).horizon.major);
   LOCKSTEP_ASSIGN(std::vector<TableFiles> now, probe_.files(shared_.tables));
   LOCKSTEP_TRY(look_at_definitions(now));
   LOCKSTEP_TRY(look_at_target());
   for (TableId id = 0; id < tables_.size(); ++id) {
-    const TableStatus status = shared_.board.status(id);
-    if (!status.stopped.empty()) continue;
+    if (shared_.board.stopped(id)) continue;
     Table& table = tables_[id];
     if (!table.horizon) table.horizon = horizons[id];
     const bool same = table.files == now[id];
-    Verdict verdict = Verdict::Accept;
-    if (!same) {
-      LOCKSTEP_ASSIGN(verdict, judge(id, now[id]));
-    }
-    if (verdict == Verdict::Stop) continue;
-    const bool copied =
-        same && table.state == State::Copying && status.backfill == BackfillState::Done;
-    const bool harmless = table.state == State::Settled && (!same || table.settled != table.latest);
+    if (!same) LOCKSTEP_TRY(judge(id, now[id]));
+    const TableLife life = shared_.board.life(id);
+    if (life.is_stopped()) continue;
+    const bool copied = same && life.stage == Stage::CopyingAgain && life.copied;
+    const bool harmless = life.is_settled() && (!same || table.settled != table.latest);
     if (copied || harmless) {
       if (table.fresh) continue;  // Stored by the next look, if the definition still is as it is.
       LOCKSTEP_TRY(settle(id, now[id], horizons[id]));
@@ -239,18 +234,18 @@ Status ShapeWatch::look_at_target() {
 
 bool ShapeWatch::settled() const {
   for (TableId id = 0; id < tables_.size(); ++id)
-    if (tables_[id].state != State::Settled && !shared_.board.stopped(id)) return false;
+    if (shared_.board.life(id).is_doubtful()) return false;
   return true;
 }
 
-Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now) {
+Status ShapeWatch::judge(TableId id, const TableFiles& now) {
   const TableMap& map = *shared_.tables[id];
   const TableFiles& old = tables_[id].files;
   const bool root = map.source.kind == RelationKind::PartitionedRoot;
   const bool keeps = root && map.partitions == PartitionPolicy::Keep;
   const auto stop = [&](const std::string& why) {
     shared_.board.stop(id, why);
-    return Verdict::Stop;
+    return Status();
   };
   for (const TableFile& file : old) {
     const TableFile* const found = find(now, file.relation);
@@ -273,26 +268,24 @@ Result<ShapeWatch::Verdict> ShapeWatch::judge(TableId id, const TableFiles& now)
     LOCKSTEP_ASSIGN(const bool rows, probe_.has_rows(file.relation));
     if (rows) why = "partition " + name_of(file) + " was attached with rows";
   }
-  if (why.empty()) return Verdict::Accept;
-  notice(id, why);
-  return Verdict::CopyAgain;
+  if (!why.empty()) notice(id, why);
+  return {};
 }
 
 Status ShapeWatch::settle(TableId id, const TableFiles& now, Lsn horizon) {
   Table& table = tables_[id];
   LOCKSTEP_TRY(ledger_.save_files(id, files_text(now, horizon, table.latest)));
   table.settled = table.latest;
-  table.state = State::Settled;
   table.truncated.reset();
   table.horizon = horizon;
-  shared_.board.copying_again(id, false);
+  shared_.board.settle(id);
   return {};
 }
 
 Result<std::string> ShapeWatch::advance(const std::set<std::string>& paused) {
   bool noticed = false;
   for (TableId id = 0; id < tables_.size(); ++id)
-    noticed = noticed || (tables_[id].state == State::Noticed && !shared_.board.stopped(id));
+    noticed = noticed || shared_.board.life(id).stage == Stage::Noticed;
   if (!noticed) return std::string();
   LOCKSTEP_ASSIGN(const bool applied, before_.step(paused));
   if (!applied) return "the events before a table was rewritten: " + before_.waiting_for();
@@ -306,25 +299,25 @@ Result<std::string> ShapeWatch::advance(const std::set<std::string>& paused) {
 Status ShapeWatch::copy_again() {
   for (TableId id = 0; id < tables_.size(); ++id) {
     Table& table = tables_[id];
-    if (table.state != State::Noticed) continue;
-    if (table.truncated && shared_.board.horizon(id).major == table.horizon) {
+    const TableLife life = shared_.board.life(id);
+    if (life.stage != Stage::Noticed) continue;
+    if (table.truncated && life.horizon.major == table.horizon) {
       shared_.board.stop(id, by_itself(*shared_.tables[id], *table.truncated,
                                        "like all others, without a TRUNCATE of the whole table"));
       continue;
     }
-    if (key_may_mean_others(table.settled, table.latest)) {
-      const TableMap& map = *shared_.tables[id];
-      if (map.existing || map.partitions == PartitionPolicy::Keep) {
-        shared_.board.stop(id, keeps_others(map));
-        continue;
-      }
-      shared_.board.empty_first(id);
+    const TableMap& map = *shared_.tables[id];
+    const bool empties = key_may_mean_others(table.settled, table.latest);
+    if (empties && (map.existing || map.partitions == PartitionPolicy::Keep)) {
+      shared_.board.stop(id, keeps_others(map));
+      continue;
     }
-    shared_.board.copying_again(id, true);
-    shared_.board.forget_chunks(id);
-    LOCKSTEP_TRY(ledger_.forget_chunks(id));
-    table.state = State::Copying;
-    table.horizon = shared_.board.horizon(id).major;  // Explains no later TRUNCATE.
+    shared_.board.copy_again(id, empties);
+    if (Status forgotten = ledger_.forget_chunks(id); !forgotten) {
+      shared_.board.notice(id, life.reason);  // All of this once more: the marks are still there.
+      return forgotten;
+    }
+    table.horizon = life.horizon.major;  // A TRUNCATE up to here explains no later one.
   }
   return {};
 }

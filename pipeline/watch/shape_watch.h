@@ -68,10 +68,8 @@ class ShapeWatch {
   Result<std::string> advance(const std::set<std::string>& paused);
 
  private:
-  enum class State : std::uint8_t { Settled, Noticed, Copying };
   struct Table {
     TableFiles files;  // Settled: of all its chunks; else what is to be copied.
-    State state = State::Settled;
     // One of all leaves, which were replaced: was it a TRUNCATE of the root?
     std::optional<TableFile> truncated;
     std::optional<Lsn> horizon;  // As stored with the settled files.
@@ -80,12 +78,11 @@ class ShapeWatch {
     std::uint64_t version = 0;   // ... after the catalog said this.
     bool fresh = false;          // Found changed in this look: it may be younger than the files.
   };
-  enum class Verdict : std::uint8_t { Accept, CopyAgain, Stop };
 
   Status look_at_definitions(const std::vector<TableFiles>& now);
   void judge_definition(TableId id, const TableSpec& spec);
   Status look_at_target();
-  Result<Verdict> judge(TableId id, const TableFiles& now);
+  Status judge(TableId id, const TableFiles& now);
   Status settle(TableId id, const TableFiles& now, Lsn horizon);
   Status copy_again();
   void notice(TableId id, const std::string& why);

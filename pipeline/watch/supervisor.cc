@@ -59,7 +59,7 @@ std::set<std::string> Supervisor::streams_of_others() const {
 void Supervisor::begin() {
   const std::vector<TableStatus> all = shared_.board.all();
   for (TableId id = 0; id < all.size(); ++id)
-    if (all[id].backfill == BackfillState::Done) told_done_.insert(id);
+    if (all[id].life.copied) told_done_.insert(id);
 }
 
 Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
@@ -91,7 +91,7 @@ Status Supervisor::note_stop(TableId id, const std::string& reason) {
 Status Supervisor::note_stops() {
   const std::vector<TableStatus> all = shared_.board.all();
   for (TableId id = 0; id < all.size(); ++id)
-    if (!all[id].stopped.empty()) LOCKSTEP_TRY(note_stop(id, all[id].stopped));
+    if (all[id].life.is_stopped()) LOCKSTEP_TRY(note_stop(id, all[id].life.reason));
   return {};
 }
 
@@ -103,8 +103,8 @@ Status Supervisor::note_tables() {
   for (const TableStatus& table : all) opened_ += table.debts_opened;
   for (TableId id = 0; id < all.size(); ++id) {
     const std::string name = shared_.tables[id]->text();
-    if (!all[id].stopped.empty()) continue;
-    if (all[id].backfill != BackfillState::Done) {
+    if (all[id].life.is_stopped()) continue;
+    if (!all[id].life.copied) {
       backfilled_ = false;
       waits_for("the backfill of " + name);
     } else if (told_done_.insert(id).second) {
@@ -174,7 +174,7 @@ Status Supervisor::look_around() {
 bool Supervisor::is_complete() const {
   const std::vector<TableStatus> all = shared_.board.all();
   return newcomers_.empty() &&
-         std::ranges::all_of(all, &std::string::empty, &TableStatus::stopped) &&
+         std::ranges::none_of(all, [](const auto& table) { return table.life.is_stopped(); }) &&
          std::ranges::all_of(debts_,
                              [](const auto& entry) { return entry.second.quarantined == 0; });
 }
@@ -311,9 +311,13 @@ void Supervisor::publish() {
   const std::vector<TableStatus> all = shared_.board.all();
   for (TableId id = 0; id < all.size(); ++id) {
     RunTableStatus table{shared_.tables[id]->source.name.text(),
-                         shared_.tables[id]->target.name.text(), all[id], 0, 0};
+                         shared_.tables[id]->target.name.text(),
+                         all[id],
+                         "",
+                         0,
+                         0};
     // Whoever reads of a stop acts on it, and the next start must know what it was.
-    if (!told_stopped_.contains(id)) table.counts.stopped.clear();
+    if (told_stopped_.contains(id)) table.stopped = all[id].life.reason;
     if (const auto found = debts_.find(id); found != debts_.end()) {
       table.debts = found->second.open;
       table.quarantined = found->second.quarantined;

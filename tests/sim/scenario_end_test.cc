@@ -116,7 +116,7 @@ TEST(FairScenario, DebtsDoNotStarveTheCopy) {
     s.read_once();
   }
   s.watch();
-  EXPECT_EQ(s.status().tables[0].counts.backfill, BackfillState::Done);
+  EXPECT_TRUE(s.status().tables[0].counts.life.copied);
 }
 
 }  // namespace

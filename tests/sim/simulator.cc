@@ -303,7 +303,7 @@ std::string Simulator::why_unsettled() const {
 std::string Simulator::compare() const {
   for (TableId table = 0; table < tables_.size(); ++table) {
     if (source_.locked(table)) continue;
-    if (ours_ != nullptr && !ours_->status().tables[table].counts.stopped.empty()) continue;
+    if (ours_ != nullptr && !ours_->status().tables[table].stopped.empty()) continue;
     if (std::string difference = compare_table(table); !difference.empty()) return difference;
   }
   return {};

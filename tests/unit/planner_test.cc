@@ -41,7 +41,7 @@ TEST_F(PlannerTest, ChunksFollowEachOther) {
   planner_.done(first, 1, milliseconds(1));
   planner_.done(second, 1, milliseconds(1));
   EXPECT_TRUE(planner_.all_done());
-  EXPECT_EQ(board_.status(0).backfill, BackfillState::Done);
+  EXPECT_EQ(board_.life(0).stage, Stage::Following);
 }
 
 TEST_F(PlannerTest, OneWorkerPlansAtATime) {
@@ -82,7 +82,7 @@ TEST_F(PlannerTest, MarksUpToACursorGoOnThere) {
 
 TEST_F(PlannerTest, ForgottenChunksAreTakenAgainAndOldOnesDoNotCount) {
   const ChunkTask old = plan(std::nullopt);
-  board_.forget_chunks(0);
+  board_.void_chunks(0);
   EXPECT_FALSE(planner_.current(old));
   planner_.retake(old);
   EXPECT_FALSE(planner_.all_done());
@@ -95,7 +95,7 @@ TEST_F(PlannerTest, ForgottenChunksAreTakenAgainAndOldOnesDoNotCount) {
 // Its rows are on their way to the lanes, and older than what would be read now.
 TEST_F(PlannerTest, NothingIsReadAgainWhileAnOldChunkIsOut) {
   const ChunkTask old = plan(std::nullopt);
-  board_.forget_chunks(0);
+  board_.void_chunks(0);
   EXPECT_EQ(planner_.next().kind, Kind::Wait);
   planner_.done(old, 1, milliseconds(1));
   EXPECT_EQ(planner_.next().kind, Kind::Plan);
@@ -104,7 +104,7 @@ TEST_F(PlannerTest, NothingIsReadAgainWhileAnOldChunkIsOut) {
 // The request may not have been taken yet when somebody asks.
 TEST_F(PlannerTest, IsNotDoneOnceChunksAreForgotten) {
   planner_.done(plan(std::nullopt), 1, milliseconds(1));
-  board_.forget_chunks(0);
+  board_.void_chunks(0);
   EXPECT_FALSE(planner_.all_done());
 }
 

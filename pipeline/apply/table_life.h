@@ -1,0 +1,49 @@
+// TableLife: where one table is in a run, and what each thing that happens to it makes of that.
+//
+//                Waiting     Copying     Following   Noticed       CopyingAgain         Stopped
+//   Planned      Copying     -           -           -             -                    -
+//   Copied       Following   Following   -           - (copied)    - (copied)           -
+//   Voided       Waiting     Copying     Copying     -             -                    -
+//   Noticed      Noticed     Noticed     Noticed     -             Noticed              -
+//   Passed       -           -           -           CopyingAgain  -                    -
+//   Settled      -           -           -           -             Following | Copying  -
+//   Stopped      Stopped     Stopped     Stopped     Stopped       Stopped              -
+//
+// Planned: the first chunk is cut.  Copied: every chunk of the generation is on the target.
+// Voided: every chunk must be read again (a TRUNCATE).  Noticed: the source's table is not the one
+// that the chunks were read from (I15).  Passed: every event from before that is applied, so that
+// all chunks are read again.  Settled: the catalog still is as the new chunks found it.
+//
+// Stopped lasts until the next start, which finds the rest in the bookkeeping.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "pipeline/model/change.h"
+
+namespace lockstep {
+
+enum class Stage : std::uint8_t { Waiting, Copying, Following, Noticed, CopyingAgain, Stopped };
+enum class Happening : std::uint8_t { Planned, Copied, Voided, Noticed, Passed, Settled, Stopped };
+
+// A value: TableBoard holds one for every table and gives copies of it away.
+struct TableLife {
+  Stage stage = Stage::Waiting;
+  std::string reason;            // Of Noticed, CopyingAgain and Stopped, for people.
+  bool copied = false;           // Every chunk of this generation is on the target.
+  bool empties = false;          // Before its next chunk the target's table is to be emptied (I9).
+  Position horizon;              // Events of the table from before it are void (I8b, I15).
+  std::uint64_t generation = 0;  // Of its chunks; those of an older one are void.
+
+  // What it is about: which row of the header's table counts.  Returns whether anything changed.
+  bool on(Happening what);
+  bool is_stopped() const { return stage == Stage::Stopped; }
+  // The chunks were read from what the table is.
+  bool is_settled() const { return stage < Stage::Noticed; }
+  // The target's rows stem from files that are gone, so no value of them can be relied on: a row
+  // of a chunk that is left out must be read again (I15, I17).
+  bool is_doubtful() const { return stage == Stage::Noticed || stage == Stage::CopyingAgain; }
+};
+
+}  // namespace lockstep
