@@ -15,7 +15,7 @@ DebtReader::DebtReader(DebtReaderOptions options, Shared shared, ChunkReader& re
       shared_(shared),
       reader_(reader),
       target_(target),
-      session_(reader, shared.visibility, shared.clock),
+      reading_(reader, shared),
       seen_(shared.tables.size(), 0),
       empty_(shared.tables.size(), false),
       attempts_(shared.tables.size(), 0) {}
@@ -26,8 +26,6 @@ Result<DebtReader::Step> DebtReader::step() {
       return pick_table();
     case State::Opening:
       return open();
-    case State::Flushing:
-      return await_flush();
     case State::Reading:
       return read_rows();
     case State::Draining:
@@ -71,24 +69,10 @@ bool DebtReader::must_wait(TableId table) {
 }
 
 Result<DebtReader::Step> DebtReader::open() {
-  auto accepted = session_.open(*table_);
-  if (!accepted) return give_up(std::move(accepted).error());
-  if (!*accepted) return Step::Waiting;
-  const Snapshot& snapshot = session_.read()->snapshot;
-  std::erase_if(debts_, [&](const Debt& d) { return d.xid != 0 && !snapshot.sees(d.xid); });
-  if (debts_.empty()) {  // Their transactions are not visible yet.
-    not_before_ = shared_.clock.now() + options_.again_after;
-    finish();
-    return Step::Done;
-  }
-  state_ = State::Flushing;
-  return Step::Working;
-}
-
-Result<DebtReader::Step> DebtReader::await_flush() {
-  auto flushed = session_.flushed();
-  if (!flushed) return give_up(std::move(flushed).error());
-  if (!*flushed) return Step::Waiting;
+  auto ready = reading_.prepare(*table_);
+  if (!ready) return give_up(std::move(ready).error());
+  if (*ready == Reading::Ready::Accepted) return leave_invisible() ? Step::Working : Step::Done;
+  if (*ready != Reading::Ready::Yes) return Step::Waiting;
   std::vector<std::string> keys;
   keys.reserve(debts_.size());
   for (const Debt& debt : debts_) keys.push_back(debt.key);
@@ -96,6 +80,17 @@ Result<DebtReader::Step> DebtReader::await_flush() {
   if (!started) return give_up(std::move(started).error());
   state_ = State::Reading;
   return Step::Working;
+}
+
+// Debts whose transactions the snapshot does not see are left for a later one.  Returns whether any
+// other is there.
+bool DebtReader::leave_invisible() {
+  const Snapshot& snapshot = reading_.snapshot();
+  std::erase_if(debts_, [&](const Debt& d) { return d.xid != 0 && !snapshot.sees(d.xid); });
+  if (!debts_.empty()) return true;
+  not_before_ = shared_.clock.now() + options_.again_after;
+  finish();
+  return false;
 }
 
 // One piece at a time: rows may be large, and only a lane's full queue says when to stop.
@@ -107,7 +102,7 @@ Result<DebtReader::Step> DebtReader::read_rows() {
   if (*more) return Step::Working;
   auto shape = reader_.check_shape(*table_);
   if (!shape) return give_up(std::move(shape).error());
-  session_.end_reading();
+  reading_.end_reading();
   failpoint("debt_before_settle");
   hand_absent_to_lanes();
   state_ = State::Draining;
@@ -145,34 +140,24 @@ void DebtReader::hand_absent_to_lanes() {
 void DebtReader::push(std::vector<RowsItem> items) {
   for (std::uint32_t lane = 0; lane < items.size(); ++lane) {
     if (items[lane].keys.empty() && items[lane].absent_keys.empty()) continue;
-    items[lane].read = session_.read();
     items[lane].settles = true;
-    LaneItem queued = std::move(items[lane]);
-    const std::size_t bytes = item_bytes(queued);
-    if (shared_.queues[lane]->push(std::move(queued), bytes)) ++items_out_;
+    reading_.hand_over(lane, std::move(items[lane]));
   }
 }
 
 Result<DebtReader::Step> DebtReader::drain() {
-  if (items_out_ > 0) {
-    for (LaneReport& report :
-         session_.read()->reports.take(1 << 20, std::chrono::milliseconds(0))) {
-      --items_out_;
-      if (report.dropped > 0) not_before_ = shared_.clock.now() + options_.again_after;
-    }
-    if (items_out_ > 0) return Step::Waiting;
-  }
+  const bool drained = reading_.drained([&](const LaneReport& report) {
+    if (report.dropped > 0) not_before_ = shared_.clock.now() + options_.again_after;
+  });
+  if (!drained) return Step::Waiting;
   finish();
   return Step::Working;
 }
 
+// While lanes hold rows the snapshot stays registered.
 Result<DebtReader::Step> DebtReader::give_up(Error error) {
-  session_.end_reading();
-  // While lanes hold rows the snapshot stays registered.
-  if (items_out_ > 0)
-    state_ = State::Draining;
-  else
-    finish();
+  reading_.end_reading();
+  state_ = State::Draining;
   if (error.reaction == Reaction::StopTable) {
     shared_.board.stop(table_->id, error.message);
     return Step::Working;
@@ -181,8 +166,7 @@ Result<DebtReader::Step> DebtReader::give_up(Error error) {
 }
 
 void DebtReader::finish() {
-  session_.close();
-  items_out_ = 0;
+  reading_.close();
   debts_.clear();
   found_.clear();
   state_ = State::Idle;

@@ -1,7 +1,7 @@
 // DebtReader: reads rows that an event could not give us from the source again, and hands them to
 // their lanes (I17).
 //
-//   target's debt table -> ReadSession -> rows, and keys without a row -> lanes -> reports
+//   target's debt table -> Reading -> rows, and keys without a row -> lanes -> reports
 //
 // Passive, like the scanner: runner.cc lets a scan thread step it between two chunks.
 #pragma once
@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "pipeline/apply/shared.h"
-#include "pipeline/backfill/read_session.h"
+#include "pipeline/backfill/reading.h"
 #include "pipeline/ports/reader.h"
 #include "pipeline/ports/target.h"
 
@@ -41,12 +41,12 @@ class DebtReader {
   bool idle() const { return state_ == State::Idle; }
 
  private:
-  enum class State : std::uint8_t { Idle, Opening, Flushing, Reading, Draining };
+  enum class State : std::uint8_t { Idle, Opening, Reading, Draining };
 
   Result<Step> pick_table();
   bool must_wait(TableId table);
   Result<Step> open();
-  Result<Step> await_flush();
+  bool leave_invisible();
   Result<Step> read_rows();
   void hand_rows_to_lanes(const RowBatch& rows);
   void hand_absent_to_lanes();
@@ -59,7 +59,7 @@ class DebtReader {
   const Shared shared_;
   ChunkReader& reader_;
   Target& target_;
-  ReadSession session_;
+  Reading reading_;
 
   State state_ = State::Idle;
   std::size_t next_table_ = 0;
@@ -69,7 +69,6 @@ class DebtReader {
   const TableMap* table_ = nullptr;
   std::vector<Debt> debts_;     // Of this round.
   std::vector<Hash128> found_;  // Keys of the round that have a row.
-  std::uint64_t items_out_ = 0;
   // Debts that could not be settled yet are not asked for again before.
   std::chrono::steady_clock::time_point not_before_{};
 };

@@ -21,7 +21,7 @@ Scanner::Scanner(ScannerOptions options, Shared shared, Planner& planner, Pacer&
       pacer_(pacer),
       reader_(reader),
       target_(target),
-      session_(reader, shared.visibility, shared.clock),
+      reading_(reader, shared),
       piece_bytes_(options.piece_bytes_max / 4) {
   piece_.via.resize(shared_.queues.size());
   piece_.opened.resize(shared_.queues.size());
@@ -40,8 +40,6 @@ Result<Scanner::Step> Scanner::step() {
       return take_task();
     case State::Opening:
       return open();
-    case State::Flushing:
-      return await_flush();
     case State::Reading:
       return read_piece();
     case State::Copying:
@@ -56,11 +54,10 @@ Result<Scanner::Step> Scanner::step() {
 }
 
 std::string Scanner::waiting_for() const {
-  if (state_ == State::Opening && refused_snapshot_) {
+  if (waits_for_flush()) return "the source to flush its log";
+  if (state_ == State::Opening && refused_snapshot_)
     return "a snapshot of the source that sees transaction " +
            std::to_string(shared_.visibility.waiting_for());
-  }
-  if (state_ == State::Flushing) return "the source to flush its log";
   return {};
 }
 
@@ -121,19 +118,14 @@ Result<Scanner::Step> Scanner::open() {
     finish(false);
     return Step::Working;
   }
-  auto accepted = session_.open(*table_);
-  if (!accepted) return give_up(std::move(accepted).error());
-  refused_snapshot_ = !*accepted;
-  if (refused_snapshot_) return Step::Waiting;
-  failpoint("chunk_after_snapshot");
-  state_ = State::Flushing;
-  return Step::Working;
-}
-
-Result<Scanner::Step> Scanner::await_flush() {
-  auto flushed = session_.flushed();
-  if (!flushed) return give_up(std::move(flushed).error());
-  if (!*flushed) return Step::Waiting;
+  auto ready = reading_.prepare(*table_);
+  if (!ready) return give_up(std::move(ready).error());
+  refused_snapshot_ = *ready == Reading::Ready::Refused;
+  if (*ready == Reading::Ready::Accepted) {
+    failpoint("chunk_after_snapshot");
+    return Step::Working;
+  }
+  if (*ready != Reading::Ready::Yes) return Step::Waiting;
   auto started = reader_.start_range(*table_, task_.range);
   if (!started) return give_up(std::move(started).error());
   state_ = State::Reading;
@@ -151,7 +143,7 @@ Result<Scanner::Step> Scanner::read_piece() {
   if (read_complete_) {
     auto shape = reader_.check_shape(*table_);
     if (!shape) return give_up(std::move(shape).error());
-    session_.end_reading();
+    reading_.end_reading();
   }
   auto judged = judge_piece();
   if (!judged) return give_up(std::move(judged).error());
@@ -185,7 +177,7 @@ void Scanner::judge_lane(std::uint32_t lane, const std::vector<std::uint32_t>& r
   keys.reserve(rows.size());
   for (const std::uint32_t row : rows) keys.push_back(piece_.keys[row]);
   std::vector<Recent::CopyVerdict> verdicts(keys.size());
-  shared_.recents[lane]->open_for_copy(table_->id, keys, session_.read()->snapshot, verdicts);
+  shared_.recents[lane]->open_for_copy(table_->id, keys, reading_.snapshot(), verdicts);
   std::uint64_t dropped = 0;
   const auto others = static_cast<std::ptrdiff_t>(piece_.direct.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -272,20 +264,14 @@ void Scanner::hand_to_lanes() {
     const auto& rows = piece_.via[lane];
     for (std::size_t begin = 0; begin < rows.size(); begin += options_.item_rows_max) {
       RowsItem item;
-      item.read = session_.read();
       const std::size_t end = std::min(rows.size(), begin + options_.item_rows_max);
       for (std::size_t i = begin; i < end; ++i) {
         item.rows.add(piece_.rows.row(rows[i]));
         item.keys.push_back(piece_.keys[rows[i]]);
       }
       all_direct_ = false;
-      ++items_out_;
-      LaneItem queued = std::move(item);
-      const std::size_t bytes = item_bytes(queued);
-      if (!shared_.queues[lane]->push(std::move(queued), bytes)) {
-        --items_out_;  // Closing: the chunk is not marked, and will be taken again.
-        void_ = true;
-      }
+      // Closing: the chunk is not marked, and will be taken again.
+      if (!reading_.hand_over(lane, std::move(item))) void_ = true;
     }
   }
   piece_.clear();
@@ -294,14 +280,11 @@ void Scanner::hand_to_lanes() {
 // Waits until every lane has committed or dropped the rows it was given (I10).
 Result<Scanner::Step> Scanner::drain() {
   if (abort_pending_) LOCKSTEP_TRY(abort_copy());
-  if (items_out_ > 0) {
-    for (const LaneReport& report : session_.read()->reports.take(1 << 20, milliseconds(0))) {
-      --items_out_;
-      shared_.board.rows_dropped(table_->id, report.dropped);
-      void_ = void_ || report.retake;
-    }
-    if (items_out_ > 0 && rule_on(Rule::MarkAfterCommit)) return Step::Waiting;
-  }
+  const bool drained = reading_.drained([&](const LaneReport& report) {
+    shared_.board.rows_dropped(table_->id, report.dropped);
+    void_ = void_ || report.retake;
+  });
+  if (!drained && rule_on(Rule::MarkAfterCommit)) return Step::Waiting;
   if (void_ || marked_) {
     finish(!void_);
     return Step::Working;
@@ -312,7 +295,7 @@ Result<Scanner::Step> Scanner::drain() {
 
 Result<Scanner::Step> Scanner::mark() {
   Recent& recent = *shared_.recents[0];
-  switch (recent.open_mark(table_->id, session_.read()->snapshot)) {
+  switch (recent.open_mark(table_->id, reading_.snapshot())) {
     case Verdict::Drop:
       return Step::Waiting;  // A TRUNCATE is passing.
     case Verdict::Retake:
@@ -342,7 +325,7 @@ Result<Scanner::Step> Scanner::give_up(Error error) {
       std::ranges::any_of(piece_.opened, [](const auto& keys) { return !keys.empty(); });
   abort_pending_ = abort_pending_ || copying;
   piece_.clear();
-  session_.end_reading();
+  reading_.end_reading();
   state_ = State::Draining;
   if (error.reaction == Reaction::StopTable || error.reaction == Reaction::Reject) {
     shared_.board.stop(table_->id, error.message);
@@ -352,8 +335,7 @@ Result<Scanner::Step> Scanner::give_up(Error error) {
 }
 
 void Scanner::finish(bool done) {
-  session_.close();
-  items_out_ = 0;
+  reading_.close();
   state_ = State::Idle;
   if (!done) {
     planner_.retake(task_);

@@ -1,7 +1,7 @@
 // Scanner: scans one chunk after another under snapshots of its own and hands the rows on, straight
 // into the target by COPY where that is safe (I18), through the lanes where not.
 //
-//   Idle -> Opening -> Flushing -> Reading <-> Copying -> Draining -> Marking -> Idle
+//   Idle -> Opening -> Reading <-> Copying -> Draining -> Marking -> Idle
 //
 // A scanner is passive, like a lane: each step() does one bounded thing, so the simulator can let
 // anything happen between two of them, a COPY's rows and its COMMIT for one.
@@ -15,7 +15,7 @@
 
 #include "pipeline/apply/shared.h"
 #include "pipeline/backfill/planner.h"
-#include "pipeline/backfill/read_session.h"
+#include "pipeline/backfill/reading.h"
 #include "pipeline/backfill/throttle.h"
 #include "pipeline/ports/reader.h"
 #include "pipeline/ports/target.h"
@@ -50,12 +50,12 @@ class Scanner {
   bool idle() const { return state_ == State::Idle; }
   // Its COPY is open, or its end not known yet: keep stepping, lanes wait for it.
   bool copying() const { return state_ == State::Copying || abort_pending_; }
-  bool waits_for_flush() const { return state_ == State::Flushing; }
+  bool waits_for_flush() const { return state_ == State::Opening && reading_.is_open(); }
   // What it waits for, for status; empty when nothing.
   std::string waiting_for() const;
 
  private:
-  enum class State : std::uint8_t { Idle, Opening, Flushing, Reading, Copying, Draining, Marking };
+  enum class State : std::uint8_t { Idle, Opening, Reading, Copying, Draining, Marking };
 
   // What is read and not handed on yet.
   struct Piece {
@@ -70,7 +70,6 @@ class Scanner {
   Result<Step> take_task();
   Result<Step> empty_table(const ChunkTask& task);
   Result<Step> open();
-  Result<Step> await_flush();
   Result<Step> read_piece();
   Status judge_piece();
   void judge_lane(std::uint32_t lane, const std::vector<std::uint32_t>& rows);
@@ -96,7 +95,7 @@ class Scanner {
   State state_ = State::Idle;
   ChunkTask task_;
   const TableMap* table_ = nullptr;
-  ReadSession session_;
+  Reading reading_;
   Piece piece_;
   bool read_complete_ = false;
   bool void_ = false;           // The chunk must be taken again.
@@ -105,7 +104,6 @@ class Scanner {
   bool marked_ = false;         // The done-mark went with the last piece.
   bool refused_snapshot_ = false;
   std::uint64_t rows_ = 0;
-  std::uint64_t items_out_ = 0;  // Given to lanes, not reported yet.
   std::size_t piece_bytes_;
   std::chrono::steady_clock::time_point begun_;
   std::chrono::steady_clock::time_point not_before_{};
