@@ -309,7 +309,8 @@ def test_target_that_is_made_again_is_copied_again(migrate):
         assert "made again on the target" in await_stop(lockstep, "public.words")
     migration.source("UPDATE words SET n = 3 WHERE id < 10; DELETE FROM words WHERE id > 2990")
     migration.finish()
-    assert copied_again(migration) == 2
+    # The one that was made again is empty, so that its migration began anew instead.
+    assert copied_again(migration) == 1
 
 
 def test_table_that_the_manifest_selects_later(migrate):
