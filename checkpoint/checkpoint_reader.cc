@@ -84,23 +84,6 @@ Result<std::vector<LaneIntent>> CheckpointReader::load_intents() const {
   return intents;
 }
 
-Result<std::vector<ProgressRow>> CheckpointReader::load_progress() const {
-  std::vector<ProgressRow> rows;
-  LOCKSTEP_TRY(database_.scan(record_key(RecordKind::Progress), [&](auto key, auto value) {
-    return decode(key, value, rows.emplace_back());
-  }));
-  return rows;
-}
-
-Result<std::optional<PhaseRecord>> CheckpointReader::load_phase() const {
-  const std::string key = record_key(RecordKind::Phase);
-  LOCKSTEP_ASSIGN(const std::optional<std::string> value, database_.get(key));
-  if (!value) return std::optional<PhaseRecord>();
-  PhaseRecord phase;
-  LOCKSTEP_TRY(decode(key, *value, phase));
-  return std::optional<PhaseRecord>(std::move(phase));
-}
-
 Result<std::vector<AuditEntry>> CheckpointReader::load_audit(std::size_t limit) const {
   std::deque<AuditEntry> newest;
   const auto add = [&](std::string_view key, std::string_view value) -> Status {
@@ -151,14 +134,6 @@ Result<std::optional<std::string>> CheckpointReader::load_note(std::string_view 
   std::string note;
   LOCKSTEP_TRY(decode(key, *value, note));
   return std::optional<std::string>(std::move(note));
-}
-
-Result<std::map<std::string, std::string>> CheckpointReader::load_mappings() const {
-  std::map<std::string, std::string> mappings;
-  LOCKSTEP_TRY(database_.scan(record_key(RecordKind::Mapping), [&](auto key, auto value) {
-    return decode(key, value, mappings[std::string(key_name(key))]);
-  }));
-  return mappings;
 }
 
 Status CheckpointReader::check_seal(const std::string& directory) const {

@@ -35,15 +35,12 @@ class CheckpointReader {
 
   Result<MigrationIdentity> identity() const;
   Result<std::optional<Incarnation>> load_incarnation() const;
-  Result<std::vector<LaneIntent>> load_intents() const;    // By lane.
-  Result<std::vector<ProgressRow>> load_progress() const;  // By lane, then stream.
-  Result<std::optional<PhaseRecord>> load_phase() const;
+  Result<std::vector<LaneIntent>> load_intents() const;                 // By lane.
   Result<std::vector<AuditEntry>> load_audit(std::size_t limit) const;  // The newest, oldest first.
   Result<std::vector<EvidenceInfo>> list_evidence() const;              // Oldest first.
   Result<std::optional<Evidence>> load_evidence(std::string_view id) const;
   Result<std::map<std::string, StoredSetting>> load_settings() const;
   Result<std::optional<std::string>> load_note(std::string_view name) const;
-  Result<std::map<std::string, std::string>> load_mappings() const;  // By source table.
 
   // Reads everything; Halt with the key of the first record that is damaged.
   Status verify() const;

@@ -164,12 +164,6 @@ std::string intent_key(std::uint32_t lane) {
   return key;
 }
 
-std::string progress_key(std::uint32_t lane, std::string_view stream) {
-  std::string key = record_key(RecordKind::Progress);
-  append_be32(key, lane);
-  return key.append(stream);
-}
-
 std::string audit_key(std::uint64_t sequence) {
   std::string key = record_key(RecordKind::Audit);
   append_be64(key, sequence);
@@ -191,21 +185,13 @@ std::string key_text(std::string_view key) {
       return fmt::format("evidence '{}'", name);
     case RecordKind::Incarnation:
       return "incarnation";
-    case RecordKind::Phase:
-      return "phase";
     case RecordKind::Identity:
       return "identity";
     case RecordKind::Intent:
       if (name.size() == 4) return fmt::format("intent of lane {}", read_be32(name));
       break;
-    case RecordKind::Mapping:
-      return fmt::format("mapping of table '{}'", name);
     case RecordKind::Note:
       return fmt::format("note '{}'", name);
-    case RecordKind::Progress:
-      if (name.size() >= 4)
-        return fmt::format("progress of lane {} in '{}'", read_be32(name), name.substr(4));
-      break;
     case RecordKind::Setting:
       return fmt::format("setting '{}'", name);
   }
@@ -230,19 +216,6 @@ std::string encode(std::string_view key, const Incarnation& record) {
 
 std::string encode(std::string_view key, const LaneIntent& record) {
   return Writer(key).number(record.epoch).number(record.batch).xids(record.unseen).finish();
-}
-
-std::string encode(std::string_view key, const ProgressRow& record) {
-  return Writer(key)
-      .number(record.position.major)
-      .number(record.position.minor)
-      .number(record.last_xid)
-      .number(record.max_xid)
-      .finish();
-}
-
-std::string encode(std::string_view key, const PhaseRecord& record) {
-  return Writer(key).text(record.phase).signed_number(record.since_us).text(record.detail).finish();
 }
 
 std::string encode(std::string_view key, const AuditEntry& record) {
@@ -296,27 +269,6 @@ Status decode(std::string_view key, std::string_view value, LaneIntent& record) 
   return reader.finish();
 }
 
-Status decode(std::string_view key, std::string_view value, ProgressRow& record) {
-  if (!is_kind(key, RecordKind::Progress) || key.size() < 5) return bad_key(key);
-  Reader reader(key, value);
-  record.lane = read_be32(key_name(key));
-  record.stream = key_name(key).substr(4);
-  record.position.major = reader.number();
-  record.position.minor = reader.number();
-  record.last_xid = reader.number();
-  record.max_xid = reader.number();
-  return reader.finish();
-}
-
-Status decode(std::string_view key, std::string_view value, PhaseRecord& record) {
-  if (key != record_key(RecordKind::Phase)) return bad_key(key);
-  Reader reader(key, value);
-  record.phase = reader.text();
-  record.since_us = reader.signed_number();
-  record.detail = reader.text();
-  return reader.finish();
-}
-
 Status decode(std::string_view key, std::string_view value, AuditEntry& record) {
   if (!is_kind(key, RecordKind::Audit) || key.size() != 9) return bad_key(key);
   Reader reader(key, value);
@@ -346,7 +298,7 @@ Status decode(std::string_view key, std::string_view value, StoredSetting& recor
 }
 
 Status decode(std::string_view key, std::string_view value, std::string& text) {
-  if (!is_kind(key, RecordKind::Note) && !is_kind(key, RecordKind::Mapping)) return bad_key(key);
+  if (!is_kind(key, RecordKind::Note)) return bad_key(key);
   Reader reader(key, value);
   text = reader.text();
   return reader.finish();
@@ -367,10 +319,6 @@ Status check_record(std::string_view key, std::string_view value) {
       Incarnation record;
       return decode(key, value, record);
     }
-    case RecordKind::Phase: {
-      PhaseRecord record;
-      return decode(key, value, record);
-    }
     case RecordKind::Identity: {
       MigrationIdentity record;
       return decode(key, value, record);
@@ -379,13 +327,8 @@ Status check_record(std::string_view key, std::string_view value) {
       LaneIntent record;
       return decode(key, value, record);
     }
-    case RecordKind::Mapping:
     case RecordKind::Note: {
       std::string record;
-      return decode(key, value, record);
-    }
-    case RecordKind::Progress: {
-      ProgressRow record;
       return decode(key, value, record);
     }
     case RecordKind::Setting: {

@@ -14,7 +14,6 @@
 #include "checkpoint/records.h"
 #include "pipeline/base/result.h"
 #include "pipeline/ports/checkpoint.h"
-#include "pipeline/ports/target.h"
 
 namespace lockstep {
 
@@ -25,20 +24,16 @@ enum class RecordKind : char {
   Audit = 'a',     // + sequence (8 bytes)
   Evidence = 'e',  // + id
   Incarnation = 'g',
-  Phase = 'h',
   Identity = 'i',
-  Intent = 'l',    // + lane (4 bytes)
-  Mapping = 'm',   // + table
-  Note = 'n',      // + name
-  Progress = 'p',  // + lane (4 bytes) + stream
-  Setting = 's',   // + name
+  Intent = 'l',   // + lane (4 bytes)
+  Note = 'n',     // + name
+  Setting = 's',  // + name
 };
 
 // Keys.  Numbers are big-endian, so that RocksDB's byte order is theirs.
 std::string record_key(RecordKind kind);
 std::string record_key(RecordKind kind, std::string_view name);
 std::string intent_key(std::uint32_t lane);
-std::string progress_key(std::uint32_t lane, std::string_view stream);
 std::string audit_key(std::uint64_t sequence);
 
 // The key for people: "setting 'rate_limit'", "intent of lane 3".
@@ -46,23 +41,19 @@ std::string key_text(std::string_view key);
 // What follows the kind's byte.  REQUIRES: `key` is not empty.
 std::string_view key_name(std::string_view key);
 
-// Returns the value of a record under `key`.  What the key says (lane, stream) is not repeated.
+// Returns the value of a record under `key`.  What the key says (lane, name) is not repeated.
 std::string encode(std::string_view key, const MigrationIdentity& record);
 std::string encode(std::string_view key, const Incarnation& record);
 std::string encode(std::string_view key, const LaneIntent& record);
-std::string encode(std::string_view key, const ProgressRow& record);
-std::string encode(std::string_view key, const PhaseRecord& record);
 std::string encode(std::string_view key, const AuditEntry& record);
 std::string encode(std::string_view key, const Evidence& record);
 std::string encode(std::string_view key, const StoredSetting& record);
-std::string encode(std::string_view key, std::string_view text);  // Notes and mappings.
+std::string encode(std::string_view key, std::string_view text);  // A note.
 
 // Fills `record` from what is stored under `key`; on an error it is left half filled.
 Status decode(std::string_view key, std::string_view value, MigrationIdentity& record);
 Status decode(std::string_view key, std::string_view value, Incarnation& record);
 Status decode(std::string_view key, std::string_view value, LaneIntent& record);
-Status decode(std::string_view key, std::string_view value, ProgressRow& record);
-Status decode(std::string_view key, std::string_view value, PhaseRecord& record);
 Status decode(std::string_view key, std::string_view value, AuditEntry& record);
 Status decode(std::string_view key, std::string_view value, Evidence& record);
 Status decode(std::string_view key, std::string_view value, StoredSetting& record);

@@ -1,4 +1,4 @@
-// Records: what the checkpoint keeps besides LaneIntent and ProgressRow (pipeline/ports).
+// Records: what the checkpoint keeps besides LaneIntent (pipeline/ports).
 //
 // codec.h turns each into bytes, rocksdb_store.h stores them, FORMAT.md says how.  All of it is
 // ours alone: losing it costs time, never rows.
@@ -30,14 +30,6 @@ struct Incarnation {
   std::vector<Xid> unseen;  // The U it inherited.
 
   friend bool operator==(const Incarnation&, const Incarnation&) = default;
-};
-
-struct PhaseRecord {
-  std::string phase;          // The word that status shows.
-  std::int64_t since_us = 0;  // Microseconds since 1970.
-  std::string detail;
-
-  friend bool operator==(const PhaseRecord&, const PhaseRecord&) = default;
 };
 
 // One command of an operator.  Holds no values of columns and no secrets.

@@ -123,21 +123,6 @@ void RocksdbStore::drop_evidence(std::uint64_t sequence) {
   evidence_.erase(found);
 }
 
-Status RocksdbStore::save_progress(std::span<const ProgressRow> rows) {
-  std::vector<RecordWrite> writes;
-  writes.reserve(rows.size());
-  for (const ProgressRow& row : rows) {
-    const std::string key = progress_key(row.lane, row.stream);
-    writes.push_back({key, encode(key, row)});
-  }
-  return reader_.database_.write(writes, Durability::Unsynced);
-}
-
-Status RocksdbStore::save_phase(const PhaseRecord& phase) {
-  const std::string key = record_key(RecordKind::Phase);
-  return save_rare({key, encode(key, phase)});
-}
-
 Status RocksdbStore::append_audit(const AuditEntry& entry) {
   const MutexLock guard(mutex_);
   const std::string key = audit_key(audit_next_);
@@ -164,14 +149,6 @@ Status RocksdbStore::save_note(std::string_view name, std::string_view text) {
 }
 Status RocksdbStore::remove_note(std::string_view name) {
   return save_rare({record_key(RecordKind::Note, name), std::nullopt});
-}
-
-Status RocksdbStore::save_mapping(std::string_view table, std::string_view text) {
-  const std::string key = record_key(RecordKind::Mapping, table);
-  return save_rare({key, encode(key, text)});
-}
-Status RocksdbStore::remove_mapping(std::string_view table) {
-  return save_rare({record_key(RecordKind::Mapping, table), std::nullopt});
 }
 
 Status RocksdbStore::save_rare(const RecordWrite& record) {

@@ -2,10 +2,9 @@
 //
 //   lane ──save_intent()──> (RocksDB, synced) ──> COMMIT on the target
 //
-// The target holds the truth about the target (progress, chunks, debts); here lie U (I5), a mirror
-// of progress for `status`, and what the target does not know: phase, settings, notes, the audit
-// log, the mapping of each table, the bytes of quarantined events.  Losing it costs time, never
-// rows.
+// The target holds the truth about the target (progress, chunks, debts); here lie U (I5) and what
+// the target does not know: settings, notes, the audit log, the bytes of quarantined events.
+// Losing it costs time, never rows.
 #pragma once
 
 #include <cstddef>
@@ -67,18 +66,12 @@ class RocksdbStore final : public CheckpointStore {
   Status save_evidence(std::string_view id, std::string_view event) override;
   Status remove_evidence(std::string_view id);
 
-  // A mirror for `status` only, not synced.
-  Status save_progress(std::span<const ProgressRow> rows);
-
   // Durable on return.
-  Status save_phase(const PhaseRecord& phase);
   Status append_audit(const AuditEntry& entry);
   Status save_setting(std::string_view name, const StoredSetting& setting);
   Status remove_setting(std::string_view name);
   Status save_note(std::string_view name, std::string_view text);
   Status remove_note(std::string_view name);
-  Status save_mapping(std::string_view table, std::string_view text);
-  Status remove_mapping(std::string_view table);
 
   const CheckpointReader& read() const { return reader_; }
 

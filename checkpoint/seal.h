@@ -17,7 +17,7 @@
 
 namespace lockstep {
 
-// Whether records under `key` are rare: all but intents, the mirror of progress and evidence.
+// Whether records under `key` are rare: all but intents and evidence.
 bool is_rare(std::string_view key);
 
 // The fingerprint of a set of records, whatever their order: that of the empty set, changed by

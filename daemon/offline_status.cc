@@ -34,9 +34,8 @@ class OfflineStatus {
  private:
   void ask_source();
   // Whether the target answered.
-  Result<bool> ask_target();
+  Status ask_target();
   void read_last_end();
-  Status read_mirror();
   void add_tables(const Claim& claim);
   RunTableStatus& entry(const TableName& source);
   void add_position(const ProgressRow& row);
@@ -89,24 +88,24 @@ void OfflineStatus::ask_source() {
     entry(spec.name).counts.rows_estimated = std::max(0.0, spec.estimated_rows);
 }
 
-Result<bool> OfflineStatus::ask_target() {
+Status OfflineStatus::ask_target() {
   BookkeepingOptions options = bookkeeping_options(manifest_, "status");
   options.connection.keywords.emplace_back("connect_timeout", kConnectSecondsMax);
   Bookkeeping bookkeeping(std::move(options));
   const auto begun = bookkeeping.exists();
   if (!begun) {
-    wait_for(begun.error().message);
-    return false;
+    wait_for(begun.error().message + ": positions, chunks and debts are not known");
+    return {};
   }
   if (!*begun) {
     wait_for("the migration has not begun on the target");
-    return true;
+    return {};
   }
   LOCKSTEP_ASSIGN(Claim claim, bookkeeping.read());
   std::erase_if(claim.mappings,
                 [](const StoredMapping& mapping) { return mapping.fingerprint == kForgotten; });
   add_tables(claim);
-  return true;
+  return {};
 }
 
 void OfflineStatus::add_tables(const Claim& claim) {
@@ -142,25 +141,10 @@ void OfflineStatus::read_last_end() {
   status_.last_run = proof->value_or("");
 }
 
-// What the last daemon knew; the target is away.
-Status OfflineStatus::read_mirror() {
-  const std::string directory = manifest_.state_dir.value.string();
-  LOCKSTEP_ASSIGN(const auto checkpoint, CheckpointReader::open(directory));
-  if (!checkpoint) return {};
-  LOCKSTEP_ASSIGN(const std::vector<ProgressRow> rows, checkpoint->load_progress());
-  for (const ProgressRow& row : rows) add_position(row);
-  if (!rows.empty())
-    wait_for(
-        "the target, which is away: positions are those of the checkpoint, chunks and debts "
-        "are not known");
-  return {};
-}
-
 Result<std::string> OfflineStatus::document() {
   read_last_end();
   ask_source();
-  LOCKSTEP_ASSIGN(const bool answered, ask_target());
-  if (!answered) LOCKSTEP_TRY(read_mirror());
+  LOCKSTEP_TRY(ask_target());
   status_.positions.assign(positions_.begin(), positions_.end());
   for (auto& [name, table] : tables_) status_.tables.push_back(std::move(table));
   return status_json(manifest_.migration.value, status_);

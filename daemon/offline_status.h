@@ -15,7 +15,7 @@ inline constexpr std::string_view kLastEnd = "last_end";
 inline constexpr std::string_view kLastProof = "last_proof";
 
 // The status document (08-manifest.md) with phase "stopped".  The target knows progress, chunks and
-// debts; when it is away the document says so and shows the checkpoint's mirror of progress.
+// debts; when it is away the document says so.
 // Waits for both servers, a few seconds at most.
 Result<std::string> offline_status(const Manifest& manifest);
 

@@ -319,7 +319,7 @@ std::vector<ProgressRow> Lane::changed_progress() const {
 
 Status Lane::save_intent() {
   std::optional<std::vector<Xid>> unseen = shared_.visibility.unseen(kIntentXidsMax);
-  if (!unseen) return {};  // The mirror stays behind: not relied on.
+  if (!unseen) return {};  // The stored U stays behind, which its batch number tells (I5).
   return shared_.checkpoint.save_intent(
       {options_.index, options_.epoch, batch_number_ + 1, std::move(*unseen)});
 }

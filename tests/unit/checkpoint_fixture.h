@@ -68,7 +68,7 @@ class Checkpoint : public testing::Test {
 struct Seen {
   std::string rare;     // What must never go back.
   std::string intents;  // What may be older after a crash, since the target's progress tells.
-  std::string mirror;   // What may be older or missing.
+  std::string events;   // What may be older or missing.
   std::optional<Error> error;
 };
 
@@ -85,24 +85,17 @@ inline Seen see(const CheckpointReader& reader) {
   if (const auto incarnation = take(reader.load_incarnation()))
     seen.rare += fmt::format("{}:{}:{};", incarnation->epoch, incarnation->floor,
                              fmt::join(incarnation->unseen, ","));
-  if (const auto phase = take(reader.load_phase()))
-    seen.rare += fmt::format("{}:{}:{};", phase->phase, phase->since_us, phase->detail);
   for (const AuditEntry& entry : take(reader.load_audit(1000)))
     seen.rare += fmt::format("{}:{}:{}:{};", entry.at_us, entry.actor, entry.verb, entry.details);
   for (const auto& [name, setting] : take(reader.load_settings()))
     seen.rare += fmt::format("{}={}:{}:{};", name, setting.value, setting.actor, setting.at_us);
-  for (const auto& [table, mapping] : take(reader.load_mappings()))
-    seen.rare += fmt::format("{}={};", table, mapping);
   seen.rare += take(reader.load_note("pause")).value_or("none");
   for (const LaneIntent& intent : take(reader.load_intents()))
     seen.intents += fmt::format("{}:{}:{}:{};", intent.lane, intent.epoch, intent.batch,
                                 fmt::join(intent.unseen, ","));
-  for (const ProgressRow& row : take(reader.load_progress()))
-    seen.mirror += fmt::format("{}:{}:{}:{}:{}:{};", row.stream, row.lane, row.position.major,
-                               row.position.minor, row.last_xid, row.max_xid);
   for (const EvidenceInfo& event : take(reader.list_evidence()))
     if (const auto bytes = take(reader.load_evidence(event.id)))
-      seen.mirror +=
+      seen.events +=
           fmt::format("{}:{}:{}:{};", event.id, event.sequence, event.event_bytes, bytes->bytes);
   return seen;
 }
@@ -122,18 +115,13 @@ inline LaneIntent intent(std::uint32_t lane, std::uint64_t batch) {
 // One of everything, and the intents of `batches` batches in each of two lanes.
 inline void fill(RocksdbStore& store, std::uint64_t batches) {
   EXPECT_TRUE(store.begin_incarnation({5, 900, {901, 905}}));
-  EXPECT_TRUE(store.save_phase({"backfill", 11, "12 tables"}));
   EXPECT_TRUE(store.append_audit({12, "uid 0 (root)", "pause", "backfill"}));
   EXPECT_TRUE(store.append_audit({13, "uid 0 (root)", "resume", "backfill"}));
   EXPECT_TRUE(store.save_setting("rate_limit", {"5000", "uid 0 (root)", 14}));
   EXPECT_TRUE(store.save_note("pause", "all"));
-  EXPECT_TRUE(store.save_mapping("public.orders", "a,b"));
-  EXPECT_TRUE(store.save_mapping("public.items", "c"));
   EXPECT_TRUE(store.save_evidence("shop.public.orders/0/17", "{\"broken\":"));
   for (std::uint64_t batch = 1; batch <= batches; ++batch) {
     for (const std::uint32_t lane : {0U, 1U}) EXPECT_TRUE(store.save_intent(intent(lane, batch)));
-    const std::array<ProgressRow, 1> rows{{{"shop.public.orders/0", 0, {batch, 0}, batch, batch}}};
-    EXPECT_TRUE(store.save_progress(rows));
   }
 }
 

@@ -26,10 +26,6 @@ std::string hex(std::string_view bytes) {
 bool same(const LaneIntent& a, const LaneIntent& b) {
   return a.lane == b.lane && a.epoch == b.epoch && a.batch == b.batch && a.unseen == b.unseen;
 }
-bool same(const ProgressRow& a, const ProgressRow& b) {
-  return a.lane == b.lane && a.stream == b.stream && a.position == b.position &&
-         a.last_xid == b.last_xid && a.max_xid == b.max_xid;
-}
 
 // A record's key and value as FORMAT.md gives them: "key value" in hexadecimal digits.
 std::string golden(const std::string& key, const std::string& value) {
@@ -54,16 +50,6 @@ TEST(CodecGolden, Intent) {
   EXPECT_EQ(golden(key, encode(key, LaneIntent{2, 3, 300, {1001, 1000}})),
             "6c00000002 0103ac0202d20f01bd1696ea96f937ff");
 }
-TEST(CodecGolden, Progress) {
-  const std::string key = progress_key(1, "shop.public.orders/0");
-  EXPECT_EQ(golden(key, encode(key, ProgressRow{"shop.public.orders/0", 1, {128, 2}, 5, 9})),
-            "700000000173686f702e7075626c69632e6f72646572732f30 01800102050956b159c96abc33e4");
-}
-TEST(CodecGolden, Phase) {
-  const std::string key = record_key(RecordKind::Phase);
-  EXPECT_EQ(golden(key, encode(key, PhaseRecord{"backfill", 1, "d"})),
-            "68 01086261636b66696c6c02016435fa3e6c17eeaa28");
-}
 TEST(CodecGolden, Audit) {
   const std::string key = audit_key(1);
   EXPECT_EQ(golden(key, encode(key, AuditEntry{-1, "uid 0", "pause", ""})),
@@ -79,11 +65,9 @@ TEST(CodecGolden, Setting) {
   EXPECT_EQ(golden(key, encode(key, StoredSetting{"4", "uid 0", 2})),
             "736c616e6573 01013405756964203004259c7c0fc5a66d3a");
 }
-TEST(CodecGolden, NoteAndMapping) {
+TEST(CodecGolden, Note) {
   const std::string note = record_key(RecordKind::Note, "pause");
   EXPECT_EQ(golden(note, encode(note, "all")), "6e7061757365 0103616c6c9ad2c99296029ac2");
-  const std::string mapping = record_key(RecordKind::Mapping, "public.t");
-  EXPECT_EQ(golden(mapping, encode(mapping, "t")), "6d7075626c69632e74 0101747fa7c7767b73f0e9");
 }
 
 // ---- Round trips.
@@ -118,13 +102,6 @@ TEST(Codec, DecodesWhatItEncodes) {
     ASSERT_TRUE(decode(intent_key(lane), encode(intent_key(lane), intent), intent_again));
     EXPECT_TRUE(same(intent, intent_again));
 
-    const ProgressRow row{
-        random.text(), lane, {random.number(), random.number()}, random.number(), random.number()};
-    const std::string progress = progress_key(lane, row.stream);
-    ProgressRow row_again;
-    ASSERT_TRUE(decode(progress, encode(progress, row), row_again));
-    EXPECT_TRUE(same(row, row_again));
-
     const std::string one = record_key(RecordKind::Incarnation);
     const Incarnation incarnation{random.number(), random.number(), random.xids()};
     Incarnation incarnation_again;
@@ -138,12 +115,6 @@ TEST(Codec, DecodesWhatItEncodesOfTexts) {
     SCOPED_TRACE(seed);
     Bits random(seed);
     const auto time = static_cast<std::int64_t>(random.number());
-    const std::string phase = record_key(RecordKind::Phase);
-    const PhaseRecord phase_record{random.text(), -time, random.text()};
-    PhaseRecord phase_again;
-    ASSERT_TRUE(decode(phase, encode(phase, phase_record), phase_again));
-    EXPECT_EQ(phase_record, phase_again);
-
     const AuditEntry entry{time, random.text(), random.text(), random.text()};
     const std::string audit = audit_key(random.number());
     AuditEntry entry_again;
@@ -256,10 +227,6 @@ TEST(Codec, ChecksEveryKind) {
   const std::string one = record_key(RecordKind::Incarnation);
   EXPECT_TRUE(check_record(one, encode(one, Incarnation{})));
   EXPECT_TRUE(check_record(intent_key(0), encode(intent_key(0), LaneIntent{})));
-  const std::string row = progress_key(0, "wal");
-  EXPECT_TRUE(check_record(row, encode(row, ProgressRow{})));
-  const std::string phase = record_key(RecordKind::Phase);
-  EXPECT_TRUE(check_record(phase, encode(phase, PhaseRecord{})));
   EXPECT_TRUE(check_record(audit_key(0), encode(audit_key(0), AuditEntry{})));
   const std::string event = record_key(RecordKind::Evidence, "x");
   EXPECT_TRUE(check_record(event, encode(event, Evidence{})));
@@ -267,8 +234,6 @@ TEST(Codec, ChecksEveryKind) {
   EXPECT_TRUE(check_record(setting, encode(setting, StoredSetting{})));
   const std::string note = record_key(RecordKind::Note, "x");
   EXPECT_TRUE(check_record(note, encode(note, "text")));
-  const std::string mapping = record_key(RecordKind::Mapping, "x");
-  EXPECT_TRUE(check_record(mapping, encode(mapping, "text")));
 }
 
 }  // namespace
