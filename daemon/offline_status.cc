@@ -1,6 +1,7 @@
 #include "daemon/offline_status.h"
 
 #include <algorithm>
+#include <boost/json.hpp>
 #include <map>
 #include <optional>
 #include <utility>
@@ -36,6 +37,7 @@ class OfflineStatus {
   // Whether the target answered.
   Status ask_target();
   void read_last_end();
+  void add_left_out();
   void add_tables(const Claim& claim);
   RunTableStatus& entry(const TableName& source);
   void add_position(const ProgressRow& row);
@@ -46,7 +48,13 @@ class OfflineStatus {
   RunStatus status_;
   std::map<std::string, Position> positions_;
   std::map<TableName, RunTableStatus> tables_;
+  std::string left_out_;  // The note of the last run.
 };
+
+std::string with_next_step(std::string_view reason) {
+  return std::string(reason) +
+         "; next: put that right and start lockstep again, or leave it out with `skip: true`";
+}
 
 // Whether the chunks leave no gap from the low end of the table to its high end.
 bool cover_all(const std::vector<const ChunkMark*>& chunks) {
@@ -110,7 +118,7 @@ Status OfflineStatus::ask_target() {
 
 void OfflineStatus::add_tables(const Claim& claim) {
   for (const StoredMapping& mapping : claim.mappings)
-    if (mapping.state == "stopped") entry(mapping.source).stopped = mapping.reason;
+    if (mapping.state == "stopped") entry(mapping.source).stopped = with_next_step(mapping.reason);
   for (const StoredProgress& stored : claim.progress) add_position(stored.row);
   std::map<TableName, std::vector<const ChunkMark*>> chunks;
   for (const StoredChunk& chunk : claim.chunks) {
@@ -139,6 +147,26 @@ void OfflineStatus::read_last_end() {
   const auto proof = (*checkpoint)->load_note(kLastProof);
   if (!proof) return wait_for(proof.error().message);
   status_.last_run = proof->value_or("");
+  const auto left_out = (*checkpoint)->load_note(kLeftOut);
+  if (!left_out) return wait_for(left_out.error().message);
+  if (*left_out) left_out_ = **left_out;
+}
+
+// They have no rows in the bookkeeping that say why.
+void OfflineStatus::add_left_out() {
+  if (left_out_.empty()) return;
+  boost::system::error_code broken;
+  const boost::json::value note = boost::json::parse(left_out_, broken);
+  if (broken || !note.is_object())
+    return wait_for("note of what was left out: " + broken.message());
+  for (const auto& [name, reason] : note.get_object()) {
+    const auto known =
+        std::ranges::find(status_.tables, std::string_view(name), &RunTableStatus::table);
+    RunTableStatus& table = known != status_.tables.end() ? *known : status_.tables.emplace_back();
+    table.table = name;
+    if (table.stopped.empty() && reason.is_string())
+      table.stopped = with_next_step(reason.get_string());
+  }
 }
 
 Result<std::string> OfflineStatus::document() {
@@ -147,6 +175,7 @@ Result<std::string> OfflineStatus::document() {
   LOCKSTEP_TRY(ask_target());
   status_.positions.assign(positions_.begin(), positions_.end());
   for (auto& [name, table] : tables_) status_.tables.push_back(std::move(table));
+  add_left_out();
   return status_json(manifest_.migration.value, status_);
 }
 

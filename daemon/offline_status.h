@@ -11,6 +11,8 @@ namespace lockstep {
 // The note of the checkpoint in which a run says why it ended; one that ended as asked, or was
 // killed, leaves none.
 inline constexpr std::string_view kLastEnd = "last_end";
+// The one in which a run says which tables it had to leave out: {"public.orders": "why"}.
+inline constexpr std::string_view kLeftOut = "left_out";
 // The one in which a run that ended synced says what was proven.
 inline constexpr std::string_view kLastProof = "last_proof";
 

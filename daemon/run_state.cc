@@ -78,6 +78,18 @@ std::string RunState::explained(const RunTableStatus& table) const {
                      table.stopped, fmt::join(known->second, "; "));
 }
 
+std::string RunState::unfinished() const {
+  constexpr std::size_t kShownMax = 3;
+  const MutexLock lock(mutex_);
+  std::vector<std::string> lines = last_.waiting_for;
+  if (lines.size() > kShownMax) {
+    const std::string more = fmt::format("and {} more", lines.size() - kShownMax);
+    lines.resize(kShownMax);
+    lines.push_back(more);
+  }
+  return fmt::format("{}", fmt::join(lines, "; "));
+}
+
 RunStatus RunState::status() const {
   RunStatus status = runner_ != nullptr ? runner_->status() : last_;
   status.synced = status.synced && left_out_.empty();

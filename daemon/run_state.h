@@ -46,6 +46,9 @@ class RunState {
   // What stands in the way of stopped tables; for `status`.
   void explain(const ResumeWatch::Obstacles& obstacles);
 
+  // What the run that finished() was waiting for, such as tables that came later.
+  std::string unfinished() const;
+
   ControlResponse answer(const ControlRequest& request);
 
  private:

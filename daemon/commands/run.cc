@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <boost/json.hpp>
 #include <csignal>
 #include <iostream>
 #include <memory>
@@ -138,6 +139,14 @@ std::function<Result<std::vector<std::string>>()> watch_newcomers(const Manifest
   };
 }
 
+// For `status` when this process is gone.
+Status note_left_out(RocksdbStore& store, const std::vector<LeftOut>& tables) {
+  if (tables.empty()) return store.remove_note(kLeftOut);
+  boost::json::object note;
+  for (const LeftOut& table : tables) note[table.table] = table.reason;
+  return store.save_note(kLeftOut, boost::json::serialize(note));
+}
+
 Result<ExitCode> run_prepared(Begin& begin) {
   const Manifest& manifest = begin.manifest;
   Events& events = begin.events;
@@ -145,6 +154,7 @@ Result<ExitCode> run_prepared(Begin& begin) {
   LOCKSTEP_ASSIGN(RunParts parts, make_parts(manifest, prepared));
   events.started(version_text(), prepared.claim.epoch);
   events.prepared(prepared.tables.size(), prepared.options.progress.size());
+  LOCKSTEP_TRY(note_left_out(begin.store, prepared.left_out));
   for (const LeftOut& table : prepared.left_out) events.table_stopped(table.table, table.reason);
   const SystemClock clock;
   RunOptions options = prepared.options;
@@ -196,10 +206,13 @@ ExitCode tell_end(Result<ExitCode> ended, const Begin& begin) {
     ended = stopped_code(begin.command.until_synced);
   const bool failed = !ended;
   const ExitCode code = ended ? *ended : ended.error().exit;
-  const std::string how = failed                        ? ended.error().message
-                          : code == ExitCode::Ok        ? "as asked"
-                          : code == ExitCode::Temporary ? "before all was applied"
-                                                        : "incomplete";
+  std::string how = failed                        ? ended.error().message
+                    : code == ExitCode::Ok        ? "as asked"
+                    : code == ExitCode::Temporary ? "before all was applied"
+                                                  : "incomplete";
+  if (const std::string rest = begin.state.unfinished();
+      code == ExitCode::Incomplete && !rest.empty())
+    how += ": " + rest;
   events.ended(how, static_cast<int>(code));
   const std::string note = fmt::format("with exit code {}: {}", static_cast<int>(code), how);
   if (code != ExitCode::Ok)

@@ -96,6 +96,24 @@ std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableNa
   return unlogged;
 }
 
+void check_rules(CheckedServer& target, const std::map<TableName, Where>& places,
+                 Findings& findings) {
+  std::vector<TableName> names;
+  names.reserve(places.size());
+  for (const auto& [name, where] : places) names.push_back(name);
+  const auto owners = read_owners(target.connection, names);
+  if (!owners) return findings.failed(target.where, owners.error());
+  for (const TableOwner& table : *owners)
+    if (!table.drop_rules.empty())
+      findings.error(places.at(table.name),
+                     fmt::format("{} of the target has rules for INSERT or UPDATE, beside which "
+                                 "PostgreSQL takes no INSERT .. ON CONFLICT",
+                                 table.name.text()),
+                     fmt::format("{}, until the migration has ended; as {}; or leave it out "
+                                 "(`skip: true`)",
+                                 table.drop_rules, table.owner));
+}
+
 void check_mapping(const TableMap& map, Where where, const Validation& validation) {
   if (!validation.claim) return;
   for (const StoredMapping& stored : validation.claim->mappings) {
@@ -171,7 +189,9 @@ void check_tables(Validation& validation) {
   if (validation.target.answered)
     check_index_functions(validation.target, targets, validation.findings);
   validation.unlogged = check_unlogged(validation.source, sources, validation.findings);
-  if (validation.target.answered) check_unlogged(validation.target, targets, validation.findings);
+  if (!validation.target.answered) return;
+  check_unlogged(validation.target, targets, validation.findings);
+  check_rules(validation.target, targets, validation.findings);
 }
 
 // PostgreSQL tells nobody how much disk it has left.  On this machine the file system does.

@@ -110,3 +110,28 @@ def test_rows_that_exist_leave_no_error_in_the_targets_log(direct, stack):
     migration.finish()
     log = (stack.target.directory / "server.log").read_text()
     assert not [line for line in log.splitlines() if migration.name in line and "ERROR" in line]
+
+
+def test_rules_beside_which_the_target_takes_no_upsert_are_refused_before_the_run(direct):
+    """Issue E, part 3.  The table stopped in the middle of the run, and nothing said what to do."""
+    migration = prepared(direct)
+    migration.target("CREATE RULE r AS ON UPDATE TO people DO INSTEAD NOTHING")
+    answer = migration.lockstep.answer("validate", "--format", "json", expected=(78,))
+    errors = [problem for problem in answer["problems"] if problem["severity"] == "error"]
+    assert len(errors) == 1 and "public.people of the target has rules" in errors[0]["text"], errors
+    migration.target(errors[0]["hint"].split(", until")[0])
+    migration.finish()
+
+
+def test_an_end_that_is_incomplete_names_its_tables_afterwards(direct):
+    """Issue E, part 3.  `status` said that the run had been incomplete, and not what was missing."""
+    migration = prepared(direct, SCHEMA + "CREATE TABLE other (id int PRIMARY KEY)")
+    migration.finish()
+    migration.source("CREATE TABLE later (id int PRIMARY KEY); ALTER TABLE people ADD extra int")
+    lockstep = migration.lockstep
+    lockstep.start("--until", "synced")
+    assert lockstep.wait_exit() == 3, lockstep.process.log_tail()
+    stopped = {table["table"]: table["reason"] for table in lockstep.status()["tables"]
+               if table["state"] == "stopped"}
+    assert set(stopped) == {"public.later", "public.people"}, lockstep.status()
+    assert all("; next: " in reason for reason in stopped.values()), stopped

@@ -29,12 +29,17 @@ SELECT t.oid, min(o.oid::regtype::text) FROM pg_type t
            AND NOT (t.typtype IN ('e', 'c') AND o.typtype IN ('e', 'c')))
  GROUP BY t.oid)";
 
+// Of rules those for UPDATE count, fire they or not.
 constexpr const char* kOwners = R"(
 SELECT n.nspname, c.relname, pg_get_userbyid(c.relowner), pg_get_userbyid(n.nspowner),
        pg_has_role(c.relowner, 'USAGE'), c.relpersistence = 'u',
        (SELECT string_agg(l.relname, ', ' ORDER BY l.relname)
         FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid
-        WHERE p.isleaf AND l.oid <> c.oid AND (l.relpersistence = 'u' OR l.relkind = 'f'))
+        WHERE p.isleaf AND l.oid <> c.oid AND (l.relpersistence = 'u' OR l.relkind = 'f')),
+       (SELECT string_agg(format('DROP RULE %I ON %I.%I', r.rulename, n.nspname, c.relname), '; '
+                          ORDER BY r.rulename) FROM pg_rewrite r
+        WHERE r.ev_class = c.oid
+        AND (r.ev_type = '2' OR r.ev_type = '3' AND r.ev_enabled IN ('A', 'R')))
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY w(schema, name, place)
 JOIN pg_namespace n ON n.nspname = w.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
@@ -81,7 +86,8 @@ Result<std::vector<TableOwner>> read_owners(PostgresConnection& connection,
                       text_field(rows, i, 3),
                       bool_field(rows, i, 4),
                       bool_field(rows, i, 5),
-                      text_field(rows, i, 6)});
+                      text_field(rows, i, 6),
+                      text_field(rows, i, 7)});
   return owners;
 }
 

@@ -21,6 +21,7 @@ struct TableOwner {
   bool owned_by_us = false;  // The current role is the owner, or a member of it.
   bool unlogged = false;     // Its changes are not in the log, and a crash empties it.
   std::string silent;        // Its partitions whose changes are not in the log: "a, b".
+  std::string drop_rules;    // Statements: PostgreSQL takes no ON CONFLICT beside its rules.
 };
 
 // Of those of `tables` that exist, in their order.
