@@ -8,7 +8,8 @@ import os
 import pytest
 
 from tests.integration.conftest import STREAM, is_long
-from tests.shapes.trial import Plan, try_seed
+from tests.shapes.plan import Plan
+from tests.shapes.trial import try_seed
 
 if is_long():
     _COUNT = 300 if STREAM == "direct" else 40

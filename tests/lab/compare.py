@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 _SESSION = """SET client_encoding = 'UTF8'; SET standard_conforming_strings = on;
 SET extra_float_digits = 3; SET bytea_output = hex; SET datestyle = 'ISO, MDY';
 SET intervalstyle = postgres; SET timezone = 'UTC'; SET lc_monetary = 'C'; SET search_path = '';
-SET row_security = off;"""
+SET row_security = off; SET quote_all_identifiers = off;"""
 
 # Tables and partitioned roots; the leaves of a root are read through it.
 _TABLES = """
@@ -49,6 +49,12 @@ SELECT coalesce(
   (SELECT string_agg(quote_ident(attname) || '::text', ', ' ORDER BY attnum) FROM pg_attribute
     WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped))
   FROM unnest({tables}) WITH ORDINALITY AS t (oid, place) ORDER BY t.place"""
+
+# A line per table: what is read through a root is read through it alone.
+_ONLY = """
+SELECT CASE relkind WHEN 'p' THEN '' ELSE 'ONLY ' END
+  FROM unnest({tables}) WITH ORDINALITY AS t (oid, place) JOIN pg_class c ON c.oid = t.oid
+ ORDER BY place"""
 
 # Ends the rows of one table; no row can be this line, since COPY doubles backslashes.
 _END = b"\\.\n"
@@ -114,25 +120,33 @@ class Side:
         return ["psql", "-X", "-q", "-At", *options, "-v", "ON_ERROR_STOP=1", "-c", _SESSION]
 
 
-def compare(source, target, tables=None, names=None, shown=5, casts=None):
+def compare(source, target, tables=None, names=None, shown=5, casts=None, omitted=(), more=()):
     """Compares `tables` (default: every user table of the source) of two Sides.
 
     `names` maps a source table to its target's name where they differ; `casts` maps it to
-    {column: type} of what the source's values are to be read as.  REQUIRES: nobody writes.
+    {column: type} of what the source's values are to be read as; `omitted`: pairs of a table and a
+    quoted column; `more`: pairs of a table and an expression that is compared, too.  What inherits
+    from a table is none of it.  REQUIRES: nobody writes.
     """
     outcome = Comparison({}, {}, [])
     tables = tables or source.lines(_TABLES)
     if not tables:
         return outcome
-    places = ", ".join(f"'{_literal(table)}'::regclass" for table in tables)
-    columns = source.lines(_COLUMNS.format(tables=f"ARRAY[{places}]"))
-    orders = source.lines(_ORDERS.format(tables=f"ARRAY[{places}]"))
+    columns = source.lines(_COLUMNS.format(tables=_array(tables)))
+    columns = [_without(lists, [column for each, column in omitted if each == table])
+               for table, lists in zip(tables, columns)]
+    orders = source.lines(_ORDERS.format(tables=_array(tables)))
     theirs = [(names or {}).get(table, table) for table in tables]
     read_as = [_read_as(column, (casts or {}).get(table, {}))
                for table, column in zip(tables, columns)]
-    running = [side.copy(f"SELECT {column} FROM {name} ORDER BY {order}"
-                         for column, name, order in zip(lists, of_side, orders))
-               for side, of_side, lists in ((source, tables, read_as), (target, theirs, columns))]
+    further = ["".join(f", {expression}" for each, expression in more if each == table)
+               for table in tables]
+    sides = ((source, tables, read_as), (target, theirs, columns))
+    words = [side.lines(_ONLY.format(tables=_array(of_side))) for side, of_side, _ in sides]
+    running = [side.copy(f"SELECT {column}{others} FROM {word}{name} ORDER BY {order}"
+                         for column, others, word, name, order
+                         in zip(lists, further, only, of_side, orders))
+               for (side, of_side, lists), only in zip(sides, words)]
     try:
         for table in tables:
             _compare_table(outcome, running, table, shown)
@@ -142,6 +156,15 @@ def compare(source, target, tables=None, names=None, shown=5, casts=None):
             each.wait()
             each.stdout.close()
     return outcome
+
+
+def _array(tables):
+    places = [f"'{_literal(table)}'::regclass" for table in tables]
+    return f"ARRAY[{', '.join(places)}]"
+
+
+def _without(columns, omitted):
+    return ", ".join(each for each in columns.split(", ") if each not in omitted)
 
 
 def _read_as(columns, casts):

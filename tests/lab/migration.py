@@ -168,11 +168,15 @@ class Migration:
             (self.slot_name,))
         return rows[0][0] if rows else None
 
+    def await_slot_released(self):
+        """Waits until nobody reads the slot."""
+        wait_until(lambda: not self.slot("active"), f"slot {self.slot_name} to be released")
+
     def drop_slot(self):
         """Drops the slot once its reader has let go of it."""
         if self.slot("true") is None:
             return
-        wait_until(lambda: self.slot("NOT active"), f"slot {self.slot_name} to be released")
+        self.await_slot_released()
         self.stack.source.execute("postgres", "SELECT pg_drop_replication_slot(%s)",
                                   (self.slot_name,))
 

@@ -5,6 +5,9 @@
     target   how the target's tables deviate from them
     writer   what the application does
     dba      what its DBA does meanwhile
+    plan     all of that under one seed, and the outcome
+    world    the databases: source, twin, target
+    oracle   which tables are named, and whether the others are equal
     trial    one seed from end to end, and what must hold
     shrink   a failing seed, made smaller
 

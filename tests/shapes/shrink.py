@@ -27,9 +27,7 @@ def _halves(items):
 def _without(plan, part, items):
     smaller = copy.deepcopy(plan)
     setattr(smaller, part, copy.deepcopy(items))
-    numbers = {table.number for table in smaller.tables}
-    smaller.steps = [step for step in smaller.steps if numbers.issuperset(step.tables)]
-    smaller.acts = [(place, act) for place, act in smaller.acts if numbers.issuperset(act.tables)]
+    smaller.keep({table.number for table in smaller.tables})
     return smaller
 
 
@@ -50,5 +48,3 @@ def shrink(stack, plan, outcome, seconds=300):
                     plan, outcome, improved = candidate, found, True
                     break
     return plan, outcome
-
-

@@ -32,6 +32,9 @@ def _column_type(rng, table):
               "int": ["int8", "numeric", "text", "float4"], "numeric": ["numeric(10, 1)", "float8"],
               "numeric_2": ["numeric", "numeric(10, 1)", "money"], "float8": ["float4"],
               "timestamptz": ["timestamp", "timestamptz(0)"], "date": ["timestamp"],
+              "smallint": ["int", "int8"], "bigint": ["numeric", "float8"], "uuid": ["text"],
+              "label": ["text", "public.citext"], "name": ["text"], "text_c": ["text"],
+              "interval": ["interval(0)"], "mood": ["text"], "domain": ["int", "int8"],
               "json": ["jsonb"], "jsonb": ["json"], "bpchar": ["text"], "citext": ["text"]}
     able = [column for column in table.columns if column.kind in others and column.writable
             and table.form in ("plain", "parent")]
@@ -99,14 +102,77 @@ def _security(rng, table):
             *([f"ALTER TABLE {table.sql} FORCE ROW LEVEL SECURITY"] if rng.random() < 0.5 else [])]
 
 
-_OF_TABLES = [_column_type] * 3 + [_column_order] * 2 + [_more_columns, _unique, _check, _trigger,
-                                                         _rule, _index, _security]
+def _exclusion(rng, table):
+    able = [column for column in table.values if column.kind in ("int", "int8", "mood", "bool")]
+    if not able or table.form == "partitioned":
+        return []
+    return [f"ALTER TABLE {table.sql} ADD EXCLUDE ({quoted(rng.choice(able).name)} WITH =)"]
+
+
+def _not_null(rng, table):
+    column = quoted(rng.choice(table.values).name)
+    return [f"ALTER TABLE {table.sql} ALTER {column} SET NOT NULL"]
+
+
+_OTHERS = {
+    "pair": "AS (c int, b text, a int)", "mood": "AS ENUM ('happy', 'fine', 'sad')",
+    "spans": "AS RANGE (subtype = timestamp)",
+}
+
+
+def _other_definition(rng, table):
+    """A type of the same name that is made of something else."""
+    able = [column for column in table.values if column.kind in _OTHERS]
+    if not able or table.form not in ("plain", "parent"):
+        return []
+    column = rng.choice(able)
+    name = quoted(column.name)
+    many = ["ALTER TYPE public.spans_many RENAME TO former_many"]
+    return [*(many if column.kind == "spans" else []), f"ALTER TYPE public.{column.kind} RENAME TO former",
+            f"CREATE TYPE public.{column.kind} {_OTHERS[column.kind]}",
+            f"ALTER TABLE {table.sql} ALTER {name} DROP DEFAULT",
+            f"ALTER TABLE {table.sql} ALTER {name} TYPE public.{column.kind} USING NULL"]
+
+
+def _no_leaf(rng, table):
+    return [f"DROP TABLE {rng.choice(table.leaves)}"] if table.leaves else []
+
+
+def _other_tree(_rng, table):
+    """Partitioned here, and not there."""
+    if table.form != "plain" or not table.key or "no key" in table.excuses:
+        return []
+    return [f"ALTER TABLE {table.sql} RENAME TO moved_away",
+            f"CREATE TABLE {table.sql} (LIKE moved_away INCLUDING DEFAULTS INCLUDING GENERATED, "
+            f"PRIMARY KEY ({', '.join(quoted(column.name) for column in table.key)})) "
+            f"PARTITION BY HASH ({quoted(table.key[0].name)})",
+            f"CREATE TABLE {quoted(table.schema)}.only_here PARTITION OF {table.sql} "
+            "FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+            "DROP TABLE moved_away CASCADE"]
+
+
+def _child(_rng, table):
+    if table.form != "plain":
+        return []
+    return [f"CREATE TABLE {quoted(table.schema)}.child_here () INHERITS ({table.sql})"]
+
+
+_OF_TABLES = ([_column_type] * 4 + [_column_order] * 2 + [_other_definition] * 2
+              + [_more_columns, _unique, _check, _trigger, _rule, _index, _security, _exclusion,
+                 _not_null, _no_leaf, _other_tree, _child])
 _OF_TYPES = [
     ["ALTER TYPE public.pair DROP ATTRIBUTE a", "ALTER TYPE public.pair ADD ATTRIBUTE a int"],
     ["ALTER TYPE public.pair ADD ATTRIBUTE d int"],
     ["ALTER TYPE public.mood RENAME VALUE 'ok' TO 'fine'"],
     ["ALTER TYPE public.mood ADD VALUE 'more'"],
     ["ALTER DOMAIN public.whole ADD CHECK (value <> 4)"],
+    ["ALTER TYPE public.pair ALTER ATTRIBUTE c TYPE int8"],
+    ["ALTER TYPE public.pair RENAME ATTRIBUTE a TO z",
+     "ALTER TYPE public.pair RENAME ATTRIBUTE c TO a",
+     "ALTER TYPE public.pair RENAME ATTRIBUTE z TO c"],
+    ["ALTER TYPE public.mood RENAME VALUE 'ok' TO 'z'",
+     "ALTER TYPE public.mood RENAME VALUE 'sad' TO 'ok'", "ALTER TYPE public.mood RENAME VALUE 'z' TO 'sad'"],
+    ["ALTER EXTENSION hstore SET SCHEMA \"Strange Schema\""],
 ]
 
 
@@ -119,6 +185,6 @@ def deviations(seed, tables):
             statements = own.choice(_OF_TABLES)(own, table)
             if statements:
                 made.append(Deviation(table.number, statements))
-    if rng.random() < 0.15:
+    if rng.random() < 0.2:
         made.append(Deviation(None, rng.choice(_OF_TYPES)))
     return made
