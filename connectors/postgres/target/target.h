@@ -138,6 +138,7 @@ class PostgresTarget final : public Target {
     StatementFailure what;
   };
   Result<std::vector<Failure>> try_piece(Piece piece, Attempt& attempt);
+  Result<std::vector<Failure>> halve_piece(Piece piece, StatementFailure failure, Attempt& attempt);
   Status settle_debts_of(const Run& accepted, const std::vector<Refusal>& refused,
                          Attempt& attempt);
   Result<Refusal> refuse(Piece piece, StatementFailure failure, Attempt& attempt);

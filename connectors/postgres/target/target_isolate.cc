@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "connectors/postgres/target/sql_guard.h"
 #include "connectors/postgres/target/target.h"
@@ -146,11 +147,15 @@ Result<std::vector<PostgresTarget::Failure>> PostgresTarget::try_piece(Piece pie
                                   : run.kind == WriteKind::Update ? StatementKind::Update
                                                                   : StatementKind::Delete;
   LOCKSTEP_TRY(session_.resume());
+  LOCKSTEP_TRY(session_.queue_sql("SAVEPOINT lockstep_piece"));
   LOCKSTEP_TRY(queue_write({StepKind::Write, statement, &run, piece.first, piece.count},
                            StatementMode::Guarded));
-  LOCKSTEP_ASSIGN(const PipelineOutcome outcome, session_.flush());
+  LOCKSTEP_TRY(session_.queue_sql("RELEASE SAVEPOINT lockstep_piece"));
+  LOCKSTEP_ASSIGN(PipelineOutcome outcome, session_.flush());
+  if (outcome.failure && refuses_a_row(outcome.failure->error))
+    return halve_piece(piece, std::move(*outcome.failure), attempt);
   if (outcome.failure) return fail(table_error(map(run.table->id), outcome.failure->error));
-  const PgResult& rows = outcome.results.front();
+  const PgResult& rows = outcome.results[1];
   std::vector<Failure> failures;
   std::uint64_t opened = 0;
   for (int row = 0; row < PQntuples(rows.get()); ++row) {
@@ -170,6 +175,28 @@ Result<std::vector<PostgresTarget::Failure>> PostgresTarget::try_piece(Piece pie
   }
   attempt.debts.emplace_back(run.table->id, static_cast<std::int64_t>(opened));
   note_written(run, piece.count - failures.size() - opened, attempt);
+  return failures;
+}
+
+// A value that the server cannot even read, such as one that a domain inside of a composite
+// refuses: the guard is never called.
+Result<std::vector<PostgresTarget::Failure>> PostgresTarget::halve_piece(Piece piece,
+                                                                         StatementFailure failure,
+                                                                         Attempt& attempt) {
+  LOCKSTEP_TRY(session_.resume());
+  LOCKSTEP_TRY(session_.queue_sql("ROLLBACK TO SAVEPOINT lockstep_piece"));
+  LOCKSTEP_TRY(session_.queue_sql("RELEASE SAVEPOINT lockstep_piece"));
+  LOCKSTEP_TRY(run_queued());
+  std::vector<Failure> failures;
+  if (piece.count == 1) {
+    failures.push_back({piece.first, std::move(failure)});
+    return failures;
+  }
+  const std::size_t half = piece.count / 2;
+  LOCKSTEP_ASSIGN(failures, try_piece({piece.run, piece.first, half}, attempt));
+  LOCKSTEP_ASSIGN(std::vector<Failure> others,
+                  try_piece({piece.run, piece.first + half, piece.count - half}, attempt));
+  std::ranges::move(others, std::back_inserter(failures));
   return failures;
 }
 
