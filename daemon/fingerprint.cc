@@ -21,6 +21,17 @@ std::string fingerprint(const TableMap& map) {
   return fmt::format("{:016x}/{:016x}", hash128(rule, 0).low, mapping_fingerprint(map));
 }
 
+bool differs_in_lanes(const std::string& stored, const TableMap& map) {
+  TableMap other = map;
+  for (const bool one_lane : {false, true})
+    for (const bool ordered : {false, true}) {
+      other.one_lane = one_lane;
+      other.ordered = ordered;
+      if (fingerprint(other) == stored) return stored != fingerprint(map);
+    }
+  return false;
+}
+
 bool same_rule(const std::string& a, const std::string& b) {
   return a.substr(0, a.find('/')) == b.substr(0, b.find('/'));
 }

@@ -15,6 +15,9 @@ std::string fingerprint(const TableMap& map);
 // stream.  It is copied anew, onto an empty table.
 inline constexpr const char* kForgotten = "forgotten";
 
+// Whether `stored` is that of `map` but for the lanes that its rows take: what was copied is good.
+bool differs_in_lanes(const std::string& stored, const TableMap& map);
+
 // Whether two fingerprints differ at most in what an ALTER changes.
 bool same_rule(const std::string& a, const std::string& b);
 

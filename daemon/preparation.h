@@ -53,6 +53,7 @@ class Preparation {
   Status forget_unpublished();
   Status hold_tables();
   Status compare_mappings();
+  Status level_lanes(const TableMap& map);
   void floor_and_unseen(const StartFacts& start);
   Status finish();
   Result<std::vector<StoredMapping>> mappings(const ExportedSnapshot* exported = nullptr);

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "connectors/kafka/topics.h"
 #include "connectors/postgres/source/stream.h"
 #include "connectors/postgres/wire/checks.h"
 #include "daemon/fingerprint.h"
@@ -139,6 +140,19 @@ Status Preparation::hold_tables() {
   return rows.empty() ? Status() : bookkeeping_.add_mappings({}, rows);
 }
 
+// Keys of the table take other lanes from now on: what some lane has not applied all apply again.
+Status Preparation::level_lanes(const TableMap& map) {
+  if (manifest_.source.stream.value == StreamKind::Direct)
+    return bookkeeping_.level_lanes(kDirectStream, own_stream(kDirectStream, map));
+  const std::string topic =
+      topic_name(manifest_.source.debezium->topic_prefix.value, map.source.name) + "/";
+  std::set<std::string> streams;
+  for (const StoredProgress& stored : out_.claim.progress)
+    if (stored.row.stream.starts_with(topic)) streams.insert(stored.row.stream);
+  for (const std::string& stream : streams) LOCKSTEP_TRY(bookkeeping_.level_lanes(stream, stream));
+  return {};
+}
+
 // A mapping that the manifest changed stops its table.  One that followed an ALTER of the tables
 // goes on, but rows copied before it lack what it brought: ShapeWatch has them copied again.
 Status Preparation::compare_mappings() {
@@ -158,6 +172,11 @@ Status Preparation::compare_mappings() {
     if (found->second.state == "stopped")
       LOCKSTEP_TRY(bookkeeping_.set_table_state(map.source.name, "active", ""));
     if (found->second.fingerprint == now) continue;
+    if (differs_in_lanes(found->second.fingerprint, map)) {
+      LOCKSTEP_TRY(level_lanes(map));  // Before the fingerprint, as below.
+      LOCKSTEP_TRY(bookkeeping_.set_fingerprint(map.source.name, now));
+      continue;
+    }
     if (!same_rule(found->second.fingerprint, now))
       return refuse(
           fmt::format("the manifest maps {} in another way than when the migration began; "

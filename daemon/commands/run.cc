@@ -163,6 +163,7 @@ Result<ExitCode> run_prepared(Begin& begin) {
   options.on_progress = [&](const RunStatus& status) { begin.log.progress(status, clock.now()); };
   share_snapshot(manifest, prepared, options, events);
   options.newcomers = watch_newcomers(manifest, prepared, *parts.marker_probe);
+  options.plan_again = [&state = begin.state] { state.resume(); };
   Runner runner(
       std::move(options), prepared.tables,
       {*parts.source, *parts.probe, *parts.marker_probe, *parts.proof, *parts.ledger, begin.store,
@@ -182,7 +183,7 @@ Result<ExitCode> run_repeatedly(Begin& begin) {
   for (;;) {
     Result<ExitCode> ended = run_prepared(begin);
     if (!begin.state.take_resume() || !ended) return ended;
-    begin.events.resumed("every table that stopped, and those that came later");
+    begin.events.resumed("every table, also those that stopped or came later");
   }
 }
 

@@ -24,40 +24,6 @@ constexpr double kLargeBytes = 10 * kGibibyte;
 // Of the source's size: rows, indexes in another order, and the log that writing them makes.
 constexpr double kHeadroom = 1.3;
 
-std::string joined(const std::vector<std::string>& names) {
-  return fmt::format("{}", fmt::join(names, ", "));
-}
-
-void check_row_security(const TableSpec& table, Where where, const CheckedServer& server,
-                        Findings& findings) {
-  if (!table.row_security) return;
-  const std::string& side = server.connection.options().side;
-  const std::string& role = server.facts.role.name;
-  findings.error(where,
-                 fmt::format("row-level security of {} on the {} hides rows from role {}",
-                             table.name.text(), side, role),
-                 fmt::format("ALTER ROLE {} BYPASSRLS; as a superuser of the {}",
-                             quote_identifier(role), side));
-}
-
-void check_actors(const TableSpec& target, Where where, Findings& findings) {
-  if (!target.firing_triggers.empty())
-    findings.warn(
-        where,
-        fmt::format("triggers or rules of {} would fire for every row that lockstep "
-                    "writes: {}",
-                    target.name.text(), joined(target.firing_triggers)),
-        fmt::format("ALTER TABLE {} ENABLE TRIGGER {}; as its owner: then it fires for "
-                    "the application only",
-                    quoted(target.name), quote_identifier(target.firing_triggers.front())));
-  if (!target.deferrable_constraints.empty())
-    findings.warn(where,
-                  fmt::format("deferrable constraints of {} are not enforced for lockstep's rows: "
-                              "{}",
-                              target.name.text(), joined(target.deferrable_constraints)),
-                  "make them NOT DEFERRABLE until the migration has ended");
-}
-
 // Their changes are in no log; a crash empties such a table while progress says that it is full.
 // Returns them.
 std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableName, Where>& places,
@@ -174,14 +140,9 @@ void check_tables(Validation& validation) {
   for (PlannedTable& table : validation.plan.tables) {
     const Where where = table.selected.rule->source.where;
     validation.findings.add(std::move(table.problems));
-    if (!table.source.name.table.empty()) {
-      sources[table.source.name] = where;
-      check_row_security(table.source, where, validation.source, validation.findings);
-    }
+    if (!table.source.name.table.empty()) sources[table.source.name] = where;
     if (!table.map) continue;
     targets[table.map->target.name] = where;
-    check_row_security(table.map->target, where, validation.target, validation.findings);
-    check_actors(table.map->target, where, validation.findings);
     check_mapping(*table.map, where, validation);
     check_empty(*table.map, where, validation);
   }

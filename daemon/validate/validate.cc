@@ -162,7 +162,6 @@ void check_all(Validation& validation) {
     check_start(validation);
     check_bookkeeping_grants(validation);
     check_target_grants(validation);
-    if (validation.source.answered) check_uniques(validation);
     check_disk(validation);
   }
   if (validation.source.answered && validation.target.answered) check_opposite(validation);

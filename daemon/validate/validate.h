@@ -60,10 +60,8 @@ void check_source_grants(Validation& validation);
 void check_target_grants(Validation& validation);
 void check_bookkeeping_grants(Validation& validation);
 
-// What the tables are like: rows, row-level security, triggers, constraints, sizes.
+// What the tables are like beyond their plan: rows, sizes, what came since the migration began.
 void check_tables(Validation& validation);
-// REQUIRES: two servers that answered.
-void check_uniques(Validation& validation);
 void check_disk(Validation& validation);
 
 // REQUIRE: a source that answered.  check_direct() is for `stream: direct`.

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -71,6 +72,13 @@ struct Member {
   friend bool operator==(const Member&, const Member&) = default;
 };
 
+// A condition on values or rows: of a domain, or of a table.
+struct CheckRule {
+  std::string of;    // "public.price"; of a table's own "".
+  std::string name;  // "": NOT NULL of a domain.
+  std::string text;  // "CHECK ((VALUE > 0))", "NOT NULL".
+};
+
 // Types are the same by identity and definition, never by their printed names, which depend on
 // where an extension is installed.
 struct Type {
@@ -88,6 +96,7 @@ struct Type {
   bool has_binary = true;       // Has both send and receive functions.
   std::vector<Type> inner;      // Array: the element; Range: the bound; Composite: its attributes.
   std::vector<Member> members;  // Enum: its labels, in order; Composite: its attributes.
+  std::vector<CheckRule> checks;  // Of a domain, and of those below it.
   std::string folding;  // What makes values with different text equal, "" when nothing does:
                         // the definition of a nondeterministic collation, citext's locale.
 };
@@ -151,6 +160,14 @@ struct KeyIndex {
   bool deferrable = false;  // Only a primary key is taken all the same: for the message.
 };
 
+// A unique index or exclusion constraint that is enforced at once, as a rule about rows.
+struct UniqueRule {
+  std::string name;  // "public.orders_email_key".
+  bool exclusion = false;
+  std::string special;  // Expressions, predicate, an exclusion's definition; "" for mere columns.
+  std::set<std::string> columns;
+};
+
 struct TableSpec {
   TableName name;
   std::uint32_t oid = 0;
@@ -161,15 +178,18 @@ struct TableSpec {
   std::vector<std::size_t> key;   // Indices into columns, in the key index's order; empty: none.
   bool key_is_primary = false;
   bool key_deferrable = false;
-  std::string key_index;          // Name of the index, for messages.
-  std::vector<KeyIndex> keys;     // All that could be it.
-  std::uint32_t key_id = 0;       // Of its constraint, which REINDEX keeps, or of the index.
-  bool secondary_unique = false;  // Another immediate unique or exclusion constraint exists.
+  std::string key_index;            // Name of the index, for messages.
+  std::vector<KeyIndex> keys;       // All that could be it.
+  std::uint32_t key_id = 0;         // Of its constraint, which REINDEX keeps, or of the index.
+  std::vector<UniqueRule> uniques;  // Of the table and its partitions, the key's among them.
+  // Some immediate unique or exclusion constraint keeps rows of different keys apart.
+  bool secondary_unique = false;
+  std::vector<CheckRule> checks;  // Of the table and its partitions.
   std::vector<std::string> deferrable_constraints;
   std::vector<std::string>
-      firing_triggers;        // ENABLE ALWAYS or REPLICA triggers: fire under replica role.
-  bool referenced = false;    // A foreign key of another table refers to it.
-  bool row_security = false;  // RLS is on and the current role is subject to it.
+      firing_triggers;      // ENABLE ALWAYS or REPLICA triggers: fire under replica role.
+  bool referenced = false;  // A foreign key of another table refers to it.
+  std::string hidden_from;  // The current role, when row-level security is on for it.
   ReplicaIdentity replica_identity = ReplicaIdentity::Default;
   std::vector<RowIdentity> identities;  // Of the table, then of each leaf.
   std::vector<TableName> leaves;        // Of a partitioned root, ordered by name.

@@ -89,6 +89,14 @@ void Events::newcomer(std::string_view table) {
   write(spdlog::level::warn, "a table came after this run had begun: start lockstep again",
         {{"table", std::string(table)}});
 }
+void Events::target_warning(std::string_view table, std::string_view what) {
+  write(spdlog::level::warn, "a table of the target does more than hold rows",
+        {{"table", std::string(table)}, {"what", std::string(what)}});
+}
+void Events::planned_again(std::string_view table, std::string_view why) {
+  write(spdlog::level::warn, "the run is planned again",
+        {{"table", std::string(table)}, {"why", std::string(why)}});
+}
 void Events::synced(std::string_view proof) {
   write(spdlog::level::info, "synced", {{"proof", std::string(proof)}});
 }

@@ -37,6 +37,10 @@ class Events {
   // The table's chunks are all read again (I15).
   void copied_again(std::string_view table, std::string_view why);
   void newcomer(std::string_view table);
+  // The run goes on as it is; somebody should know.
+  void target_warning(std::string_view table, std::string_view what);
+  // Everything is planned anew within this process.
+  void planned_again(std::string_view table, std::string_view why);
   void synced(std::string_view proof);
   void draining(std::string_view why);
   // ERROR: an orderly end took longer than `limit`.

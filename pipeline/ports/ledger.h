@@ -21,9 +21,17 @@ struct DebtCount {
   std::int64_t oldest_commit_us = 0;  // Of the open ones; 0 when none.
 };
 
+// What somebody has made of a table of the target means for its rows.
+enum class TargetEffect : std::uint8_t {
+  Harmless,  // They go on; an operator should know.
+  Replan,    // They go on once they are planned anew: they must take one lane from now on.
+  Stop,      // They cannot be written as they were planned.
+};
+
 struct TargetChange {
   TableId table = 0;
-  std::string why;  // It cannot be written as it was planned, and what to do.
+  TargetEffect effect = TargetEffect::Stop;
+  std::string why;  // And what to do.
 };
 
 // The target's bookkeeping of whole tables.  Supervisor thread only.
@@ -41,7 +49,8 @@ class Ledger {
   // Tables of which the target's, or a mapped column of it, is not the one that the run began with:
   // it may have its name, and has nothing of what was written.
   virtual Result<std::vector<TableId>> replaced_targets() = 0;
-  // Tables whose definition on the target does not fit the plan any more.
+  // What is new about the target's tables since the last call: of the first call all that is worth
+  // a word.
   virtual Result<std::vector<TargetChange>> target_changes() = 0;
 };
 

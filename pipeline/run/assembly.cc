@@ -12,6 +12,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kLaneFullWait{20};
+constexpr std::string_view kDeadlock = "40P01";
 constexpr std::size_t kLanePendingMax = 8 << 20;
 
 std::vector<std::unique_ptr<Recent>> make_recents(const RunOptions& options, std::size_t tables,
@@ -59,7 +60,7 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
               shared()),
       supervisor_(options_.supervisor, shared(), health_, ports_.events,
                   {ports_.marker_probe, ports_.proof, ports_.ledger, options_.hold_stream,
-                   options_.newcomers},
+                   options_.newcomers, options_.plan_again},
                   options_.files),
       debts_(options_.debts, shared(), *ports_.scans.at(0).reader, *ports_.scans.at(0).target) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
@@ -197,7 +198,9 @@ Result<Assembly::Turn> Assembly::step_lane(std::uint32_t index, milliseconds wai
     abandon.wait(std::min(wait, kLaneFullWait));
   }
   supervisor_.set_oldest(index, lane.oldest_commit_us());
-  return told(lane_names_[index], apply(index));
+  auto turn = told(lane_names_[index], apply(index));
+  if (!turn && turn.error().code == kDeadlock) supervisor_.look_at_once();
+  return turn;
 }
 
 Result<Assembly::Turn> Assembly::apply(std::uint32_t index) {

@@ -60,6 +60,8 @@ struct RunOptions {
   std::function<bool(std::string_view why)> hold_stream;
   // SupervisorPorts::newcomers; on the main thread.
   std::function<Result<std::vector<std::string>>()> newcomers;
+  // SupervisorPorts::plan_again; on the main thread.
+  std::function<void()> plan_again;
   // Called on the main thread: every second at first, later every 5 s, then every 30 s.
   std::function<void(const RunStatus&)> on_progress;
 };

@@ -12,6 +12,8 @@
 namespace lockstep {
 namespace {
 
+constexpr const char* kOtherIdentity = "other";
+
 void add_type(Definition& facts, const Type& type) {
   if (type.members.empty()) {
     for (const Type& inner : type.inner) add_type(facts, inner);
@@ -65,6 +67,8 @@ class Comparison {
       : map_(map), before_(before), now_(now), on_source_(side == Side::Source) {}
 
   std::optional<DefinitionChange> run() && {
+    if (find(before_, "identity") == kOtherIdentity)
+      add(Consequence::CopyAgain, "its replica identity was another one for a while", "");
     compare_key();
     std::set<std::string> keys;
     for (const auto& [key, value] : before_) keys.insert(key);
@@ -250,7 +254,14 @@ std::optional<DefinitionChange> definition_change(const TableMap& map, Side side
   return Comparison(map, side, before, now).run();
 }
 
+Definition with_other_identity(Definition definition) {
+  definition["identity"] = kOtherIdentity;
+  return definition;
+}
+
 bool key_may_mean_others(const Definition& before, const Definition& now) {
+  const auto identity = before.find("identity");
+  if (identity != before.end() && identity->second == kOtherIdentity) return true;
   const auto was = before.find("key");
   const auto is = now.find("key");
   return was == before.end() || is == now.end() || was->second != is->second;

@@ -48,8 +48,11 @@ struct DefinitionChange {
 std::optional<DefinitionChange> definition_change(const TableMap& map, Side side,
                                                   const Definition& before, const Definition& now);
 
+// The same definition, of rows some of whose changes did not say which row they meant.
+Definition with_other_identity(Definition definition);
+
 // Whether rows may have got other keys without an event: a type that is changed with USING has the
-// key's index made anew.
+// key's index made anew; and under another identity an update tells no old key.
 bool key_may_mean_others(const Definition& before, const Definition& now);
 
 }  // namespace lockstep

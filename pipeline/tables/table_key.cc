@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 
 #include "pipeline/tables/table_cast.h"
+#include "pipeline/tables/table_checks.h"
 
 namespace lockstep {
 namespace {
@@ -55,9 +57,6 @@ std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& colu
   return names;
 }
 
-// Of one table: a root has as many partitions as it likes.
-constexpr int kToldMax = 3;
-
 bool same_columns(std::vector<std::size_t> a, std::vector<std::size_t> b) {
   std::ranges::sort(a);
   std::ranges::sort(b);
@@ -70,7 +69,8 @@ class KeyPlanner {
       : map_(map), stream_(stream), problems_(problems) {}
 
   void plan() {
-    if (!usable_source_key() || !find_columns()) return;
+    std::ranges::move(source_problems(map_.source), std::back_inserter(problems_));
+    if (map_.source.key.empty() || !find_columns()) return;
     check_target_key();
     for (const std::size_t i : map_.key) plan_column(i);
     plan_lanes();
@@ -80,97 +80,6 @@ class KeyPlanner {
   void error(const std::string& column, std::string text, std::string hint) {
     problems_.push_back(
         {Severity::Error, RulePart::Table, column, std::move(text), std::move(hint)});
-  }
-
-  bool usable_source_key() {
-    const TableSpec& source = map_.source;
-    check_updates();
-    if (source.key.empty()) {
-      error("",
-            source.name.text() +
-                " has no usable key: no primary key, and no immediate unique "
-                "index over NOT NULL columns",
-            fmt::format("leave it out (`skip: true`), or add a primary key to {} on the source",
-                        source.name.text()));
-      return false;
-    }
-    if (source.key_deferrable)
-      error("",
-            fmt::format("the key {} of {} on the source is DEFERRABLE: within a transaction two "
-                        "rows may have one key",
-                        source.key_index, source.name.text()),
-            "leave the table out (`skip: true`), or make it NOT DEFERRABLE on the source");
-    else
-      check_identities();
-    return true;
-  }
-
-  // Published, a table without an identity refuses the application's UPDATE and DELETE.
-  void check_updates() {
-    const TableSpec& source = map_.source;
-    for (const RowIdentity& identity : source.identities) {
-      if (identity.usable || (identity.kind == ReplicaIdentity::Default && source.key.empty()))
-        continue;
-      error("",
-            fmt::format("{} has no replica identity ({}): once it is published, PostgreSQL refuses "
-                        "its updates and deletes on the source",
-                        identity.table.text(), lack_of(identity)),
-            identity_hint(identity));
-      if (++told_ == kToldMax) break;
-    }
-    if (!source.key.empty() && told_ == 0 && !can_be_published(source))
-      error("",
-            fmt::format("{} has no primary key that a partition made later would take from it: "
-                        "without replica identity PostgreSQL refuses updates and deletes of what "
-                        "is published",
-                        source.name.text()),
-            fmt::format("leave it out (`skip: true`), or add a primary key to {} on the source",
-                        quoted(source.name)));
-  }
-
-  static const char* lack_of(const RowIdentity& identity) {
-    switch (identity.kind) {
-      case ReplicaIdentity::Nothing:
-        return "REPLICA IDENTITY NOTHING";
-      case ReplicaIdentity::Index:
-        return "the index of its REPLICA IDENTITY is gone";
-      case ReplicaIdentity::Full:
-        return "a generated column is part of it";
-      case ReplicaIdentity::Default:
-        return "REPLICA IDENTITY DEFAULT without a primary key that is NOT DEFERRABLE";
-    }
-    return "";
-  }
-
-  std::string identity_hint(const RowIdentity& identity) const {
-    const TableSpec& source = map_.source;
-    std::string wanted = "FULL";
-    if (source.key_is_primary && !source.key_deferrable &&
-        identity.kind != ReplicaIdentity::Default)
-      wanted = "DEFAULT";
-    else if (identity.table == source.name && !source.key.empty() && !source.key_deferrable)
-      wanted = "USING INDEX " + quote_identifier(source.key_index);
-    return fmt::format("ALTER TABLE {} REPLICA IDENTITY {} on the source", quoted(identity.table),
-                       wanted);
-  }
-
-  // Else updates and deletes would not say which row they mean.
-  void check_identities() {
-    const TableSpec& source = map_.source;
-    for (const RowIdentity& identity : source.identities) {
-      const bool whole = identity.kind == ReplicaIdentity::Full;
-      const bool holds_key = std::ranges::all_of(source.key, [&](std::size_t column) {
-        return std::ranges::find(identity.columns, column) != identity.columns.end();
-      });
-      if (!identity.usable || whole || holds_key) continue;
-      error("",
-            fmt::format("the replica identity of {} is ({}), the key of {} is ({}): updates and "
-                        "deletes would not say which row they mean",
-                        identity.table.text(), names_of(source, identity.columns),
-                        source.name.text(), names_of(source, source.key)),
-            identity_hint(identity));
-      if (++told_ == kToldMax) break;
-    }
   }
 
   bool find_columns() {
@@ -279,7 +188,6 @@ class KeyPlanner {
   TableMap& map_;
   const StreamKind stream_;
   std::vector<MapProblem>& problems_;
-  int told_ = 0;
 };
 
 }  // namespace

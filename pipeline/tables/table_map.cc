@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
 #include "pipeline/model/row.h"
 #include "pipeline/tables/table_cast.h"
+#include "pipeline/tables/table_checks.h"
 #include "pipeline/tables/table_key.h"
 #include "pipeline/tables/table_stream.h"
 #include "pipeline/tables/type_oids.h"
@@ -44,10 +46,11 @@ class MapPlanner {
     map_.direct_copy = std::all_of(map_.columns.begin(), map_.columns.end(), [](const auto& c) {
       return !c.cast && c.plane == Plane::Binary;
     });
-    MapOutcome outcome{std::nullopt, std::move(problems_)};
-    const bool failed = std::any_of(outcome.problems.begin(), outcome.problems.end(),
-                                    [](const auto& p) { return p.severity == Severity::Error; });
-    if (!failed) outcome.map = std::move(map_);
+    if (!failed())
+      std::ranges::move(target_problems(map_, map_.target), std::back_inserter(problems_));
+    MapOutcome outcome;
+    if (!failed()) outcome.map = std::move(map_);
+    outcome.problems = std::move(problems_);
     return outcome;
   }
 
@@ -57,6 +60,9 @@ class MapPlanner {
   }
   void warn(RulePart part, const std::string& column, std::string text, std::string hint) {
     problems_.push_back({Severity::Warning, part, column, std::move(text), std::move(hint)});
+  }
+  bool failed() const {
+    return std::ranges::find(problems_, Severity::Error, &MapProblem::severity) != problems_.end();
   }
   std::string source_name(const std::string& column) const {
     return map_.source.name.text() + "." + column;

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <utility>
 
+#include "pipeline/tables/table_checks.h"
+
 namespace lockstep {
 namespace {
 
@@ -133,11 +135,12 @@ std::optional<KnownFiles> parse_files(std::string_view text) {
 }
 
 ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Ledger& ledger,
-                       Tell tell, std::vector<KnownFiles> known)
+                       Tell tell, TellTarget tell_target, std::vector<KnownFiles> known)
     : shared_(shared),
       probe_(probe),
       ledger_(ledger),
       tell_(std::move(tell)),
+      tell_target_(std::move(tell_target)),
       before_({probe, proof, shared.progress, shared.clock, [shared] { shared.flush_lanes(); }}),
       tables_(known.size()) {
   CHECK(known.size() == shared_.tables.size());
@@ -203,32 +206,53 @@ Status ShapeWatch::look_at_definitions(const std::vector<TableFiles>& now) {
   for (const TableMap* map : altered) {
     tables_[map->id].version = find(now[map->id], map->source.oid)->version;
     const auto spec = std::ranges::find(specs, map->source.oid, &TableSpec::oid);
-    if (spec != specs.end()) judge_definition(map->id, *spec);
+    if (spec != specs.end()) LOCKSTEP_TRY(judge_definition(map->id, *spec));
   }
   return {};
 }
 
-void ShapeWatch::judge_definition(TableId id, const TableSpec& spec) {
+Status ShapeWatch::judge_definition(TableId id, const TableSpec& spec) {
   const TableMap& map = *shared_.tables[id];
   Table& table = tables_[id];
   const auto is_root = [&](const TableMap* other) { return other->source.name == *spec.root; };
   if (spec.root && !map.source.root && std::ranges::any_of(shared_.tables, is_root)) {
     shared_.board.stop(id, attached(map, spec.root->text()));
-    return;
+    return {};
   }
   Definition now = definition_of(spec);
   table.fresh = now != table.latest;
   const auto change = definition_change(map, Side::Source, table.latest, now);
   table.latest = std::move(now);
-  if (!change) return;
-  if (change->consequence == Consequence::Stop)
+  if (change && change->consequence == Consequence::Stop)
     shared_.board.stop(id, change->what + ": " + change->next);
-  if (change->consequence == Consequence::CopyAgain) notice(id, change->what);
+  if (change && change->consequence == Consequence::CopyAgain) notice(id, change->what);
+  return judge_source(id, spec);
+}
+
+// What `validate` would refuse by now.  Changes that name other columns than the key may have been
+// taken for others by the time that it is noticed: a later start has the table copied anew.
+Status ShapeWatch::judge_source(TableId id, const TableSpec& spec) {
+  const std::vector<MapProblem> problems = source_problems(spec);
+  if (problems.empty() || shared_.board.stopped(id)) return {};
+  const Table& table = tables_[id];
+  const TableLife life = shared_.board.life(id);
+  if (names_other_rows(spec) && life.is_settled() && !table.settled.empty()) {
+    const Lsn horizon = table.horizon.value_or(life.horizon.major);
+    LOCKSTEP_TRY(ledger_.save_files(
+        id, files_text(table.files, horizon, with_other_identity(table.settled))));
+  }
+  shared_.board.stop(id, problems.front().text + ": " + problems.front().hint);
+  return {};
 }
 
 Status ShapeWatch::look_at_target() {
   LOCKSTEP_ASSIGN(const std::vector<TargetChange> changes, ledger_.target_changes());
-  for (const TargetChange& change : changes) shared_.board.stop(change.table, change.why);
+  for (const TargetChange& change : changes) {
+    if (change.effect == TargetEffect::Stop)
+      shared_.board.stop(change.table, change.why);
+    else
+      tell_target_(change);
+  }
   return {};
 }
 

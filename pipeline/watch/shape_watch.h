@@ -54,10 +54,12 @@ class ShapeWatch {
  public:
   // Told of a table that is to be copied again, and why.
   using Tell = std::function<void(const std::string& table, const std::string& why)>;
+  // Told of a target's table that goes on.
+  using TellTarget = std::function<void(const TargetChange& change)>;
 
   // `known`: by TableId, as the bookkeeping holds them.
   ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Ledger& ledger, Tell tell,
-             std::vector<KnownFiles> known);
+             TellTarget tell_target, std::vector<KnownFiles> known);
 
   // Looks at the source's catalog.  Returns whether every table that goes on is as it was copied.
   Result<bool> look();
@@ -80,7 +82,8 @@ class ShapeWatch {
   };
 
   Status look_at_definitions(const std::vector<TableFiles>& now);
-  void judge_definition(TableId id, const TableSpec& spec);
+  Status judge_definition(TableId id, const TableSpec& spec);
+  Status judge_source(TableId id, const TableSpec& spec);
   Status look_at_target();
   Status judge(TableId id, const TableFiles& now);
   Status settle(TableId id, const TableFiles& now, Lsn horizon);
@@ -91,6 +94,7 @@ class ShapeWatch {
   SourceProbe& probe_;
   Ledger& ledger_;
   const Tell tell_;
+  const TellTarget tell_target_;
   Passage before_;             // The events before what was noticed last.
   std::vector<Table> tables_;  // By TableId.
 };

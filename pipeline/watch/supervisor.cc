@@ -41,7 +41,7 @@ Supervisor::Supervisor(SupervisorOptions options, Shared shared, Health& health,
       shapes_(
           shared, ports.probe, ports.proof, ports.ledger,
           [&events](const auto& table, const auto& why) { events.copied_again(table, why); },
-          std::move(known_files)),
+          [this](const TargetChange& change) { note_target(change); }, std::move(known_files)),
       lag_known_(shared.clock.now()),
       paused_(streams_of_others()),
       oldest_us_(shared.queues.size(), 0) {}
@@ -143,7 +143,8 @@ Status Supervisor::count_debts() {
 
 // A table that was rewritten is copied again, once the events before that are applied (I15).
 Status Supervisor::watch_shapes() {
-  if (shared_.clock.now() >= next_look_) {
+  const bool at_once = look_at_once_.exchange(false, std::memory_order_acquire);
+  if (at_once || shared_.clock.now() >= next_look_) {
     next_look_ = shared_.clock.now() + options_.look_every;
     LOCKSTEP_TRY(shapes_.look());
     LOCKSTEP_TRY(look_around());
@@ -154,6 +155,14 @@ Status Supervisor::watch_shapes() {
   changed_ = !awaited.empty();
   if (changed_) waits_for(std::move(awaited));
   return {};
+}
+
+void Supervisor::note_target(const TargetChange& change) {
+  const std::string table = shared_.tables[change.table]->text();
+  if (change.effect == TargetEffect::Harmless) return events_.target_warning(table, change.why);
+  if (!ports_.plan_again) return void(shared_.board.stop(change.table, change.why));
+  events_.planned_again(table, change.why);
+  ports_.plan_again();
 }
 
 // Somebody made a table: one that the manifest selects, which this run cannot take in, or one in

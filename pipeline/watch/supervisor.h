@@ -47,6 +47,8 @@ struct SupervisorPorts {
   std::function<bool(std::string_view why)> hold_stream;
   // Tables that the manifest selects and this run does not have; may be empty: there are none.
   std::function<Result<std::vector<std::string>>()> newcomers;
+  // Has everything drained and planned anew; may be empty: what needs it stops.
+  std::function<void()> plan_again;
 };
 
 // tick() on the main thread; status(), set_...(), pause_streams() and prove_from_now() are safe for
@@ -81,6 +83,8 @@ class Supervisor {
   void set_source(const SourceState& state, std::int64_t newest_us);
   // The next proof begins after this.
   void prove_from_now() { prove_anew_.store(true, std::memory_order_release); }
+  // Lanes are in each other's way: a constraint of the target may be new.
+  void look_at_once() { look_at_once_.store(true, std::memory_order_release); }
   // Commit time of the oldest change that `lane` holds; 0: none.
   void set_oldest(std::uint32_t lane, std::int64_t commit_us);
   void set_draining();
@@ -92,6 +96,7 @@ class Supervisor {
   Status count_debts_if_due();
   Status watch_shapes();
   Status look_around();
+  void note_target(const TargetChange& change);
   bool is_complete() const;
   Result<Verdict> prove(bool want_proof);
   Result<Verdict> step_proof(bool ready, bool patient);
@@ -135,6 +140,7 @@ class Supervisor {
   std::set<TableId> told_done_;
   std::set<std::string> told_newcomers_;
 
+  std::atomic<bool> look_at_once_{false};  // release/acquire: the catalogs may tell something new.
   std::atomic<bool> prove_anew_{false};  // release/acquire: asked for before the next proof begins.
 
   mutable Mutex mutex_;

@@ -124,5 +124,17 @@ TEST(Definition, AKeyThatWasAwayMattersWhereTheIdentityIsTheWholeRow) {
   EXPECT_EQ(change(now)->consequence, Consequence::Stop);
 }
 
+// Issue E, row 33: what was written meanwhile did not say which row it meant.
+TEST(Definition, AnIdentityThatWasAnotherOneForAWhileVoidsTheRows) {
+  const TableMap map = sample();
+  const Definition now = definition_of(map.source);
+  const Definition before = parse_definition(definition_text(with_other_identity(now)));
+  const auto found = definition_change(map, Side::Source, before, now);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->consequence, Consequence::CopyAgain);
+  EXPECT_TRUE(key_may_mean_others(before, now));
+  EXPECT_FALSE(key_may_mean_others(now, now));
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -217,6 +217,23 @@ TEST(PostgresKey, DeferrablePrimaryKeyIsSaid) {
   EXPECT_EQ(keyed({primary, unique_index("t_b", {3})}).key_index, "t_b");
 }
 
+// Issue E, row 39: REINDEX CONCURRENTLY makes such an index for a while, and it orders no rows.
+TEST(PostgresKey, AnIndexThatHoldsTheKeyKeepsNoOtherKeysApart) {
+  CatalogIndex primary = unique_index("t_pkey", {1});
+  primary.primary = true;
+  EXPECT_FALSE(keyed({primary, unique_index("t_pkey_ccnew", {1})}).secondary_unique);
+  EXPECT_FALSE(keyed({primary, unique_index("t_a_b", {3, 1})}).secondary_unique);
+  CatalogIndex partial = unique_index("t_part", {1});
+  partial.whole = false;
+  EXPECT_TRUE(keyed({primary, partial}).secondary_unique);
+  CatalogIndex of_a_leaf = unique_index("leaf", {1});
+  of_a_leaf.own = false;
+  EXPECT_TRUE(keyed({primary, of_a_leaf}).secondary_unique);
+  CatalogIndex exclusion = unique_index("t_excl", {1});
+  exclusion.unique = false;
+  EXPECT_TRUE(keyed({primary, exclusion}).secondary_unique);
+}
+
 // Issue E, row 10: the identity's columns are the key, also beside a primary key.
 TEST(PostgresKey, ReplicaIdentityGoesBeforeThePrimaryKey) {
   CatalogIndex primary = unique_index("t_pkey", {1});

@@ -387,6 +387,32 @@ TEST(TableMap, FingerprintFollowsTheMappingOnly) {
   EXPECT_NE(mapping_fingerprint(*plan(spec, moved).map), base);
 }
 
+// Issue E: validate, and the watch of a run in its words.
+TEST(TableMap, ChecksThatOnlyTheTargetHasAreNamed) {
+  auto source = table("t", {column("id", kInt4), column("p", domain_of(kNumeric, "public.price"))});
+  source.columns[0].attnum = 1;
+  source.columns[1].attnum = 2;
+  auto target = source;
+  source.checks = {{"", "ours", "CHECK ((id > 0))"}};
+  target.checks = {{"", "theirs", "CHECK ((id > 0))"}, {"", "more", "CHECK ((id < 9))"}};
+  target.columns[1].type.checks = {{"public.price", "", "NOT NULL"},
+                                   {"public.price", "low", "CHECK ((VALUE < 9))"}};
+  EXPECT_THAT(warnings(plan(source, target)),
+              ElementsAre(HasSubstr("check more of public.t, CHECK ((id < 9))"),
+                          HasSubstr("ALTER DOMAIN public.price DROP NOT NULL on the target"),
+                          HasSubstr("DROP CONSTRAINT \"low\" on the target")));
+  source.columns[1].not_null = true;
+  EXPECT_EQ(warnings(plan(source, target)).size(), 2U);
+}
+
+TEST(TableMap, RowSecurityHidesRowsOnEitherSide) {
+  const auto open = table("t", {column("id", kInt4)});
+  auto hidden = open;
+  hidden.hidden_from = "reader";
+  EXPECT_THAT(errors(plan(hidden, open)), ElementsAre(HasSubstr("on the source hides rows from")));
+  EXPECT_THAT(errors(plan(open, hidden)), ElementsAre(HasSubstr("on the target hides rows from")));
+}
+
 TEST(TableMap, RefusesCastsThatAreNotInjectiveInKeys) {
   const auto source = table("t", {column("k", kNumeric)});
   EXPECT_THAT(errors(plan(source, table("t", {column("k", kText)}))),

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -145,6 +146,10 @@ class Bookkeeping {
   // else Halt with what to do.  REQUIRES: claim(), save_start().
   Status change_lanes(std::uint32_t lanes);
 
+  // Puts every lane's position of `own`, a table's part of the stream `whole` or the whole of it,
+  // to the least of all: then it does not matter which lane a key of the table takes.
+  Status level_lanes(const std::string& whole, const std::string& own);
+
   Result<std::vector<StoredDebts>> count_debts();
 
   // Those of `tables` whose target, or a mapped column of it, is another one of the same name now,
@@ -155,6 +160,8 @@ class Bookkeeping {
   Result<std::vector<TableSpec>> altered_targets(std::span<const TableMap* const> tables);
 
   Result<std::vector<QuarantinedRow>> quarantined();
+  // Opens the rows of a table again that were quarantined since the target refused them.
+  Status retry_refused(const TableName& source);
   // Opens quarantined or dropped rows again, or accepts their difference.  No ids: all.
   // Returns how many rows that were.
   Result<std::uint64_t> retry_quarantined(std::span<const std::string> ids);
@@ -216,8 +223,13 @@ class PostgresLedger final : public Ledger {
   Result<std::vector<TargetChange>> target_changes() override;
 
  private:
+  void compare(const TableMap& table, const TableSpec& now, std::vector<TargetChange>& changes);
+
   Bookkeeping bookkeeping_;
   const std::vector<const TableMap*>& tables_;
+  std::map<TableId, std::set<std::string>> said_;      // What target_changes() said of each.
+  std::map<TableId, std::set<TableName>> partitions_;  // Of the target, as it saw them.
+  std::set<TableId> retry_;  // Got a partition: what was refused may find its place now.
 };
 
 }  // namespace lockstep

@@ -10,7 +10,6 @@
 #include "connectors/postgres/target/bookkeeping_schema.h"
 #include "connectors/postgres/wire/catalog.h"
 #include "connectors/postgres/wire/rows.h"
-#include "pipeline/tables/definition.h"
 #include "pipeline/tables/translate.h"
 
 namespace lockstep {
@@ -382,6 +381,21 @@ Status Bookkeeping::change_lanes(std::uint32_t lanes) {
   });
 }
 
+Status Bookkeeping::level_lanes(const std::string& whole, const std::string& own) {
+  return transact([&]() -> Status {
+    LOCKSTEP_TRY(run(fmt::format(
+        "WITH place AS (SELECT DISTINCT ON (lane) * FROM {0} WHERE {1} AND stream IN ({2}, {3})"
+        " ORDER BY lane, stream = {3} DESC),"
+        " least AS (SELECT major, minor FROM place ORDER BY major, minor LIMIT 1)"
+        " INSERT INTO {0} (migration, stream, lane, major, minor, last_xid, max_xid, epoch, batch)"
+        " SELECT migration, {3}, lane, l.major, l.minor, last_xid, max_xid, epoch, batch"
+        " FROM place CROSS JOIN least l ON CONFLICT (migration, stream, lane)"
+        " DO UPDATE SET (major, minor) = (excluded.major, excluded.minor)",
+        table("progress"), mine(options_.name), quote_literal(whole), quote_literal(own))));
+    return {};
+  });
+}
+
 Result<std::vector<QuarantinedRow>> Bookkeeping::quarantined() {
   LOCKSTEP_ASSIGN(
       const PgResult rows,
@@ -398,6 +412,16 @@ Result<std::vector<QuarantinedRow>> Bookkeeping::quarantined() {
                    std::string(field(rows, row, 7)), number<std::uint32_t>(field(rows, row, 8)),
                    std::string(field(rows, row, 9)), std::string(field(rows, row, 10))});
   return all;
+}
+
+Status Bookkeeping::retry_refused(const TableName& source) {
+  return transact([&]() -> Status {
+    LOCKSTEP_TRY(
+        run(fmt::format("UPDATE {} SET state = 'open', attempts = 0 WHERE {}"
+                        " AND state = 'quarantined' AND reason = 'refused'",
+                        table("debt"), of_table(options_.name, source))));
+    return {};
+  });
 }
 
 Result<std::uint64_t> Bookkeeping::retry_quarantined(std::span<const std::string> ids) {
@@ -442,32 +466,6 @@ Status Bookkeeping::forget_migration() {
       LOCKSTEP_TRY(run("ROLLBACK TO SAVEPOINT schema"));
     return {};
   });
-}
-
-Result<std::vector<TargetChange>> PostgresLedger::target_changes() {
-  LOCKSTEP_ASSIGN(const std::vector<TableSpec> altered, bookkeeping_.altered_targets(tables_));
-  std::vector<TargetChange> changes;
-  for (const TableSpec& spec : altered)
-    for (const TableMap* table : tables_) {
-      if (table->target.oid != spec.oid) continue;
-      const auto change = definition_change(*table, Side::Target, definition_of(table->target),
-                                            definition_of(spec));
-      if (change && change->consequence == Consequence::Stop)
-        changes.push_back({table->id, change->what + ": " + change->next});
-    }
-  return changes;
-}
-
-Result<std::vector<DebtCount>> PostgresLedger::count_debts() {
-  LOCKSTEP_ASSIGN(const std::vector<StoredDebts> stored, bookkeeping_.count_debts());
-  std::vector<DebtCount> counts;
-  for (const StoredDebts& debts : stored) {
-    const auto found = std::ranges::find_if(
-        tables_, [&](const TableMap* map) { return map->source.name == debts.source; });
-    if (found == tables_.end() || debts.open + debts.quarantined == 0) continue;
-    counts.push_back({(*found)->id, debts.open, debts.quarantined, debts.oldest_commit_us});
-  }
-  return counts;
 }
 
 }  // namespace lockstep

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <set>
+#include <sstream>
 #include <unordered_map>
 #include <utility>
 
@@ -116,7 +118,7 @@ Status SpecReader::read_relations(const std::vector<TableName>& names) {
     spec.kind = relation_kind(letter(rows, i, 3));
     spec.replica_identity = replica_identity(letter(rows, i, 4));
     spec.only = bool_field(rows, i, 5);
-    spec.row_security = bool_field(rows, i, 6);
+    spec.hidden_from = text_field(rows, i, 6);
     spec.referenced = bool_field(rows, i, 7);
     if (!is_null(rows, i, 8)) spec.root = {text_field(rows, i, 8), text_field(rows, i, 9)};
     if (!by_oid_.emplace(spec.oid, specs_.size()).second) continue;  // Asked for twice.
@@ -204,6 +206,11 @@ Status SpecReader::read_members() {
   for (int i = 0; i < PQntuples(labels.get()); ++i)
     types_.add_label(number_field<std::uint32_t>(labels, i, 0),
                      {number_field<std::uint32_t>(labels, i, 1), text_field(labels, i, 2)});
+  LOCKSTEP_ASSIGN(const PgResult checks, query(std::string(kUsedTypes) + kDomainChecks));
+  for (int i = 0; i < PQntuples(checks.get()); ++i)
+    types_.add_check(
+        number_field<std::uint32_t>(checks, i, 0),
+        {text_field(checks, i, 1), text_field(checks, i, 2), text_field(checks, i, 3)});
   return {};
 }
 
@@ -249,6 +256,13 @@ std::vector<std::int16_t> attnums(std::string_view list) {
   return numbers;
 }
 
+std::set<std::string> lines(const std::string& text) {
+  std::set<std::string> all;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) all.insert(line);
+  return all;
+}
+
 Status SpecReader::read_indexes() {
   LOCKSTEP_ASSIGN(const PgResult rows, query(std::string(kTree) + kIndexes));
   std::unordered_map<std::uint32_t, std::vector<CatalogIndex>> indexes;
@@ -264,6 +278,8 @@ Status SpecReader::read_indexes() {
     index.whole = bool_field(rows, i, 8);
     index.own = bool_field(rows, i, 9);
     index.id = number_field<std::uint32_t>(rows, i, 10);
+    index.rule = {text_field(rows, i, 11), !index.unique, text_field(rows, i, 12),
+                  lines(text_field(rows, i, 13))};
     indexes[number_field<std::uint32_t>(rows, i, 0)].push_back(std::move(index));
   }
   for (TableSpec& spec : specs_) choose_key(spec, indexes[spec.oid]);
@@ -293,9 +309,12 @@ Status SpecReader::read_actors() {
   LOCKSTEP_ASSIGN(const PgResult rows, query(std::string(kTree) + kActors));
   for (int i = 0; i < PQntuples(rows.get()); ++i) {
     TableSpec& spec = spec_of(rows, i);
-    auto& names =
-        field(rows, i, 1) == "trigger" ? spec.firing_triggers : spec.deferrable_constraints;
-    names.push_back(text_field(rows, i, 2));
+    if (field(rows, i, 1) == "check")
+      spec.checks.push_back({"", text_field(rows, i, 2), text_field(rows, i, 3)});
+    else if (field(rows, i, 1) == "trigger")
+      spec.firing_triggers.push_back(text_field(rows, i, 2));
+    else
+      spec.deferrable_constraints.push_back(text_field(rows, i, 2));
   }
   return {};
 }

@@ -8,7 +8,7 @@ namespace lockstep {
 inline constexpr const char* kRelations = R"(
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relreplident,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid),
-       row_security_active(c.oid),
+       CASE WHEN row_security_active(c.oid) THEN current_user ELSE '' END,
        c.oid IN (SELECT f.confrelid FROM pg_constraint f WHERE f.contype = 'f'
                  AND coalesce(pg_partition_root(f.conrelid), f.conrelid)
                   <> coalesce(pg_partition_root(f.confrelid), f.confrelid)),
@@ -107,6 +107,16 @@ JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisd
 LEFT JOIN pg_collation l ON l.oid = a.attcollation
 ORDER BY t.oid, a.attnum)";
 
+// What domains ask of their values.
+inline constexpr const char* kDomainChecks = R"(
+SELECT t.oid, format_type(t.oid, NULL), k.conname, pg_get_constraintdef(k.oid)
+FROM used u JOIN pg_type t ON t.oid = u.oid
+JOIN pg_constraint k ON k.contypid = t.oid AND k.contype = 'c'
+UNION ALL
+SELECT t.oid, format_type(t.oid, NULL), '', 'NOT NULL'
+FROM used u JOIN pg_type t ON t.oid = u.oid WHERE t.typtype = 'd' AND t.typnotnull
+ORDER BY 1, 3)";
+
 inline constexpr const char* kLabels = R"(
 SELECT e.enumtypid, e.oid, e.enumlabel FROM used u JOIN pg_enum e ON e.enumtypid = u.oid
 ORDER BY e.enumtypid, e.enumsortorder)";
@@ -123,9 +133,15 @@ SELECT t.root, c.relname, array_to_string(i.indkey[0:i.indnkeyatts - 1], ' '), i
          WHERE a.attcollation <> i.indcollation[k]
          OR NOT o.opcdefault AND o.opcname NOT LIKE '%\_pattern\_ops'),
        t.root = t.oid,
-       coalesce((SELECT k.oid FROM pg_constraint k WHERE k.conrelid = i.indrelid
-                 AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')), i.indexrelid)
+       coalesce(k.oid, i.indexrelid), i.indexrelid::regclass::text,
+       coalesce(pg_get_expr(i.indexprs, i.indrelid), '')
+       || CASE WHEN k.contype = 'x' THEN pg_get_constraintdef(k.oid) ELSE '' END
+       || coalesce(' WHERE ' || pg_get_expr(i.indpred, i.indrelid), ''),
+       (SELECT string_agg(a.attname, chr(10)) FROM generate_series(0, i.indnkeyatts - 1) n(at)
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n.at])
 FROM tree t JOIN pg_index i ON i.indrelid = t.oid JOIN pg_class c ON c.oid = i.indexrelid
+LEFT JOIN pg_constraint k ON k.conrelid = i.indrelid AND k.conindid = i.indexrelid
+  AND k.contype IN ('p', 'u', 'x')
 WHERE (i.indisunique OR i.indisexclusion) AND (i.indisready OR c.relkind = 'I')
   AND (t.root = t.oid OR NOT EXISTS (SELECT FROM pg_inherits p WHERE p.inhrelid = i.indexrelid))
 ORDER BY t.root, c.relname)";
@@ -151,6 +167,7 @@ WHERE c.relkind = 'r' OR c.oid = t.root AND c.relkind = 'p'
 ORDER BY t.root, c.oid <> t.root, n.nspname, c.relname)";
 
 // Behind kUsedTypes.  Catalog rows are replaced when they are changed, and then have another xmin.
+// What acts on rows counts wherever it is in a partition tree.
 inline constexpr const char* kVersions = R"(
 , made_of AS MATERIALIZED (
   SELECT string_agg(m.v, ',' ORDER BY m.v) AS v FROM (
@@ -158,26 +175,53 @@ inline constexpr const char* kVersions = R"(
     UNION ALL
     SELECT a.attrelid || '.' || a.attnum || ':' || a.xmin
     FROM used u JOIN pg_type t ON t.oid = u.oid AND t.typtype = 'c'
-    JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0) m(v)
+    JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0
+    UNION ALL
+    SELECT t.oid || '=' || t.xmin FROM used u JOIN pg_type t ON t.oid = u.oid AND t.typtype = 'd'
+    UNION ALL
+    SELECT k.oid || '=' || k.xmin FROM used u JOIN pg_constraint k ON k.contypid = u.oid) m(v)
+), tree(root, oid) AS (
+  SELECT oid, oid FROM unnest($1::oid[]) oid
+  UNION
+  SELECT t.root, i.inhrelid FROM tree t JOIN pg_class p ON p.oid = t.oid AND p.relkind = 'p'
+  JOIN pg_inherits i ON i.inhparent = t.oid
+), acting AS MATERIALIZED (
+  SELECT m.root, string_agg(m.v, ',' ORDER BY m.v) AS v FROM (
+    SELECT t.root, c.oid || c.relreplident::text || c.relrowsecurity || c.relforcerowsecurity
+    FROM tree t JOIN pg_class c ON c.oid = t.oid
+    UNION ALL
+    SELECT t.root, i.indexrelid || ':' || i.xmin FROM tree t JOIN pg_index i ON i.indrelid = t.oid
+    WHERE i.indisunique OR i.indisexclusion
+    UNION ALL
+    SELECT t.root, g.oid || ':' || g.xmin FROM tree t JOIN pg_trigger g ON g.tgrelid = t.oid
+    WHERE NOT g.tgisinternal
+    UNION ALL
+    SELECT t.root, r.oid || ':' || r.xmin FROM tree t JOIN pg_rewrite r ON r.ev_class = t.oid
+    UNION ALL
+    SELECT t.root, k.oid || ':' || k.xmin FROM tree t
+    JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype = 'c') m(root, v)
+  GROUP BY m.root
 )
 SELECT w.oid, hashtextextended(
   (SELECT string_agg(a.attnum || ':' || a.xmin, ',' ORDER BY a.attnum) FROM pg_attribute a
    WHERE a.attrelid = w.oid AND a.attnum > 0)
-  || coalesce((SELECT string_agg(i.indexrelid || ':' || i.xmin, ',' ORDER BY i.indexrelid)
-               FROM pg_index i WHERE i.indrelid = w.oid AND i.indisunique), '')
-  || c.relreplident::text || coalesce(h.inhparent || ':' || h.xmin, '')
+  || coalesce(g.v, '') || coalesce(h.inhparent || ':' || h.xmin, '')
   || coalesce((SELECT v FROM made_of), ''), 0) & 9223372036854775807 AS version
 FROM unnest($1::oid[]) w(oid) JOIN pg_class c ON c.oid = w.oid
+LEFT JOIN acting g ON g.root = w.oid
 LEFT JOIN pg_inherits h ON h.inhrelid = w.oid AND c.relispartition)";
 
 // What else acts on a write: deferrable unique and exclusion constraints, triggers and rules that
-// fire under session_replication_role = replica.
+// fire under session_replication_role = replica, and checks.
 inline constexpr const char* kActors = R"(
-SELECT t.root, 'constraint', c.conname FROM tree t JOIN pg_constraint c ON c.conrelid = t.oid
+SELECT t.root, 'constraint', c.conname, '' FROM tree t JOIN pg_constraint c ON c.conrelid = t.oid
 WHERE c.condeferrable AND c.contype IN ('u', 'x') AND (t.root = t.oid OR c.conparentid = 0)
-UNION SELECT t.root, 'trigger', g.tgname FROM tree t JOIN pg_trigger g ON g.tgrelid = t.oid
+UNION SELECT t.root, 'check', k.conname, pg_get_constraintdef(k.oid) FROM tree t
+JOIN pg_constraint k ON k.conrelid = t.oid
+WHERE k.contype = 'c' AND (t.root = t.oid OR k.coninhcount = 0)
+UNION SELECT t.root, 'trigger', g.tgname, '' FROM tree t JOIN pg_trigger g ON g.tgrelid = t.oid
 WHERE NOT g.tgisinternal AND g.tgenabled IN ('A', 'R')
-UNION SELECT t.root, 'trigger', r.rulename FROM tree t JOIN pg_rewrite r ON r.ev_class = t.oid
+UNION SELECT t.root, 'trigger', r.rulename, '' FROM tree t JOIN pg_rewrite r ON r.ev_class = t.oid
 WHERE r.rulename <> '_RETURN' AND r.ev_enabled IN ('A', 'R')
 ORDER BY 1, 2, 3)";
 

@@ -87,6 +87,14 @@ const CatalogIndex* pick(const std::vector<const CatalogIndex*>& candidates) {
   return immediate == 0 && !candidates.empty() ? candidates.front() : nullptr;
 }
 
+// An index over the key's columns and more refuses no row that the key lets in.
+bool holds_key(const CatalogIndex& index, const CatalogIndex* key) {
+  return key != nullptr && index.own && index.unique && index.whole &&
+         std::ranges::all_of(key->attnums, [&](std::int16_t column) {
+           return std::ranges::find(index.attnums, column) != index.attnums.end();
+         });
+}
+
 }  // namespace
 
 void add_folding(std::string& all, const std::string& one) {
@@ -106,6 +114,12 @@ void TypeCatalog::add_label(std::uint32_t oid, Member label) {
   const auto found = types_.find(oid);
   CHECK(found != types_.end());
   found->second.labels.push_back(std::move(label));
+}
+
+void TypeCatalog::add_check(std::uint32_t oid, CheckRule check) {
+  const auto found = types_.find(oid);
+  CHECK(found != types_.end());
+  found->second.checks.push_back(std::move(check));
 }
 
 const CatalogType* TypeCatalog::find(std::uint32_t oid) const {
@@ -133,6 +147,7 @@ Type TypeCatalog::resolve(std::uint32_t oid, std::int32_t typmod, const std::str
     type.base_oid = row->base;
     type.base_sql = row->base_sql;
     type.typmod = row->base_typmod;
+    type.checks.insert(type.checks.end(), row->checks.begin(), row->checks.end());
     row = find(row->base);
   }
   if (row == nullptr) {
@@ -182,9 +197,11 @@ void choose_key(TableSpec& spec, const std::vector<CatalogIndex>& indexes) {
     spec.key_is_primary = key->primary;
     spec.key_deferrable = !key->immediate;
   }
-  spec.secondary_unique =
-      std::any_of(indexes.begin(), indexes.end(),
-                  [key](const CatalogIndex& index) { return &index != key && index.immediate; });
+  for (const CatalogIndex& index : indexes) {
+    if (!index.immediate) continue;
+    spec.uniques.push_back(index.rule);
+    if (&index != key && !holds_key(index, key)) spec.secondary_unique = true;
+  }
 }
 
 std::optional<std::string> column_drift(const TableSpec& spec,

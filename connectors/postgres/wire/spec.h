@@ -40,6 +40,7 @@ struct CatalogType {
   std::string folding = {};                       // Range: of its collation.
   std::vector<CatalogAttribute> attributes = {};  // Composite: those that are not dropped.
   std::vector<Member> labels = {};                // Enum: in order.
+  std::vector<CheckRule> checks = {};             // Domain: its own.
 };
 
 // The types that a set of columns uses, closed under base, element, bound and attribute.
@@ -49,6 +50,7 @@ class TypeCatalog {
   // REQUIRE: the type `oid` was added.
   void add_attribute(std::uint32_t oid, CatalogAttribute attribute);
   void add_label(std::uint32_t oid, Member label);
+  void add_check(std::uint32_t oid, CheckRule check);
   // The locale by which the server folds citext.
   void set_ctype(std::string ctype) { ctype_ = std::move(ctype); }
   // Returns the type of a column whose format_type(oid, typmod) is `sql`.
@@ -79,12 +81,13 @@ struct CatalogIndex {
   bool replica_identity = false;
   bool whole = true;  // No predicate, no expression; collations and equality of the columns.
   bool own = true;    // Of the table itself, not of a partition.
+  UniqueRule rule = {};
 };
 
-// Sets keys, key, key_is_primary, key_deferrable, key_index, key_id and secondary_unique.  The key
-// is what names old rows in the log: the index that is the replica identity, else the primary key,
-// else the only NOT NULL unique immediate index; with several to choose from there is none.
-// REQUIRES: spec.columns is filled.
+// Sets keys, key, key_is_primary, key_deferrable, key_index, key_id, uniques and secondary_unique.
+// The key is what names old rows in the log: the index that is the replica identity, else the
+// primary key, else the only NOT NULL unique immediate index; with several to choose from there is
+// none. REQUIRES: spec.columns is filled.
 void choose_key(TableSpec& spec, const std::vector<CatalogIndex>& indexes);
 
 // A column as a parsed query describes it now; domains appear as their base types.

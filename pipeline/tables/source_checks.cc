@@ -1,0 +1,140 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "pipeline/tables/table_checks.h"
+
+namespace lockstep {
+namespace {
+
+// Of one table: a root has as many partitions as it likes.
+constexpr int kToldMax = 3;
+
+std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& columns) {
+  std::string names;
+  for (const std::size_t i : columns) names += (names.empty() ? "" : ", ") + spec.columns[i].name;
+  return names;
+}
+
+const char* lack_of(const RowIdentity& identity) {
+  switch (identity.kind) {
+    case ReplicaIdentity::Nothing:
+      return "REPLICA IDENTITY NOTHING";
+    case ReplicaIdentity::Index:
+      return "the index of its REPLICA IDENTITY is gone";
+    case ReplicaIdentity::Full:
+      return "a generated column is part of it";
+    case ReplicaIdentity::Default:
+      return "REPLICA IDENTITY DEFAULT without a primary key that is NOT DEFERRABLE";
+  }
+  return "";
+}
+
+// Of an identity by which updates and deletes do not say which row they mean.
+bool names_others(const TableSpec& source, const RowIdentity& identity) {
+  if (!identity.usable || identity.kind == ReplicaIdentity::Full) return false;
+  return !std::ranges::all_of(source.key, [&](std::size_t column) {
+    return std::ranges::find(identity.columns, column) != identity.columns.end();
+  });
+}
+
+class SourceChecks {
+ public:
+  explicit SourceChecks(const TableSpec& source) : source_(source) {}
+
+  std::vector<MapProblem> run() && {
+    problems_ = hidden_rows(source_, "source");
+    check_updates();
+    if (source_.key.empty())
+      error(source_.name.text() +
+                " has no usable key: no primary key, and no immediate unique "
+                "index over NOT NULL columns",
+            fmt::format("leave it out (`skip: true`), or add a primary key to {} on the source",
+                        source_.name.text()));
+    else if (source_.key_deferrable)
+      error(fmt::format("the key {} of {} on the source is DEFERRABLE: within a transaction two "
+                        "rows may have one key",
+                        source_.key_index, source_.name.text()),
+            "leave the table out (`skip: true`), or make it NOT DEFERRABLE on the source");
+    else
+      check_identities();
+    return std::move(problems_);
+  }
+
+ private:
+  void error(std::string text, std::string hint) {
+    problems_.push_back({Severity::Error, RulePart::Table, "", std::move(text), std::move(hint)});
+  }
+
+  // Published, a table without an identity refuses the application's UPDATE and DELETE.
+  void check_updates() {
+    for (const RowIdentity& identity : source_.identities) {
+      if (identity.usable || (identity.kind == ReplicaIdentity::Default && source_.key.empty()))
+        continue;
+      error(fmt::format("{} has no replica identity ({}): once it is published, PostgreSQL refuses "
+                        "its updates and deletes on the source",
+                        identity.table.text(), lack_of(identity)),
+            identity_hint(identity));
+      if (++told_ == kToldMax) break;
+    }
+    if (!source_.key.empty() && told_ == 0 && !can_be_published(source_))
+      error(fmt::format("{} has no primary key that a partition made later would take from it: "
+                        "without replica identity PostgreSQL refuses updates and deletes of what "
+                        "is published",
+                        source_.name.text()),
+            fmt::format("leave it out (`skip: true`), or add a primary key to {} on the source",
+                        quoted(source_.name)));
+  }
+
+  std::string identity_hint(const RowIdentity& identity) const {
+    std::string wanted = "FULL";
+    if (source_.key_is_primary && !source_.key_deferrable &&
+        identity.kind != ReplicaIdentity::Default)
+      wanted = "DEFAULT";
+    else if (identity.table == source_.name && !source_.key.empty() && !source_.key_deferrable)
+      wanted = "USING INDEX " + quote_identifier(source_.key_index);
+    return fmt::format("ALTER TABLE {} REPLICA IDENTITY {} on the source", quoted(identity.table),
+                       wanted);
+  }
+
+  void check_identities() {
+    for (const RowIdentity& identity : source_.identities) {
+      if (!names_others(source_, identity)) continue;
+      error(fmt::format("the replica identity of {} is ({}), the key of {} is ({}): updates and "
+                        "deletes would not say which row they mean",
+                        identity.table.text(), names_of(source_, identity.columns),
+                        source_.name.text(), names_of(source_, source_.key)),
+            identity_hint(identity));
+      if (++told_ == kToldMax) break;
+    }
+  }
+
+  const TableSpec& source_;
+  std::vector<MapProblem> problems_;
+  int told_ = 0;
+};
+
+}  // namespace
+
+std::vector<MapProblem> source_problems(const TableSpec& source) {
+  return SourceChecks(source).run();
+}
+
+bool names_other_rows(const TableSpec& source) {
+  return std::ranges::any_of(source.identities, [&](const RowIdentity& identity) {
+    return names_others(source, identity);
+  });
+}
+
+std::vector<MapProblem> hidden_rows(const TableSpec& table, const char* side) {
+  if (table.hidden_from.empty()) return {};
+  return {{Severity::Error, RulePart::Table, "",
+           fmt::format("row-level security of {} on the {} hides rows from role {}",
+                       table.name.text(), side, table.hidden_from),
+           fmt::format("ALTER ROLE {} BYPASSRLS; as a superuser of the {}",
+                       quote_identifier(table.hidden_from), side)}};
+}
+
+}  // namespace lockstep
