@@ -68,7 +68,7 @@ class Plan:
             of_type = any(
                 name in statement and reaching & kinds
                 for statement in each.statements for name, reaching in _REACHING.items())
-            if each.table in family or of_type:
+            if (each.table in family and not each.harmless) or of_type:
                 found.append(str(each))
         return found
 

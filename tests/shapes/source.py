@@ -93,9 +93,10 @@ class Table:
         return [column for column in self.columns if not column.key and column.writable]
 
     def key_of(self, i):
-        """Literals of the key number `i`, a row constructor's inside."""
+        """Literals of the key number `i`, a row constructor's inside.  Two neighbours differ in the
+        first column only."""
         first, *others = self.key
-        return [first.type.literal(i), *(column.type.literal(i % 3) for column in others)]
+        return [first.type.literal(i), *(column.type.literal(i // 2 % 3) for column in others)]
 
 
 class SourceMaker:

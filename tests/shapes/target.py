@@ -17,9 +17,10 @@ _RAISE = """CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger LANGUAGE 
 
 @dataclass
 class Deviation:
-    """`table` is its number; None: of the whole database."""
+    """`table` is its number; None: of the whole database.  A harmless one excuses nothing."""
     table: int | None
     statements: list
+    harmless: bool = False
 
     def __str__(self):
         return f"target: {'; '.join(self.statements)}"
@@ -44,6 +45,17 @@ def _column_type(rng, table):
     return [f"ALTER TABLE {table.sql} ALTER {quoted(column.name)} DROP DEFAULT",
             f"ALTER TABLE {table.sql} ALTER {quoted(column.name)} "
             f"TYPE {rng.choice(others[column.kind])}"]
+
+
+def _coarser_key(rng, table):
+    """Values of its key are equal here that differ there."""
+    column = table.key[0]  # That in which neighbours differ.
+    if (column.kind not in ("text", "text_c", "varchar", "label", "name", "bpchar")
+            or table.form not in ("plain", "parent")):
+        return _column_type(rng, table)
+    name = quoted(column.name)
+    sql = rng.choice(["text COLLATE public.ci", "public.citext", "varchar(20) COLLATE public.ci"])
+    return [f"ALTER TABLE {table.sql} ALTER {name} TYPE {sql}"]
 
 
 def _column_order(rng, table):
@@ -157,9 +169,10 @@ def _child(_rng, table):
     return [f"CREATE TABLE {quoted(table.schema)}.child_here () INHERITS ({table.sql})"]
 
 
-_OF_TABLES = ([_column_type] * 4 + [_column_order] * 2 + [_other_definition] * 2
+_OF_TABLES = ([_coarser_key] * 3 + [_column_type] * 3 + [_column_order] * 2 + [_other_definition] * 2
               + [_more_columns, _unique, _check, _trigger, _rule, _index, _security, _exclusion,
                  _not_null, _no_leaf, _other_tree, _child])
+_HARMLESS = (_column_order, _index, _child, _other_tree)
 _OF_TYPES = [
     ["ALTER TYPE public.pair DROP ATTRIBUTE a", "ALTER TYPE public.pair ADD ATTRIBUTE a int"],
     ["ALTER TYPE public.pair ADD ATTRIBUTE d int"],
@@ -182,9 +195,10 @@ def deviations(seed, tables):
     for table in tables:
         own = random.Random(f"{seed} target {table.number}")
         if own.random() < 0.25:
-            statements = own.choice(_OF_TABLES)(own, table)
+            deviate = own.choice(_OF_TABLES)
+            statements = deviate(own, table)
             if statements:
-                made.append(Deviation(table.number, statements))
+                made.append(Deviation(table.number, statements, deviate in _HARMLESS))
     if rng.random() < 0.2:
         made.append(Deviation(None, rng.choice(_OF_TYPES)))
     return made
