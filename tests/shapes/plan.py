@@ -33,9 +33,12 @@ class Plan:
         rng = random.Random(f"{seed} plan")
         tables = source.SourceMaker(seed, stream).tables()
         database, role = source.settings(seed)
+        publication = rng.choice(["lockstep", "dba", "dba", "all"])
+        if stream == "debezium" and publication == "lockstep":
+            publication = "dba"  # A connector wants it to be there.
         return Plan(seed, stream, tables, target.deviations(seed, tables),
                     writer.steps(seed, tables, _STEPS), dba.acts(seed, tables), database, role,
-                    rng.choice(["lockstep", "dba", "dba", "all"]), rng.randrange(4 * _STEPS))
+                    publication, rng.randrange(4 * _STEPS))
 
     @property
     def late(self):
