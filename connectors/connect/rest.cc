@@ -88,8 +88,10 @@ struct Remedy {
 constexpr std::array<Remedy, 10> kRemedies = {{
     {"Publication autocreation is disabled",
      "make the publication (lockstep validate prints the statement)"},
-    {"Invalid identifier", "rename the schema or table whose name begins with a quotation mark"},
-    {"Unexpected input", "rename the schema or table whose name begins with a quotation mark"},
+    {"Invalid identifier",
+     "rename the schema or table whose name begins or ends with a quotation mark"},
+    {"Unexpected input",
+     "rename the schema or table whose name begins or ends with a quotation mark"},
     {"all replication slots are in use", "raise max_replication_slots on the source"},
     {"no longer available on the server", "the slot was lost: begin the migration anew"},
     {"password authentication failed", "correct database.password of the connector"},

@@ -49,6 +49,12 @@ void check_names(Validation& validation) {
         "use a name without capital letters, white space, commas and quotes");
 }
 
+// Debezium takes it for a name that is quoted already, and reads what it says without quotes.
+bool is_taken_for_quoted(std::string_view name) {
+  return name.starts_with('"') ||
+         (name.ends_with('"') && name.find_first_of(" \t\n\v\f\r.") != name.npos);
+}
+
 // What a table's values and names bring about.
 class TableLimits {
  public:
@@ -95,8 +101,8 @@ class TableLimits {
       validation_.findings.error(table.selected.rule->source.where, text,
                                  hint + ", leave the table out, or write stream: direct");
     };
-    if (spec.name.schema.starts_with('"') || spec.name.table.starts_with('"'))
-      error(fmt::format("Debezium cannot read the name {}, which begins with a quotation mark",
+    if (is_taken_for_quoted(spec.name.schema) || is_taken_for_quoted(spec.name.table))
+      error(fmt::format("Debezium cannot read the name {}, for its quotation marks",
                         quoted(spec.name)),
             "rename it");
     if (const auto twins = traps_.twins.find(spec.oid); twins != traps_.twins.end())

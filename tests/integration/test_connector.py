@@ -118,7 +118,7 @@ def test_limits_of_the_connector_are_named(migrate):
     migration.publish()
     found = migration.lockstep.verb("validate").stdout
     for words in ['public.cased: its columns "a b" and "A B" differ only by case',
-                  'cannot read the name "public"."""quoted""", which begins with a quotation mark',
+                  'cannot read the name "public"."""quoted""", for its quotation marks',
                   "takes the type of public.namesake.d, o.day, for another one of the same name, "
                   "public.day",
                   "ends for good at a timetz whose offset has seconds: it may stand in "
@@ -137,10 +137,12 @@ def test_limits_of_the_connector_are_named(migrate):
      "INSERT INTO t VALUES (1, '01:02:03+01:02:03')", "could not be parsed"),
     ('CREATE TABLE """t" (id int PRIMARY KEY)', 'INSERT INTO """t" VALUES (1)',
      "Invalid identifier"),
+    ('CREATE TABLE "so ""called""" (id int PRIMARY KEY)', 'INSERT INTO "so ""called""" VALUES (1)',
+     "Unexpected input"),
     ("CREATE DOMAIN d AS int; CREATE SCHEMA o; CREATE DOMAIN o.d AS timestamp;"
      "CREATE TABLE t (id int PRIMARY KEY, a d, b o.d)",
      "INSERT INTO t VALUES (1, 2, '2024-01-01')", ""),
-], ids=["case", "timetz", "quote", "namesake"])
+], ids=["case", "timetz", "quote", "last quote", "namesake"])
 def test_each_limit_is_one(migrate, ddl, change, cause):
     """Issue E, row 24: what validate names does end the connector, and the last cause is shown."""
     migration = migrate(ddl)
@@ -155,8 +157,9 @@ def test_each_limit_is_one(migrate, ddl, change, cause):
         pass
     migration.source(change)
     await_failed(migration)
-    line = next(line for line in migration.lockstep.verb("validate").stdout.splitlines()
-                if "task 0 of connector" in line)
+    said = migration.lockstep.verb("validate").stdout
+    assert ('""' in ddl) == ("for its quotation marks" in said), said
+    line = next(line for line in said.splitlines() if "task 0 of connector" in line)
     assert "has FAILED: " in line and cause in line and "Exception occurred" not in line, line
     assert "curl -X POST" in line, line
 

@@ -128,6 +128,7 @@ class SourceMaker:
         if self.debezium:
             table.excuses += [column.kind for column in table.key
                               if column.kind in REFUSED_BY_DEBEZIUM]
+            table.excuses += ["quotation marks"] if '"' in table.name else []
         return table
 
     def _columns(self, rng):

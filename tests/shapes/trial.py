@@ -251,6 +251,7 @@ class Trial:
             for number in found:
                 self.outcome.skipped.setdefault(self.oracle.table(number).text, tail)
             self._write_rules()  # Also without the rules of tables that are gone.
+            self.migration.start_connector()  # As its configuration has to be now.
             code = self._until_synced()
             if code != CONFIG:
                 return code

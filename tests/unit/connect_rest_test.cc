@@ -106,7 +106,8 @@ TEST(ConnectRest, NamesTheLastCauseAndTheRemedy) {
             "task 0 of connector my shop has FAILED: java.lang.IllegalArgumentException: Invalid "
             "identifier: x y");
   EXPECT_EQ(fault->remedy,
-            "rename the schema or table whose name begins with a quotation mark; then restart it: "
+            "rename the schema or table whose name begins or ends with a quotation mark; then "
+            "restart it: "
             "curl -X POST 'http://connect:8083/connectors/my%20shop/restart?includeTasks=true"
             "&onlyFailed=true'");
   options.restart_failed = true;
