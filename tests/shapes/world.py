@@ -184,7 +184,11 @@ class World:
     # ---- Single acts and looks.
 
     def of_superuser(self, statement):
-        self.stack.source.execute(self.migration.name, statement)
+        connection = self.stack.source.connect(self.migration.name)
+        cursor = connection.cursor()
+        cursor.execute("SET default_transaction_read_only = off")  # Which a DBA may have set.
+        cursor.execute(statement)
+        connection.close()
 
     def restart(self, which, mode):
         getattr(self.stack, which).restart(mode)
