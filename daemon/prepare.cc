@@ -263,7 +263,6 @@ Status Preparation::finish() {
   floor_and_unseen(*out_.claim.start);
   LOCKSTEP_TRY(
       store_.begin_incarnation({out_.claim.epoch, options.snapshot_floor, options.unseen}));
-  options.batches.assign(options.lanes, 0);
   for (const StoredProgress& stored : out_.claim.progress) {
     if (stored.row.lane >= options.lanes)
       return fail(Reaction::Halt,

@@ -40,7 +40,6 @@ Lane::Lane(LaneOptions options, Shared shared, Target& target, StreamNames strea
       target_(target),
       stream_names_(std::move(stream_names)),
       recent_(*shared.recents[options.index]),
-      batch_number_(options.first_batch),
       last_commit_(shared.clock.now()) {
   if (!options_.shared_stream.empty())
     holds_.emplace(options_.shared_stream, shared_.tables, options_.index, shared_.progress);
@@ -436,8 +435,12 @@ Result<Lane::Step> Lane::at_barrier() {
     if (recent_.open_copies(barrier_->change().table) > 0) return Step::Blocked;
     const Change& change = barrier_->change();
     const StreamState& at = stream(change.stream);
+    // It is the next transaction of every lane that it raises, so each makes U durable first (I5).
+    if (rule_on(Rule::TruncateIsABatch)) LOCKSTEP_TRY(save_intent());
+    const RaisedLane raised{options_.index,
+                            rule_on(Rule::TruncateIsABatch) ? batch_number_ + 1 : 0};
     barrier_arrived_ = true;
-    executes_barrier_ = barrier_->arrive({options_.index, skipped(change, at), at.frozen});
+    executes_barrier_ = barrier_->arrive({raised, skipped(change, at), at.frozen});
   }
   if (!executes_barrier_) return Step::Blocked;
   LOCKSTEP_TRY(carry_out(*barrier_));
@@ -455,7 +458,10 @@ void Lane::pass_barrier() {
   if (holds_) holds_->pass(change.next);
   if (!at.frozen && outcome == Barrier::Outcome::Truncated) {
     at.committed = std::max(at.committed, change.next);
+    at.last_xid = change.xid;
+    at.max_xid = std::max(at.max_xid, change.xid);
     at.known = true;
+    ++batch_number_;
     shared_.progress.committed(options_.index, at.name, change.next);
   }
   recent_.hold_copies(change.table, false);

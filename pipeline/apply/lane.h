@@ -31,8 +31,7 @@ namespace lockstep {
 struct LaneOptions {
   std::uint32_t index = 0;
   std::uint64_t epoch = 0;
-  std::uint64_t first_batch = 0;  // This lane's transaction counter in the target.
-  std::string shared_stream;      // The one stream of all tables; "": each has streams of its own.
+  std::string shared_stream;  // The one stream of all tables; "": each has streams of its own.
   std::size_t batch_bytes_max = 4 << 20;
   std::size_t batch_rows_max = 4000;
   std::chrono::milliseconds watermark_every{1000};  // Idle lanes commit it at this pace.
@@ -131,7 +130,7 @@ class Lane {
   bool barrier_arrived_ = false;
   bool executes_barrier_ = false;
   bool flush_ = false;
-  std::uint64_t batch_number_;
+  std::uint64_t batch_number_ = 0;  // Of this lane's last transaction in this epoch.
   std::chrono::steady_clock::time_point last_commit_;
 };
 

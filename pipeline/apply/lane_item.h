@@ -14,6 +14,7 @@
 #include "pipeline/base/sync.h"
 #include "pipeline/model/change.h"
 #include "pipeline/model/row_batch.h"
+#include "pipeline/ports/target.h"
 
 namespace lockstep {
 
@@ -76,7 +77,7 @@ class Barrier {
     Stopped,    // The table had stopped before: the lanes stay in front of the event.
   };
   struct Arrival {
-    std::uint32_t lane = 0;
+    RaisedLane lane;
     bool skips = false;   // The lane has passed the event in an earlier run.
     bool frozen = false;  // Its position stays: a change of a stopped table was left out.
   };
@@ -100,7 +101,7 @@ class Barrier {
     return skipped_;
   }
   // Lanes whose progress rises with the truncation.  REQUIRES: all have arrived.
-  std::vector<std::uint32_t> raised() const {
+  std::vector<RaisedLane> raised() const {
     const MutexLock lock(mutex_);
     return raised_;
   }
@@ -120,7 +121,7 @@ class Barrier {
   mutable Mutex mutex_;
   std::uint32_t waiting_ GUARDED_BY(mutex_);
   bool skipped_ GUARDED_BY(mutex_) = false;
-  std::vector<std::uint32_t> raised_ GUARDED_BY(mutex_);
+  std::vector<RaisedLane> raised_ GUARDED_BY(mutex_);
   std::optional<Outcome> outcome_ GUARDED_BY(mutex_);
 };
 

@@ -16,6 +16,7 @@ enum class Rule : std::uint8_t {
   ForgetOnlyVisible,    // I4
   AcceptSnapshot,       // I5
   RegisterBeforeBegin,  // I5, S registered late
+  TruncateIsABatch,     // I5: a TRUNCATE is a transaction of every lane, after its intent
   WaitForFlush,         // I6
   DropUnseenRow,        // I7
   NeverSkipForChunk,    // I8
@@ -35,6 +36,7 @@ enum class Rule : std::uint8_t {
   ContradictedProof,    // V3: what is known by now ends an older proof
   CutDrainIsTold,       // an end that took too long is not "as asked"
   StopIsNotSynced,      // stopped before it was synced: incomplete
+  FairTurns,            // debts and chunks of one reader take turns
 };
 
 #ifdef LOCKSTEP_MUTANTS

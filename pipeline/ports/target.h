@@ -115,10 +115,16 @@ struct ApplyOutcome {
 };
 
 struct Truncation {
+// A lane whose progress a TRUNCATE raises: it is the lane's transaction `batch`.
+struct RaisedLane {
+  std::uint32_t lane = 0;
+  std::uint64_t batch = 0;
+};
+
   TableId table = 0;
   std::string stream;
   Position position;  // All lanes' progress of `stream` rises to it.
-  std::vector<std::uint32_t> lanes;
+  std::vector<RaisedLane> lanes;
   Xid xid = 0;                 // Debts of the table that are not newer go.
   Position horizon;            // The event's own LSN; events below it are dropped (I15).
   bool forget_chunks = false;  // Several partitions: all chunks of the table are not done.

@@ -64,7 +64,6 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
                   options_.files),
       debts_(options_.debts, shared(), *ports_.scans.at(0).reader, *ports_.scans.at(0).target) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
-  CHECK(options_.batches.size() == options_.lanes);
   for (const TableMap* table : tables_) board_.estimate(table->id, table->source.estimated_rows);
   for (const auto& [table, horizon] : options_.horizons) board_.set_horizon(table, horizon);
   planner_.restore(options_.marks);
@@ -85,7 +84,6 @@ void Assembly::build_lanes() {
   lane.shared_stream = options_.shared_stream;
   lane.batch_rows_max = options_.batch_rows_max;
   for (; lane.index < options_.lanes; ++lane.index) {
-    lane.first_batch = options_.batches[lane.index];
     lane_names_.push_back("lane " + std::to_string(lane.index));
     lanes_.push_back(std::make_unique<Lane>(lane, shared(), *ports_.lane_targets[lane.index],
                                             [this](StreamId id) { return stream_names_.at(id); }));
@@ -226,7 +224,7 @@ Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
   // One round of debts, one chunk, and so on: neither waits for the other for ever.
   if (index == 0 && scanner.idle() && debts_turn_) {
     auto turn = step_debts();
-    debts_turn_ = !debts_.idle();
+    debts_turn_ = !debts_.idle() || !rule_on(Rule::FairTurns);
     if (!turn || *turn != Turn::Idle) return turn;
   }
   auto turn = step_chunk(index);

@@ -34,10 +34,9 @@ struct RunOptions {
   std::uint32_t lanes = 1;
   std::uint64_t epoch = 0;
   bool until_synced = false;
-  bool tables_left_out = false;        // Of the manifest: the run cannot be complete.
-  Xid snapshot_floor = 0;              // Visibility's floor.
-  std::vector<Xid> unseen;             // U, where the checkpoint proved it current.
-  std::vector<std::uint64_t> batches;  // By lane: transactions so far.
+  bool tables_left_out = false;  // Of the manifest: the run cannot be complete.
+  Xid snapshot_floor = 0;        // Visibility's floor.
+  std::vector<Xid> unseen;       // U, where the checkpoint proved it current.
   std::vector<ProgressRow> progress;
   std::string shared_stream;  // The one stream of all tables; "": each has streams of its own.
   std::vector<ChunkMark> marks;

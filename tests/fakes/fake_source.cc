@@ -14,7 +14,7 @@ FakeSource::FakeSource(const std::vector<TableMap>& tables, Xid first_xid)
       durable_xid_(first_xid - 1) {}
 
 void FakeSource::seed_row(TableId table, const FakeRow& row) {
-  state_[table].chains[row.id].push_back({durable_xid_, row});
+  put(durable_xid_, table, row.id, row);
 }
 
 Xid FakeSource::begin(CommitMode mode) {
@@ -53,6 +53,7 @@ bool FakeSource::unique_taken(Xid xid, TableId table, int but, const std::string
 }
 
 void FakeSource::put(Xid xid, TableId table, int id, std::optional<FakeRow> row) {
+  if (row && disliked_value(*row)) disliked_.emplace(table, id);
   state_[table].chains[id].push_back({xid, std::move(row)});
 }
 

@@ -11,6 +11,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -104,6 +105,8 @@ class FakeSource {
   bool unique_taken(Xid xid, TableId table, int but, const std::string& value) const;
   const TableMap& map(TableId table) const { return tables_[table]; }
   std::size_t table_count() const { return tables_.size(); }
+  // Keys that have ever had a value which a trigger of the target dislikes.
+  const std::set<std::pair<TableId, int>>& disliked() const { return disliked_; }
 
  private:
   struct Version {
@@ -136,6 +139,7 @@ class FakeSource {
 
   const std::vector<TableMap>& tables_;
   std::vector<Table> state_;
+  std::set<std::pair<TableId, int>> disliked_;
   std::map<Xid, Transaction> running_;
   std::vector<LoggedTransaction> log_;
   std::deque<std::pair<Lsn, Xid>> unflushed_;  // Log records, by position.

@@ -67,5 +67,8 @@ inline bool refused_value(const FakeRow& row) { return row.a.starts_with('!'); }
 inline bool swallowed_value(const FakeRow& row) { return row.a.starts_with('~'); }
 // ... or refuses to delete it.
 inline bool kept_value(const FakeRow& row) { return row.a.starts_with('#'); }
+inline bool disliked_value(const FakeRow& row) {
+  return refused_value(row) || swallowed_value(row) || kept_value(row);
+}
 
 }  // namespace lockstep

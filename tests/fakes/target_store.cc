@@ -281,13 +281,9 @@ void TargetStore::truncate(std::uint64_t epoch, const Truncation& truncation) {
     const Debt& debt = entry.second;
     return debt.table == truncation.table && debt.xid != 0 && debt.xid <= truncation.xid;
   });
-  for (const std::uint32_t lane : truncation.lanes) {
-    StoredProgress stored = progress_[{truncation.stream, lane}];
-    stored.row.stream = truncation.stream;
-    stored.row.lane = lane;
-    stored.row.position = truncation.position;
-    put_progress(stored.epoch == 0 ? epoch : stored.epoch, stored.batch, stored.row);
-  }
+  for (const auto& [lane, batch] : truncation.lanes)
+    put_progress(epoch, batch,
+                 {truncation.stream, lane, truncation.position, truncation.xid, truncation.xid});
   horizons_[truncation.table] = std::max(horizons_[truncation.table], truncation.horizon);
   if (truncation.forget_chunks) forget_chunks(truncation.table);
 }
@@ -336,13 +332,6 @@ std::vector<LaneBatch> TargetStore::lane_batches() const {
   std::vector<LaneBatch> batches;
   for (const auto& [lane, batch] : lanes) batches.push_back(batch);
   return batches;
-}
-
-std::uint64_t TargetStore::last_batch(std::uint32_t lane) const {
-  std::uint64_t last = 0;
-  for (const auto& [key, stored] : progress_)
-    if (key.second == lane) last = std::max(last, stored.batch);
-  return last;
 }
 
 std::vector<ChunkMark> TargetStore::marks() const {

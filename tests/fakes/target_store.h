@@ -60,7 +60,6 @@ class TargetStore {
   void put_progress(std::uint64_t epoch, std::uint64_t batch, const ProgressRow& row);
   std::vector<ProgressRow> progress() const;
   std::vector<LaneBatch> lane_batches() const;
-  std::uint64_t last_batch(std::uint32_t lane) const;
   std::vector<ChunkMark> marks() const;
   Position horizon(TableId table) const;
   void put_horizon(TableId table, Position horizon) { horizons_[table] = horizon; }

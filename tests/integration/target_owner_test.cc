@@ -173,11 +173,12 @@ TEST_F(DebtTest, TruncateRaisesAllLanesAndDropsOlderDebts) {
   debt.writes[1].xid = 900;
   apply({debt});
   ASSERT_TRUE(target().mark_done({map.id, 1, 1, {}, 3}).has_value());
-  ASSERT_TRUE(target().truncate({map.id, "wal", {50, 2}, {0, 1}, 800, {33, 44}, true}).has_value());
+  ASSERT_TRUE(target().truncate({map.id, "wal", {50, 2}, {{0, 8}, {1, 3}}, 800, {33, 44}, true}).has_value());
   EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), "0");
   EXPECT_EQ(debts(), "t|doubtful|open|0|900");
-  EXPECT_EQ(target_text("SELECT lane, major, minor, max_xid FROM books.progress ORDER BY 1"),
-            "0|50|2|800\n1|50|2|800");
+  // Issue E, row 8: a TRUNCATE is a transaction of each lane, whose batch is stored with it.
+  EXPECT_EQ(target_text("SELECT lane, major, minor, max_xid, batch FROM books.progress ORDER BY 1"),
+            "0|50|2|800|8\n1|50|2|800|3");
   EXPECT_EQ(target_text("SELECT horizon_major, horizon_minor FROM books.mapping"), "33|44");
   EXPECT_EQ(target_text("SELECT count(*) FROM books.chunk"), "0");
 }
@@ -185,7 +186,7 @@ TEST_F(DebtTest, TruncateRaisesAllLanesAndDropsOlderDebts) {
 TEST_F(DebtTest, TruncateDeletesWhereAForeignKeyCameLater) {
   const TableMap& map = plan("t");
   on_target("INSERT INTO shop.t VALUES (1, 1); CREATE TABLE shop.child (id int REFERENCES shop.t)");
-  const Status truncated = target().truncate({map.id, "wal", {50, 2}, {0}, 800, {}, false});
+  const Status truncated = target().truncate({map.id, "wal", {50, 2}, {{0, 1}}, 800, {}, false});
   ASSERT_TRUE(truncated.has_value()) << truncated.error().message;
   EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), "0");
 }

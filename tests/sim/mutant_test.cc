@@ -14,7 +14,7 @@
 namespace lockstep {
 namespace {
 
-constexpr std::uint64_t kSeedsMax = 3000;
+constexpr std::uint64_t kSeedsMax = 20'000;
 
 using Bend = void (*)(SimOptions&);
 
@@ -144,6 +144,44 @@ void moved_keys(SimOptions& options) {
   options.truncate = 0;
 }
 
+// The state directory is an older copy of itself at every start, and tables are copied again and
+// again.
+void old_checkpoints(SimOptions& options) {
+  options.mode = StreamMode::Direct;
+  options.exported = false;
+  options.tables.resize(2, options.tables.front());
+  options.tables[1].id = 1;
+  options.partitions.assign(2, 1);
+  options.lanes = 1;
+  options.keys = 12;
+  options.chunk_rows = 1;
+  options.source_weight = 20;
+  options.visible_weight = 3;
+  options.truncate = 100;
+  options.rewrite = options.kill = 20;
+  options.interleave = 50;
+  options.lost = options.source_crash = options.no_checkpoint = options.busy_rounds = 0;
+  options.asynchronous = options.drain = options.stop_table = 0;
+  options.old_checkpoint = 1000;
+  options.steps = 1500;
+}
+
+void following(SimOptions& options) {
+  options.lost = 40;
+  options.until_synced = false;
+}
+
+// One reader, and nearly every change has a row read again.
+void many_debts(SimOptions& options) {
+  options.scanners = 1;
+  options.doubtful = 950;
+  options.keys = 12;
+  options.chunk_rows = 1;
+  options.truncate = options.kill = options.lost = 0;
+  options.steps = 0;
+  options.busy_rounds = 100;
+}
+
 TEST(Mutant, I9EmptyBeforeCopy) { expect_noticed(Rule::EmptyBeforeCopy, moved_keys); }
 TEST(Mutant, I2LaneByCanonicalKey) { expect_noticed(Rule::LaneByCanonicalKey, numeric_keys); }
 TEST(Mutant, I3RecordBeforeSend) { expect_noticed(Rule::RecordBeforeSend, slow_to_become_visible); }
@@ -156,6 +194,10 @@ TEST(Mutant, I5AcceptOnlySnapshotsThatSeeWhatWasApplied) {
 TEST(Mutant, I5RegisterSnapshotBeforeItBegins) {
   expect_noticed(Rule::RegisterBeforeBegin, slow_answers);
 }
+// Issue E, row 8.
+TEST(Mutant, I5ATruncateIsATransactionOfEveryLane) {
+  expect_noticed(Rule::TruncateIsABatch, old_checkpoints);
+}
 TEST(Mutant, I6WaitForFlush) { expect_noticed(Rule::WaitForFlush, fragile_source); }
 TEST(Mutant, I7DropRowsThatAChangeOvertook) {
   expect_noticed(Rule::DropUnseenRow, slow_to_become_visible);
@@ -167,6 +209,8 @@ TEST(Mutant, I10MarkAfterCommit) { expect_noticed(Rule::MarkAfterCommit, through
 TEST(Mutant, I11DebtOnViolation) { expect_noticed(Rule::DebtOnViolation, unique_values); }
 TEST(Mutant, I12Fence) { expect_noticed(Rule::Fence, short_lived); }
 TEST(Mutant, I13ProgressWithBatch) { expect_noticed(Rule::ProgressWithBatch, short_lived); }
+// Issue E, row 3.
+TEST(Mutant, I14WhatWaitsEndsSynced) { expect_noticed(Rule::ContradictedProof, following); }
 TEST(Mutant, I15TruncateBarrier) { expect_noticed(Rule::TruncateBarrier, several_partitions); }
 TEST(Mutant, I17DebtForMissingRow) { expect_noticed(Rule::DebtForMissingRow, as_drawn); }
 TEST(Mutant, I17EvictHolder) { expect_noticed(Rule::EvictHolder, unique_values); }
@@ -175,6 +219,8 @@ TEST(Mutant, I17DeleteAgainWhatTheTargetRefusedToDelete) {
   expect_noticed(Rule::DeleteAgain, strict_target);
 }
 TEST(Mutant, I18OpenCopySet) { expect_noticed(Rule::OpenCopySet, direct_copies); }
+// Issue E, row 18.
+TEST(Mutant, FairTurns) { expect_noticed(Rule::FairTurns, many_debts); }
 TEST(Mutant, I19FoldPartialIntoFull) { expect_noticed(Rule::FoldPartialIntoFull, large_batches); }
 
 }  // namespace

@@ -100,8 +100,6 @@ RunOptions Process::run_options() {
   run.snapshot_floor = unseen.floor;
   run.unseen = unseen.xids;
   outside_.checkpoint.begin_incarnation({epoch_, unseen.floor, unseen.xids});
-  for (std::uint32_t lane = 0; lane < options_.lanes; ++lane)
-    run.batches.push_back(outside_.store.last_batch(lane));
   run.progress = outside_.store.progress();
   if (options_.mode == StreamMode::Direct) run.shared_stream = outside_.log.names().front();
   run.marks = outside_.store.marks();
@@ -206,6 +204,8 @@ Status Process::step(Turn turn) {
   busy_.push_back(turn);
   const auto done = step_run(turn);
   std::erase(busy_, turn);
+  std::erase(waiting_, turn);
+  if (!done && done.error().reaction == Reaction::Retry) waiting_.push_back(turn);
   if (done && *done == Assembly::Turn::Over) over_.push_back(turn);
   if (draining() && busy_.empty()) end_stages();
   if (!done) return std::unexpected(done.error());

@@ -2,6 +2,7 @@
 // dies by being destroyed.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,6 +66,12 @@ class Process {
   ExitCode exit_code() const { return run_.exit_code(reached_); }
   RunStatus status() const { return run_.status(); }
   bool any_stopped() const { return run_.any_stopped(); }
+  // A part's last step failed, and it will try again.
+  bool waiting() const { return !waiting_.empty(); }
+  bool copied() const {
+    const std::vector<RunTableStatus> tables = run_.status().tables;
+    return std::ranges::all_of(tables, [](const auto& table) { return table.counts.life.copied; });
+  }
   void break_table(std::uint32_t lane, TableId table) { lane_targets_[lane]->break_table(table); }
   void break_event(TableId table) { stream_.break_table(table); }
 
@@ -103,6 +110,7 @@ class Process {
   std::optional<std::size_t> stage_;  // Of the orderly end.
   std::vector<Turn> turns_;
   std::vector<Turn> busy_;
+  std::vector<Turn> waiting_;
   std::vector<Turn> over_;
 };
 

@@ -140,6 +140,7 @@ void Simulator::act_ours() {
 void Simulator::after_step() {
   if (killed_) return bury();
   if (!ours_->draining()) check_proof();
+  if (ours_->waiting() && ours_->status().synced) failure_ = "synced beside a part that waits";
   if (!ours_->draining() && (ours_->reached() || settled_)) {
     note("ENDS");
     ours_->drain();
@@ -173,8 +174,10 @@ void Simulator::bury() {
 }
 
 void Simulator::restart() {
-  if (checkpoint_.older_copies() > 0 && random_.chance(options_.old_checkpoint)) {
-    const std::size_t copy = random_.below(checkpoint_.older_copies());
+  const std::size_t copies = checkpoint_.older_copies();
+  if (copies > 0 && random_.chance(options_.old_checkpoint)) {
+    const std::size_t newest = random_.chance(500) ? std::min<std::size_t>(copies, 4) : copies;
+    const std::size_t copy = copies - 1 - random_.below(newest);
     if (trace_) note("an older checkpoint is put back", std::to_string(copy));
     checkpoint_.restore(copy);
   } else if (random_.chance(options_.no_checkpoint)) {
@@ -277,11 +280,23 @@ void Simulator::settle_round() {
   }
 }
 
+// Meanwhile the applications go on, and the copy must come to its end all the same.
+void Simulator::work_on() {
+  for (int round = 0; round < options_.busy_rounds && failure_.empty(); ++round) {
+    if (ours_ == nullptr) restart();
+    for (int i = 0; i < 40; ++i) workload_.step();
+    settle_round();
+    if (ours_ == nullptr || ours_->any_stopped() || ours_->copied()) return;
+  }
+  if (options_.busy_rounds != 0 && failure_.empty()) failure_ = "the copy gets no turn";
+}
+
 // Until the supervisor says so.
 void Simulator::settle() {
   note("SETTLE");
   calm_ = true;
   settled_ = false;
+  work_on();
   for (int round = 0; round < kRoundsMax && failure_.empty(); ++round) {
     if (ours_ == nullptr && settled_) return;
     if (ours_ == nullptr) restart();
@@ -316,7 +331,7 @@ std::string Simulator::compare_table(TableId table) const {
   for (const Debt& debt : store_.debts()) {
     if (debt.table != table) continue;
     const int id = key_id(tables_[table], debt.key);
-    if (!workload_.refusable().contains({table, id}))
+    if (!source_.disliked().contains({table, id}))
       return fmt::format("table {} key {} is quarantined without a reason", table, id);
     expected.erase(id);
     found.erase(id);

@@ -46,6 +46,7 @@ class Simulator final : public Chaos {
   void note_source();
   void note(std::string_view what, std::string_view detail = {});
   void after_step();
+  void work_on();
   void settle();
   void settle_round();
   bool proven() const;

@@ -9,13 +9,12 @@ constexpr std::size_t kOpenMax = 4;
 
 }  // namespace
 
-std::string Workload::value(TableId table, int id) {
+std::string Workload::value(TableId table) {
   const bool refused = random_.chance(options_.refused);
   // A row that cannot be deleted would keep its unique value from others for ever.
   const char kinds[] = {'!', '~', '#'};
   const std::size_t possible = source_.map(table).ordered ? 2 : 3;
   const char kind = refused ? kinds[random_.below(possible)] : 'v';
-  if (refused) refusable_.emplace(table, id);
   return fmt::format("{}{}", kind, ++values_);
 }
 
@@ -29,7 +28,7 @@ FakeRow Workload::new_row(TableId table, int id) {
   row.id = id;
   const bool numeric = source_.map(table).canonical[0] == CanonicalRule::Numeric;
   row.scale = numeric ? random_.between(0, 2) : 0;
-  row.a = value(table, id);
+  row.a = value(table);
   row.toast = fmt::format("toast{}", ++values_);
   row.u = unique_value();
   return row;
@@ -95,7 +94,7 @@ void Workload::change(Xid xid) {
 
 void Workload::update(Xid xid, TableId table, const FakeRow& old) {
   FakeRow row = old;
-  row.a = value(table, old.id);
+  row.a = value(table);
   Wire wire;
   wire.doubtful = random_.chance(options_.doubtful);
   wire.split_key = random_.chance(500);
@@ -104,10 +103,7 @@ void Workload::update(Xid xid, TableId table, const FakeRow& old) {
   else
     row.toast = fmt::format("toast{}", ++values_);
   if (random_.chance(300)) row.u = unique_value();
-  if (random_.chance(options_.rekey)) {
-    row.id = random_.between(0, options_.keys - 1);
-    if (!row.a.starts_with('v')) refusable_.emplace(table, row.id);
-  }
+  if (random_.chance(options_.rekey)) row.id = random_.between(0, options_.keys - 1);
   const bool numeric = source_.map(table).canonical[0] == CanonicalRule::Numeric;
   if (numeric && random_.chance(300)) row.scale = random_.between(0, 2);
   source_.update(xid, table, old.id, row, wire);

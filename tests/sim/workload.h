@@ -1,9 +1,7 @@
 // Workload: the applications that write to the source while it is being moved.
 #pragma once
 
-#include <set>
 #include <string>
-#include <utility>
 
 #include "tests/fakes/fake_source.h"
 #include "tests/fakes/random.h"
@@ -24,21 +22,18 @@ class Workload {
   void make_one_visible();
   // No more writes: everything open commits and becomes visible.
   void finish();
-  // Rows whose value the target may have refused at some time.
-  const std::set<std::pair<TableId, int>>& refusable() const { return refusable_; }
 
  private:
   void change(Xid xid);
   void update(Xid xid, TableId table, const FakeRow& old);
   void end(Xid xid);
   FakeRow new_row(TableId table, int id);
-  std::string value(TableId table, int id);
+  std::string value(TableId table);
   std::string unique_value();
 
   const SimOptions& options_;
   FakeSource& source_;
   Random& random_;
-  std::set<std::pair<TableId, int>> refusable_;
   int values_ = 0;
 };
 

@@ -251,6 +251,23 @@ TEST_F(BarrierTest, TheLastLaneCarriesItOut) {
   EXPECT_EQ(progress_.least("t/0"), (Position{6, 0}));
 }
 
+// Issue E, row 8: it is a transaction of both lanes, and what a proof of U rests on stays true.
+TEST_F(BarrierTest, EveryLaneMakesUDurableBeforeIt) {
+  full(1, 5);
+  truncate(6);
+  for (int i = 0; i < 2; ++i)
+    for (const std::uint32_t lane : {0u, 1u}) step(lane);
+  full(2, 7);
+  step(0);
+  for (const auto& [lane, batch] : {std::pair(0u, 3u), std::pair(1u, 1u)}) {
+    const LaneIntent& intent = checkpoint_.state().intents.at(lane);
+    EXPECT_EQ(intent.batch, batch);
+    EXPECT_EQ(std::ranges::count(intent.unseen, 16u), 1);
+    EXPECT_EQ(store_.lane_batches()[lane].batch, batch);
+    EXPECT_EQ(store_.lane_batches()[lane].epoch, 1u);
+  }
+}
+
 // Found by the simulator (direct stream, a stopped table): the truncation raised a lane that had
 // left a change of the stopped table out, which was lost.
 TEST_F(BarrierTest, ALaneThatLeftAChangeOutIsNotRaised) {

@@ -197,11 +197,6 @@ Status PostgresTarget::truncate_by(const Truncation& truncation, const std::stri
   const BookkeepingName& name = options_.session.bookkeeping;
   const TableMap& table = map(truncation.table);
   const std::string rows = table_rows_are(name, table.source.name);
-  std::vector<ProgressRow> progress;
-  for (const std::uint32_t lane : truncation.lanes)
-    progress.push_back(
-        {truncation.stream, lane, truncation.position, truncation.xid, truncation.xid});
-
   LOCKSTEP_TRY(open());
   LOCKSTEP_TRY(session_.begin());
   LOCKSTEP_TRY(session_.queue_sql(
@@ -219,8 +214,11 @@ Status PostgresTarget::truncate_by(const Truncation& truncation, const std::stri
   if (truncation.forget_chunks)
     LOCKSTEP_TRY(session_.queue_sql(
         fmt::format("DELETE FROM {} WHERE {}", bookkeeping_table(name, "chunk"), rows)));
-  if (!progress.empty())
-    LOCKSTEP_TRY(queue_progress(session_, progress, {options_.session.epoch, 0}));
+  for (const auto& [lane, batch] : truncation.lanes) {
+    const ProgressRow row{truncation.stream, lane, truncation.position, truncation.xid,
+                          truncation.xid};
+    LOCKSTEP_TRY(queue_progress(session_, {&row, 1}, {options_.session.epoch, batch}));
+  }
   LOCKSTEP_ASSIGN(const PipelineOutcome outcome,
                   session_.commit("truncate_before_commit", "truncate_after_commit"));
   if (!outcome.failure) {
