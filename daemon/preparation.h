@@ -52,6 +52,7 @@ class Preparation {
   void leave_forgotten();
   Status forget_unpublished();
   Status hold_tables();
+  Status store_reasons();
   Status compare_mappings();
   Status level_lanes(const TableMap& map);
   void floor_and_unseen(const StartFacts& start);

@@ -38,8 +38,23 @@ Status Preparation::later_start() {
   for (const StoredMapping& mapping : out_.claim.mappings) begun_.insert(mapping.source);
   LOCKSTEP_TRY(need_publication(context()));
   LOCKSTEP_TRY(need_slot(context()));
+  LOCKSTEP_TRY(store_reasons());
   LOCKSTEP_TRY(compare_mappings());
   return hold_tables();
+}
+
+// What stops a table today may not be what stopped it then: `status` of a daemon that is down reads
+// it here.
+Status Preparation::store_reasons() {
+  for (const LeftOut& table : out_.left_out) {
+    const auto stored =
+        std::ranges::find(out_.claim.mappings, table.table,
+                          [](const StoredMapping& mapping) { return mapping.source.text(); });
+    if (stored == out_.claim.mappings.end()) continue;
+    if (stored->state == "stopped" && stored->reason == table.reason) continue;
+    LOCKSTEP_TRY(bookkeeping_.set_table_state(stored->source, "stopped", table.reason));
+  }
+  return {};
 }
 
 // The shared stream goes on without the table, so that it can only be copied anew, which later

@@ -96,8 +96,7 @@ Error more_partitions(const std::string& topic, std::int32_t before, std::int32_
 
 KafkaDecode decode_with(DebeziumDecoder& decoder) {
   return {[&decoder](const Record& record) { return decoder.decode(record); },
-          [&decoder](StreamId stream, Xid xid) { decoder.set_last_xid(stream, xid); },
-          {}};
+          [&decoder](StreamId stream, Xid xid) { decoder.set_last_xid(stream, xid); }};
 }
 
 Result<std::unique_ptr<KafkaSource>> KafkaSource::open(KafkaSourceOptions options) {
@@ -352,7 +351,6 @@ Status KafkaSource::take_record(Stream& stream, const rd_kafka_message_s& messag
 Status KafkaSource::decode(Stream& stream, const Record& record, ChangeBatch& batch) {
   LOCKSTEP_ASSIGN(Decoded decoded, options_.decode.record(record));
   if (decoded.kind == Decoded::Kind::Stop) return fail(std::move(decoded.stop.error));
-  if (!decoded.detail.empty() && options_.decode.note) options_.decode.note(record, decoded);
   if (decoded.kind == Decoded::Kind::Change) {
     LOCKSTEP_TRY(check_order(stream, decoded.change));
     batch.changes.push_back(std::move(decoded.change));

@@ -35,9 +35,6 @@ struct KafkaDecode {
   std::function<Result<Decoded>(const Record&)> record;
   // The widened xid that the stream's 32-bit ones are next to.
   std::function<void(StreamId, Xid)> set_last_xid;
-  // Told of records that were passed over (an unmapped table) or could not be read as a whole, with
-  // what was wrong; for logs and counters.  May be empty.
-  std::function<void(const Record&, const Decoded&)> note;
 };
 
 // `decoder` must outlive the source.

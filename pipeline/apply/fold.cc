@@ -128,7 +128,10 @@ bool Fold::fold(Effect& prior, const Effect& next) {
   Write write = next.write;
   if (rule_on(Rule::FoldPartialIntoFull) || prior.kind == WriteKind::Update)
     write.row = merge(prior.write.row, next.write.row);
-  if (next.write.debt == DebtReason::None) write.debt = prior.write.debt;
+  if (next.write.debt == DebtReason::None) {
+    write.debt = prior.write.debt;
+    write.detail = prior.write.detail;
+  }
   write.commit_us = std::min(prior.write.commit_us, next.write.commit_us);
   prior.write = write;
   return true;

@@ -202,7 +202,8 @@ void Lane::fold_change(const Change& change) {
   const TableMap& table = *shared_.tables[change.table];
   Effect effect;
   effect.table = &table;
-  effect.write = {change.row, {}, change.key, change.xid, change.commit_us, change.debt};
+  effect.write = {change.row,       {},          change.key,   change.xid,
+                  change.commit_us, change.debt, change.detail};
   switch (change.kind) {
     case ChangeKind::Delete:
       effect.kind = WriteKind::Delete;
@@ -231,7 +232,7 @@ Effect Lane::owed(const TableMap& table, const Hash128& key, std::string_view ke
   effect.table = &table;
   effect.kind = WriteKind::OpenDebt;
   effect.rule = DebtRule::Keep;
-  effect.write = {{}, key_cells, key, 0, shared_.clock.wall_us(), DebtReason::Doubtful};
+  effect.write = {{}, key_cells, key, 0, shared_.clock.wall_us(), DebtReason::Doubtful, {}};
   return effect;
 }
 
@@ -258,7 +259,7 @@ void Lane::fold_rows(const RowsItem& item) {
     effect.rule = DebtRule::ClearVisible;
     effect.evict = item.settles && kind == WriteKind::Upsert && rule_on(Rule::EvictHolder);
     effect.snapshot = &item.read->snapshot;
-    effect.write = {row, key_cells, key, 0, shared_.clock.wall_us(), DebtReason::None};
+    effect.write = {row, key_cells, key, 0, shared_.clock.wall_us(), DebtReason::None, {}};
     fold_.add(effect);
     ++report.written;
   };

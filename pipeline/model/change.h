@@ -68,9 +68,14 @@ struct Change {
   // Debezium `sequence`: [last commit LSN, own LSN]; direct stream: [0, commit LSN].  What lies
   // below the table's horizon is dropped: it is in every row of the scan, or was truncated (I15).
   Position sequence;
-  std::string evidence;  // Raw event, only with debt == Unreadable.
+  // Only with debt == Unreadable: the raw event; and what of it could not be read, and where, for
+  // people, without values.
+  std::string evidence;
+  std::string detail;
 
-  std::size_t bytes() const { return sizeof(Change) + row.size() + evidence.size(); }
+  std::size_t bytes() const {
+    return sizeof(Change) + row.size() + evidence.size() + detail.size();
+  }
 };
 
 // Everything of `stream` before `position` has been emitted.

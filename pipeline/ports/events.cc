@@ -123,6 +123,12 @@ void Events::waiting(std::string_view part, std::string_view reason) {
   write(spdlog::level::warn, "waiting",
         {{"part", std::string(part)}, {"reason", std::string(reason)}});
 }
+void Events::unreadable(std::string_view table, std::string_view what, std::uint64_t events) {
+  write(spdlog::level::warn, "an event cannot be read: its row is read again from the source",
+        {{"table", std::string(table)},
+         {"what", std::string(what)},
+         {"events", std::to_string(events)}});
+}
 void Events::quarantined(std::string_view table, std::uint64_t rows) {
   write(spdlog::level::warn, "rows that the target refuses are set aside: see lockstep quarantine",
         {{"table", std::string(table)}, {"rows", std::to_string(rows)}});

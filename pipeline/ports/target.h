@@ -76,6 +76,7 @@ struct Write {
   Xid xid = 0;
   std::int64_t commit_us = 0;
   DebtReason debt = DebtReason::None;  // Opened (or raised) by this write, after the run's rule.
+  std::string_view detail;             // Of the debt, for people.
 };
 
 // Writes of one table and one kind, executed in order as one statement or several.
@@ -114,13 +115,13 @@ struct ApplyOutcome {
   std::uint64_t rows_written = 0;
 };
 
-struct Truncation {
 // A lane whose progress a TRUNCATE raises: it is the lane's transaction `batch`.
 struct RaisedLane {
   std::uint32_t lane = 0;
   std::uint64_t batch = 0;
 };
 
+struct Truncation {
   TableId table = 0;
   std::string stream;
   Position position;  // All lanes' progress of `stream` rises to it.

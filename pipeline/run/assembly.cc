@@ -13,6 +13,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kLaneFullWait{20};
 constexpr std::string_view kDeadlock = "40P01";
+constexpr std::chrono::minutes kUnreadableEvery{1};
 constexpr std::size_t kLanePendingMax = 8 << 20;
 
 std::vector<std::unique_ptr<Recent>> make_recents(const RunOptions& options, std::size_t tables,
@@ -137,11 +138,24 @@ Result<Assembly::Turn> Assembly::read_source(milliseconds wait) {
   const std::vector<Change>& changes = polled.batch.changes;
   stream_names_.publish(ports_.source.streams());
   supervisor_.set_source(polled.state, changes.empty() ? 0 : changes.back().commit_us);
+  tell_unreadable(changes);
   failpoint("source_after_poll");
   if (!route(polled)) return Turn::Over;
   LOCKSTEP_TRY(std::move(polled.error));
   LOCKSTEP_TRY(acknowledge_if_due());
   return Turn::Busy;
+}
+
+// One line a minute: a connector that garbles a column garbles it in every event.
+void Assembly::tell_unreadable(const std::vector<Change>& changes) {
+  for (const Change& change : changes) {
+    if (change.debt != DebtReason::Unreadable) continue;
+    ++unreadable_;
+    if (ports_.clock.now() < next_unreadable_) continue;
+    next_unreadable_ = ports_.clock.now() + kUnreadableEvery;
+    ports_.events.unreadable(tables_[change.table]->text(), change.detail,
+                             std::exchange(unreadable_, 0));
+  }
 }
 
 // First of all: the source has moved past what it has read, and brings none of it again.

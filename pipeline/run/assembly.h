@@ -114,6 +114,7 @@ class Assembly {
   }
   void build_lanes();
   Result<Turn> read_source(std::chrono::milliseconds wait);
+  void tell_unreadable(const std::vector<Change>& changes);
   bool route(Polled& polled);
   Status acknowledge_if_due();
   Status acknowledge();
@@ -160,6 +161,8 @@ class Assembly {
   std::set<TableId> paused_;
   std::map<std::string, Position> acknowledged_;
   std::chrono::steady_clock::time_point next_acknowledge_{};
+  std::uint64_t unreadable_ = 0;  // Events that nobody was told of yet.
+  std::chrono::steady_clock::time_point next_unreadable_{};
 };
 
 }  // namespace lockstep

@@ -163,7 +163,8 @@ class KeyPlanner {
             fmt::format("{} is part of the key, and on the target values of it are equal that "
                         "differ on the source: {}",
                         name, to.folding),
-            fmt::format("give {}.{} the type and the collation that it has on the source",
+            fmt::format("give {}.{} the type and the collation that it has on the source, or a "
+                        "deterministic one",
                         map_.target.name.text(), to.name));
     map_.canonical.push_back(canonical_rule(from, to, map_.columns[i].plane));
   }

@@ -173,7 +173,9 @@ TEST_F(DebtTest, TruncateRaisesAllLanesAndDropsOlderDebts) {
   debt.writes[1].xid = 900;
   apply({debt});
   ASSERT_TRUE(target().mark_done({map.id, 1, 1, {}, 3}).has_value());
-  ASSERT_TRUE(target().truncate({map.id, "wal", {50, 2}, {{0, 8}, {1, 3}}, 800, {33, 44}, true}).has_value());
+  ASSERT_TRUE(target()
+                  .truncate({map.id, "wal", {50, 2}, {{0, 8}, {1, 3}}, 800, {33, 44}, true})
+                  .has_value());
   EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), "0");
   EXPECT_EQ(debts(), "t|doubtful|open|0|900");
   // Issue E, row 8: a TRUNCATE is a transaction of each lane, whose batch is stored with it.
@@ -181,6 +183,19 @@ TEST_F(DebtTest, TruncateRaisesAllLanesAndDropsOlderDebts) {
             "0|50|2|800|8\n1|50|2|800|3");
   EXPECT_EQ(target_text("SELECT horizon_major, horizon_minor FROM books.mapping"), "33|44");
   EXPECT_EQ(target_text("SELECT count(*) FROM books.chunk"), "0");
+}
+
+// Issue E, row 19.
+TEST_F(DebtTest, WhyAnEventWasUnreadableIsKeptWithItsDebt) {
+  const TableMap& map = plan("t");
+  const Rows owed{{}, {read(map, "id = 1").keys[0]}};
+  TableRun debt = run_of(map, WriteKind::OpenDebt, owed, 700);
+  debt.rule = DebtRule::Keep;
+  debt.writes[0].debt = DebtReason::Unreadable;
+  debt.writes[0].detail = "topic/0 offset 7: shop.t: the value of column v is none of its type";
+  apply({debt});
+  EXPECT_EQ(target_text("SELECT reason, detail FROM books.debt"),
+            "unreadable|topic/0 offset 7: shop.t: the value of column v is none of its type");
 }
 
 TEST_F(DebtTest, TruncateDeletesWhereAForeignKeyCameLater) {

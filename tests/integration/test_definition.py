@@ -107,6 +107,24 @@ def test_no_setting_changes_what_is_compared(migrate):
     assert copied_again(migration) == 0
 
 
+def test_the_reason_of_a_stopped_table_is_todays(migrate):
+    """Issue E, row 19: of a daemon that is down, too; the first reason was put right."""
+    migration = migrate("CREATE TABLE bystander (id int PRIMARY KEY);"
+                        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1)",
+                        stream="direct")
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("ALTER TABLE t ADD first int; INSERT INTO t VALUES (2)")
+        assert '"first"' in await_stop(lockstep, "public.t") or lockstep.status()
+    migration.target("ALTER TABLE t ADD first int; ALTER TABLE t ALTER v TYPE int USING v::int")
+    with migration.running() as lockstep:
+        assert "public.t.v is text" in await_stop(lockstep, "public.t")
+    entry, = [t for t in migration.lockstep.status()["tables"] if t["table"] == "public.t"]
+    assert entry["state"] == "stopped" and "public.t.v is text" in entry["reason"], entry
+    assert "first" not in entry["reason"], entry
+
+
 MOODS = """
 CREATE TABLE bystander (id int PRIMARY KEY);
 CREATE TYPE mood AS ENUM ('good', 'bad');

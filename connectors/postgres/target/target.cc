@@ -287,7 +287,7 @@ Status PostgresTarget::queue_open_debts(const Run& run) {
   DebtRows rows(run.table->source.name, DebtState::Fresh);
   for (const Write& write : run.writes) {
     const DebtReason reason = reason_of(run, write);
-    if (reason != DebtReason::None) rows.add(write, {reason, {}, {}, 0});
+    if (reason != DebtReason::None) rows.add(write, {reason, write.detail, {}, 0});
   }
   return rows.queue(session_, options_.debt_attempts);
 }

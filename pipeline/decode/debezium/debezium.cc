@@ -28,6 +28,10 @@ constexpr std::string_view kKeyRemedy =
     "validate compares the connector's settings with what is wanted; once they are right, move "
     "this table by a migration of its own, with a topic prefix of its own";
 
+std::string no_value(std::string_view column) {
+  return fmt::format("the value of column {} is none of its type", column);
+}
+
 // What is wrong with a key that was read into `cells`.
 std::string key_fault(const TableMap& table, const ReadOutcome& outcome, std::string_view cells) {
   std::string names;
@@ -45,8 +49,7 @@ std::string key_fault(const TableMap& table, const ReadOutcome& outcome, std::st
     case ReadOutcome::Kind::Cells:
       break;
   }
-  if (!outcome.column.empty())
-    return "the value of column " + outcome.column + " is none of its type";
+  if (!outcome.column.empty()) return no_value(outcome.column);
   CellReader reader(cells);
   for (const std::size_t column : table.key)
     if (reader.next().presence != Presence::Value)
@@ -211,7 +214,6 @@ Result<Decoded> DebeziumDecoder::judge(const Record& record, Stream& stream) {
   if (table == nullptr) {
     Decoded decoded;
     decoded.kind = Decoded::Kind::Ignored;
-    decoded.detail = stream.last_name.text();
     return decoded;
   }
   if (opened == Opened::KnownSchema && stream.checked != table) {
@@ -329,7 +331,7 @@ Result<Decoded> DebeziumDecoder::decode_row(const Record& record, TableDecoder& 
     change.debt = DebtReason::Doubtful;
   }
   if (change.debt != DebtReason::Unreadable) return carried(std::move(change));
-  return unreadable(record, table, std::move(change), "column " + outcome.column);
+  return unreadable(record, table, std::move(change), no_value(outcome.column));
 }
 
 Result<Decoded> DebeziumDecoder::decode_delete(const Record& record, TableDecoder& table,
@@ -368,9 +370,8 @@ Decoded DebeziumDecoder::unreadable(const Record& record, TableDecoder& table, C
                                     std::string why) {
   change.debt = DebtReason::Unreadable;
   change.evidence = evidence_of(*record.value);
-  Decoded decoded = carried(std::move(change));
-  decoded.detail = where(record) + ": " + table.table().text() + ": " + why;
-  return decoded;
+  change.detail = where(record) + ": " + table.table().text() + ": " + why;
+  return carried(std::move(change));
 }
 
 // An event that is no event: its key says which row to read again.

@@ -44,12 +44,11 @@ struct Decoded {
               // change.
     Change,
     Stop,     // The table cannot go on from here (StopTable).
-    Ignored,  // A table that is not mapped; `detail` names it.
+    Ignored,  // A table that is not mapped.
   };
   Kind kind = Kind::Nothing;
   Change change;
   ChangeBatch::Stop stop;
-  std::string detail;  // Change with debt Unreadable: what could not be read, without values.
 };
 
 // Source thread only.
