@@ -29,25 +29,6 @@ const DebeziumSection& section(const Manifest& manifest) {
   return *manifest.source.debezium;
 }
 
-bool is_plain(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
-// Debezium matches names by regular expressions that must match in full, and takes white space
-// around them, escaped or not, and commas for its own.
-std::string pattern_of(const TableName& table) {
-  std::string pattern;
-  for (const char c : table.text()) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (is_plain(c) || byte >= 0x80) {
-      pattern += c;
-    } else {
-      pattern += c == '.' ? "\\." : fmt::format("\\x{:02x}", byte);
-    }
-  }
-  return pattern;
-}
-
 std::optional<char> hex_byte(std::string_view digits) {
   unsigned byte = 0;
   if (digits.size() != 2 || !parse_number(digits, byte, 16)) return std::nullopt;
@@ -68,7 +49,7 @@ std::optional<std::string> plain_name(std::string_view item) {
       if (!byte) return std::nullopt;
       name += *byte;
       i += 3;
-    } else if (rest.empty() || is_plain(rest.front())) {
+    } else if (rest.empty() || is_word(rest.front())) {
       return std::nullopt;
     } else {
       name += item[++i];
@@ -100,7 +81,8 @@ std::optional<std::set<std::string>> listed_names(std::string_view list) {
 
 std::string include_list(std::span<const TableSpec> tables) {
   std::string list;
-  for (const TableSpec& table : tables) list += (list.empty() ? "" : ",") + pattern_of(table.name);
+  for (const TableSpec& table : tables)
+    list += (list.empty() ? "" : ",") + name_regex(table.name.text());
   return list;
 }
 

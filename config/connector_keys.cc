@@ -3,23 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <set>
 #include <string_view>
 
 namespace lockstep {
 namespace {
-
-// Names are regular expressions there, between separators that no backslash escapes.
-std::string pattern_of(std::string_view name) {
-  std::string pattern;
-  for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = byte >= 0x80 || std::isalnum(byte) != 0 || c == '_';
-    pattern += plain ? std::string(1, c) : fmt::format("\\x{:02x}", byte);
-  }
-  return pattern;
-}
 
 bool needs_telling(const TableSpec& table) { return !table.key.empty() && !table.key_is_primary; }
 
@@ -35,10 +23,27 @@ std::set<std::string_view> entries_of(std::string_view setting) {
 
 }  // namespace
 
+bool is_word(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
 std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   return out;
+}
+
+// Separators and the white space around them are taken for their own, escaped or not.
+std::string name_regex(std::string_view name) {
+  std::string pattern;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x80 || is_word(c))
+      pattern += c;
+    else
+      pattern += c == '.' ? "\\." : fmt::format("\\x{:02x}", byte);
+  }
+  return pattern;
 }
 
 std::string key_columns(std::span<const TableSpec> tables) {
@@ -47,9 +52,9 @@ std::string key_columns(std::span<const TableSpec> tables) {
     if (!needs_telling(table)) continue;
     std::string columns;
     for (const std::size_t i : table.key)
-      columns += (columns.empty() ? "" : ",") + pattern_of(table.columns[i].name);
+      columns += (columns.empty() ? "" : ",") + name_regex(table.columns[i].name);
     setting +=
-        fmt::format("{}{}:{}", setting.empty() ? "" : ";", pattern_of(table.name.text()), columns);
+        fmt::format("{}{}:{}", setting.empty() ? "" : ";", name_regex(table.name.text()), columns);
   }
   return setting;
 }

@@ -15,7 +15,11 @@ namespace lockstep {
 
 inline constexpr const char* kKeyColumns = "message.key.columns";
 
-// The setting's value: "public\x2et:m" for each table whose key is not its primary key, with `;`
+// A name as the connector's settings take it: a regular expression that must match in full, in
+// which nothing is a separator or white space.
+std::string name_regex(std::string_view name);
+
+// The setting's value: "public\.t:m" for each table whose key is not its primary key, with `;`
 // between them; "" when there is none.
 std::string key_columns(std::span<const TableSpec> tables);
 
@@ -24,6 +28,9 @@ bool same_key_columns(const std::string& a, const std::string& b);
 
 // Tables that it cannot be said for, as sentences: Debezium does not tell case.
 std::vector<std::string> keying_problems(std::span<const TableSpec> tables);
+
+// Letters and digits of ASCII, and "_": what stands for itself in any regular expression.
+bool is_word(char c);
 
 // In lower case, ASCII alone: Debezium does not tell case where it compares names.
 std::string lower(std::string_view text);

@@ -37,6 +37,16 @@ std::string in_the_way(PostgresProbe& probe, Xid xid) {
   return text.empty() ? "transactions that are open" : text;
 }
 
+Status run_transaction(PostgresConnection& connection, const std::vector<std::string>& statements) {
+  for (const std::string& statement : statements) {
+    auto done = connection.ask(statement);
+    if (done) continue;
+    [[maybe_unused]] const auto undone = connection.run("ROLLBACK");
+    return fail(std::move(done).error());
+  }
+  return {};
+}
+
 Status make_publication(const StreamContext& context) {
   const std::string& name = context.manifest.source.publication.value;
   if (is_direct(context.manifest)) {
@@ -51,19 +61,12 @@ Status make_publication(const StreamContext& context) {
                   context.first ? ExitCode::Config : ExitCode::BadData);
   }
   const std::string sql = publication_sql(context.manifest, context.specs);
-  if (auto made = context.source.ask(sql); !made)
+  // It takes SHARE UPDATE EXCLUSIVE of each table: an ALTER of the application may queue behind it.
+  if (auto made = run_transaction(context.source,
+                                  {"BEGIN", "SET LOCAL lock_timeout = '1s'", sql, "COMMIT"});
+      !made)
     return wait_for(fmt::format("publication {} to be made by the tables' owner: {} ({})", name,
                                 sql, made.error().message));
-  return {};
-}
-
-Status run_transaction(PostgresConnection& connection, const std::vector<std::string>& statements) {
-  for (const std::string& statement : statements) {
-    auto done = connection.ask(statement);
-    if (done) continue;
-    [[maybe_unused]] const auto undone = connection.run("ROLLBACK");
-    return fail(std::move(done).error());
-  }
   return {};
 }
 

@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstdint>
 #include <string>
 
+#include "connectors/postgres/source/slot.h"
 #include "connectors/postgres/target/opposite.h"
 #include "daemon/prepare_stream.h"
 #include "daemon/validate/validate.h"
@@ -96,28 +96,6 @@ class ServerCheck {
   CheckedServer& server_;
   const std::string side_;
 };
-
-// Whether `name` is one of synchronous_standby_names: 's1, "s 2"', 'ANY 1 (s1, s2)', '*'.
-bool is_synchronous(const std::string& names, const std::string& name) {
-  std::string element;
-  bool quoted = false;
-  const auto same = [](char a, char b) {
-    return std::tolower(static_cast<unsigned char>(a)) ==
-           std::tolower(static_cast<unsigned char>(b));
-  };
-  const auto ends = [&] { return element == "*" || std::ranges::equal(element, name, same); };
-  for (const char c : names) {
-    if (c == '"') {
-      quoted = !quoted;
-    } else if (!quoted && (c == ',' || c == '(' || c == ')')) {
-      if (ends()) return true;
-      element.clear();
-    } else if (quoted || c != ' ') {
-      element += c;
-    }
-  }
-  return ends();
-}
 
 // The walsender that serves our stream would be waited for by every commit of the application.
 void check_synchronous(Validation& validation) {

@@ -135,7 +135,7 @@ std::string Summary::print() const {
     out +=
         fmt::format("not carried: {}{}: {}\n", kind.what,
                     kind.names.empty() ? "" : " (" + some(kind.names, kind.count) + ")", kind.todo);
-  return out;
+  return out + of_slot + (of_slot.empty() ? "" : "\n");
 }
 
 boost::json::object Summary::json() const {
@@ -152,7 +152,8 @@ boost::json::object Summary::json() const {
           {"rows_estimated", static_cast<std::uint64_t>(rows)},
           {"bytes", static_cast<std::uint64_t>(bytes)},
           {"left_out", std::move(skipped)},
-          {"not_carried", std::move(kinds)}};
+          {"not_carried", std::move(kinds)},
+          {"of_slot", of_slot}};
 }
 
 }  // namespace lockstep

@@ -25,6 +25,7 @@ struct Summary {
   double bytes = 0;  // On the source.
   std::vector<TableName> left_out;
   std::vector<Uncarried> uncarried;
+  std::string of_slot;  // What the slot may do to the source; "" when that is bounded.
 
   std::string print() const;
   boost::json::object json() const;

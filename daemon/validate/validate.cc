@@ -168,6 +168,18 @@ void check_all(Validation& validation) {
   check_stream(validation);
 }
 
+// No finding: most servers are so, and it does no harm while lockstep runs.
+std::string risk_of_slot(const Validation& validation) {
+  const SourceSection& source = validation.manifest.source;
+  const bool bounded = source.wal_limit.mb != 0 && source.wal_limit.then != WalAction::Warn;
+  if (validation.source.facts.slot_wal_keep_mb >= 0 || bounded) return "";
+  const bool direct = source.stream.value == StreamKind::Direct;
+  return fmt::format(
+      "no limit for the log that the source keeps for slot {}: it fills the source's disk when "
+      "nobody reads it for long; ALTER SYSTEM SET max_slot_wal_keep_size there, as a superuser{}",
+      source.slot.value, direct ? ", or source.wal_limit in the manifest" : "");
+}
+
 }  // namespace
 
 std::optional<Summary> check_servers(const Manifest& manifest, Findings& findings) {
@@ -177,7 +189,10 @@ std::optional<Summary> check_servers(const Manifest& manifest, Findings& finding
   auto summary = read_summary(validation.source.connection,
                               validation.target.answered ? &validation.target.connection : nullptr,
                               validation.plan);
-  if (summary) return std::move(*summary);
+  if (summary) {
+    summary->of_slot = risk_of_slot(validation);
+    return std::move(*summary);
+  }
   findings.failed(validation.source.where, summary.error());
   return std::nullopt;
 }

@@ -312,6 +312,8 @@ def test_validate_ends_with_what_moves_and_what_does_not(direct, stack):
     done = migration.lockstep.verb("validate")
     assert done.returncode == 0, done.stdout
     assert "moves 1 tables, about 200 rows" in done.stdout
+    # Issue E, row 11: what our own slot may do to the source.
+    assert "no limit for the log that the source keeps for slot" in done.stdout
     assert "left out: public.audit" in done.stdout
     summary = migration.lockstep.answer("validate", "--format", "json")["summary"]
     assert (summary["tables"], summary["left_out"]) == (1, ["public.audit"])

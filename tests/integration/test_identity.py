@@ -221,6 +221,7 @@ def test_refuses_a_target_whose_equality_of_the_key_is_coarser(direct, kind):
     migration.publish()
     found = [line for line in refusals(migration) if "public.t.k" in line]
     assert bool(found) == is_coarser, refusals(migration)
+    assert not found or "collation und" not in found[0] or " version " in found[0]
     if is_coarser:
         assert_run_refuses(migration, found[0].split(" (")[0][:60])
 
@@ -370,6 +371,34 @@ def test_refuses_to_be_a_synchronous_standby(direct, stack, names):
     assert bool(found) == (names != "s1, s2"), found
 
 
+def test_lets_go_of_a_stream_that_commits_would_wait_for(direct, stack):
+    """Issue E, row 11: the setting comes while lockstep follows, and goes again."""
+    migration = direct("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    migration.prepare()
+    synchronous = ("SELECT count(*) FROM pg_stat_replication"
+                   f" WHERE application_name = 'lockstep {migration.name} stream'"
+                   " AND sync_state <> 'async'")
+
+    def alter(connection, statement):
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            cursor.execute("SELECT pg_reload_conf()")
+
+    with migration.running() as lockstep, closing(stack.source.connect("postgres")) as connection:
+        lockstep.await_follow()
+        connection.cursor().execute("SET synchronous_commit = 'local'")
+        try:
+            alter(connection, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+            lockstep.await_said("synchronous_standby_names is '*'", "is not read")
+            assert stack.source.execute("postgres", synchronous) == [(0,)]
+            assert not lockstep.status()["synced"]
+        finally:
+            alter(connection, "ALTER SYSTEM RESET synchronous_standby_names")
+        migration.source("INSERT INTO t VALUES (1, 'after it')")
+        migration.await_target("SELECT count(*) FROM t", 1)
+    migration.finish()
+
+
 PUBLICATIONS = {
     "all tables": "FOR ALL TABLES",
     "a schema": "FOR TABLES IN SCHEMA public",
@@ -417,8 +446,8 @@ def test_the_connector_must_be_told_of_keys(migrate):
     migration.grant()
     migration.publish()
     assert migration.lockstep.connector_config()["config"]["message.key.columns"] == (
-        r"public\x2ep:id,m;public\x2et:m")
-    migration.start_connector(**{"message.key.columns": r"public\x2et:m"})
+        r"public\.p:id,m;public\.t:m")
+    migration.start_connector(**{"message.key.columns": r"public\.t:m"})
     assert any("events would carry the keys of other rows" in line
                for line in refusals(migration)), refusals(migration)
 

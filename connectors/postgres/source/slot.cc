@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <poll.h>
 
+#include <algorithm>
+#include <cctype>
 #include <memory>
 #include <utility>
 
@@ -17,7 +19,7 @@ constexpr int kAskEveryMs = 500;
 constexpr const char* kStream = R"(
 SELECT pg_current_wal_insert_lsn(), pg_snapshot_xmax(pg_current_snapshot()),
        coalesce(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.restart_lsn), 0)::bigint,
-       coalesce(a.application_name, '')
+       coalesce(a.application_name, ''), current_setting('synchronous_standby_names')
 FROM (VALUES ($1::name)) w(name)
 LEFT JOIN pg_replication_slots s ON s.slot_name = w.name
 LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid)";
@@ -97,7 +99,29 @@ Result<StreamFacts> read_stream_facts(PostgresConnection& connection, const std:
   facts.next_xid = number_field<Xid>(row, 0, 1);
   facts.kept_bytes = number_field<std::uint64_t>(row, 0, 2);
   facts.reader = text_field(row, 0, 3);
+  facts.synchronous_standby_names = text_field(row, 0, 4);
   return facts;
+}
+
+bool is_synchronous(std::string_view names, std::string_view name) {
+  std::string element;
+  bool quoted = false;
+  const auto same = [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) ==
+           std::tolower(static_cast<unsigned char>(b));
+  };
+  const auto ends = [&] { return element == "*" || std::ranges::equal(element, name, same); };
+  for (const char c : names) {
+    if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (c == ',' || c == '(' || c == ')')) {
+      if (ends()) return true;
+      element.clear();
+    } else if (quoted || c != ' ') {
+      element += c;
+    }
+  }
+  return ends();
 }
 
 Status drop_slot(PostgresConnection& connection, const std::string& name,

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "connectors/postgres/wire/connection.h"
 #include "connectors/postgres/wire/facts.h"
@@ -37,9 +38,15 @@ struct StreamFacts {
   Xid next_xid = 0;              // 64 bits wide.
   std::uint64_t kept_bytes = 0;  // Of the log, for the slot.
   std::string reader;            // Of an active slot: the application's name.
+  std::string synchronous_standby_names;
 };
 // REQUIRES: the connection is open.
 Result<StreamFacts> read_stream_facts(PostgresConnection& connection, const std::string& slot);
+
+// Whether commits of the source would wait for a walsender that serves `name`, by what
+// synchronous_standby_names says: 's1, "s 2"', 'ANY 1 (s1, s2)', '*'.  One of a logical slot
+// counts.
+bool is_synchronous(std::string_view names, std::string_view name);
 
 // Ends the server process that reads a slot.  Needs to be of the same role.
 Status end_reader(PostgresConnection& connection, int pid);

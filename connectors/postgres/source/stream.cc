@@ -40,6 +40,7 @@ Status PostgresStream::connect() {
   const std::string& slot = options_.replication.slot;
   LOCKSTEP_ASSIGN(const StreamFacts facts, read_stream_facts(control_, slot));
   LOCKSTEP_TRY(check_slot(facts));
+  LOCKSTEP_TRY(check_not_awaited(facts));
   if (facts.slot.active) return wait_for_reader(facts);
   busy_since_.reset();
   LOCKSTEP_TRY(link_.start(decoder_.position().major));
@@ -80,6 +81,19 @@ Status PostgresStream::check_slot(const StreamFacts& facts) {
                     "restored from a backup; {}",
                     lsn_text(facts.insert_lsn), lsn_text(at.major), remedy));
   return {};
+}
+
+// Our walsender would count as a standby, and the application's commits would wait until the target
+// has them: for ever when it is away.
+Status PostgresStream::check_not_awaited(const StreamFacts& facts) {
+  const std::string& names = facts.synchronous_standby_names;
+  if (!is_synchronous(names, options_.replication.connection.application_name)) return {};
+  link_.close();
+  return fail(Reaction::Retry,
+              fmt::format("source: synchronous_standby_names is '{}': commits of the application "
+                          "would wait for this stream, so it is not read; name the standbys, as a "
+                          "superuser: ALTER SYSTEM SET synchronous_standby_names",
+                          names));
 }
 
 // A walsender of an older process of this migration may not have noticed yet that nobody listens.
@@ -167,6 +181,7 @@ Status PostgresStream::look() {
   if (!facts) return {};
   if (!link_.streams())
     LOCKSTEP_TRY(check_slot(*facts));  // Nobody else looks while it is held back.
+  if (link_.streams() && !check_not_awaited(*facts)) return {};  // connect() says so.
   kept_bytes_ = facts->kept_bytes;
   decoder_.set_near_xid(facts->next_xid);  // Many may pass that are none of ours.
   return mind_limit();

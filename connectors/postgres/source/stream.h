@@ -82,6 +82,7 @@ class PostgresStream : public ChangeSource {
   Status connect() REQUIRES(link_mutex_);
   Status open_control() REQUIRES(link_mutex_);
   Status check_slot(const StreamFacts& facts) REQUIRES(link_mutex_);
+  Status check_not_awaited(const StreamFacts& facts) REQUIRES(link_mutex_);
   Status wait_for_reader(const StreamFacts& facts) REQUIRES(link_mutex_);
   Status look() REQUIRES(link_mutex_);
   Status mind_limit() REQUIRES(link_mutex_);

@@ -100,16 +100,9 @@ Identity identity(char kind) {
 }
 
 Status SpecReader::read_relations(const std::vector<TableName>& names) {
-  std::vector<std::string> schemas;
-  std::vector<std::string> tables;
-  for (const TableName& name : names) {
-    schemas.push_back(name.schema);
-    tables.push_back(name.table);
-  }
-  const std::string schema_array = text_array(schemas);
-  const std::string table_array = text_array(tables);
-  LOCKSTEP_ASSIGN(const PgResult rows,
-                  connection_.run(kRelations, {{.value = schema_array}, {.value = table_array}}));
+  const NameArrays arrays(names);
+  LOCKSTEP_ASSIGN(const PgResult rows, connection_.run(kRelations, {{.value = arrays.schemas},
+                                                                    {.value = arrays.tables}}));
   std::vector<std::uint32_t> oids;
   for (int i = 0; i < PQntuples(rows.get()); ++i) {
     TableSpec spec;
@@ -356,6 +349,17 @@ std::string text_array(const std::vector<std::string>& values) {
 
 std::string oid_array(const std::vector<std::uint32_t>& oids) {
   return fmt::format("{{{}}}", fmt::join(oids, ","));
+}
+
+NameArrays::NameArrays(const std::vector<TableName>& names) {
+  std::vector<std::string> schema_names;
+  std::vector<std::string> table_names;
+  for (const TableName& name : names) {
+    schema_names.push_back(name.schema);
+    table_names.push_back(name.table);
+  }
+  schemas = text_array(schema_names);
+  tables = text_array(table_names);
 }
 
 Result<std::vector<TableName>> list_tables(PostgresConnection& connection) {

@@ -38,4 +38,11 @@ Result<std::vector<TableSpec>> read_definitions(PostgresConnection& connection,
 std::string text_array(const std::vector<std::string>& values);
 std::string oid_array(const std::vector<std::uint32_t>& oids);
 
+// The two parameters that stand for a list of tables: unnest($1::text[], $2::text[]).
+struct NameArrays {
+  explicit NameArrays(const std::vector<TableName>& names);
+  std::string schemas;
+  std::string tables;
+};
+
 }  // namespace lockstep

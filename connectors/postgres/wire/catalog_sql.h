@@ -44,12 +44,14 @@ SELECT root, nspname, relname, oid <> root,
 FROM leaf ORDER BY root, nspname, relname)";
 
 // What makes values with different text equal, by the collation `l`: how it is defined, since its
-// name tells nothing.  to_jsonb: the columns are not the same in all versions.
+// name tells nothing, and the version of the library that carries it out.  to_jsonb: the columns
+// are not the same in all versions.
 inline constexpr const char* kFolding = R"(
        CASE WHEN l.collisdeterministic IS FALSE THEN concat_ws(' ', 'nondeterministic collation',
          coalesce(to_jsonb(l)->>'colllocale', to_jsonb(l)->>'colliculocale',
                   to_jsonb(l)->>'collcollate'), to_jsonb(l)->>'collicurules',
-         '(' || l.collprovider::text || ')') ELSE '' END)";
+         '(' || l.collprovider::text || ')',
+         'version ' || pg_collation_actual_version(l.oid)) ELSE '' END)";
 
 // {}: kFolding.
 inline constexpr const char* kColumns = R"(
@@ -229,7 +231,8 @@ ORDER BY 1, 2, 3)";
 inline constexpr const char* kLocale = R"(
 SELECT d.datcollate, d.datctype,
        CASE WHEN j->>'datlocprovider' IN ('i', 'b')
-            THEN coalesce(j->>'datlocale', j->>'daticulocale') ELSE '' END
+            THEN coalesce(j->>'datlocale', j->>'daticulocale')
+                 || coalesce(' version ' || (j->>'datcollversion'), '') ELSE '' END
 FROM pg_database d CROSS JOIN LATERAL to_jsonb(d) j WHERE d.datname = current_database())";
 
 inline constexpr const char* kUserTables = R"(

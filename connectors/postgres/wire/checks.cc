@@ -68,16 +68,9 @@ WHERE n.nspname = $1 AND c.relname = ANY($2::text[]) ORDER BY 1)";
 Result<std::vector<TableOwner>> read_owners(PostgresConnection& connection,
                                             const std::vector<TableName>& tables) {
   LOCKSTEP_TRY(connection.open());
-  std::vector<std::string> schemas;
-  std::vector<std::string> names;
-  for (const TableName& table : tables) {
-    schemas.push_back(table.schema);
-    names.push_back(table.table);
-  }
-  const std::string schema_array = text_array(schemas);
-  const std::string name_array = text_array(names);
+  const NameArrays arrays(tables);
   LOCKSTEP_ASSIGN(const PgResult rows,
-                  connection.ask(kOwners, {{.value = schema_array}, {.value = name_array}}));
+                  connection.ask(kOwners, {{.value = arrays.schemas}, {.value = arrays.tables}}));
   std::vector<TableOwner> owners;
   owners.reserve(static_cast<std::size_t>(PQntuples(rows.get())));
   for (int i = 0; i < PQntuples(rows.get()); ++i)

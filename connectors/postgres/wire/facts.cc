@@ -100,22 +100,6 @@ JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY w.place)";
 
-// The two parameters that stand for a list of tables.
-struct NameArrays {
-  explicit NameArrays(const std::vector<TableName>& names) {
-    std::vector<std::string> schema_names;
-    std::vector<std::string> table_names;
-    for (const TableName& name : names) {
-      schema_names.push_back(name.schema);
-      table_names.push_back(name.table);
-    }
-    schemas = text_array(schema_names);
-    tables = text_array(table_names);
-  }
-  std::string schemas;
-  std::string tables;
-};
-
 struct IdentityRow {
   SourceIdentity identity;
   bool in_recovery = false;

@@ -47,16 +47,9 @@ bool is_for_want_of_a_name(const Error& error) {
 Result<std::vector<BrokenIndex>> find_broken_indexes(PostgresConnection& connection,
                                                      const std::vector<TableName>& tables,
                                                      FunctionFails known) {
-  std::vector<std::string> schemas;
-  std::vector<std::string> names;
-  for (const TableName& table : tables) {
-    schemas.push_back(table.schema);
-    names.push_back(table.table);
-  }
-  const std::string schema_array = text_array(schemas);
-  const std::string name_array = text_array(names);
-  LOCKSTEP_ASSIGN(const PgResult rows,
-                  connection.ask(kFunctions, {{.value = schema_array}, {.value = name_array}}));
+  const NameArrays arrays(tables);
+  LOCKSTEP_ASSIGN(const PgResult rows, connection.ask(kFunctions, {{.value = arrays.schemas},
+                                                                   {.value = arrays.tables}}));
   std::vector<BrokenIndex> broken;
   for (int i = 0; i < PQntuples(rows.get()); ++i) {
     std::string why;
