@@ -107,7 +107,6 @@ void check_mapping(const TableMap& map, Where where, const Validation& validatio
 void check_empty(const TableMap& map, Where where, Validation& validation) {
   if (validation.manifest.existing.value == ExistingPolicy::Upsert) return;
   if (validation.has_begun(map.source.name)) return;
-  if (map.target.row_security) return;  // Refused as such; it would be an error to look.
   const auto filled = has_rows(validation.target.connection, map.target);
   if (!filled) {
     // Without SELECT, or with an index that fails, nobody knows; that is reported as such.

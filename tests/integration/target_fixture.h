@@ -148,8 +148,12 @@ class TargetTest : public testing::Test {
     run.rule = kind == WriteKind::Update ? DebtRule::Keep : DebtRule::Clear;
     for (std::size_t i = 0; i < rows.keys.size(); ++i)
       run.writes.push_back({i < rows.cells.size() ? rows.cells[i] : std::string_view(),
-                            rows.keys[i], key_hash(map, rows.keys[i]), xid, 1'000'000,
-                            DebtReason::None});
+                            rows.keys[i],
+                            key_hash(map, rows.keys[i]),
+                            xid,
+                            1'000'000,
+                            DebtReason::None,
+                            {}});
     return run;
   }
   // What was read for debts, under a snapshot that sees everything below 1000.

@@ -77,8 +77,8 @@ def test_values_that_cannot_be_read_are_read_again(following):
         following.await_target("SELECT v FROM bystander", "b")
         # Issue E, row 19: which event, which table, which column.
         assert lockstep.log_text().count("an event cannot be read") == 1, "one line a minute"
-        assert re.search(rf"{re.escape(following.topic('items'))}/0 offset \\d+: public.items: ",
-                         lockstep.log_text())
+        topic = re.escape(following.topic("items"))
+        assert re.search(rf"{topic}/0 offset \d+: public.items: ", lockstep.log_text())
     following.finish()
 
 

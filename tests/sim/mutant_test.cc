@@ -160,7 +160,7 @@ void old_checkpoints(SimOptions& options) {
   options.truncate = 100;
   options.rewrite = options.kill = 20;
   options.interleave = 50;
-  options.lost = options.source_crash = options.no_checkpoint = options.busy_rounds = 0;
+  options.lost = options.source_crash = options.no_checkpoint = 0;
   options.asynchronous = options.drain = options.stop_table = 0;
   options.old_checkpoint = 1000;
   options.steps = 1500;
@@ -179,6 +179,7 @@ void many_debts(SimOptions& options) {
   options.chunk_rows = 1;
   options.truncate = options.kill = options.lost = 0;
   options.steps = 0;
+  options.batch_rows_max = 10;
   options.busy_rounds = 100;
 }
 

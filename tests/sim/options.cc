@@ -55,8 +55,6 @@ SimOptions draw_options(std::uint64_t seed) {
   options.until_synced = random.chance(500);
   options.exported = options.mode == StreamMode::Direct && random.chance(500);
   options.end_export = random.chance(700) ? 0 : 5;
-  // A TRUNCATE has the table copied again.
-  options.busy_rounds = options.truncate == 0 && random.chance(300) ? 100 : 0;
   return options;
 }
 

@@ -50,7 +50,8 @@ struct SimOptions {
   bool until_synced = true;
   bool exported = false;  // Tables are copied under the slot's own snapshot; Direct only.
   int end_export = 0;
-  int busy_rounds = 0;  // At the end: while the applications go on the copy must get its turns.
+  // At the end: while the applications go on the copy must get its turns.  Lanes must keep up.
+  int busy_rounds = 0;
   int swap = 80;        // Of row changes of a unique table.
   int rekey = 80;
 

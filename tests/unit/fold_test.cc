@@ -56,7 +56,7 @@ class FoldTest : public ::testing::Test {
     effect.kind = kind;
     effect.rule = rule;
     effect.snapshot = snapshot;
-    effect.write = {cells, key, key_hash(table_, key), 7, 0, DebtReason::None};
+    effect.write = {cells, key, key_hash(table_, key), 7, 0, DebtReason::None, {}};
     fold_.add(effect);
   }
   std::deque<std::string> bytes_;
