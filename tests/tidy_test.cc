@@ -84,7 +84,8 @@ TEST(Layering, RoomsOfTheCoreIncludeDownwards) {
   room("apply", {"tables", "merge"});
   room("backfill", {"tables", "merge", "apply"});
   room("watch", {"tables", "merge", "apply"});
-  room("run", {"tables", "decode", "merge", "apply", "backfill", "watch"});
+  room("reconcile", {"tables", "merge", "apply", "backfill"});
+  room("run", {"tables", "decode", "merge", "apply", "backfill", "watch", "reconcile"});
   Findings findings;
   for (const Source& source : sources()) {
     if (source.folder() != "pipeline") continue;

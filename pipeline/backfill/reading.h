@@ -48,6 +48,8 @@ class Reading {
   bool is_open() const { return read_ != nullptr; }
   // REQUIRES: is_open().
   const Snapshot& snapshot() const { return read_->snapshot; }
+  // The log's position right after the snapshot was taken.
+  Lsn insert_lsn() const { return insert_lsn_; }
 
  private:
   Result<Ready> open(const TableMap& table);

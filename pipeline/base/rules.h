@@ -37,6 +37,8 @@ enum class Rule : std::uint8_t {
   CutDrainIsTold,       // an end that took too long is not "as asked"
   StopIsNotSynced,      // stopped before it was synced: incomplete
   FairTurns,            // debts and chunks of one reader take turns
+  CompareAfterProof,    // V3: the target is read once all that S sees is applied
+  LeaveDoubtful,        // V4: a key whose last word is under way says nothing
 };
 
 #ifdef LOCKSTEP_MUTANTS

@@ -56,6 +56,8 @@ class CellReader {
   bool done() const { return rest_.empty(); }
   // Returns the next cell.  REQUIRES: !done(), and `cells` is well formed.
   Cell next();
+  // What is not read yet.
+  std::string_view rest() const { return rest_; }
 
  private:
   std::string_view rest_;

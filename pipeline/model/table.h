@@ -233,6 +233,10 @@ struct ColumnMap {
   bool cast = false;             // Types differ: the server casts on assignment.
   bool reread_arrays = false;    // `array_bounds: reread`.
   bool doubtful_always = false;  // Debezium cannot carry it (W1): every change is a debt.
+  // Of a comparison (tables/compared.h): the SQL type that it is read as, "" being its own, and
+  // that type's OID where the column is of the key.
+  std::string read_as{};
+  std::uint32_t read_oid = 0;
 };
 
 // A constant for a target column the source lacks (`set`), as SQL text of the target's type.

@@ -10,8 +10,10 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "pipeline/base/result.h"
+#include "pipeline/model/row.h"
 #include "pipeline/model/row_batch.h"
 #include "pipeline/model/snapshot.h"
 #include "pipeline/model/table.h"
@@ -58,6 +60,16 @@ class ChunkReader {
   virtual Status check_shape(const TableMap& table) = 0;
   // Ends the transaction, whatever its state.  Safe when none is open.
   virtual void end() = 0;
+};
+
+// Rows that the target still lacks, as its own bookkeeping says.  Of a connection that reads the
+// target: asked between begin() and end(), it answers for the same snapshot as the rows.
+class OwedKeys {
+ public:
+  virtual ~OwedKeys() = default;
+  // Those of `keys` that have a debt, open or quarantined.
+  virtual Result<std::vector<Hash128>> owed(const TableMap& table,
+                                            std::span<const Hash128> keys) = 0;
 };
 
 }  // namespace lockstep

@@ -63,7 +63,11 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
                   {ports_.marker_probe, ports_.proof, ports_.ledger, options_.hold_stream,
                    options_.newcomers, options_.plan_again},
                   options_.files),
-      debts_(options_.debts, shared(), *ports_.scans.at(0).reader, *ports_.scans.at(0).target) {
+      debts_(options_.debts, shared(), *ports_.scans.at(0).reader, *ports_.scans.at(0).target),
+      sweep_(options_.sweep, shared(),
+             {ports_.compare.source, ports_.compare.target, ports_.compare.owed,
+              [this] { supervisor_.prove_from_now(); },
+              [this] { return supervisor_.applied_until(); }}) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
   for (const TableMap* table : tables_) board_.estimate(table->id, table->source.estimated_rows);
   for (const auto& [table, horizon] : options_.horizons) board_.set_horizon(table, horizon);
@@ -294,11 +298,35 @@ Status Assembly::probe() {
   return {};
 }
 
+// ---------------------------------------------------------------- the sweep
+
+Result<Assembly::Turn> Assembly::step_sweep() {
+  if (stop_of(Part::Reads).raised()) return Turn::Over;
+  LOCKSTEP_ASSIGN(const Sweep::Step step, told("sweep", sweep_.step()));
+  return step == Sweep::Step::Working   ? Turn::Busy
+         : step == Sweep::Step::Waiting ? Turn::Waiting
+                                        : Turn::Idle;
+}
+
+// Of a run that ends with its sweep; nothing while that goes on.
+std::optional<ExitCode> Assembly::compared() const {
+  const SweepStatus status = sweep_.status();
+  if (status.sweep == 0 || status.running) return std::nullopt;
+  const auto incomplete = [](const auto& entry) {
+    return !entry.second.left.empty() || entry.second.unverified > 0;
+  };
+  if (!status.findings.empty()) return ExitCode::Different;
+  return options_.tables_left_out || std::ranges::any_of(status.tables, incomplete)
+             ? ExitCode::Incomplete
+             : ExitCode::Ok;
+}
+
 // ---------------------------------------------------------------- the end
 
 Result<std::optional<ExitCode>> Assembly::tick() {
   LOCKSTEP_ASSIGN(const Supervisor::Verdict verdict,
                   told("supervisor", supervisor_.tick(options_.until_synced)));
+  if (options_.until_compared) return compared();
   if (verdict == Supervisor::Verdict::GoOn) return std::nullopt;
   if (verdict == Supervisor::Verdict::Incomplete || options_.tables_left_out)
     return ExitCode::Incomplete;
@@ -328,7 +356,7 @@ void Assembly::cut_off() {
 ExitCode Assembly::exit_code(std::optional<ExitCode> reached) const {
   if (cut_off_.load(std::memory_order_acquire) && rule_on(Rule::CutDrainIsTold))
     return ExitCode::Temporary;
-  return reached.value_or(stopped_code(options_.until_synced));
+  return reached.value_or(stopped_code(options_.until_synced || options_.until_compared));
 }
 
 // A scanner that brings its COPY to an end is kept from it by abandon() alone.

@@ -28,7 +28,7 @@
 namespace lockstep {
 
 // Each part of a run is stepped by one thread at a time; stop(), end(), abandon(), status(),
-// prove() and failure() are safe for concurrent use.
+// prove(), sweep(), sweep_status() and failure() are safe for concurrent use.
 //
 // Invariant: a part whose step answered Over has nothing that a part behind it waits for.
 class Assembly {
@@ -46,7 +46,7 @@ class Assembly {
     Idle,     // There is nothing to do now.
     Over,     // Never again: the part has ended.
   };
-  // The parts with steps, in flow order: so they end.
+  // The parts with steps, in flow order: so they end.  A sweep is one of the reads.
   enum class Part : std::uint8_t { Source, Reads, Lanes, Probe };
 
   // Every error is told to people before it is returned.  Retry: the step may be made again, later.
@@ -58,6 +58,8 @@ class Assembly {
   // The debts' reader or the scanner `index`, whoever's turn it is: they share a connection.
   Result<Turn> step_read(std::size_t index);
   Result<Turn> step_probe();
+  // The sweep's: nothing is compared until somebody asks for it.
+  Result<Turn> step_sweep();
   // The supervisor's step.  Returns the exit code of a run that has reached what it was asked for.
   Result<std::optional<ExitCode>> tick();
 
@@ -90,6 +92,9 @@ class Assembly {
   RunStatus status() const { return supervisor_.status(); }
   // Asks for a proof that begins now.
   void prove() { supervisor_.prove_from_now(); }
+  // Asks for a comparison of these tables, from now on; how far it is.
+  void sweep(std::vector<TableId> tables) { sweep_.begin(std::move(tables)); }
+  SweepStatus sweep_status() const { return sweep_.status(); }
   std::uint32_t lanes() const { return options_.lanes; }
   std::size_t readers() const { return scanners_.size(); }
   bool any_stopped() const;
@@ -120,6 +125,7 @@ class Assembly {
   Status acknowledge();
   Status pause_stopped();
   Status probe();
+  std::optional<ExitCode> compared() const;
   Result<Turn> apply(std::uint32_t index);
   void fail_run(const std::string& part, const Error& error);
   // Tells people how the step of `part` ended.
@@ -144,6 +150,7 @@ class Assembly {
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<std::unique_ptr<Scanner>> scanners_;
   DebtReader debts_;  // On the first scanner's connections.
+  Sweep sweep_;
   // Names of the parts, for people.
   std::vector<std::string> lane_names_;
   std::vector<std::string> scan_names_;

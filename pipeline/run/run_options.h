@@ -24,6 +24,7 @@
 #include "pipeline/ports/reader.h"
 #include "pipeline/ports/source.h"
 #include "pipeline/ports/target.h"
+#include "pipeline/reconcile/sweep.h"
 #include "pipeline/watch/run_status.h"
 #include "pipeline/watch/shape_watch.h"
 #include "pipeline/watch/supervisor.h"
@@ -34,6 +35,7 @@ struct RunOptions {
   std::uint32_t lanes = 1;
   std::uint64_t epoch = 0;
   bool until_synced = false;
+  bool until_compared = false;   // Ends once every table was gone through by a sweep.
   bool tables_left_out = false;  // Of the manifest: the run cannot be complete.
   Xid snapshot_floor = 0;        // Visibility's floor.
   std::vector<Xid> unseen;       // U, where the checkpoint proved it current.
@@ -46,6 +48,7 @@ struct RunOptions {
   ScannerOptions scanner;
   DebtReaderOptions debts;
   SupervisorOptions supervisor;
+  SweepOptions sweep;
   std::uint64_t rate_limit_rows_per_second = 0;
   std::size_t queue_bytes_max = 8 << 20;     // Per lane.
   std::size_t taken_bytes_max = 8 << 20;     // By a lane from its queue, at a time.
@@ -65,14 +68,21 @@ struct RunOptions {
   std::function<void(const RunStatus&)> on_progress;
 };
 
-// Of a run that somebody stopped: one that was to end synced has not done what it was asked for.
-inline ExitCode stopped_code(bool until_synced) {
-  return until_synced && rule_on(Rule::StopIsNotSynced) ? ExitCode::Incomplete : ExitCode::Ok;
+// Of a run that somebody stopped: one that was to end by itself has not done what it was asked for.
+inline ExitCode stopped_code(bool ends_itself) {
+  return ends_itself && rule_on(Rule::StopIsNotSynced) ? ExitCode::Incomplete : ExitCode::Ok;
 }
 
 struct ScanPorts {
   std::unique_ptr<ChunkReader> reader;
   std::unique_ptr<Target> target;
+};
+
+// Connections of a sweep; all outlive the Assembly.
+struct ComparePorts {
+  ChunkReader& source;
+  ChunkReader& target;
+  OwedKeys& owed;  // Of the target's connection.
 };
 
 // What a run talks to.  References outlive the Assembly.
@@ -87,6 +97,7 @@ struct RunPorts {
   Events& events;
   std::vector<std::unique_ptr<Target>> lane_targets;
   std::vector<ScanPorts> scans;
+  ComparePorts compare;
 };
 
 }  // namespace lockstep

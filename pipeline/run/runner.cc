@@ -36,6 +36,8 @@ class Runner::Threads {
   Result<ExitCode> run();
   void stop() { run_.stop(); }
   void prove() { run_.prove(); }
+  void sweep(std::vector<TableId> tables) { run_.sweep(std::move(tables)); }
+  SweepStatus sweep_status() const { return run_.sweep_status(); }
   RunStatus status() const { return run_.status(); }
 
  private:
@@ -99,6 +101,11 @@ void Runner::Threads::start() {
   });
   begin(Part::Source, [this] {
     loop(Part::Source, 1, [this] { return run_.step_source(kPollWait); }, [](Turn) {});
+  });
+  begin(Part::Reads, [this] {
+    loop(
+        Part::Reads, 500, [this] { return run_.step_sweep(); },
+        [this](Turn turn) { run_.wait(Part::Reads, wait_after(turn)); });
   });
   for (std::size_t scan = 0; scan < run_.readers(); ++scan) {
     begin(Part::Reads, [this, scan] {
@@ -188,6 +195,8 @@ Beside::~Beside() { stop_(); }
 Result<ExitCode> Runner::run() { return threads_->run(); }
 void Runner::stop() { threads_->stop(); }
 void Runner::prove() { threads_->prove(); }
+void Runner::sweep(std::vector<TableId> tables) { threads_->sweep(std::move(tables)); }
+SweepStatus Runner::sweep_status() const { return threads_->sweep_status(); }
 RunStatus Runner::status() const { return threads_->status(); }
 
 }  // namespace lockstep

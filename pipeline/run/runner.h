@@ -29,6 +29,10 @@ class Runner {
   void stop();
   // Asks for a proof of being synced that begins now; status() tells of it.  As stop().
   void prove();
+  // Asks for a comparison of these tables, which begins now; sweep_status() tells of it.  As
+  // stop().
+  void sweep(std::vector<TableId> tables);
+  SweepStatus sweep_status() const;
   // Safe for concurrent use, also before and after run().
   RunStatus status() const;
 

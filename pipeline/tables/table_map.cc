@@ -200,12 +200,10 @@ class MapPlanner {
            fmt::format("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL on the target",
                        quoted(map_.target.name), quote_identifier(to.name)));
     }
-    ColumnMap column{i,
-                     at,
-                     Plane::Binary,
-                     verdict.kind == CastKind::Lossless,
-                     rule_.reread_arrays.contains(from.name),
-                     false};
+    ColumnMap column{.source = i,
+                     .target = at,
+                     .cast = verdict.kind == CastKind::Lossless,
+                     .reread_arrays = rule_.reread_arrays.contains(from.name)};
     choose_plane(column, from, to);
     map_.columns.push_back(column);
   }

@@ -355,6 +355,11 @@ void Supervisor::pause_streams(const std::vector<std::string>& names) {
   paused_.insert(names.begin(), names.end());
 }
 
+std::chrono::steady_clock::time_point Supervisor::applied_until() const {
+  const MutexLock lock(mutex_);
+  return applied_until_;
+}
+
 void Supervisor::set_source(const SourceState& state, std::int64_t newest_us) {
   const MutexLock lock(mutex_);
   source_ = state;

@@ -85,6 +85,8 @@ class Supervisor {
   void prove_from_now() { prove_anew_.store(true, std::memory_order_release); }
   // Lanes are in each other's way: a constraint of the target may be new.
   void look_at_once() { look_at_once_.store(true, std::memory_order_release); }
+  // What was committed before is on the target, but for rows that are owed; long ago: not known.
+  std::chrono::steady_clock::time_point applied_until() const;
   // Commit time of the oldest change that `lane` holds; 0: none.
   void set_oldest(std::uint32_t lane, std::int64_t commit_us);
   void set_draining();

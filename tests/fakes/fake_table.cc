@@ -72,7 +72,7 @@ TableMap fake_table(const FakeTableOptions& options) {
   table.source.secondary_unique = options.unique;
   table.target = table.source;
   for (std::size_t i = 0; i < table.source.columns.size(); ++i)
-    table.columns.push_back({i, i, Plane::Binary, false, false, false});
+    table.columns.push_back({.source = i, .target = i});
   table.key = {0};
   table.canonical = {options.key == KeyKind::Numeric ? CanonicalRule::Numeric
                                                      : CanonicalRule::Bytes};

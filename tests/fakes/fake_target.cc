@@ -125,4 +125,76 @@ Status FakeLedger::call(std::string_view where, const std::function<void()>& wor
   return chaos_.killed() ? Status(killed_process()) : Status(lost_connection());
 }
 
+// ---------------------------------------------------------------- the reader of a sweep
+
+Status FakeTargetReader::alive(std::string_view where) {
+  chaos_.interleave(where);
+  if (chaos_.killed()) return killed_process();
+  const Fate fate = chaos_.fate(where);
+  if (fate == Fate::LostBefore || fate == Fate::LostAfter) return lost_connection();
+  return chaos_.killed() ? Status(killed_process()) : Status();
+}
+
+// Ranges are cut on the source.
+Result<std::optional<std::string>> FakeTargetReader::bound_after(const TableMap&,
+                                                                 const std::optional<std::string>&,
+                                                                 std::uint64_t) {
+  CHECK(false);
+  return std::nullopt;
+}
+
+Result<OpenSnapshot> FakeTargetReader::begin() {
+  CHECK(snapshot_.empty());
+  LOCKSTEP_TRY(alive("target_snapshot"));
+  for (const TableMap& table : tables_) snapshot_.push_back(store_.rows(table.id));
+  debts_ = store_.debts();
+  return OpenSnapshot{};
+}
+
+Status FakeTargetReader::start_range(const TableMap& table, const KeyRange& range) {
+  LOCKSTEP_TRY(alive("target_range"));
+  rows_.clear();
+  next_ = 0;
+  for (const auto& [id, row] : snapshot_[table.id]) {
+    if (range.lower && id < key_id(table, *range.lower)) continue;
+    if (range.upper && id >= key_id(table, *range.upper)) continue;
+    rows_.push_back(row_cells(table, row));
+  }
+  return {};
+}
+
+Status FakeTargetReader::start_keys(const TableMap& table, std::span<const std::string> keys) {
+  LOCKSTEP_TRY(alive("target_keys"));
+  rows_.clear();
+  next_ = 0;
+  for (const std::string& key : keys)
+    if (const auto row = snapshot_[table.id].find(key_id(table, key));
+        row != snapshot_[table.id].end())
+      rows_.push_back(row_cells(table, row->second));
+  return {};
+}
+
+Result<bool> FakeTargetReader::read(RowBatch& out, std::size_t max_bytes) {
+  LOCKSTEP_TRY(alive("target_read"));
+  while (next_ < rows_.size() && out.bytes() < max_bytes) out.add(rows_[next_++]);
+  return next_ < rows_.size();
+}
+
+void FakeTargetReader::end() {
+  snapshot_.clear();
+  debts_.clear();
+  rows_.clear();
+  next_ = 0;
+}
+
+Result<std::vector<Hash128>> FakeTargetReader::owed(const TableMap& table,
+                                                    std::span<const Hash128> keys) {
+  LOCKSTEP_TRY(alive("owed"));
+  std::vector<Hash128> owed;
+  for (const Debt& debt : debts_)
+    if (debt.table == table.id && std::ranges::find(keys, debt.key_hash) != keys.end())
+      owed.push_back(debt.key_hash);
+  return owed;
+}
+
 }  // namespace lockstep

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pipeline/ports/ledger.h"
+#include "pipeline/ports/reader.h"
 #include "tests/fakes/chaos.h"
 #include "tests/fakes/target_store.h"
 
@@ -45,6 +46,35 @@ class FakeTarget final : public Target {
   Chaos& chaos_;
   const Connection connection_;
   std::optional<TableId> broken_;
+};
+
+// A connection that reads the target's rows under a snapshot, for a sweep.
+class FakeTargetReader final : public ChunkReader, public OwedKeys {
+ public:
+  FakeTargetReader(const TargetStore& store, const std::vector<TableMap>& tables, Chaos& chaos)
+      : store_(store), tables_(tables), chaos_(chaos) {}
+
+  Result<std::optional<std::string>> bound_after(const TableMap&, const std::optional<std::string>&,
+                                                 std::uint64_t) override;
+  Result<OpenSnapshot> begin() override;
+  Result<bool> flushed(Lsn) override { return true; }
+  Status start_range(const TableMap& table, const KeyRange& range) override;
+  Status start_keys(const TableMap& table, std::span<const std::string> keys) override;
+  Result<bool> read(RowBatch& out, std::size_t max_bytes) override;
+  Status check_shape(const TableMap&) override { return {}; }
+  void end() override;
+  Result<std::vector<Hash128>> owed(const TableMap& table, std::span<const Hash128> keys) override;
+
+ private:
+  Status alive(std::string_view where);
+
+  const TargetStore& store_;
+  const std::vector<TableMap>& tables_;
+  Chaos& chaos_;
+  std::vector<TargetStore::Rows> snapshot_;  // By TableId.
+  std::vector<Debt> debts_;
+  std::vector<std::string> rows_;
+  std::size_t next_ = 0;
 };
 
 // The bookkeeping of whole tables, over a connection of its own.

@@ -54,6 +54,13 @@ void expect_noticed(Rule rule, Bend bend) {
 
 void as_drawn(SimOptions&) {}
 
+// Compared all the time; over a stream that does not repeat itself, since that takes rows back.
+void swept(SimOptions& options) {
+  options.mode = StreamMode::Direct;
+  options.sweep_weight = 30;
+  options.supervisor_weight = 8;
+}
+
 void slow_to_become_visible(SimOptions& options) {
   options.visible_weight = 1;
   options.interleave = 250;
@@ -222,6 +229,8 @@ TEST(Mutant, I17DeleteAgainWhatTheTargetRefusedToDelete) {
 TEST(Mutant, I18OpenCopySet) { expect_noticed(Rule::OpenCopySet, direct_copies); }
 // Issue E, row 18.
 TEST(Mutant, FairTurns) { expect_noticed(Rule::FairTurns, many_debts); }
+TEST(Mutant, V3CompareAfterProof) { expect_noticed(Rule::CompareAfterProof, swept); }
+TEST(Mutant, V4LeaveDoubtful) { expect_noticed(Rule::LeaveDoubtful, swept); }
 TEST(Mutant, I19FoldPartialIntoFull) { expect_noticed(Rule::FoldPartialIntoFull, large_batches); }
 
 }  // namespace

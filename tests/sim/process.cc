@@ -108,6 +108,11 @@ RunOptions Process::run_options() {
     run.planner.order.push_back(table.id);
   }
   run.files = known_files();
+  run.sweep.chunk_rows = options_.chunk_rows;
+  run.sweep.piece_bytes = options_.piece_bytes;
+  run.sweep.keys_max = 2;
+  // A stream that repeats itself takes rows back for a moment, which only looking again tells.
+  run.sweep.confirmations = options_.mode == StreamMode::Direct ? 0 : 2;
   run.planner.chunk_rows_first = run.planner.chunk_rows_max = run.planner.chunk_rows_min =
       options_.chunk_rows;
   run.scanner.piece_bytes_max = run.scanner.piece_bytes_min = options_.piece_bytes;
@@ -151,10 +156,17 @@ RunPorts Process::run_ports() {
     auto reader = std::make_unique<FakeReader>(outside_.source, outside_.chaos, exported());
     scans.push_back({std::move(reader), target()});
   }
-  return {stream_,         probe_,  marker_probe_,
-          proof_,          ledger_, outside_.checkpoint,
-          outside_.clock,  events_, std::move(lane_targets),
-          std::move(scans)};
+  return {stream_,
+          probe_,
+          marker_probe_,
+          proof_,
+          ledger_,
+          outside_.checkpoint,
+          outside_.clock,
+          events_,
+          std::move(lane_targets),
+          std::move(scans),
+          {compare_source_, compare_target_, compare_target_}};
 }
 
 Process::Process(const SimOptions& options, const Outside& outside)
@@ -168,6 +180,8 @@ Process::Process(const SimOptions& options, const Outside& outside)
       marker_probe_(outside.source, outside.chaos),
       proof_(outside.log, outside.chaos),
       ledger_(outside.store, outside.chaos),
+      compare_source_(outside.source, outside.chaos, nullptr),
+      compare_target_(outside.store, outside.tables, outside.chaos),
       run_(run_options(), pointers(outside.tables), run_ports()) {
   turns_.push_back({Actor::Source, 0});
   for (std::uint32_t lane = 0; lane < options.lanes; ++lane) turns_.push_back({Actor::Lane, lane});
@@ -175,6 +189,7 @@ Process::Process(const SimOptions& options, const Outside& outside)
     turns_.push_back({Actor::Reader, scan});
   turns_.push_back({Actor::Probe, 0});
   turns_.push_back({Actor::Supervisor, 0});
+  turns_.push_back({Actor::Sweep, 0});
 }
 
 Result<Assembly::Turn> Process::step_run(Turn turn) {
@@ -191,6 +206,8 @@ Result<Assembly::Turn> Process::step_run(Turn turn) {
       return run_.step_debts();
     case Actor::Probe:
       return run_.step_probe();
+    case Actor::Sweep:
+      return run_.step_sweep();
     case Actor::Supervisor:
       break;
   }
@@ -212,6 +229,12 @@ Status Process::step(Turn turn) {
   return {};
 }
 
+void Process::sweep() {
+  std::vector<TableId> all;
+  for (const TableMap& table : outside_.tables) all.push_back(table.id);
+  run_.sweep(std::move(all));
+}
+
 void Process::drain() {
   run_.draining();
   stage_ = 0;
@@ -223,7 +246,8 @@ void Process::end_stages() {
   constexpr Actor kActors[kStages] = {Actor::Source, Actor::Reader, Actor::Lane, Actor::Probe};
   while (stage_ < kStages) {
     const bool left = std::ranges::any_of(turns_, [&](const Turn& turn) {
-      return turn.actor == kActors[*stage_] && std::ranges::find(over_, turn) == over_.end();
+      const Actor actor = turn.actor == Actor::Sweep ? Actor::Reader : turn.actor;
+      return actor == kActors[*stage_] && std::ranges::find(over_, turn) == over_.end();
     });
     if (left) return;
     if (++*stage_ < kStages) run_.end(static_cast<Assembly::Part>(*stage_));
@@ -233,7 +257,7 @@ void Process::end_stages() {
 
 std::string Process::describe(Turn turn) const {
   constexpr std::string_view names[] = {"source",     "lane",  "reader", "probe",
-                                        "supervisor", "chunk", "debts"};
+                                        "supervisor", "sweep", "chunk",  "debts"};
   return fmt::format("{} {}", names[static_cast<std::size_t>(turn.actor)], turn.index);
 }
 

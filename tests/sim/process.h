@@ -49,7 +49,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   // Who acts: the run's parts, and for scripts the two that share the first of its readers.
-  enum class Actor : std::uint8_t { Source, Lane, Reader, Probe, Supervisor, Chunk, Debts };
+  enum class Actor : std::uint8_t { Source, Lane, Reader, Probe, Supervisor, Sweep, Chunk, Debts };
   struct Turn {
     Actor actor = Actor::Source;
     std::uint32_t index = 0;
@@ -65,6 +65,9 @@ class Process {
   std::optional<ExitCode> reached() const { return reached_; }
   ExitCode exit_code() const { return run_.exit_code(reached_); }
   RunStatus status() const { return run_.status(); }
+  // Compares all tables from now on.
+  void sweep();
+  SweepStatus sweep_status() const { return run_.sweep_status(); }
   bool any_stopped() const { return run_.any_stopped(); }
   // A part's last step failed, and it will try again.
   bool waiting() const { return !waiting_.empty(); }
@@ -104,6 +107,8 @@ class Process {
   FakeProbe marker_probe_;
   FakeProof proof_;
   FakeLedger ledger_;
+  FakeReader compare_source_;
+  FakeTargetReader compare_target_;
   std::vector<FakeTarget*> lane_targets_;
   Assembly run_;
   std::optional<ExitCode> reached_;

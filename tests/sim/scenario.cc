@@ -142,6 +142,22 @@ void Scenario::carry_out_zombies() {
   zombies_.clear();
 }
 
+SweepStatus Scenario::sweep() {
+  ours_->sweep();
+  for (int round = 0; round < 5000 && ours_->sweep_status().running; ++round) {
+    clock_.advance(std::chrono::milliseconds(100));
+    flush();
+    step(Process::Actor::Sweep);
+    while (log_.decode(false)) {
+    }
+    deliver();
+    probe();
+    step(Process::Actor::Supervisor);
+    apply();
+  }
+  return ours_->sweep_status();
+}
+
 std::string Scenario::settle() {
   for (const Xid xid : source.open_transactions()) source.log_commit(xid);
   source.flush(source.insert_lsn());

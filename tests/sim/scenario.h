@@ -52,6 +52,10 @@ class Scenario final : public Chaos {
   // What is logged is decoded first.
   void watch();
   RunStatus status() const { return ours_->status(); }
+  // Compares everything, the supervisor and the lanes helping, until that is over.
+  SweepStatus sweep();
+  SweepStatus sweep_status() const { return ours_->sweep_status(); }
+  int id_of(const Finding& finding) const { return key_id(tables_[finding.table], finding.key); }
   void pass(std::chrono::milliseconds time) { clock_.advance(time); }
   // An orderly end; `cut`: which takes too long.  Returns the exit code.
   ExitCode end(bool cut);

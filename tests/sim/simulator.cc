@@ -122,8 +122,9 @@ void Simulator::act_ours() {
   for (const Process::Turn& turn : ours_->turns()) {
     // Who reads debts is a reader of chunks, too.
     const int reads = options_.scan_weight + (turn.index == 0 ? options_.debt_weight : 0);
-    const int weights[] = {options_.poll_weight, options_.lane_weight, reads, options_.probe_weight,
-                           options_.supervisor_weight};
+    const int weights[] = {
+        options_.poll_weight,  options_.lane_weight,       reads,
+        options_.probe_weight, options_.supervisor_weight, options_.sweep_weight};
     const int weight = weights[static_cast<std::size_t>(turn.actor)];
     choices.insert(choices.end(), static_cast<std::size_t>(weight), turn);
   }
@@ -141,6 +142,7 @@ void Simulator::after_step() {
   if (killed_) return bury();
   if (!ours_->draining()) check_proof();
   if (ours_->waiting() && ours_->status().synced) failure_ = "synced beside a part that waits";
+  check_sweep();
   if (!ours_->draining() && (ours_->reached() || settled_)) {
     note("ENDS");
     ours_->drain();
@@ -165,6 +167,16 @@ void Simulator::check_proof() {
   if (!proven() || !failure_.empty()) return;
   failure_ = compare();
   settled_ = calm_ && !ours_->any_stopped();
+}
+
+// Nobody else writes to the target: whatever a sweep finds is a false alarm.
+void Simulator::check_sweep() {
+  const SweepStatus status = ours_->sweep_status();
+  for (const Finding& finding : status.findings)
+    if (failure_.empty())
+      failure_ = fmt::format("the sweep finds table {} key {}: {}", finding.table,
+                             key_id(tables_[finding.table], finding.key), kind_text(finding.kind));
+  if (options_.sweep_weight > 0 && !status.running) ours_->sweep();
 }
 
 void Simulator::bury() {

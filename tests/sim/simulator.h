@@ -49,6 +49,7 @@ class Simulator final : public Chaos {
   void work_on();
   void settle();
   void settle_round();
+  void check_sweep();
   bool proven() const;
   void check_proof();
   std::string why_unsettled() const;

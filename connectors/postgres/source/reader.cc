@@ -77,6 +77,7 @@ Lsn flush_goal(Lsn insert, const LogGeometry& log) {
 PostgresReader::PostgresReader(Options options)
     : identity_(std::move(options.identity)),
       exported_(std::move(options.exported)),
+      streamed_(options.streamed),
       connection_(with_setup(std::move(options.connection), kPlans)) {}
 
 // Connects, unless a transaction is open: its snapshot died with its connection.
@@ -354,7 +355,7 @@ Result<std::string> PostgresReader::filenodes(const TableMap& table) {
   const std::string oid = std::to_string(table.source.oid);
   LOCKSTEP_ASSIGN(const PgResult row,
                   connection_.run(root ? kLeafFilenodes : kFilenode, {{.value = oid}}));
-  if (!is_null(row, 0, 1))
+  if (streamed_ && !is_null(row, 0, 1))
     return fail(Reaction::StopTable,
                 fmt::format("source table {} has rows whose changes are in no stream, in {}: make "
                             "it LOGGED, or detach it if it is foreign; then empty {} on the target "

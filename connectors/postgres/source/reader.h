@@ -46,6 +46,7 @@ class PostgresReader : public ChunkReader {
     PostgresOptions connection;
     std::optional<SourceIdentity> identity;  // Pinned (P3): another server or timeline is a Halt.
     std::shared_ptr<ExportedSnapshot> exported;  // Read under it while it is held; may be null.
+    bool streamed = true;  // Every row read must have its changes in the stream; not the target's.
   };
 
   // Most key cells (keys times key columns) of one start_keys(): what the protocol can number.
@@ -74,6 +75,9 @@ class PostgresReader : public ChunkReader {
   Status check_shape(const TableMap& table) override;
   void end() override;
 
+ protected:
+  PostgresConnection& connection() { return connection_; }
+
  private:
   enum class Reading { Nothing, Range, Keys };
 
@@ -91,6 +95,7 @@ class PostgresReader : public ChunkReader {
 
   const std::optional<SourceIdentity> identity_;
   const std::shared_ptr<ExportedSnapshot> exported_;
+  const bool streamed_;
   PostgresConnection connection_;
   LogGeometry log_;
   std::map<TableId, std::string> operator_paths_;

@@ -12,8 +12,8 @@ namespace {
 const Column& key_column(const TableMap& table, std::size_t i) {
   return table.source_column(table.key[i]);
 }
-bool key_is_text(const TableMap& table, std::size_t i) {
-  return table.columns[table.key[i]].plane == Plane::Text;
+const ColumnMap& key_map(const TableMap& table, std::size_t i) {
+  return table.columns[table.key[i]];
 }
 
 std::string column_reference(const Column& column) { return "t." + quote_identifier(column.name); }
@@ -21,6 +21,7 @@ std::string column_reference(const Column& column) { return "t." + quote_identif
 // Column `i` of the map as a value of its plane.
 std::string selected(const TableMap& table, std::size_t i) {
   const std::string reference = column_reference(table.source_column(i));
+  if (!table.columns[i].read_as.empty()) return reference + "::" + table.columns[i].read_as;
   return table.columns[i].plane == Plane::Text ? reference + "::pg_catalog.text" : reference;
 }
 
@@ -72,7 +73,9 @@ std::string literals_query(std::size_t count) {
 }
 
 std::uint32_t key_parameter_type(const TableMap& table, std::size_t i) {
-  return key_is_text(table, i) ? kTextOid : key_column(table, i).type.base_oid;
+  const ColumnMap& column = key_map(table, i);
+  if (column.plane == Plane::Text) return kTextOid;
+  return column.read_as.empty() ? key_column(table, i).type.base_oid : column.read_oid;
 }
 
 std::string range_query(const TableMap& table, const KeyLiterals& lower, const KeyLiterals& upper) {
@@ -94,7 +97,8 @@ std::string keys_query(const TableMap& table, std::size_t count) {
     values += row == 0 ? "(" : ", (";
     for (std::size_t i = 0; i < table.key.size(); ++i) {
       values += fmt::format("{}${}", i == 0 ? "" : ", ", ++parameter);
-      if (key_is_text(table, i)) values += "::" + key_column(table, i).type.base_sql;
+      if (key_parameter_type(table, i) != key_column(table, i).type.base_oid)
+        values += "::" + key_column(table, i).type.base_sql;
     }
     values += ')';
   }

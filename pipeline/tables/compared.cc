@@ -1,0 +1,93 @@
+#include "pipeline/tables/compared.h"
+
+#include <utility>
+
+#include "pipeline/base/result.h"
+
+namespace lockstep {
+namespace {
+
+bool is_string(TypeKind kind) {
+  return kind == TypeKind::Text || kind == TypeKind::Varchar || kind == TypeKind::Citext;
+}
+
+// What a column that is cast is read as on both sides: the target's type, but for strings, which
+// the source may not know (citext), and which all have the bytes of text.
+std::string common_type(const Type& target) {
+  if (is_string(target.kind)) return "pg_catalog.text";
+  const bool strings = target.kind == TypeKind::Array && !target.inner.empty() &&
+                       is_string(target.inner.front().kind);
+  return strings ? "pg_catalog.text[]" : target.base_sql;
+}
+
+TableMap source_view(const TableMap& map) {
+  TableMap view = map;
+  for (std::size_t i = 0; i < map.columns.size(); ++i)
+    if (map.columns[i].cast) view.columns[i].read_as = common_type(map.target_column(i).type);
+  for (std::size_t& key : view.key) {
+    if (!map.columns[key].cast) continue;
+    view.columns.push_back(map.columns[key]);
+    key = view.columns.size() - 1;
+  }
+  return view;
+}
+
+// Sides changed over, so that whoever reads a source reads the target.
+TableMap target_view(const TableMap& map) {
+  TableMap view = map;
+  std::swap(view.source, view.target);
+  for (std::size_t i = 0; i < map.columns.size(); ++i) {
+    std::swap(view.columns[i].source, view.columns[i].target);
+    if (map.columns[i].cast) view.columns[i].read_as = common_type(map.target_column(i).type);
+  }
+  for (std::size_t i = 0; i < map.key.size(); ++i) {
+    const std::size_t column = map.key[i];
+    if (!map.columns[column].cast) continue;
+    ColumnMap key = view.columns[column];
+    const Type& type = map.source_column(column).type;
+    key.read_as = key.plane == Plane::Text ? "" : type.base_sql;
+    key.read_oid = type.base_oid;
+    view.columns.push_back(std::move(key));
+    view.key[i] = view.columns.size() - 1;
+  }
+  return view;
+}
+
+}  // namespace
+
+Compared::Compared(const TableMap& map, std::uint64_t seed)
+    : map_(map),
+      seed_(seed),
+      source_(source_view(map)),
+      target_(target_view(map)),
+      to_target_(map),
+      key_to_source_(target_) {}
+
+std::string_view Compared::cells(From side, std::string_view row, Scratch& scratch) const {
+  if (view(side).columns.size() > map_.columns.size()) {
+    CellReader reader(row);
+    for (std::size_t i = 0; i < map_.columns.size(); ++i) static_cast<void>(reader.next());
+    row = row.substr(0, row.size() - reader.rest().size());
+  }
+  return side == From::Source ? to_target_.row(row, scratch.translated) : row;
+}
+
+std::string_view Compared::source_key(From side, std::string_view row, Scratch& scratch) const {
+  if (!extract_key(view(side), row, scratch.key)) return {};
+  return side == From::Source ? std::string_view(scratch.key)
+                              : key_to_source_.key(scratch.key, scratch.row);
+}
+
+std::string Compared::key(From side, std::string_view row, Scratch& scratch) const {
+  return std::string(source_key(side, row, scratch));
+}
+
+bool Compared::digest(From side, std::string_view row, RowDigest& digest, Scratch& scratch) const {
+  const std::string_view key = source_key(side, row, scratch);
+  if (key.empty()) return false;
+  digest.key = key_hash(map_, key);
+  digest.row = hash128(cells(side, row, scratch), seed_);
+  return true;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,98 @@
+// Scenarios of the sweep: what somebody else did to the target is found, under its right name, and
+// nothing else is.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "pipeline/base/rules.h"
+#include "tests/sim/scenario.h"
+
+namespace lockstep {
+namespace {
+
+// Five rows, copied and followed.
+void copied(Scenario& s) {
+  for (const int id : {1, 2, 3, 4, 5}) s.seed(row(id, 0));
+  s.start();
+  s.scan_all();
+  s.deliver();
+  s.apply();
+}
+
+// "kind id, ...", ordered.
+std::string found(Scenario& s) {
+  const SweepStatus status = s.sweep();
+  EXPECT_FALSE(status.running);
+  std::vector<std::string> all;
+  for (const Finding& finding : status.findings)
+    all.push_back(std::string(kind_text(finding.kind)) + " " + std::to_string(s.id_of(finding)));
+  std::ranges::sort(all);
+  std::string text;
+  for (const std::string& one : all) text += (text.empty() ? "" : ", ") + one;
+  return text;
+}
+
+TEST(SweepScenario, EqualSidesHaveNoFindings) {
+  Scenario s;
+  copied(s);
+  EXPECT_EQ(found(s), "");
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.rows, 5U);
+  EXPECT_TRUE(s.sweep_status().tables.at(0).second.verified_through);
+}
+
+TEST(SweepScenario, WhatSomebodyDidToTheTargetIsFound) {
+  Scenario s;
+  copied(s);
+  TargetStore::Rows& rows = s.store.edit_rows(0);
+  rows.erase(2);
+  rows.at(4).a = "another";
+  rows[9] = row(9, 0);  // Beyond the last key.
+  rows[0] = row(0, 0);  // Before the first.
+  EXPECT_EQ(found(s), "differing 4, extra_in_target 0, extra_in_target 9, missing_in_target 2");
+  for (const Finding& finding : s.sweep_status().findings) {
+    if (finding.kind != FindingKind::Differing) continue;
+    EXPECT_EQ(finding.columns, std::vector<std::string>{"a"});
+  }
+}
+
+// What is under way is neither a finding nor a pass.
+TEST(SweepScenario, AChangeThatIsUnderWayIsNoFinding) {
+  Scenario s;
+  copied(s);
+  s.at("target_snapshot", [&s] {
+    const Xid x = s.begin();
+    s.source.update(x, 0, 3, row(3, 1), {});
+    s.commit(x);
+    s.deliver();
+    s.apply();
+  });
+  EXPECT_EQ(found(s), "");
+}
+
+// A row that was mended in the meantime was no finding, and is counted.
+TEST(SweepScenario, ARowThatIsEqualAgainIsResolved) {
+  Scenario s;
+  copied(s);
+  const FakeRow lost = s.store.rows(0).at(3);
+  s.store.edit_rows(0).erase(3);
+  s.at("target_keys", [&] { s.store.edit_rows(0)[3] = lost; });
+  // The snapshot of the target is older than what happens at "target_keys": the next look tells.
+  EXPECT_EQ(found(s), "");
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.resolved, 1U);
+}
+
+// A quarantined row is known to be missing: it is not verified, and no finding.
+TEST(SweepScenario, ARowWithADebtIsNotVerified) {
+  Scenario s(scenario_options());
+  copied(s);
+  s.reread(3);
+  s.deliver();
+  s.apply();
+  s.store.edit_rows(0).erase(3);
+  ASSERT_EQ(s.debts(), 1U);
+  EXPECT_EQ(found(s), "");
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.unverified, 1U);
+}
+
+}  // namespace
+}  // namespace lockstep
