@@ -25,15 +25,20 @@ KeyTexts::KeyTexts(const Manifest& manifest) : source_(connect_soon(manifest, Si
 }
 
 std::string KeyTexts::text(const TableName& table, const std::string& key) {
-  for (const PlannedTable& planned : plan_.tables) {
-    if (!planned.map || planned.map->source.name != table) continue;
-    if (auto text = render(*planned.map, key)) return *std::move(text);
-  }
-  return hex_text(key);
+  std::string text;
+  for (const auto& [column, value] : parts(table, key))
+    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", column, value);
+  return text.empty() ? hex_text(key) : text;
 }
 
-std::optional<std::string> KeyTexts::render(const TableMap& table, const std::string& key) {
-  if (!well_formed_cells(key, table.key.size())) return std::nullopt;
+KeyTexts::Parts KeyTexts::parts(const TableName& table, const std::string& key) {
+  for (const PlannedTable& planned : plan_.tables)
+    if (planned.map && planned.map->source.name == table) return render(*planned.map, key);
+  return {};
+}
+
+KeyTexts::Parts KeyTexts::render(const TableMap& table, const std::string& key) {
+  if (!well_formed_cells(key, table.key.size())) return {};
   std::string sql = "SELECT ";
   std::vector<PgParam> parameters;
   CellReader cells(key);
@@ -49,13 +54,12 @@ std::optional<std::string> KeyTexts::render(const TableMap& table, const std::st
     sql += fmt::format("{}${}::pg_catalog.text", i == 0 ? "" : ", ", i + 1);
   }
   const auto row = source_.run(sql, parameters);
-  if (!row) return std::nullopt;
-  std::string text;
+  if (!row) return {};
+  Parts parts;
   for (std::size_t i = 0; i < table.key.size(); ++i)
-    text += fmt::format("{}{}={}", i == 0 ? "" : ", ",
-                        table.source.columns[table.columns[table.key[i]].source].name,
-                        field(*row, 0, static_cast<int>(i)));
-  return text;
+    parts.emplace_back(table.source_column(table.key[i]).name,
+                       text_field(*row, 0, static_cast<int>(i)));
+  return parts;
 }
 
 std::string hex_text(const std::string& bytes) {

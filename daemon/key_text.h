@@ -4,8 +4,9 @@
 // knows the types.
 #pragma once
 
-#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "config/manifest.h"
 #include "connectors/postgres/wire/connection.h"
@@ -23,9 +24,12 @@ class KeyTexts {
   // Returns "id=17, region=eu"; the bytes in hex when the table is not known any more, or the
   // source does not answer.
   std::string text(const TableName& table, const std::string& key);
+  // Names of columns and their texts; nothing where text() is the bytes in hex.
+  using Parts = std::vector<std::pair<std::string, std::string>>;
+  Parts parts(const TableName& table, const std::string& key);
 
  private:
-  std::optional<std::string> render(const TableMap& table, const std::string& key);
+  Parts render(const TableMap& table, const std::string& key);
 
   PostgresConnection source_;
   TablePlan plan_;

@@ -51,6 +51,7 @@ class Verbs {
     add_run();
     add_validate();
     add_status();
+    add_reconcile();
     add_resume();
     add_quarantine();
     add_reset();
@@ -91,6 +92,16 @@ class Verbs {
                   "Have the running daemon prove it from now on; waits, a minute at most");
     add_format(verb, status_.format);
     verb.callback([this] { chosen_ = [this] { return status_command(status_); }; });
+  }
+
+  void add_reconcile() {
+    CLI::App& verb =
+        add_verb(app_, "reconcile", "Compare every row of both sides, while they change",
+                 reconcile_.manifest);
+    verb.add_flag("--once", once_, "One full sweep, then end")->required();
+    verb.add_option("--table", reconcile_.table, "schema.table as status names it; none: all");
+    add_format(verb, reconcile_.format);
+    verb.callback([this] { chosen_ = [this] { return reconcile_command(reconcile_); }; });
   }
 
   void add_resume() {
@@ -147,6 +158,8 @@ class Verbs {
   std::string until_;
   ValidateCommand validate_;
   StatusCommand status_;
+  ReconcileCommand reconcile_;
+  bool once_ = false;
   ResumeCommand resume_;
   QuarantineCommand quarantine_;
   ResetCommand reset_;
@@ -158,7 +171,8 @@ int run_main(int count, char** arguments) {
   CLI::App app{"lockstep: moves a live PostgreSQL database to a new home, exactly.", "lockstep"};
   app.require_subcommand(1);
   app.footer(
-      "Exit codes: 0 ok, 3 incomplete, 64 usage, 65 bad data or halted, 69 unreachable,\n"
+      "Exit codes: 0 ok, 2 differences found, 3 incomplete, 64 usage, 65 bad data or halted, 69 "
+      "unreachable,\n"
       "70 invariant broken, 74 I/O, 75 state directory in use, or stopped before all was applied,\n"
       "77 permission, 78 manifest.");
   const Verbs verbs(app);

@@ -1,10 +1,8 @@
 #include "daemon/quarantine.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
-#include <chrono>
 #include <map>
 #include <optional>
 #include <utility>
@@ -12,6 +10,7 @@
 #include "connectors/postgres/target/bookkeeping.h"
 #include "daemon/key_text.h"
 #include "daemon/prepare.h"
+#include "daemon/status_json.h"
 
 namespace lockstep {
 namespace {
@@ -27,12 +26,6 @@ Bookkeeping open_bookkeeping(const Manifest& manifest) {
   options.connection.keywords.emplace_back("connect_timeout", kQuarantineConnectSecondsMax);
   options.connection.setup.emplace_back(kStatementLimit);
   return Bookkeeping(std::move(options));
-}
-
-std::string time_text(std::int64_t us) {
-  if (us == 0) return "";
-  const std::chrono::sys_time<std::chrono::microseconds> time{std::chrono::microseconds(us)};
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}Z", std::chrono::floor<std::chrono::seconds>(time));
 }
 
 // As the lanes name what they keep of an event.

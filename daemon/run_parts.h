@@ -7,6 +7,7 @@
 #include "connectors/postgres/source/probe.h"
 #include "connectors/postgres/target/bookkeeping.h"
 #include "connectors/postgres/target/target.h"
+#include "connectors/postgres/target/target_reader.h"
 #include "daemon/prepare.h"
 #include "pipeline/decode/debezium/debezium.h"
 #include "pipeline/ports/clock.h"
@@ -37,6 +38,8 @@ struct RunParts {
   std::unique_ptr<TableCounts> debts;
   std::vector<std::unique_ptr<Target>> lane_targets;
   std::vector<ScanPorts> scans;
+  std::unique_ptr<PostgresReader> compare_source;
+  std::unique_ptr<PostgresTargetReader> compare_target;
 };
 
 // Makes them; nothing connects yet.  `prepared` outlives the parts.

@@ -7,6 +7,7 @@
 
 #include "daemon/quarantine.h"
 #include "daemon/status_json.h"
+#include "daemon/sweep_json.h"
 
 namespace lockstep {
 
@@ -20,11 +21,12 @@ bool RunState::wait(std::chrono::milliseconds time) {
   return !stopped_.drained();
 }
 
-void RunState::running(Runner& runner, const std::vector<LeftOut>& left_out) {
+void RunState::running(Runner& runner, const Prepared& prepared) {
   {
     const MutexLock lock(mutex_);
     runner_ = &runner;
-    left_out_ = left_out;
+    prepared_ = &prepared;
+    left_out_ = prepared.left_out;
     resume_ = false;
   }
   if (stopped_.drained()) runner.stop();
@@ -33,6 +35,7 @@ void RunState::running(Runner& runner, const std::vector<LeftOut>& left_out) {
 void RunState::finished(RunStatus last) {
   const MutexLock lock(mutex_);
   runner_ = nullptr;
+  prepared_ = nullptr;
   last_ = std::move(last);
 }
 
@@ -121,7 +124,29 @@ ControlResponse RunState::answer(const ControlRequest& request) {
   if (request.path.starts_with(kQuarantinePath))
     return answer_quarantine(manifest_, store_, request);
   if (request.path == kResumePath) return answer_resume(request);
+  if (request.path == kReconcilePath) return answer_reconcile(request);
   return {404, R"({"title":"no such resource"})"};
+}
+
+// A POST answers what was known before it: the sweep that it asks for has a higher number.
+ControlResponse RunState::answer_reconcile(const ControlRequest& request) {
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr)
+    return {503,
+            R"({"title":"lockstep is still preparing: lockstep status says what it waits for"})"};
+  const SweepStatus status = runner_->sweep_status();
+  if (request.method == "POST") {
+    boost::system::error_code broken;
+    const boost::json::value parsed = boost::json::parse(request.body, broken);
+    const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
+    if (wanted == nullptr) return {400, R"({"title":"no JSON object"})"};
+    const std::string table = text_of(*wanted, "table");
+    auto ids = tables_to_compare(prepared_->tables, table == "-" ? "" : table);
+    if (!ids)
+      return {404, boost::json::serialize(boost::json::object{{"title", ids.error().message}})};
+    runner_->sweep(std::move(*ids));
+  }
+  return {200, sweep_json(status, prepared_->tables, left_out_)};
 }
 
 ControlResponse RunState::answer_resume(const ControlRequest& request) {

@@ -31,8 +31,8 @@ class RunState {
   void waiting(const std::string& reason);
   // Waits `time`.  Returns false once somebody asked to stop.
   bool wait(std::chrono::milliseconds time);
-  // REQUIRES: `runner` lives until finished().
-  void running(Runner& runner, const std::vector<LeftOut>& left_out);
+  // REQUIRES: both live until finished().
+  void running(Runner& runner, const Prepared& prepared);
   void finished(RunStatus last);
 
   // Asks the run to drain and end.
@@ -56,6 +56,7 @@ class RunState {
   // The reason why a table stopped, and the next step.
   std::string explained(const RunTableStatus& table) const REQUIRES(mutex_);
   ControlResponse answer_resume(const ControlRequest& request);
+  ControlResponse answer_reconcile(const ControlRequest& request);
 
   const Manifest& manifest_;
   RocksdbStore& store_;            // Safe for concurrent use.
@@ -63,6 +64,7 @@ class RunState {
   mutable Mutex mutex_;
   Runner* runner_ GUARDED_BY(mutex_) = nullptr;
   std::vector<LeftOut> left_out_ GUARDED_BY(mutex_);
+  const Prepared* prepared_ GUARDED_BY(mutex_) = nullptr;  // The runner's.
   RunStatus last_ GUARDED_BY(mutex_);
   bool resume_ GUARDED_BY(mutex_) = false;
   ResumeWatch::Obstacles obstacles_ GUARDED_BY(mutex_);

@@ -55,6 +55,12 @@ std::string proof_text(const json::object& status) {
 
 }  // namespace
 
+std::string time_text(std::int64_t us) {
+  if (us == 0) return "";
+  const std::chrono::sys_time<std::chrono::microseconds> time{std::chrono::microseconds(us)};
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}Z", std::chrono::floor<std::chrono::seconds>(time));
+}
+
 std::string text_of(const json::object& object, std::string_view key) {
   const json::value* value = object.if_contains(key);
   if (value == nullptr || value->is_null()) return "-";

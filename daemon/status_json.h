@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/json/fwd.hpp>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,6 +28,9 @@ std::string not_proven(const std::string& document);
 
 // A member as people read it: "-" when there is none or it is null.
 std::string text_of(const boost::json::object& object, std::string_view key);
+
+// "2026-11-26T12:00:00Z" of microseconds since 1970; "" of 0.
+std::string time_text(std::int64_t us);
 
 // For the note of a run that ended: what was proven, and when.
 std::string proof_note(const Proof& proof);

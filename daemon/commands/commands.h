@@ -15,9 +15,19 @@ namespace lockstep {
 
 enum class OutputFormat : std::uint8_t { Text, Json };
 
+// A run that ends with a sweep.
+struct CompareRun {
+  bool wanted = false;
+  std::string table;                // "": all.
+  std::string* document = nullptr;  // Takes what sweep_json() says at its end.
+};
+
 struct RunCommand {
   std::string manifest;
   bool until_synced = false;
+  CompareRun compare;
+  // Whether it ends by itself.
+  bool ends() const { return until_synced || compare.wanted; }
 };
 ExitCode run_command(const RunCommand& command);
 
@@ -36,6 +46,14 @@ struct StatusCommand {
   bool fresh = false;      // Proven from now on.
 };
 ExitCode status_command(const StatusCommand& command);
+
+struct ReconcileCommand {
+  std::string manifest;
+  std::string table;  // "": all.
+  OutputFormat format = OutputFormat::Text;
+};
+// Compares every row once: 0 equal, 2 findings, 3 incomplete.
+ExitCode reconcile_command(const ReconcileCommand& command);
 
 struct QuarantineCommand {
   std::string verb;  // list, show, retry, drop

@@ -20,6 +20,7 @@
 #include "daemon/run_parts.h"
 #include "daemon/run_state.h"
 #include "daemon/status_json.h"
+#include "daemon/sweep_json.h"
 #include "daemon/validate/first_start.h"
 #include "pipeline/base/backoff.h"
 #include "pipeline/ports/events.h"
@@ -159,17 +160,33 @@ Result<ExitCode> run_prepared(Begin& begin) {
   const SystemClock clock;
   RunOptions options = prepared.options;
   options.until_synced = begin.command.until_synced;
+  options.until_compared = begin.command.compare.wanted;
   options.tables_left_out = !prepared.left_out.empty();
   options.on_progress = [&](const RunStatus& status) { begin.log.progress(status, clock.now()); };
   share_snapshot(manifest, prepared, options, events);
   options.newcomers = watch_newcomers(manifest, prepared, *parts.marker_probe);
   options.plan_again = [&state = begin.state] { state.resume(); };
-  Runner runner(
-      std::move(options), prepared.tables,
-      {*parts.source, *parts.probe, *parts.marker_probe, *parts.proof, *parts.ledger, begin.store,
-       clock, events, std::move(parts.lane_targets), std::move(parts.scans)});
-  begin.state.running(runner, prepared.left_out);
+  Runner runner(std::move(options), prepared.tables,
+                {*parts.source,
+                 *parts.probe,
+                 *parts.marker_probe,
+                 *parts.proof,
+                 *parts.ledger,
+                 begin.store,
+                 clock,
+                 events,
+                 std::move(parts.lane_targets),
+                 std::move(parts.scans),
+                 {*parts.compare_source, *parts.compare_target, *parts.compare_target}});
+  const CompareRun& compare = begin.command.compare;
+  if (compare.wanted) {
+    LOCKSTEP_ASSIGN(std::vector<TableId> ids, tables_to_compare(prepared.tables, compare.table));
+    runner.sweep(std::move(ids));
+  }
+  begin.state.running(runner, prepared);
   Result<ExitCode> ended = runner.run();
+  if (compare.wanted)
+    *compare.document = sweep_json(runner.sweep_status(), prepared.tables, prepared.left_out);
   const RunStatus last = runner.status();
   if (ended == ExitCode::Ok && last.proof && last.proof->complete)
     if (const Status saved = begin.store.save_note(kLastProof, proof_note(*last.proof)); !saved)
@@ -204,7 +221,7 @@ ExitCode tell_end(Result<ExitCode> ended, const Begin& begin) {
     ended.error().message += "; lockstep reset " + begin.manifest.path + " says what goes first";
   // Asked to stop while it prepared: what was to end synced is not.
   if (!ended && ended.error().reaction == Reaction::Cancel)
-    ended = stopped_code(begin.command.until_synced);
+    ended = stopped_code(begin.command.ends());
   const bool failed = !ended;
   const ExitCode code = ended ? *ended : ended.error().exit;
   std::string how = failed                        ? ended.error().message

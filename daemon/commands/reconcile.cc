@@ -1,0 +1,86 @@
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <iostream>
+
+#include "checkpoint/state_lock.h"
+#include "connectors/postgres/target/bookkeeping.h"
+#include "daemon/commands/commands.h"
+#include "daemon/control_client.h"
+#include "daemon/status_json.h"
+#include "daemon/sweep_json.h"
+#include "daemon/tables.h"
+#include "pipeline/base/stop_flag.h"
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::chrono::milliseconds kLookEvery{200};
+
+Result<std::string> ask(const LockOwner& owner, const ControlRequest& request) {
+  LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request));
+  if (answer.status == 200) return std::move(answer.body);
+  boost::system::error_code broken;
+  const json::value parsed = json::parse(answer.body, broken);
+  const json::object* const document = broken ? nullptr : parsed.if_object();
+  return fail(Reaction::Halt, document == nullptr ? answer.body : text_of(*document, "title"),
+              answer.status == 404 ? ExitCode::Usage : ExitCode::Temporary);
+}
+
+// Has the running daemon compare, and waits for the end of it.
+Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand& command) {
+  json::object wanted;
+  if (!command.table.empty()) wanted["table"] = command.table;
+  LOCKSTEP_ASSIGN(const std::string begun,
+                  ask(owner, {"POST", kReconcilePath, json::serialize(wanted)}));
+  LOCKSTEP_ASSIGN(const SweepOutcome before, sweep_outcome(begun));
+  StopFlag never;
+  for (;;) {
+    LOCKSTEP_ASSIGN(std::string document, ask(owner, {"GET", kReconcilePath, ""}));
+    LOCKSTEP_ASSIGN(const SweepOutcome now, sweep_outcome(document));
+    if (now.sweep > before.sweep && !now.running) return document;
+    never.wait(kLookEvery);
+  }
+}
+
+Status has_begun(const Manifest& manifest) {
+  Bookkeeping bookkeeping(bookkeeping_options(manifest, "reconcile"));
+  LOCKSTEP_ASSIGN(const bool begun, bookkeeping.exists());
+  if (begun) return {};
+  return fail(Reaction::Halt,
+              "there is nothing to compare: the migration has not begun on the target; lockstep "
+              "run begins it",
+              ExitCode::Incomplete);
+}
+
+}  // namespace
+
+ExitCode reconcile_command(const ReconcileCommand& command) {
+  const auto manifest = load_or_complain(command.manifest);
+  if (!manifest) return ExitCode::Config;
+  const auto owner = read_lock_owner(manifest->state_dir.value.string());
+  if (!owner) return complain(owner.error());
+  std::string document;
+  ExitCode ended = ExitCode::Ok;
+  if (*owner && !(*owner)->socket.empty()) {
+    auto answered = ask_and_wait(**owner, command);
+    if (!answered) return complain(answered.error());
+    document = *std::move(answered);
+  } else {
+    if (const Status begun = has_begun(*manifest); !begun) return complain(begun.error());
+    RunCommand run;
+    run.manifest = command.manifest;
+    run.compare = {true, command.table, &document};
+    ended = run_command(run);
+    if (document.empty()) return ended;  // It has said why.
+  }
+  const auto outcome = sweep_outcome(document);
+  if (!outcome) return complain(outcome.error());
+  document = with_key_texts(document, *manifest);
+  std::cout << (command.format == OutputFormat::Json ? document + "\n" : sweep_text(document));
+  return outcome->running ? ended : outcome->exit;
+}
+
+}  // namespace lockstep

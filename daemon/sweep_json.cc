@@ -1,0 +1,197 @@
+#include "daemon/sweep_json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <charconv>
+#include <optional>
+
+#include "daemon/key_text.h"
+#include "daemon/status_json.h"
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kFindingsShown = 20;
+
+json::object table_object(const TableMap& table, const TableSweep& sweep) {
+  json::object object;
+  object["table"] = table.text();
+  object["rows"] = sweep.rows;
+  object["verified_through"] = sweep.verified_through && sweep.over && sweep.left.empty()
+                                   ? json::value(lsn_text(*sweep.verified_through))
+                                   : json::value(nullptr);
+  object["findings"] = sweep.findings;
+  object["resolved"] = sweep.resolved;
+  object["unverified"] = sweep.unverified;
+  object["in_doubt"] = sweep.suspects;
+  object["reason"] = sweep.left.empty() ? json::value(nullptr) : json::value(sweep.left);
+  return object;
+}
+
+json::object finding_object(const TableMap& table, const Finding& finding) {
+  json::object object;
+  object["table"] = table.text();
+  object["key"] = hex_text(finding.key);
+  object["kind"] = kind_text(finding.kind);
+  json::array columns;
+  for (const std::string& column : finding.columns) columns.emplace_back(column);
+  object["columns"] = std::move(columns);
+  object["cause"] = nullptr;
+  object["first_seen"] = time_text(finding.seen_us);
+  return object;
+}
+
+bool is_complete(const TableSweep& sweep) {
+  return sweep.over && sweep.left.empty() && sweep.unverified == 0;
+}
+
+const json::array* array_of(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  return value == nullptr ? nullptr : value->if_array();
+}
+
+// The bytes that hex_text() wrote; nothing of any other text.
+std::optional<std::string> unhex(std::string_view text) {
+  if (!text.starts_with("\\x") || text.size() % 2 != 0) return std::nullopt;
+  std::string bytes;
+  for (std::size_t i = 2; i < text.size(); i += 2) {
+    unsigned byte = 0;
+    if (std::from_chars(&text[i], &text[i] + 2, byte, 16).ptr != &text[i] + 2) return std::nullopt;
+    bytes += static_cast<char>(byte);
+  }
+  return bytes;
+}
+
+TableName name_of(std::string_view text) {
+  const std::size_t dot = text.find('.');
+  return {std::string(text.substr(0, dot)), std::string(text.substr(dot + 1))};
+}
+
+std::string finding_text(const json::object& finding) {
+  std::string key;
+  if (const json::object* parts = finding.at("key").if_object())
+    for (const auto& [name, value] : *parts)
+      key += fmt::format("{}{}={}", key.empty() ? "" : ", ", std::string_view(name),
+                         std::string_view(value.as_string()));
+  else
+    key = text_of(finding, "key");
+  std::string columns;
+  if (const json::array* all = array_of(finding, "columns"))
+    for (const json::value& column : *all)
+      columns += (columns.empty() ? " in " : ", ") + std::string(column.as_string());
+  return fmt::format("  {} {}: {}{}\n", text_of(finding, "table"), key, text_of(finding, "kind"),
+                     columns);
+}
+
+}  // namespace
+
+std::string sweep_json(const SweepStatus& status, const std::vector<const TableMap*>& tables,
+                       const std::vector<LeftOut>& left_out) {
+  json::array shown;
+  bool complete = !status.running && status.sweep > 0 && left_out.empty();
+  std::uint64_t findings = 0;
+  for (const auto& [id, sweep] : status.tables) {
+    shown.push_back(table_object(*tables.at(id), sweep));
+    complete = complete && is_complete(sweep);
+    findings += sweep.findings;
+  }
+  for (const LeftOut& table : left_out)
+    shown.push_back(json::object{{"table", table.table},
+                                 {"rows", 0},
+                                 {"verified_through", nullptr},
+                                 {"findings", 0},
+                                 {"reason", table.reason}});
+  json::array found;
+  for (const Finding& finding : status.findings)
+    found.push_back(finding_object(*tables.at(finding.table), finding));
+  json::object document;
+  document["result"] = findings > 0 ? "different" : complete ? "equal" : "incomplete";
+  document["sweep"] = status.sweep;
+  document["running"] = status.running;
+  document["tables"] = std::move(shown);
+  document["findings"] = std::move(found);
+  return json::serialize(document);
+}
+
+std::string with_key_texts(const std::string& document, const Manifest& manifest) {
+  boost::system::error_code broken;
+  json::value parsed = json::parse(document, broken);
+  json::object* const object = broken ? nullptr : parsed.if_object();
+  if (object == nullptr || !object->contains("findings")) return document;
+  json::array& findings = object->at("findings").as_array();
+  if (findings.empty()) return document;
+  KeyTexts keys(manifest);
+  for (json::value& value : findings) {
+    json::object& finding = value.as_object();
+    const auto cells = unhex(text_of(finding, "key"));
+    if (!cells) continue;
+    const auto parts = keys.parts(name_of(text_of(finding, "table")), *cells);
+    if (parts.empty()) continue;
+    json::object key;
+    for (const auto& [name, text] : parts) key[name] = text;
+    finding["key"] = std::move(key);
+  }
+  return json::serialize(parsed);
+}
+
+std::string sweep_text(const std::string& document) {
+  boost::system::error_code broken;
+  const json::value parsed = json::parse(document, broken);
+  const json::object* const object = broken ? nullptr : parsed.if_object();
+  if (object == nullptr) return document + "\n";
+  std::string text = text_of(*object, "result") + "\n";
+  if (const json::array* tables = array_of(*object, "tables"))
+    for (const json::value& value : *tables) {
+      const json::object& table = value.as_object();
+      text += fmt::format("  {}: {} rows, {} findings, verified through {}",
+                          text_of(table, "table"), text_of(table, "rows"),
+                          text_of(table, "findings"), text_of(table, "verified_through"));
+      if (const std::string left = text_of(table, "unverified"); left != "0" && left != "-")
+        text += fmt::format(
+            ", {} rows could not be verified: they wait for a change, or are in "
+            "`lockstep quarantine list`",
+            left);
+      if (const std::string why = text_of(table, "reason"); why != "-") text += "; " + why;
+      text += "\n";
+    }
+  const json::array* const findings = array_of(*object, "findings");
+  if (findings == nullptr || findings->empty()) return text;
+  for (std::size_t i = 0; i < std::min(findings->size(), kFindingsShown); ++i)
+    text += finding_text((*findings)[i].as_object());
+  if (findings->size() > kFindingsShown)
+    text += fmt::format("  and {} more: see --format json\n", findings->size() - kFindingsShown);
+  return text;
+}
+
+Result<std::vector<TableId>> tables_to_compare(const std::vector<const TableMap*>& tables,
+                                               const std::string& name) {
+  std::vector<TableId> ids;
+  for (const TableMap* table : tables)
+    if (name.empty() || table->text() == name) ids.push_back(table->id);
+  if (!ids.empty() || name.empty()) return ids;
+  return fail(Reaction::Halt, name + " is not moved by this migration: see lockstep status",
+              ExitCode::Usage);
+}
+
+Result<SweepOutcome> sweep_outcome(const std::string& document) {
+  boost::system::error_code broken;
+  const json::value parsed = json::parse(document, broken);
+  const json::object* const object = broken ? nullptr : parsed.if_object();
+  if (object == nullptr || !object->contains("sweep"))
+    return fail(Reaction::Halt, "the daemon's answer is no document of a sweep: " + document,
+                ExitCode::Failed);
+  SweepOutcome outcome;
+  outcome.sweep = object->at("sweep").to_number<std::uint64_t>();
+  outcome.running = object->at("running").as_bool();
+  const std::string result = text_of(*object, "result");
+  outcome.exit = result == "equal"       ? ExitCode::Ok
+                 : result == "different" ? ExitCode::Different
+                                         : ExitCode::Incomplete;
+  return outcome;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,122 @@
+"""`lockstep reconcile --once`: every row is compared while both sides change; what somebody did to
+the target is found, and nothing else is."""
+
+import threading
+
+import pytest
+
+SCHEMA = """
+CREATE TYPE mood AS ENUM ('sad', 'glad');
+CREATE TABLE words (id int PRIMARY KEY, v text, n numeric, f float8, at timestamptz, m mood);
+INSERT INTO words SELECT g, 'word ' || g, g / 7.0, g / 3.0, '2026-01-01'::timestamptz + g * '1 s'
+  ::interval, CASE WHEN g % 2 = 0 THEN 'sad' ELSE 'glad' END::mood FROM generate_series(1, 3000) g;
+CREATE TABLE names (first text, last text, v text, PRIMARY KEY (last, first));
+INSERT INTO names SELECT 'f' || g, 'l' || g % 10, 'x' FROM generate_series(1, 500) g;
+CREATE TABLE empty (id int PRIMARY KEY);
+"""
+DAMAGE = """
+DELETE FROM words WHERE id = 17;
+INSERT INTO words VALUES (5000, 'extra'), (-3, 'extra');
+UPDATE words SET n = n + 0.0000000000000001 WHERE id = 100;
+UPDATE words SET f = f + 1e-12 WHERE id = 200;
+UPDATE words SET at = at + '1 microsecond' WHERE id = 300;
+UPDATE words SET v = v || ' ' WHERE id = 400;
+UPDATE words SET v = NULL WHERE id = 500;
+UPDATE words SET m = 'sad' WHERE id = 601;
+UPDATE names SET v = 'y' WHERE first = 'f7';
+"""
+EXPECTED = {
+    ("public.words", "17"): ("missing_in_target", []),
+    ("public.words", "5000"): ("extra_in_target", []),
+    ("public.words", "-3"): ("extra_in_target", []),
+    ("public.words", "100"): ("differing", ["n"]),
+    ("public.words", "200"): ("differing", ["f"]),
+    ("public.words", "300"): ("differing", ["at"]),
+    ("public.words", "400"): ("differing", ["v"]),
+    ("public.words", "500"): ("differing", ["v"]),
+    ("public.words", "601"): ("differing", ["m"]),
+    ("public.names", "f7"): ("differing", ["v"]),
+}
+
+
+def reconcile(migration, expected, *arguments):
+    return migration.lockstep.answer("reconcile", "--once", "--format", "json", *arguments,
+                                     expected=(expected,))
+
+
+def findings_of(report):
+    return {(found["table"], found["key"].get("id") or found["key"]["first"]):
+            (found["kind"], found["columns"]) for found in report["findings"]}
+
+
+@pytest.mark.parametrize("daemon", [True, False], ids=["beside_the_daemon", "alone"])
+def test_finds_what_was_done_to_the_target_and_nothing_else(migrate, daemon):
+    migration = migrate(SCHEMA)
+    migration.prepare()
+    migration.lockstep.run_until_synced()
+
+    def check():
+        report = reconcile(migration, 0)
+        assert report["result"] == "equal" and not report["findings"], report
+        assert {table["table"]: table["rows"] for table in report["tables"]} == {
+            "public.words": 3000, "public.names": 500, "public.empty": 0}
+        assert all(table["verified_through"] for table in report["tables"])
+        migration.target(DAMAGE)
+        report = reconcile(migration, 2)
+        assert findings_of(report) == EXPECTED
+        assert report["result"] == "different"
+        only = reconcile(migration, 0, "--table", "public.empty")
+        assert [table["table"] for table in only["tables"]] == ["public.empty"]
+
+    if daemon:
+        with migration.running() as lockstep:
+            lockstep.await_follow()
+            check()
+    else:
+        check()
+
+
+def test_no_false_alarm_while_rows_change(migrate):
+    """Hot rows, deletes, inserts, key changes, all the time."""
+    migration = migrate(SCHEMA)
+    migration.prepare()
+    over = threading.Event()
+
+    def write():
+        step = 0
+        while not over.is_set():
+            step += 1
+            migration.source(
+                f"UPDATE words SET n = n + 1 WHERE id % 37 = {step % 37};"
+                f"DELETE FROM words WHERE id = {1 + step % 900};"
+                f"INSERT INTO words VALUES ({10000 + step}, 'new');"
+                f"UPDATE words SET id = id + 100000 WHERE id = {1000 + step % 900};"
+                f"UPDATE names SET first = first || 'x' WHERE first = 'f{step % 500}'")
+
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(3):
+                report = reconcile(migration, 0)
+                assert report["result"] == "equal", report
+        finally:
+            over.set()
+            writer.join()
+    migration.finish()
+
+
+def test_before_a_migration_has_begun_there_is_nothing_to_compare(migrate):
+    migration = migrate(SCHEMA)
+    done = migration.lockstep.verb("reconcile", "--once")
+    assert done.returncode == 3 and "has not begun" in done.stderr, done.stderr
+
+
+def test_a_table_that_is_not_moved_is_named(migrate):
+    migration = migrate(SCHEMA)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        done = migration.lockstep.verb("reconcile", "--once", "--table", "public.nothing")
+        assert done.returncode == 64 and "public.nothing" in done.stderr, done.stderr
