@@ -15,10 +15,10 @@ namespace {
 
 constexpr int kOldestVersion = 130000;
 constexpr int kParameterGrants = 150000;
-// Beside lanes and scans.  Source: probe, supervisor, proof or slot, resume watch.  Target: the
-// direction's lock, ledger, resume watch, quarantine.
-constexpr std::uint64_t kOtherSourceConnections = 4;
-constexpr std::uint64_t kOtherTargetConnections = 4;
+// Beside lanes and scans.  Source: probe, supervisor, proof or slot, resume watch, sweep.  Target:
+// the direction's lock, ledger, resume watch, quarantine, sweep.
+constexpr std::uint64_t kOtherSourceConnections = 5;
+constexpr std::uint64_t kOtherTargetConnections = 5;
 constexpr std::uint64_t kReservedConnections = 3;  // superuser_reserved_connections' default.
 
 std::string version_text(int version) {
