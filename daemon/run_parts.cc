@@ -158,8 +158,8 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
                                                     prepared.tables, *parts.debts);
     parts.scans.push_back(std::move(ports));
   }
-  parts.compare_source = std::make_unique<PostgresReader>(
-      PostgresReader::Options{run_options(manifest, Side::Source, "compare"), prepared.source});
+  parts.compare_source = std::make_unique<PostgresReader>(PostgresReader::Options{
+      run_options(manifest, Side::Source, "compare"), prepared.source, nullptr});
   parts.compare_target = std::make_unique<PostgresTargetReader>(
       run_options(manifest, Side::Target, "compare"),
       BookkeepingName{manifest.target.schema.value, manifest.migration.value});
