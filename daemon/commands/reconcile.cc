@@ -18,6 +18,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::milliseconds kLookEvery{200};
+constexpr std::chrono::seconds kPreparingMax{60};
 
 Result<std::string> ask(const LockOwner& owner, const ControlRequest& request) {
   LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request));
@@ -25,22 +26,42 @@ Result<std::string> ask(const LockOwner& owner, const ControlRequest& request) {
   boost::system::error_code broken;
   const json::value parsed = json::parse(answer.body, broken);
   const json::object* const document = broken ? nullptr : parsed.if_object();
-  return fail(Reaction::Halt, document == nullptr ? answer.body : text_of(*document, "title"),
+  return fail(answer.status == 503 ? Reaction::Retry : Reaction::Halt,
+              document == nullptr ? answer.body : text_of(*document, "title"),
               answer.status == 404 ? ExitCode::Usage : ExitCode::Temporary);
+}
+
+// The same of a daemon that may be preparing its run, at a start or when a stopped table is tried
+// again.
+Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& request) {
+  const auto until = std::chrono::steady_clock::now() + kPreparingMax;
+  StopFlag never;
+  for (;;) {
+    auto answer = ask(owner, request);
+    const bool again = !answer && answer.error().reaction == Reaction::Retry &&
+                       std::chrono::steady_clock::now() < until;
+    if (!again) return answer;
+    never.wait(kLookEvery);
+  }
 }
 
 // Has the running daemon compare, and waits for the end of it.
 Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand& command) {
   json::object wanted;
   if (!command.table.empty()) wanted["table"] = command.table;
-  LOCKSTEP_ASSIGN(const std::string begun,
-                  ask(owner, {"POST", kReconcilePath, json::serialize(wanted)}));
-  LOCKSTEP_ASSIGN(const SweepOutcome before, sweep_outcome(begun));
+  const ControlRequest begin{"POST", kReconcilePath, json::serialize(wanted)};
+  LOCKSTEP_ASSIGN(const std::string begun, ask_patiently(owner, begin));
+  LOCKSTEP_ASSIGN(SweepOutcome before, sweep_outcome(begun));
   StopFlag never;
   for (;;) {
-    LOCKSTEP_ASSIGN(std::string document, ask(owner, {"GET", kReconcilePath, ""}));
+    LOCKSTEP_ASSIGN(std::string document, ask_patiently(owner, {"GET", kReconcilePath, ""}));
     LOCKSTEP_ASSIGN(const SweepOutcome now, sweep_outcome(document));
     if (now.sweep > before.sweep && !now.running) return document;
+    // A run that was prepared anew meanwhile knows nothing of the request.
+    if (now.sweep <= before.sweep && !now.running) {
+      LOCKSTEP_ASSIGN(const std::string again, ask_patiently(owner, begin));
+      LOCKSTEP_ASSIGN(before, sweep_outcome(again));
+    }
     never.wait(kLookEvery);
   }
 }

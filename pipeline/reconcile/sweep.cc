@@ -159,8 +159,7 @@ Result<Sweep::Step> Sweep::open() {
   auto ready = reading_.prepare(compared.view(From::Source));
   if (!ready) return give_up(std::move(ready).error());
   if (*ready == Reading::Ready::Accepted) {
-    accepted_ = shared_.clock.now();
-    ask_proof();
+    proof_ = ports_.prove();
     return Step::Working;
   }
   if (*ready != Reading::Ready::Yes) return Step::Waiting;
@@ -203,17 +202,9 @@ Result<Sweep::Step> Sweep::read_source() {
   return Step::Working;
 }
 
-void Sweep::ask_proof() {
-  ports_.prove();
-  ask_again_ = shared_.clock.now() + options_.proof_again_after;
-}
-
 // V3: only what S sees and the target then lacks is missing.
 Result<Sweep::Step> Sweep::prove() {
-  if (rule_on(Rule::CompareAfterProof) && ports_.applied_until() <= accepted_) {
-    if (shared_.clock.now() >= ask_again_) ask_proof();
-    return Step::Waiting;
-  }
+  if (rule_on(Rule::CompareAfterProof) && !ports_.is_applied(proof_)) return Step::Waiting;
   auto started = start_target();
   if (!started) return give_up(std::move(started).error());
   return started;

@@ -38,19 +38,18 @@ struct SweepOptions {
   std::size_t suspects_max = 50'000;  // Of all tables; a table with more is not gone through.
   std::size_t findings_max = 10'000;  // Listed; the others are counted.
   std::uint32_t confirmations = 2;    // Looks under fresh snapshots that make a finding (V6).
-  std::uint32_t doubts_max = 120;     // Looks in doubt, then the key is not verified.
-  std::chrono::milliseconds again_after{250};         // Between two looks at suspects.
-  std::chrono::milliseconds proof_again_after{1000};  // One that was asked for and did not come.
-  std::uint64_t seed = 0;                             // Of the rows' hashes.
+  std::uint32_t doubts_max = 30;     // Looks in doubt, then the key is not verified.
+  std::chrono::milliseconds again_after{250};  // Between two looks at suspects.
+  std::uint64_t seed = 0;                      // Of the rows' hashes.
 };
 
 struct SweepPorts {
   ChunkReader& source;
   ChunkReader& target;  // Of the target's tables.
   OwedKeys& owed;       // The same connection.
-  // Asks for a proof that begins now, and until when everything committed is applied (V3).
-  std::function<void()> prove;
-  std::function<std::chrono::steady_clock::time_point()> applied_until;
+  // Asks for a proof that begins now, and whether it has come (V3).
+  std::function<std::uint64_t()> prove;
+  std::function<bool(std::uint64_t proof)> is_applied;
 };
 
 // step() on one thread; begin() and status() are safe for concurrent use.
@@ -114,7 +113,6 @@ class Sweep {
   void pick_suspects(Table& table);
   Result<Step> open();
   Result<Step> read_source();
-  void ask_proof();
   Result<Step> prove();
   Result<Step> read_target();
   Result<Step> start_target();
@@ -146,9 +144,8 @@ class Sweep {
   Work work_;
   Rows source_rows_;
   Rows target_rows_;
-  std::set<Hash128> owed_;  // Unequal keys that have debts.
-  std::chrono::steady_clock::time_point accepted_{};
-  std::chrono::steady_clock::time_point ask_again_{};
+  std::set<Hash128> owed_;   // Unequal keys that have debts.
+  std::uint64_t proof_ = 0;  // Asked for after S was taken.
   std::chrono::steady_clock::time_point next_look_{};
   Compared::Scratch scratch_;
   std::uint64_t sweep_ = 0;

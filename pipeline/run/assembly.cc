@@ -66,8 +66,8 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
       debts_(options_.debts, shared(), *ports_.scans.at(0).reader, *ports_.scans.at(0).target),
       sweep_(options_.sweep, shared(),
              {ports_.compare.source, ports_.compare.target, ports_.compare.owed,
-              [this] { supervisor_.prove_from_now(); },
-              [this] { return supervisor_.applied_until(); }}) {
+              [this] { return supervisor_.prove_from_now(); },
+              [this](std::uint64_t proof) { return supervisor_.is_applied(proof); }}) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
   for (const TableMap* table : tables_) board_.estimate(table->id, table->source.estimated_rows);
   for (const auto& [table, horizon] : options_.horizons) board_.set_horizon(table, horizon);

@@ -208,14 +208,16 @@ Result<Supervisor::Verdict> Supervisor::prove(bool want_proof) {
   const bool ready = backfilled_ && shapes_.settled();
   if (!ready || owes_rows()) forget_proof();
   if (held_back_) proof_.reset();
-  const bool anew = prove_anew_.exchange(false, std::memory_order_acquire);
+  const std::uint64_t asked = proofs_asked_.load(std::memory_order_acquire);
+  const bool anew = std::exchange(proof_number_, asked) != asked;
   if (ready != proof_counts_ || anew) {
     proof_.reset();
     next_proof_ = {};
   }
   proof_counts_ = ready;
   const bool patient = !want_proof || !ready;
-  if (held_back_ || (patient && now < next_proof_)) {
+  const bool hurry = !is_applied(asked);  // Somebody waits for it.
+  if (held_back_ || (patient && !hurry && now < next_proof_)) {
     if (!proof_trouble_.empty()) waits_for("the proof of being synced: " + proof_trouble_);
     return Verdict::GoOn;
   }
@@ -237,6 +239,7 @@ Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
     const MutexLock lock(mutex_);
     applied_until_ = proof_.begun();
   }
+  proofs_applied_.store(proof_number_, std::memory_order_release);
   if (!ready) {
     proof_.reset();
     next_proof_ = shared_.clock.now() + options_.proof_every;
@@ -353,11 +356,6 @@ void Supervisor::publish() {
 void Supervisor::pause_streams(const std::vector<std::string>& names) {
   const MutexLock lock(mutex_);
   paused_.insert(names.begin(), names.end());
-}
-
-std::chrono::steady_clock::time_point Supervisor::applied_until() const {
-  const MutexLock lock(mutex_);
-  return applied_until_;
 }
 
 void Supervisor::set_source(const SourceState& state, std::int64_t newest_us) {

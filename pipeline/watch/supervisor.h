@@ -81,12 +81,17 @@ class Supervisor {
   void pause_streams(const std::vector<std::string>& names);
   // `newest_us`: commit time of the last change that this poll read; 0: there was none.
   void set_source(const SourceState& state, std::int64_t newest_us);
-  // The next proof begins after this.
-  void prove_from_now() { prove_anew_.store(true, std::memory_order_release); }
+  // Asks for a proof that begins after this; it is worked at without a pause.  Returns its number.
+  std::uint64_t prove_from_now() {
+    return proofs_asked_.fetch_add(1, std::memory_order_acq_rel) + 1;
+  }
+  // Whether all that was committed before that proof was asked for is on the target, but for rows
+  // that are owed.
+  bool is_applied(std::uint64_t proof) const {
+    return proofs_applied_.load(std::memory_order_acquire) >= proof;
+  }
   // Lanes are in each other's way: a constraint of the target may be new.
   void look_at_once() { look_at_once_.store(true, std::memory_order_release); }
-  // What was committed before is on the target, but for rows that are owed; long ago: not known.
-  std::chrono::steady_clock::time_point applied_until() const;
   // Commit time of the oldest change that `lane` holds; 0: none.
   void set_oldest(std::uint32_t lane, std::int64_t commit_us);
   void set_draining();
@@ -127,8 +132,9 @@ class Supervisor {
   bool changed_ = false;  // A table is to be copied again.
   bool held_back_ = false;
   Passage proof_;
-  std::string proof_trouble_;  // Why its last step failed.
-  bool proof_counts_ = false;  // Every table was copied, and settled, before it began.
+  std::uint64_t proof_number_ = 0;  // The last one asked for before the passage began.
+  std::string proof_trouble_;       // Why its last step failed.
+  bool proof_counts_ = false;       // Every table was copied, and settled, before it began.
   ShapeWatch shapes_;
   std::chrono::steady_clock::time_point next_look_{};
   std::chrono::steady_clock::time_point counted_at_{};
@@ -143,7 +149,10 @@ class Supervisor {
   std::set<std::string> told_newcomers_;
 
   std::atomic<bool> look_at_once_{false};  // release/acquire: the catalogs may tell something new.
-  std::atomic<bool> prove_anew_{false};  // release/acquire: asked for before the next proof begins.
+  // acq_rel: what was read before a proof was asked for comes before its marker; what the lanes
+  // committed for it, before it is told.
+  std::atomic<std::uint64_t> proofs_asked_{0};
+  std::atomic<std::uint64_t> proofs_applied_{0};
 
   mutable Mutex mutex_;
   RunStatus status_ GUARDED_BY(mutex_);

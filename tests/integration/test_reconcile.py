@@ -77,7 +77,8 @@ def test_finds_what_was_done_to_the_target_and_nothing_else(migrate, daemon):
 
 
 def test_no_false_alarm_while_rows_change(migrate):
-    """Hot rows, deletes, inserts, key changes, all the time."""
+    """Hot rows, deletes, inserts, key changes, all the time.  A row that changes many times a second
+    is in doubt whenever it is looked at, and said to be not verified; never a finding."""
     migration = migrate(SCHEMA)
     migration.prepare()
     over = threading.Event()
@@ -98,12 +99,15 @@ def test_no_false_alarm_while_rows_change(migrate):
         writer = threading.Thread(target=write)
         writer.start()
         try:
-            for _ in range(3):
-                report = reconcile(migration, 0)
-                assert report["result"] == "equal", report
+            for _ in range(2):
+                report = migration.lockstep.answer("reconcile", "--once", "--format", "json",
+                                                   expected=(0, 3))
+                assert not report["findings"] and report["result"] != "different", report
         finally:
             over.set()
             writer.join()
+        report = reconcile(migration, 0)
+        assert report["result"] == "equal", report
     migration.finish()
 
 

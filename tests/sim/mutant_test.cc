@@ -156,6 +156,7 @@ void moved_keys(SimOptions& options) {
 void old_checkpoints(SimOptions& options) {
   options.mode = StreamMode::Direct;
   options.exported = false;
+  options.sweep_weight = 0;
   options.tables.resize(2, options.tables.front());
   options.tables[1].id = 1;
   options.partitions.assign(2, 1);

@@ -52,10 +52,10 @@ SimOptions draw_options(std::uint64_t seed) {
   options.scan_weight = random.between(2, 14);
   options.debt_weight = random.between(1, 10);
   options.probe_weight = random.between(1, 8);
-  options.sweep_weight = random.chance(400) ? random.between(2, 12) : 0;
   options.until_synced = random.chance(500);
   options.exported = options.mode == StreamMode::Direct && random.chance(500);
   options.end_export = random.chance(700) ? 0 : 5;
+  if (random.chance(400)) options.sweep_weight = random.between(2, 12);
   return options;
 }
 

@@ -64,7 +64,7 @@ struct SimOptions {
   int debt_weight = 6;
   int probe_weight = 4;
   int supervisor_weight = 2;
-  int sweep_weight = 4;
+  int sweep_weight = 0;
 };
 
 SimOptions draw_options(std::uint64_t seed);
