@@ -37,7 +37,8 @@ _FULL = ["sim", "asan", "tsan"]
 _DIRECT_ONLY = ["test_direct", "test_direct_slot", "test_direct_load", "test_direct_types",
                 "test_exported"]
 _BOTH_STREAMS = ["test_smoke", "test_races", "test_restart_truth", "test_kill", "test_toast",
-                 "test_shape", "test_quarantine", "test_refused", "test_identity", "test_shapes"]
+                 "test_shape", "test_quarantine", "test_refused", "test_identity", "test_shapes",
+                 "test_reconcile", "test_target_watch"]
 _NO_DAEMON = "test_target"
 _LONG = {"LOCKSTEP_LONG": "1", "LOCKSTEP_SIM_SEEDS": "100000"}
 
