@@ -354,6 +354,7 @@ Status KafkaSource::decode(Stream& stream, const Record& record, ChangeBatch& ba
   if (decoded.kind == Decoded::Kind::Change) {
     LOCKSTEP_TRY(check_order(stream, decoded.change));
     batch.changes.push_back(std::move(decoded.change));
+    if (decoded.reread) batch.changes.push_back(*std::move(decoded.reread));
   }
   stream.next = record.next;
   stream.told = false;

@@ -274,8 +274,9 @@ bool DebeziumDecoder::read_key(const Record& record, TableDecoder& table, Error&
 }
 
 // Whether the header names a key that is canonically the record's own, which is in key_.
-bool DebeziumDecoder::same_key_in_header(const Record& record, TableDecoder& table,
-                                         const char* header) {
+// Reads into other_key_.  Returns false when the header is not there or holds no key.
+bool DebeziumDecoder::read_other_key(const Record& record, TableDecoder& table,
+                                     const char* header) {
   if (record.header == nullptr || table.table().key.empty()) return false;
   const auto value = record.header(record.message, header);
   if (!value.has_value()) return false;
@@ -283,8 +284,11 @@ bool DebeziumDecoder::same_key_in_header(const Record& record, TableDecoder& tab
   other_key_.clear();
   const ReadOutcome outcome = table.keys().read(headers_.root(), scratch_, other_key_);
   return outcome.kind == ReadOutcome::Kind::Cells && headers_.at_end() &&
-         well_formed_cells(other_key_, table.table().key.size()) &&
-         key_hash(table.table(), other_key_) == key_hash(table.table(), key_);
+         well_formed_cells(other_key_, table.table().key.size());
+}
+
+bool DebeziumDecoder::is_other_key_the_same(const TableDecoder& table) const {
+  return key_hash(table.table(), other_key_) == key_hash(table.table(), key_);
 }
 
 Result<Decoded> DebeziumDecoder::decode_row(const Record& record, TableDecoder& table,
@@ -327,7 +331,7 @@ Result<Decoded> DebeziumDecoder::decode_row(const Record& record, TableDecoder& 
   // The placeholder of a new row stands for a value that was left under the old key, and went with
   // it.
   if (!outcome.complete && change.debt == DebtReason::None && envelope.op == 'c' &&
-      !same_key_in_header(record, table, "__debezium.oldkey")) {
+      !(read_other_key(record, table, "__debezium.oldkey") && is_other_key_the_same(table))) {
     change.debt = DebtReason::Doubtful;
   }
   if (change.debt != DebtReason::Unreadable) return carried(std::move(change));
@@ -342,12 +346,22 @@ Result<Decoded> DebeziumDecoder::decode_delete(const Record& record, TableDecode
     return stop(table, where(record) + ": a delete from " + table.table().text() +
                            ", which has no key, cannot be applied");
   }
-  // One row under two spellings of its key: the `c` that follows is its update (I2).
-  if (same_key_in_header(record, table, "__debezium.newkey")) return Decoded{};
+  std::optional<Change> reread;
+  if (read_other_key(record, table, "__debezium.newkey")) {
+    reread = change;
+    reread->kind = ChangeKind::Partial;
+    reread->debt = DebtReason::Doubtful;
+    reread->key = key_hash(table.table(), other_key_);
+    reread->row = with_key(table.table(), other_key_, {});
+    // One row under two spellings of its key: the `c` that follows is its update (I2).
+    if (is_other_key_the_same(table)) return carried(*std::move(reread));
+  }
   change.kind = ChangeKind::Delete;
   change.key = key_hash(table.table(), key_);
   change.row = key_;
-  return carried(std::move(change));
+  Decoded decoded = carried(std::move(change));
+  decoded.reread = std::move(reread);
+  return decoded;
 }
 
 Result<Decoded> DebeziumDecoder::decode_snapshot(const Record& record, TableDecoder& table,

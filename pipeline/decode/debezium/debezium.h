@@ -40,14 +40,17 @@ struct Record {
 
 struct Decoded {
   enum class Kind : std::uint8_t {
-    Nothing,  // A tombstone, heartbeat, transaction marker, message, or half of a folded key
-              // change.
+    Nothing,  // A tombstone, heartbeat, transaction marker or message.
     Change,
     Stop,     // The table cannot go on from here (StopTable).
     Ignored,  // A table that is not mapped.
   };
   Kind kind = Kind::Nothing;
   Change change;
+  // Of half of a key change: the row under its new key is to be read again, unless the other half
+  // comes.  Both halves have one position in the connector's log, so that a connector which is
+  // killed between them goes on behind both.
+  std::optional<Change> reread;
   ChangeBatch::Stop stop;
 };
 
@@ -101,7 +104,8 @@ class DebeziumDecoder {
   Change start_change(const Record& record, const TableDecoder& table, const Envelope& envelope);
   Xid widen(Stream& stream, std::uint64_t tx_id) const;
   bool read_key(const Record& record, TableDecoder& table, Error& why);
-  bool same_key_in_header(const Record& record, TableDecoder& table, const char* header);
+  bool read_other_key(const Record& record, TableDecoder& table, const char* header);
+  bool is_other_key_the_same(const TableDecoder& table) const;
 
   const DecodeSettings settings_;
   std::map<TableId, const TableMap*> tables_;
