@@ -124,3 +124,44 @@ def test_a_table_that_is_not_moved_is_named(migrate):
         lockstep.await_follow()
         done = migration.lockstep.verb("reconcile", "--once", "--table", "public.nothing")
         assert done.returncode == 64 and "public.nothing" in done.stderr, done.stderr
+
+
+CAST = """
+CREATE TABLE cast_me (id int PRIMARY KEY, code varchar(10), n numeric(10,2), d date, f real,
+                      tags varchar(5)[], u uuid UNIQUE);
+INSERT INTO cast_me SELECT g, 'c' || g, g / 3.0, DATE '2026-01-01' + g, g / 7.0, ARRAY['a', 'b'],
+  md5(g::text)::uuid FROM generate_series(1, 200) g;
+CREATE TABLE by_uuid (id uuid PRIMARY KEY, v text);
+INSERT INTO by_uuid SELECT md5(g::text)::uuid, 'v' || g FROM generate_series(1, 200) g
+"""
+WIDER = """
+ALTER TABLE cast_me ALTER id TYPE bigint, ALTER code TYPE text, ALTER n TYPE numeric(14,4),
+  ALTER d TYPE timestamp, ALTER f TYPE float8, ALTER tags TYPE text[], ALTER u TYPE text;
+ALTER TABLE by_uuid ALTER id TYPE text
+"""
+
+
+def test_columns_that_are_cast_are_compared_as_the_target_holds_them(migrate):
+    migration = migrate(CAST)
+    migration.copy_schema()
+    migration.target(WIDER)
+    migration.grant()
+    migration.publish()
+    migration.start_connector()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("UPDATE cast_me SET n = n + 1 WHERE id % 2 = 0")
+        assert reconcile(migration, 0)["result"] == "equal"
+        migration.target("UPDATE cast_me SET f = f + 1e-9 WHERE id = 3;"
+                         "UPDATE cast_me SET d = d + '1 second'::interval WHERE id = 4;"
+                         "DELETE FROM cast_me WHERE id = 5;"
+                         "UPDATE by_uuid SET v = 'other' WHERE id = md5('7')")
+        report = reconcile(migration, 2)
+        found = {(each["table"], next(iter(each["key"].values()))): (each["kind"], each["columns"])
+                 for each in report["findings"]}
+        assert len(found) == 4, found
+        assert found["public.cast_me", "3"] == ("differing", ["f"])
+        assert found["public.cast_me", "4"] == ("differing", ["d"])
+        assert found["public.cast_me", "5"] == ("missing_in_target", [])
+        assert [columns for (table, _), (_, columns) in found.items()
+                if table == "public.by_uuid"] == [["v"]]
