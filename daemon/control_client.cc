@@ -4,9 +4,12 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/json.hpp>
 #include <chrono>
 #include <exception>
 #include <functional>
+
+#include "daemon/status_json.h"
 
 namespace lockstep {
 namespace {
@@ -54,6 +57,20 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
   } catch (const std::exception& error) {
     return unanswered(socket, error.what());
   }
+}
+
+Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request) {
+  LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request));
+  if (answer.status == 200) return std::move(answer.body);
+  boost::system::error_code broken;
+  const boost::json::value parsed = boost::json::parse(answer.body, broken);
+  const boost::json::object* const document = broken ? nullptr : parsed.if_object();
+  const bool preparing = answer.status == 503;
+  return fail(preparing ? Reaction::Retry : Reaction::Halt,
+              document == nullptr ? answer.body : text_of(*document, "title"),
+              answer.status == 404 ? ExitCode::Usage
+              : preparing          ? ExitCode::Temporary
+                                   : ExitCode::Failed);
 }
 
 }  // namespace lockstep

@@ -17,19 +17,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::chrono::milliseconds kLookEvery{200};
+constexpr std::chrono::milliseconds kAskEvery{200};
 constexpr std::chrono::seconds kPreparingMax{60};
-
-Result<std::string> ask(const LockOwner& owner, const ControlRequest& request) {
-  LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request));
-  if (answer.status == 200) return std::move(answer.body);
-  boost::system::error_code broken;
-  const json::value parsed = json::parse(answer.body, broken);
-  const json::object* const document = broken ? nullptr : parsed.if_object();
-  return fail(answer.status == 503 ? Reaction::Retry : Reaction::Halt,
-              document == nullptr ? answer.body : text_of(*document, "title"),
-              answer.status == 404 ? ExitCode::Usage : ExitCode::Temporary);
-}
 
 // The same of a daemon that may be preparing its run, at a start or when a stopped table is tried
 // again.
@@ -37,11 +26,11 @@ Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& 
   const auto until = std::chrono::steady_clock::now() + kPreparingMax;
   StopFlag never;
   for (;;) {
-    auto answer = ask(owner, request);
+    auto answer = ask_owner(owner, request);
     const bool again = !answer && answer.error().reaction == Reaction::Retry &&
                        std::chrono::steady_clock::now() < until;
     if (!again) return answer;
-    never.wait(kLookEvery);
+    never.wait(kAskEvery);
   }
 }
 
@@ -62,7 +51,7 @@ Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand&
       LOCKSTEP_ASSIGN(const std::string again, ask_patiently(owner, begin));
       LOCKSTEP_ASSIGN(before, sweep_outcome(again));
     }
-    never.wait(kLookEvery);
+    never.wait(kAskEvery);
   }
 }
 

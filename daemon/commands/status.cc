@@ -18,22 +18,14 @@ namespace {
 constexpr std::chrono::seconds kFreshMax{60};
 constexpr std::chrono::milliseconds kFreshEvery{200};
 
-Result<std::string> ask(const LockOwner& owner, const ControlRequest& request) {
-  LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request));
-  if (answer.status == 200) return std::move(answer.body);
-  return fail(Reaction::Halt,
-              fmt::format("the daemon (pid {}) answered {}", owner.pid, answer.status),
-              ExitCode::Failed);
-}
-
 // Waits until the daemon has proven something that began after this call.
 Result<std::string> read_fresh_status(const LockOwner& owner) {
   using std::chrono::steady_clock;
   const auto begun = steady_clock::now();
   StopFlag never;
-  LOCKSTEP_ASSIGN(const std::string asked, ask(owner, {"POST", kProofPath, ""}));
+  LOCKSTEP_ASSIGN(const std::string asked, ask_owner(owner, {"POST", kProofPath, ""}));
   for (;;) {
-    LOCKSTEP_ASSIGN(std::string document, ask(owner, {"GET", kStatusPath, ""}));
+    LOCKSTEP_ASSIGN(std::string document, ask_owner(owner, {"GET", kStatusPath, ""}));
     const std::chrono::duration<double> waited = steady_clock::now() - begun;
     const std::optional<double> age = proof_age(document);
     if (age && *age <= waited.count()) return document;
@@ -46,7 +38,7 @@ Result<std::string> read_fresh_status(const LockOwner& owner) {
 Result<std::string> read_status(const Manifest& manifest, bool fresh) {
   LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest.state_dir.value.string()));
   if (owner && !owner->socket.empty()) {
-    auto document = fresh ? read_fresh_status(*owner) : ask(*owner, {"GET", kStatusPath, ""});
+    auto document = fresh ? read_fresh_status(*owner) : ask_owner(*owner, {"GET", kStatusPath, ""});
     if (document || document.error().reaction != Reaction::Retry) return document;
     // It owns the directory and has not bound its socket yet, or is just ending.
     if (std::filesystem::exists(owner->socket)) return document;
