@@ -12,12 +12,6 @@ namespace {
 // Of one table: a root has as many partitions as it likes.
 constexpr int kToldMax = 3;
 
-std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& columns) {
-  std::string names;
-  for (const std::size_t i : columns) names += (names.empty() ? "" : ", ") + spec.columns[i].name;
-  return names;
-}
-
 const char* lack_of(const RowIdentity& identity) {
   switch (identity.kind) {
     case ReplicaIdentity::Nothing:
@@ -117,6 +111,12 @@ class SourceChecks {
 };
 
 }  // namespace
+
+std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& columns) {
+  std::string names;
+  for (const std::size_t i : columns) names += (names.empty() ? "" : ", ") + spec.columns[i].name;
+  return names;
+}
 
 std::vector<MapProblem> source_problems(const TableSpec& source) {
   return SourceChecks(source).run();

@@ -4,12 +4,16 @@
 // Pure.  plan_table() asks both; watch/ and the ledger ask again when a catalog has changed.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "pipeline/model/table.h"
 #include "pipeline/tables/table_map.h"
 
 namespace lockstep {
+
+// Columns by their indices, for people: "id, region".
+std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& columns);
 
 // Of a table of the source: its key, and how updates and deletes of it, and of each partition, name
 // the old row.

@@ -51,12 +51,6 @@ CanonicalRule rule_of(const Column& column) {
   }
 }
 
-std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& columns) {
-  std::string names;
-  for (const std::size_t i : columns) names += (names.empty() ? "" : ", ") + spec.columns[i].name;
-  return names;
-}
-
 bool same_columns(std::vector<std::size_t> a, std::vector<std::size_t> b) {
   std::ranges::sort(a);
   std::ranges::sort(b);
