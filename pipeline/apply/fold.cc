@@ -112,7 +112,13 @@ void Fold::add(const Effect& effect) {
 bool Fold::fold(Effect& prior, const Effect& next) {
   if (next.evict || prior.evict) return false;
   if (prior.kind == WriteKind::Forget || next.kind == WriteKind::Forget) return false;
-  if (prior.kind == WriteKind::OpenDebt || next.kind == WriteKind::OpenDebt) return false;
+  if (next.kind == WriteKind::OpenDebt) return false;
+  if (prior.kind == WriteKind::OpenDebt) {
+    // What clears all debts of the key clears this one, before it was there.
+    if (next.kind == WriteKind::Update || next.rule != DebtRule::Clear) return false;
+    prior = next;
+    return true;
+  }
   if (next.kind != WriteKind::Update) {
     // A whole image or a delete replaces what came before, and its debts with it.
     if (reads_source(prior) && reads_source(next) && prior.snapshot != next.snapshot) return false;

@@ -117,8 +117,10 @@ def check_parity(migrate, kinds, identity, settings):
     migration.finish()
     owed = set(migration.stack.target.execute(migration.name, "SELECT * FROM lab.owed"))
     expected = expected_debts(kinds, config, identity)
-    assert owed == expected, (f"\nread again though carried:\n{told(owed - expected)}"
-                              f"\nnot read again:\n{told(expected - owed)}")
+    # A row whose key changed is a debt until the second half of the change comes, which may be later.
+    surplus = {(table, number) for table, number in owed - expected if number < MOVED + MOVED_BY}
+    assert expected <= owed and not surplus, (f"\nread again though carried:\n{told(surplus)}"
+                                              f"\nnot read again:\n{told(expected - owed)}")
     return config
 
 

@@ -20,6 +20,7 @@ class FoldTest : public ::testing::Test {
   void partial(int id, const std::string& a) {
     add(WriteKind::Update, DebtRule::Keep, {id, 0, a, "", ""}, {true, false, false});
   }
+  void owe(int id) { add(WriteKind::OpenDebt, DebtRule::Keep, {id, 0, "", "", ""}, {}); }
   void remove(int id) { add(WriteKind::Delete, DebtRule::Clear, {id, 0, "", "", ""}, {}); }
   void chunk_row(int id, const std::string& a, const Snapshot& snapshot) {
     add(WriteKind::Upsert, DebtRule::ClearVisible, {id, 0, a, "toast", ""}, {}, &snapshot);
@@ -30,12 +31,13 @@ class FoldTest : public ::testing::Test {
     std::string text;
     for (const lockstep::Run& run : fold_.runs()) {
       if (!text.empty()) text += "; ";
-      text += run.kind == WriteKind::Upsert   ? "upsert"
-              : run.kind == WriteKind::Update ? "update"
-                                              : "delete";
+      text += run.kind == WriteKind::Upsert     ? "upsert"
+              : run.kind == WriteKind::Update   ? "update"
+              : run.kind == WriteKind::OpenDebt ? "owe"
+                                                : "delete";
       for (const Write& write : run.writes) {
         text += " " + std::to_string(key_id(*run.table, write.key));
-        if (run.kind == WriteKind::Delete) continue;
+        if (run.kind == WriteKind::Delete || run.kind == WriteKind::OpenDebt) continue;
         const FakeRow row = read_row(*run.table, write.row).row;
         text += "=" + row.a + "/" + row.toast;
       }
@@ -61,6 +63,19 @@ class FoldTest : public ::testing::Test {
   }
   std::deque<std::string> bytes_;
 };
+
+// Both halves of a key change in one batch: nothing is read again.
+TEST_F(FoldTest, AWholeImageEndsADebtThatIsNotOpenYet) {
+  owe(1);
+  full(1, "a", "t");
+  EXPECT_EQ(runs(), "upsert 1=a/t");
+}
+
+TEST_F(FoldTest, APartOfARowEndsNoDebt) {
+  owe(1);
+  partial(1, "a");
+  EXPECT_EQ(runs(), "owe 1; update 1=a/");
+}
 
 TEST_F(FoldTest, TheLastFullImageWins) {
   full(1, "x", "t1");
