@@ -34,6 +34,19 @@ Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& 
   }
 }
 
+// Who owns the state directory.  Waits for a daemon that is only just starting to say where it
+// listens.
+Result<std::optional<LockOwner>> await_owner(const Manifest& manifest) {
+  const auto until = std::chrono::steady_clock::now() + kPreparingMax;
+  StopFlag never;
+  for (;;) {
+    auto owner = read_lock_owner(manifest.state_dir.value.string());
+    const bool starting = owner && *owner && (*owner)->socket.empty();
+    if (!starting || std::chrono::steady_clock::now() >= until) return owner;
+    never.wait(kAskEvery);
+  }
+}
+
 // Has the running daemon compare, and waits for the end of it.
 Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand& command) {
   json::object wanted;
@@ -70,7 +83,7 @@ Status has_begun(const Manifest& manifest) {
 ExitCode reconcile_command(const ReconcileCommand& command) {
   const auto manifest = load_or_complain(command.manifest);
   if (!manifest) return ExitCode::Config;
-  const auto owner = read_lock_owner(manifest->state_dir.value.string());
+  const auto owner = await_owner(*manifest);
   if (!owner) return complain(owner.error());
   std::string document;
   ExitCode ended = ExitCode::Ok;

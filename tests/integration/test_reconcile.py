@@ -155,7 +155,7 @@ def test_columns_that_are_cast_are_compared_as_the_target_holds_them(migrate):
         migration.target("UPDATE cast_me SET f = f + 1e-9 WHERE id = 3;"
                          "UPDATE cast_me SET d = d + '1 second'::interval WHERE id = 4;"
                          "DELETE FROM cast_me WHERE id = 5;"
-                         "UPDATE by_uuid SET v = 'other' WHERE id = md5('7')")
+                         "UPDATE by_uuid SET v = 'other' WHERE id = md5('7')::uuid::text")
         report = reconcile(migration, 2)
         found = {(each["table"], next(iter(each["key"].values()))): (each["kind"], each["columns"])
                  for each in report["findings"]}
