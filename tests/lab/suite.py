@@ -35,10 +35,10 @@ _FULL = ["sim", "asan", "tsan"]
 # The integration tests run side by side, for most of their time they wait: over the Debezium stream
 # all but the first list, over the direct stream both lists; and those that need no daemon.
 _DIRECT_ONLY = ["test_direct", "test_direct_slot", "test_direct_load", "test_direct_types",
-                "test_exported"]
+                "test_exported", "test_target_watch"]
 _BOTH_STREAMS = ["test_smoke", "test_races", "test_restart_truth", "test_kill", "test_toast",
                  "test_shape", "test_quarantine", "test_refused", "test_identity", "test_shapes",
-                 "test_reconcile", "test_target_watch"]
+                 "test_reconcile"]
 _NO_DAEMON = "test_target"
 _LONG = {"LOCKSTEP_LONG": "1", "LOCKSTEP_SIM_SEEDS": "100000"}
 
