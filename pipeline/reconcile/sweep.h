@@ -38,7 +38,7 @@ struct SweepOptions {
   std::size_t suspects_max = 50'000;  // Of all tables; a table with more is not gone through.
   std::size_t findings_max = 10'000;  // Listed; the others are counted.
   std::uint32_t confirmations = 2;    // Looks under fresh snapshots that make a finding (V6).
-  std::uint32_t doubts_max = 30;     // Looks in doubt, then the key is not verified.
+  std::uint32_t doubts_max = 30;      // Looks in doubt, then the key is not verified.
   std::chrono::milliseconds again_after{250};  // Between two looks at suspects.
   std::uint64_t seed = 0;                      // Of the rows' hashes.
 };

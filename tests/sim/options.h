@@ -52,7 +52,7 @@ struct SimOptions {
   int end_export = 0;
   // At the end: while the applications go on the copy must get its turns.  Lanes must keep up.
   int busy_rounds = 0;
-  int swap = 80;        // Of row changes of a unique table.
+  int swap = 80;  // Of row changes of a unique table.
   int rekey = 80;
 
   // Weights of the next step's kind.
