@@ -68,9 +68,9 @@ Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& requ
   const bool preparing = answer.status == 503;
   return fail(preparing ? Reaction::Retry : Reaction::Halt,
               document == nullptr ? answer.body : text_of(*document, "title"),
-              answer.status == 404 ? ExitCode::Usage
-              : preparing          ? ExitCode::Temporary
-                                   : ExitCode::Failed);
+              answer.status == 404                ? ExitCode::Usage
+              : preparing || answer.status == 409 ? ExitCode::Temporary
+                                                  : ExitCode::Failed);
 }
 
 }  // namespace lockstep

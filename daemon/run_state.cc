@@ -136,6 +136,9 @@ ControlResponse RunState::answer_reconcile(const ControlRequest& request) {
             R"({"title":"lockstep is still preparing: lockstep status says what it waits for"})"};
   const SweepStatus status = runner_->sweep_status();
   if (request.method == "POST") {
+    // Whoever waits for the one under way would be told the result of another.
+    if (status.running)
+      return {409, R"({"title":"a comparison is under way: ask again when it is over"})"};
     boost::system::error_code broken;
     const boost::json::value parsed = boost::json::parse(request.body, broken);
     const boost::json::object* wanted = broken ? nullptr : parsed.if_object();

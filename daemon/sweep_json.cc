@@ -17,11 +17,16 @@ namespace json = boost::json;
 
 constexpr std::size_t kFindingsShown = 20;
 
+bool is_complete(const TableSweep& sweep) {
+  return sweep.over && sweep.left.empty() && sweep.unverified == 0;
+}
+
 json::object table_object(const TableMap& table, const TableSweep& sweep) {
   json::object object;
   object["table"] = table.text();
   object["rows"] = sweep.rows;
-  object["verified_through"] = sweep.verified_through && sweep.over && sweep.left.empty()
+  // No position speaks for rows that were never compared.
+  object["verified_through"] = sweep.verified_through && is_complete(sweep)
                                    ? json::value(lsn_text(*sweep.verified_through))
                                    : json::value(nullptr);
   object["findings"] = sweep.findings;
@@ -43,10 +48,6 @@ json::object finding_object(const TableMap& table, const Finding& finding) {
   object["cause"] = nullptr;
   object["first_seen"] = time_text(finding.seen_us);
   return object;
-}
-
-bool is_complete(const TableSweep& sweep) {
-  return sweep.over && sweep.left.empty() && sweep.unverified == 0;
 }
 
 const json::array* array_of(const json::object& object, std::string_view key) {

@@ -20,8 +20,7 @@ namespace json = boost::json;
 constexpr std::chrono::milliseconds kAskEvery{200};
 constexpr std::chrono::seconds kPreparingMax{60};
 
-// The same of a daemon that may be preparing its run, at a start or when a stopped table is tried
-// again.
+// Asks a daemon that may be preparing its run, at a start or when a stopped table is tried again.
 Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& request) {
   const auto until = std::chrono::steady_clock::now() + kPreparingMax;
   StopFlag never;
@@ -58,7 +57,10 @@ Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand&
   for (;;) {
     LOCKSTEP_ASSIGN(std::string document, ask_patiently(owner, {"GET", kReconcilePath, ""}));
     LOCKSTEP_ASSIGN(const SweepOutcome now, sweep_outcome(document));
-    if (now.sweep > before.sweep && !now.running) return document;
+    if (now.sweep > before.sweep + 1)
+      return fail(Reaction::Halt, "another comparison began before this one's result was read",
+                  ExitCode::Temporary);
+    if (now.sweep == before.sweep + 1 && !now.running) return document;
     // A run that was prepared anew meanwhile knows nothing of the request.
     if (now.sweep <= before.sweep && !now.running) {
       LOCKSTEP_ASSIGN(const std::string again, ask_patiently(owner, begin));

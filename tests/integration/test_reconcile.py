@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+from tests.lab.process import wait_until
+
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('sad', 'glad');
 CREATE TABLE words (id int PRIMARY KEY, v text, n numeric, f float8, at timestamptz, m mood);
@@ -70,7 +72,8 @@ def test_finds_what_was_done_to_the_target_and_nothing_else(migrate, daemon):
 
     if daemon:
         with migration.running() as lockstep:
-            lockstep.await_follow()
+            # Only a daemon that has its state directory says so.
+            lockstep.await_status(lambda status: status["synced"], "the daemon to follow")
             check()
     else:
         check()
@@ -165,3 +168,24 @@ def test_columns_that_are_cast_are_compared_as_the_target_holds_them(migrate):
         assert found["public.cast_me", "5"] == ("missing_in_target", [])
         assert [columns for (table, _), (_, columns) in found.items()
                 if table == "public.by_uuid"] == [["v"]]
+
+
+def test_who_waits_for_a_comparison_is_not_told_the_result_of_another(migrate):
+    migration = migrate(SCHEMA)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        assert reconcile(migration, 0)["result"] == "equal"
+        holder = migration.source_connection()
+        holder.cursor().execute("BEGIN; LOCK TABLE words")
+        first = threading.Thread(target=lambda: reports.append(reconcile(migration, 0)))
+        reports = []
+        first.start()
+        wait_until(lambda: migration.source("SELECT 1 FROM pg_locks WHERE NOT granted"
+                                            " AND relation = 'words'::regclass"),
+                   "the comparison to wait for the table", 60, alive=lockstep.process)
+        done = migration.lockstep.verb("reconcile", "--once", "--table", "public.empty")
+        assert done.returncode == 75 and "under way" in done.stderr, done.stderr
+        holder.close()
+        first.join()
+    assert [len(report["tables"]) for report in reports] == [3]
