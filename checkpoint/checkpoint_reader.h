@@ -10,6 +10,7 @@
 
 #include "checkpoint/database.h"
 #include "checkpoint/records.h"
+#include "checkpoint/verified_records.h"
 #include "pipeline/base/result.h"
 #include "pipeline/ports/checkpoint.h"
 #include "pipeline/ports/target.h"
@@ -41,6 +42,11 @@ class CheckpointReader {
   Result<std::optional<Evidence>> load_evidence(std::string_view id) const;
   Result<std::map<std::string, StoredSetting>> load_settings() const;
   Result<std::optional<std::string>> load_note(std::string_view name) const;
+
+  // In no order that means anything.
+  Status for_each_finding(const VisitFinding& visit) const {
+    return lockstep::for_each_finding(database_, visit);
+  }
 
   // Reads everything; Halt with the key of the first record that is damaged.
   Status verify() const;

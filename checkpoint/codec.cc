@@ -85,6 +85,13 @@ class Reader {
     return 0;
   }
   std::int64_t signed_number() { return unzigzag(number()); }
+  std::uint64_t number_up_to(std::uint64_t most) {
+    const std::uint64_t value = number();
+    if (value <= most) return value;
+    break_off("a number in it is too large");
+    return 0;
+  }
+  bool broken() const { return !error_.empty(); }
   std::string_view text() {
     const std::uint64_t size = number();
     if (size > rest_.size()) {
@@ -150,6 +157,18 @@ bool is_kind(std::string_view key, RecordKind kind) {
   return !key.empty() && key.front() == static_cast<char>(kind);
 }
 
+// What table_prefix() wrote, and what follows it; nothing of any other key.
+struct TableKey {
+  std::string_view table;
+  std::string_view rest;
+};
+std::optional<TableKey> table_key(std::string_view key) {
+  const std::string_view name = key_name(key);
+  const std::size_t end = name.find('\0');
+  if (end == std::string_view::npos) return std::nullopt;
+  return TableKey{name.substr(0, end), name.substr(end + 1)};
+}
+
 }  // namespace
 
 std::string record_key(RecordKind kind) { return std::string(1, static_cast<char>(kind)); }
@@ -170,6 +189,25 @@ std::string audit_key(std::uint64_t sequence) {
   return key;
 }
 
+std::string table_prefix(RecordKind kind, std::string_view table) {
+  std::string key = record_key(kind, table);
+  key.push_back('\0');
+  return key;
+}
+
+std::string finding_key(std::string_view table, const Hash128& row) {
+  std::string key = table_prefix(RecordKind::Finding, table);
+  append_be64(key, row.high);
+  append_be64(key, row.low);
+  return key;
+}
+
+std::string range_key(std::string_view table, const std::optional<std::string>& lower) {
+  std::string key = table_prefix(RecordKind::Range, table);
+  key.push_back(lower ? '\1' : '\0');
+  return key.append(lower.value_or(""));
+}
+
 std::string_view key_name(std::string_view key) {
   CHECK(!key.empty());
   return key.substr(1);
@@ -183,6 +221,11 @@ std::string key_text(std::string_view key) {
       break;
     case RecordKind::Evidence:
       return fmt::format("evidence '{}'", name);
+    case RecordKind::Finding:
+    case RecordKind::Range:
+      if (const auto parts = table_key(key))
+        return fmt::format("{} of {}", key.front() == 'f' ? "finding" : "range", parts->table);
+      break;
     case RecordKind::Incarnation:
       return "incarnation";
     case RecordKind::Identity:
@@ -233,6 +276,30 @@ std::string encode(std::string_view key, const Evidence& record) {
 
 std::string encode(std::string_view key, const StoredSetting& record) {
   return Writer(key).text(record.value).text(record.actor).signed_number(record.at_us).finish();
+}
+
+std::string encode(std::string_view key, const Finding& record) {
+  Writer writer(key);
+  writer.number(record.id)
+      .number(static_cast<std::uint64_t>(record.kind))
+      .number(static_cast<std::uint64_t>(record.state))
+      .signed_number(record.first_seen_us)
+      .signed_number(record.last_seen_us)
+      .number(record.position)
+      .text(record.key)
+      .text(record.cause)
+      .text(record.source_row)
+      .text(record.target_row)
+      .number(record.columns.size());
+  for (const std::string& column : record.columns) writer.text(column);
+  return writer.finish();
+}
+
+std::string encode(std::string_view key, const VerifiedRange& record) {
+  Writer writer(key);
+  writer.signed_number(record.at_us).number(record.position).number(record.rows);
+  writer.number(record.range.upper ? 1 : 0).text(record.range.upper.value_or(""));
+  return writer.finish();
 }
 
 std::string encode(std::string_view key, std::string_view text) {
@@ -297,6 +364,44 @@ Status decode(std::string_view key, std::string_view value, StoredSetting& recor
   return reader.finish();
 }
 
+Status decode(std::string_view key, std::string_view value, Finding& record) {
+  const auto parts = is_kind(key, RecordKind::Finding) ? table_key(key) : std::nullopt;
+  if (!parts || parts->rest.size() != 16) return bad_key(key);
+  record.table = parts->table;
+  record.key_hash = {read_be64(parts->rest.substr(8)), read_be64(parts->rest)};
+  Reader reader(key, value);
+  record.id = reader.number();
+  record.kind = static_cast<FindingKind>(reader.number_up_to(2));
+  record.state = static_cast<FindingState>(reader.number_up_to(1));
+  record.first_seen_us = reader.signed_number();
+  record.last_seen_us = reader.signed_number();
+  record.position = reader.number();
+  record.key = reader.text();
+  record.cause = reader.text();
+  record.source_row = reader.text();
+  record.target_row = reader.text();
+  record.columns.clear();
+  for (std::uint64_t left = reader.number(); left > 0 && !reader.broken(); --left)
+    record.columns.emplace_back(reader.text());
+  return reader.finish();
+}
+
+Status decode(std::string_view key, std::string_view value, VerifiedRange& record) {
+  const auto parts = is_kind(key, RecordKind::Range) ? table_key(key) : std::nullopt;
+  if (!parts || parts->rest.empty() || parts->rest.front() > '\1') return bad_key(key);
+  record.range.lower.reset();
+  if (parts->rest.front() == '\1') record.range.lower = parts->rest.substr(1);
+  Reader reader(key, value);
+  record.at_us = reader.signed_number();
+  record.position = reader.number();
+  record.rows = reader.number();
+  const bool bounded = reader.number_up_to(1) == 1;
+  const std::string_view upper = reader.text();
+  record.range.upper.reset();
+  if (bounded) record.range.upper = upper;
+  return reader.finish();
+}
+
 Status decode(std::string_view key, std::string_view value, std::string& text) {
   if (!is_kind(key, RecordKind::Note)) return bad_key(key);
   Reader reader(key, value);
@@ -304,37 +409,37 @@ Status decode(std::string_view key, std::string_view value, std::string& text) {
   return reader.finish();
 }
 
+namespace {
+
+template <typename Record>
+Status check_as(std::string_view key, std::string_view value) {
+  Record record;
+  return decode(key, value, record);
+}
+
+}  // namespace
+
 Status check_record(std::string_view key, std::string_view value) {
   if (key.empty()) return bad_key(key);
   switch (static_cast<RecordKind>(key.front())) {
-    case RecordKind::Audit: {
-      AuditEntry record;
-      return decode(key, value, record);
-    }
-    case RecordKind::Evidence: {
-      Evidence record;
-      return decode(key, value, record);
-    }
-    case RecordKind::Incarnation: {
-      Incarnation record;
-      return decode(key, value, record);
-    }
-    case RecordKind::Identity: {
-      MigrationIdentity record;
-      return decode(key, value, record);
-    }
-    case RecordKind::Intent: {
-      LaneIntent record;
-      return decode(key, value, record);
-    }
-    case RecordKind::Note: {
-      std::string record;
-      return decode(key, value, record);
-    }
-    case RecordKind::Setting: {
-      StoredSetting record;
-      return decode(key, value, record);
-    }
+    case RecordKind::Audit:
+      return check_as<AuditEntry>(key, value);
+    case RecordKind::Evidence:
+      return check_as<Evidence>(key, value);
+    case RecordKind::Finding:
+      return check_as<Finding>(key, value);
+    case RecordKind::Incarnation:
+      return check_as<Incarnation>(key, value);
+    case RecordKind::Identity:
+      return check_as<MigrationIdentity>(key, value);
+    case RecordKind::Intent:
+      return check_as<LaneIntent>(key, value);
+    case RecordKind::Note:
+      return check_as<std::string>(key, value);
+    case RecordKind::Range:
+      return check_as<VerifiedRange>(key, value);
+    case RecordKind::Setting:
+      return check_as<StoredSetting>(key, value);
   }
   return bad_key(key);
 }

@@ -4,16 +4,18 @@
 //
 // The checksum covers the key, so a value that ended up under another key is noticed as well as one
 // that changed.  Every decode checks lengths and names the key in its error (Halt, exit BadData).
-// Pure; used by rocksdb_store.cc and the tests only.
+// Pure; used by the stores, their reader and the tests only.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "checkpoint/records.h"
 #include "pipeline/base/result.h"
 #include "pipeline/ports/checkpoint.h"
+#include "pipeline/ports/verified.h"
 
 namespace lockstep {
 
@@ -23,10 +25,12 @@ inline constexpr std::uint8_t kCodecVersion = 1;
 enum class RecordKind : char {
   Audit = 'a',     // + sequence (8 bytes)
   Evidence = 'e',  // + id
+  Finding = 'f',   // + table, 0, hash of the row's key (16 bytes)
   Incarnation = 'g',
   Identity = 'i',
   Intent = 'l',   // + lane (4 bytes)
   Note = 'n',     // + name
+  Range = 'r',    // + table, 0, lower bound: 0 for none, or 1 and the key's cells
   Setting = 's',  // + name
 };
 
@@ -35,6 +39,10 @@ std::string record_key(RecordKind kind);
 std::string record_key(RecordKind kind, std::string_view name);
 std::string intent_key(std::uint32_t lane);
 std::string audit_key(std::uint64_t sequence);
+// Of all findings, or all ranges, of a table.
+std::string table_prefix(RecordKind kind, std::string_view table);
+std::string finding_key(std::string_view table, const Hash128& row);
+std::string range_key(std::string_view table, const std::optional<std::string>& lower);
 
 // The key for people: "setting 'rate_limit'", "intent of lane 3".
 std::string key_text(std::string_view key);
@@ -48,6 +56,8 @@ std::string encode(std::string_view key, const LaneIntent& record);
 std::string encode(std::string_view key, const AuditEntry& record);
 std::string encode(std::string_view key, const Evidence& record);
 std::string encode(std::string_view key, const StoredSetting& record);
+std::string encode(std::string_view key, const Finding& record);
+std::string encode(std::string_view key, const VerifiedRange& record);
 std::string encode(std::string_view key, std::string_view text);  // A note.
 
 // Fills `record` from what is stored under `key`; on an error it is left half filled.
@@ -57,6 +67,8 @@ Status decode(std::string_view key, std::string_view value, LaneIntent& record);
 Status decode(std::string_view key, std::string_view value, AuditEntry& record);
 Status decode(std::string_view key, std::string_view value, Evidence& record);
 Status decode(std::string_view key, std::string_view value, StoredSetting& record);
+Status decode(std::string_view key, std::string_view value, Finding& record);
+Status decode(std::string_view key, std::string_view value, VerifiedRange& record);
 Status decode(std::string_view key, std::string_view value, std::string& text);
 
 // Checks that `value` is a whole record of the kind that `key` names.

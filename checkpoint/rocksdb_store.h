@@ -21,6 +21,7 @@
 #include "checkpoint/records.h"
 #include "checkpoint/seal.h"
 #include "checkpoint/state_lock.h"
+#include "checkpoint/verified_records.h"
 #include "pipeline/base/result.h"
 #include "pipeline/base/sync.h"
 #include "pipeline/ports/checkpoint.h"
@@ -74,6 +75,8 @@ class RocksdbStore final : public CheckpointStore {
   Status remove_note(std::string_view name);
 
   const CheckpointReader& read() const { return reader_; }
+  // What reconciliation keeps here; lives as long as this.
+  VerifiedStore& verified() { return verified_; }
 
  private:
   struct Kept {  // One event of the evidence.
@@ -97,6 +100,7 @@ class RocksdbStore final : public CheckpointStore {
   const StoreOptions options_;
   const StateLock lock_;  // Before the database: released after it is closed.
   CheckpointReader reader_;
+  VerifiedRecords verified_{reader_.database_};
 
   Mutex mutex_;
   std::map<std::uint64_t, Kept> evidence_ GUARDED_BY(mutex_);  // By sequence.

@@ -17,7 +17,7 @@
 
 namespace lockstep {
 
-// Whether records under `key` are rare: all but intents and evidence.
+// Whether records under `key` are rare: all but intents, evidence, findings and ranges.
 bool is_rare(std::string_view key);
 
 // The fingerprint of a set of records, whatever their order: that of the empty set, changed by

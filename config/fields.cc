@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <utility>
 
@@ -140,6 +141,25 @@ At<std::uint64_t> Fields::number(std::string_view key, const NumberLimits& limit
     return {limits.otherwise, value->where};
   }
   return {number, value->where};
+}
+
+At<std::chrono::seconds> Fields::duration(std::string_view key, std::chrono::seconds otherwise) {
+  const YamlNode* const value = find(key);
+  if (value == nullptr) return {otherwise, node_.where};
+  constexpr std::string_view kUnits = "smhd";
+  constexpr std::array<std::uint64_t, 4> kSeconds{1, 60, 3600, 86'400};
+  constexpr std::uint64_t kYear = 366 * kSeconds[3];
+  const std::string_view text = value->text;
+  const std::size_t unit = text.empty() ? kUnits.npos : kUnits.find(text.back());
+  std::uint64_t number = 0;
+  if (value->kind != YamlKind::Scalar || unit == kUnits.npos ||
+      !parse_number(text.substr(0, text.size() - 1), number) || number == 0 ||
+      number > kYear / kSeconds[unit]) {
+    report_.error(value->where,
+                  fmt::format("{} must be a time such as 30s, 15m, 24h or 7d", name(key)));
+    return {otherwise, value->where};
+  }
+  return {std::chrono::seconds(number * kSeconds[unit]), value->where};
 }
 
 At<bool> Fields::flag(std::string_view key, bool otherwise) {

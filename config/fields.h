@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -71,6 +72,8 @@ class Fields {
   std::optional<At<std::string>> require_text(std::string_view key, std::string hint = {});
   At<std::uint64_t> number(std::string_view key, const NumberLimits& limits);
   At<bool> flag(std::string_view key, bool otherwise);
+  // A number and its unit: 30s, 15m, 24h, 7d; from one second to a year.
+  At<std::chrono::seconds> duration(std::string_view key, std::chrono::seconds otherwise);
   // Returns the index of the word; the first one is the default.
   At<std::size_t> choice(std::string_view key, std::initializer_list<std::string_view> words);
 

@@ -72,6 +72,7 @@ class ManifestReader {
     if (const YamlNode* const source = fields.require("source")) read_source(*source);
     if (const YamlNode* const target = fields.require("target")) read_target(*target);
     if (const YamlNode* const backfill = fields.find("backfill")) read_backfill(*backfill);
+    if (const YamlNode* const reconcile = fields.find("reconcile")) read_reconcile(*reconcile);
     const auto keyless = fields.choice("keyless", {"refuse", "exact"});
     manifest_.keyless = {static_cast<KeylessPolicy>(keyless.value), keyless.where};
     const auto existing = fields.choice("existing", {"refuse", "upsert"});
@@ -299,6 +300,18 @@ class ManifestReader {
     fields.finish();
   }
 
+  void read_reconcile(const YamlNode& node) {
+    ReconcileSection& reconcile = manifest_.reconcile;
+    Fields fields(node, "reconcile", report_);
+    const auto mode = fields.choice("mode", {"continuous", "once", "off"});
+    reconcile.mode = {static_cast<ReconcileMode>(mode.value), mode.where};
+    reconcile.rows_per_second = fields.number("rows_per_second", {0, 0, 1'000'000'000}).value;
+    reconcile.every = fields.duration("every", reconcile.every).value;
+    const auto repair = fields.choice("repair", {"off", "confirm", "auto"});
+    reconcile.repair = {static_cast<RepairPolicy>(repair.value), repair.where};
+    fields.finish();
+  }
+
   Report& report_;
   std::filesystem::path directory_;
   Manifest manifest_;
@@ -377,6 +390,11 @@ std::vector<Problem> check_supported(const Manifest& manifest) {
     problems.push_back(manifest.problem(manifest.keyless.where, Severity::Error,
                                         "keyless: exact comes with a later version of lockstep",
                                         "keyless: refuse, and skip the tables without a key"));
+  }
+  if (manifest.reconcile.repair.value != RepairPolicy::Off) {
+    problems.push_back(manifest.problem(manifest.reconcile.repair.where, Severity::Error,
+                                        "reconcile.repair comes with a later version of lockstep",
+                                        "repair: off; lockstep findings list says what differs"));
   }
   return problems;
 }

@@ -4,6 +4,7 @@
 // their place, so that `validate` can point at them when a server disagrees.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -98,6 +99,21 @@ struct BackfillSection {
   At<SnapshotMode> snapshot;
 };
 
+enum class ReconcileMode : std::uint8_t {
+  Continuous,  // Each range again and again.
+  Once,        // Each range once by itself.
+  Off,         // Only when somebody asks for it.
+};
+// What becomes of a finding.
+enum class RepairPolicy : std::uint8_t { Off, Confirm, Auto };
+
+struct ReconcileSection {
+  At<ReconcileMode> mode;
+  std::uint64_t rows_per_second = 0;   // 0: no limit but a share of the time.
+  std::chrono::seconds every{86'400};  // Between two comparisons of a range.
+  At<RepairPolicy> repair;
+};
+
 enum class KeylessPolicy : std::uint8_t { Refuse, Exact };
 enum class ExistingPolicy : std::uint8_t { Refuse, Upsert };
 
@@ -121,6 +137,7 @@ struct Manifest {
   SourceSection source;
   TargetSection target;
   BackfillSection backfill;
+  ReconcileSection reconcile;
   At<KeylessPolicy> keyless;
   At<ExistingPolicy> existing;
   std::uint64_t debt_attempts = 5;

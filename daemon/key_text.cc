@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/model/row.h"
+#include "pipeline/tables/compared.h"
 
 namespace lockstep {
 namespace {
@@ -17,49 +18,93 @@ PostgresConnection connect_soon(const Manifest& manifest, Side side) {
   return PostgresConnection(std::move(options));
 }
 
+// A column of cells that the server renders.
+struct Shown {
+  std::string name;
+  bool binary = true;
+  std::uint32_t type = 0;
+};
+
+// The type whose binary form a compared cell has; see common_type() of compared.cc.
+std::uint32_t compared_type(const ColumnMap& column, const Type& type) {
+  constexpr std::uint32_t kText = 25;
+  constexpr std::uint32_t kTextArray = 1009;
+  if (column.read_as == "pg_catalog.text") return kText;
+  return column.read_as == "pg_catalog.text[]" ? kTextArray : type.base_oid;
+}
+
+// Nothing where the cells do not fit the columns, or the server does not answer.
+KeyTexts::Parts render(PostgresConnection& server, const std::vector<Shown>& columns,
+                       const std::string& row) {
+  if (!well_formed_cells(row, columns.size())) return {};
+  std::string sql = "SELECT ";
+  std::vector<PgParam> parameters;
+  CellReader cells(row);
+  for (const Shown& column : columns) {
+    const Cell cell = cells.next();
+    PgParam parameter;
+    if (cell.presence == Presence::Value) parameter.value = cell.bytes;
+    parameter.binary = column.binary;
+    if (column.binary) parameter.type = column.type;
+    parameters.push_back(parameter);
+    sql += fmt::format("{}${}::pg_catalog.text", parameters.size() == 1 ? "" : ", ",
+                       parameters.size());
+  }
+  const auto answer = server.run(sql, parameters);
+  if (!answer) return {};
+  KeyTexts::Parts parts;
+  for (int i = 0; i < static_cast<int>(columns.size()); ++i) {
+    const bool null = is_null(*answer, 0, i);
+    parts.emplace_back(columns[static_cast<std::size_t>(i)].name,
+                       null ? std::nullopt : std::optional(text_field(*answer, 0, i)));
+  }
+  return parts;
+}
+
 }  // namespace
 
-KeyTexts::KeyTexts(const Manifest& manifest) : source_(connect_soon(manifest, Side::Source)) {
-  PostgresConnection target = connect_soon(manifest, Side::Target);
-  if (auto plan = plan_tables(source_, target, manifest)) plan_ = std::move(*plan);
+KeyTexts::KeyTexts(const Manifest& manifest)
+    : source_(connect_soon(manifest, Side::Source)), target_(connect_soon(manifest, Side::Target)) {
+  if (auto plan = plan_tables(source_, target_, manifest)) plan_ = std::move(*plan);
 }
 
 std::string KeyTexts::text(const TableName& table, const std::string& key) {
   std::string text;
   for (const auto& [column, value] : parts(table, key))
-    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", column, value);
+    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", column, value.value_or("NULL"));
   return text.empty() ? hex_text(key) : text;
 }
 
-KeyTexts::Parts KeyTexts::parts(const TableName& table, const std::string& key) {
+const TableMap* KeyTexts::find(const TableName& table) const {
   for (const PlannedTable& planned : plan_.tables)
-    if (planned.map && planned.map->source.name == table) return render(*planned.map, key);
-  return {};
+    if (planned.map && planned.map->source.name.text() == table.text()) return &*planned.map;
+  return nullptr;
 }
 
-KeyTexts::Parts KeyTexts::render(const TableMap& table, const std::string& key) {
-  if (!well_formed_cells(key, table.key.size())) return {};
-  std::string sql = "SELECT ";
-  std::vector<PgParam> parameters;
-  CellReader cells(key);
-  for (std::size_t i = 0; i < table.key.size(); ++i) {
-    const ColumnMap& column = table.columns[table.key[i]];
-    const Cell cell = cells.next();
-    const bool binary = column.plane == Plane::Binary;
-    PgParam parameter;
-    if (cell.presence == Presence::Value) parameter.value = cell.bytes;
-    parameter.binary = binary;
-    if (binary) parameter.type = table.source.columns[column.source].type.base_oid;
-    parameters.push_back(parameter);
-    sql += fmt::format("{}${}::pg_catalog.text", i == 0 ? "" : ", ", i + 1);
+KeyTexts::Parts KeyTexts::parts(const TableName& table, const std::string& key) {
+  const TableMap* const map = find(table);
+  if (map == nullptr) return {};
+  std::vector<Shown> columns;
+  for (const std::size_t i : map->key) {
+    const ColumnMap& column = map->columns[i];
+    columns.push_back({map->source_column(i).name, column.plane == Plane::Binary,
+                       map->source.columns[column.source].type.base_oid});
   }
-  const auto row = source_.run(sql, parameters);
-  if (!row) return {};
-  Parts parts;
-  for (std::size_t i = 0; i < table.key.size(); ++i)
-    parts.emplace_back(table.source_column(table.key[i]).name,
-                       text_field(*row, 0, static_cast<int>(i)));
-  return parts;
+  return render(source_, columns, key);
+}
+
+KeyTexts::Parts KeyTexts::row(const TableName& table, const std::string& cells) {
+  const TableMap* const map = find(table);
+  if (map == nullptr) return {};
+  const Compared compared(*map, 0);
+  const TableMap& view = compared.view(Compared::From::Target);
+  std::vector<Shown> columns;
+  for (std::size_t i = 0; i < map->columns.size(); ++i) {
+    const ColumnMap& column = view.columns[i];
+    columns.push_back({map->source_column(i).name, column.plane == Plane::Binary,
+                       compared_type(column, view.source_column(i).type)});
+  }
+  return render(target_, columns, cells);
 }
 
 std::string hex_text(const std::string& bytes) {

@@ -1,9 +1,10 @@
-// KeyTexts: the keys of rows set aside, as people write them.
+// KeyTexts: the keys of rows set aside, and rows that differ, as people write them.
 //
-// A stored key is a row of binary cells; the source server turns each into its text form, since it
-// knows the types.
+// What is stored are rows of binary cells; a server turns each into its text form, since it knows
+// the types: the source those of keys, the target those of compared rows.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,13 +26,16 @@ class KeyTexts {
   // source does not answer.
   std::string text(const TableName& table, const std::string& key);
   // Names of columns and their texts; nothing where text() is the bytes in hex.
-  using Parts = std::vector<std::pair<std::string, std::string>>;
+  using Parts = std::vector<std::pair<std::string, std::optional<std::string>>>;  // Nothing: NULL.
   Parts parts(const TableName& table, const std::string& key);
+  // The same of a row's compared cells (Finding), with the source's names of columns.
+  Parts row(const TableName& table, const std::string& cells);
 
  private:
-  Parts render(const TableMap& table, const std::string& key);
+  const TableMap* find(const TableName& table) const;
 
   PostgresConnection source_;
+  PostgresConnection target_;
   TablePlan plan_;
 };
 

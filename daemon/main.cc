@@ -52,6 +52,7 @@ class Verbs {
     add_validate();
     add_status();
     add_reconcile();
+    add_findings();
     add_resume();
     add_quarantine();
     add_reset();
@@ -102,6 +103,25 @@ class Verbs {
     verb.add_option("--table", reconcile_.table, "schema.table as status names it; none: all");
     add_format(verb, reconcile_.format);
     verb.callback([this] { chosen_ = [this] { return reconcile_command(reconcile_); }; });
+  }
+
+  void add_findings() {
+    CLI::App& group = *app_.add_subcommand("findings", "Rows that are not equal on both sides");
+    group.require_subcommand(1);
+    for (const char* name : {"list", "show"}) {
+      CLI::App& verb =
+          add_verb(group, name, std::string(name) + " rows that are not equal", findings_.manifest);
+      verb.add_option("ID", findings_.ids, "As `list` prints them; none: all");
+      verb.add_option("--table", findings_.table, "schema.table as status names it; none: all");
+      verb.add_flag("--all", findings_.all, "Also those that are equal by now");
+      verb.add_flag("--show-values", findings_.show_values, "Print both rows");
+      verb.add_option("--limit", findings_.limit, "At most so many")->capture_default_str();
+      add_format(verb, findings_.format);
+      verb.callback([this, name] {
+        findings_.verb = name;
+        chosen_ = [this] { return findings_command(findings_); };
+      });
+    }
   }
 
   void add_resume() {
@@ -160,6 +180,7 @@ class Verbs {
   StatusCommand status_;
   ReconcileCommand reconcile_;
   bool once_ = false;
+  FindingsCommand findings_;
   ResumeCommand resume_;
   QuarantineCommand quarantine_;
   ResetCommand reset_;

@@ -57,6 +57,7 @@ class Preparation {
   Status level_lanes(const TableMap& map);
   void floor_and_unseen(const StartFacts& start);
   Status finish();
+  void set_sweep(SweepOptions& options) const;
   Result<std::vector<StoredMapping>> mappings(const ExportedSnapshot* exported = nullptr);
   StreamContext context() {
     return {manifest_,   source_, out_.source, out_.source_specs,

@@ -296,7 +296,17 @@ Status Preparation::finish() {
   options.planner.chunk_rows_max = manifest_.backfill.chunk_rows;
   for (const TableMap* table : out_.tables) options.planner.order.push_back(table->id);
   options.rate_limit_rows_per_second = manifest_.backfill.rate_limit_rows_per_second;
+  set_sweep(options.sweep);
   return {};
+}
+
+void Preparation::set_sweep(SweepOptions& options) const {
+  // A range that is never due again is compared once.
+  constexpr std::chrono::hours kNever{24 * 366 * 100};
+  const ReconcileSection& reconcile = manifest_.reconcile;
+  options.continuous = reconcile.mode.value != ReconcileMode::Off;
+  options.every = reconcile.mode.value == ReconcileMode::Once ? kNever : reconcile.every;
+  options.rows_per_second = reconcile.rows_per_second;
 }
 
 Result<Prepared> Preparation::run() {

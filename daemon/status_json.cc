@@ -25,6 +25,28 @@ double shown_estimate(const RunTableStatus& table) {
   return table.counts.life.copied ? done : std::max(table.counts.rows_estimated, done);
 }
 
+double age_seconds(std::int64_t us) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::max(0.0, std::chrono::duration<double>(now - std::chrono::microseconds(us)).count());
+}
+
+// How much was compared on both sides, when, and what of it is not equal.  Null where nobody knows.
+void add_verified(json::object& object, const RunTableStatus& table) {
+  object["verified_through"] = nullptr;
+  object["verified_age_seconds"] = nullptr;
+  object["verified_rows"] = nullptr;
+  object["findings"] = nullptr;
+  object["clean_pass_since"] = nullptr;
+  if (!table.sweep) return;
+  const TableSweep& sweep = *table.sweep;
+  object["verified_rows"] = sweep.verified_rows;
+  object["findings"] = sweep.open_findings;
+  if (sweep.clean_since_us != 0) object["clean_pass_since"] = time_text(sweep.clean_since_us);
+  if (!sweep.verified_through) return;
+  object["verified_through"] = lsn_text(*sweep.verified_through);
+  object["verified_age_seconds"] = age_seconds(sweep.oldest_us);
+}
+
 json::object table_object(const RunTableStatus& table) {
   json::object object;
   object["table"] = table.table;
@@ -36,6 +58,7 @@ json::object table_object(const RunTableStatus& table) {
   object["debts"] = table.debts;
   object["quarantined"] = table.quarantined;
   object["reason"] = table.stopped.empty() ? json::value(nullptr) : json::value(table.stopped);
+  add_verified(object, table);
   return object;
 }
 
@@ -46,6 +69,19 @@ std::string unknown_lag(const json::object& status) {
   return seconds < 1 ? "unknown" : fmt::format("unknown for {:.0f} s", seconds);
 }
 
+// "17 s ago" of a table of which every row was compared; else how many were.
+std::string verified_text(const json::object& table) {
+  const json::value* age = table.if_contains("verified_age_seconds");
+  if (age == nullptr || age->is_null()) {
+    const std::string rows = text_of(table, "verified_rows");
+    return rows == "-" ? rows : rows + " rows";
+  }
+  const double seconds = age->to_number<double>();
+  return seconds < 600    ? fmt::format("{:.0f} s ago", seconds)
+         : seconds < 7200 ? fmt::format("{:.0f} min ago", seconds / 60)
+                          : fmt::format("{:.0f} h ago", seconds / 3600);
+}
+
 std::string proof_text(const json::object& status) {
   const json::value* age = status.if_contains("proof_age_seconds");
   if (age == nullptr || age->is_null()) return "  proof " + text_of(status, "proof");
@@ -54,6 +90,11 @@ std::string proof_text(const json::object& status) {
 }
 
 }  // namespace
+
+TableName table_of(std::string_view text) {
+  const std::size_t dot = text.find('.');
+  return {std::string(text.substr(0, dot)), std::string(text.substr(dot + 1))};
+}
 
 std::string time_text(std::int64_t us) {
   if (us == 0) return "";
@@ -93,6 +134,8 @@ std::string status_json(const std::string& migration, const RunStatus& status) {
       status.last_run.empty() ? json::value(nullptr) : json::value(status.last_run);
   document["source"] = status.source_state;
   document["queue_bytes"] = status.queue_bytes;
+  document["reconcile"] =
+      status.reconcile.empty() ? json::value(nullptr) : json::value(status.reconcile);
   json::array tables;
   for (const RunTableStatus& table : status.tables) tables.push_back(table_object(table));
   document["tables"] = std::move(tables);
@@ -116,14 +159,18 @@ std::string status_text(const std::string& text) {
       out += fmt::format("source {}\n", source);
     for (const json::value& line : status.at("waiting_for").as_array())
       out += fmt::format("waiting for {}\n", std::string(line.as_string()));
-    out += fmt::format("{:<40} {:<10} {:>12} {:>13} {:>8} {:>11}  {}\n", "table", "state",
-                       "rows done", "rows ~total", "debts", "quarantined", "reason");
+    if (const std::string reconcile = text_of(status, "reconcile"); reconcile.size() > 1)
+      out += fmt::format("reconcile {}\n", reconcile);
+    out += fmt::format("{:<40} {:<10} {:>12} {:>13} {:>8} {:>11} {:>12} {:>8}  {}\n", "table",
+                       "state", "rows done", "rows ~total", "debts", "quarantined", "verified",
+                       "findings", "reason");
     for (const json::value& entry : status.at("tables").as_array()) {
       const json::object& table = entry.as_object();
-      out += fmt::format("{:<40} {:<10} {:>12} {:>13} {:>8} {:>11}  {}\n", text_of(table, "table"),
-                         text_of(table, "state"), text_of(table, "rows_done"),
-                         text_of(table, "rows_estimated"), text_of(table, "debts"),
-                         text_of(table, "quarantined"), text_of(table, "reason"));
+      out += fmt::format(
+          "{:<40} {:<10} {:>12} {:>13} {:>8} {:>11} {:>12} {:>8}  {}\n", text_of(table, "table"),
+          text_of(table, "state"), text_of(table, "rows_done"), text_of(table, "rows_estimated"),
+          text_of(table, "debts"), text_of(table, "quarantined"), verified_text(table),
+          text_of(table, "findings"), text_of(table, "reason"));
     }
     return out;
   } catch (const std::exception&) {

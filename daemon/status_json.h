@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "pipeline/model/table.h"
 #include "pipeline/watch/run_status.h"
 
 namespace lockstep {
@@ -28,6 +29,9 @@ std::string not_proven(const std::string& document);
 
 // A member as people read it: "-" when there is none or it is null.
 std::string text_of(const boost::json::object& object, std::string_view key);
+
+// The name that TableName::text() wrote.
+TableName table_of(std::string_view text);
 
 // "2026-11-26T12:00:00Z" of microseconds since 1970; "" of 0.
 std::string time_text(std::int64_t us);

@@ -37,16 +37,16 @@ json::object table_object(const TableMap& table, const TableSweep& sweep) {
   return object;
 }
 
-json::object finding_object(const TableMap& table, const Finding& finding) {
+json::object finding_object(const Finding& finding) {
   json::object object;
-  object["table"] = table.text();
+  object["table"] = finding.table;
   object["key"] = hex_text(finding.key);
   object["kind"] = kind_text(finding.kind);
   json::array columns;
   for (const std::string& column : finding.columns) columns.emplace_back(column);
   object["columns"] = std::move(columns);
-  object["cause"] = nullptr;
-  object["first_seen"] = time_text(finding.seen_us);
+  object["cause"] = finding.cause.empty() ? json::value(nullptr) : json::value(finding.cause);
+  object["first_seen"] = time_text(finding.first_seen_us);
   return object;
 }
 
@@ -65,11 +65,6 @@ std::optional<std::string> unhex(std::string_view text) {
     bytes += static_cast<char>(byte);
   }
   return bytes;
-}
-
-TableName name_of(std::string_view text) {
-  const std::size_t dot = text.find('.');
-  return {std::string(text.substr(0, dot)), std::string(text.substr(dot + 1))};
 }
 
 std::string finding_text(const json::object& finding) {
@@ -95,7 +90,7 @@ std::string sweep_json(const SweepStatus& status, const std::vector<const TableM
   json::array shown;
   bool complete = !status.running && status.sweep > 0 && left_out.empty();
   std::uint64_t findings = 0;
-  for (const auto& [id, sweep] : status.tables) {
+  for (const auto& [id, sweep] : status.asked) {
     shown.push_back(table_object(*tables.at(id), sweep));
     complete = complete && is_complete(sweep);
     findings += sweep.findings;
@@ -107,8 +102,7 @@ std::string sweep_json(const SweepStatus& status, const std::vector<const TableM
                                  {"findings", 0},
                                  {"reason", table.reason}});
   json::array found;
-  for (const Finding& finding : status.findings)
-    found.push_back(finding_object(*tables.at(finding.table), finding));
+  for (const Finding& finding : status.findings) found.push_back(finding_object(finding));
   json::object document;
   document["result"] = findings > 0 ? "different" : complete ? "equal" : "incomplete";
   document["sweep"] = status.sweep;
@@ -130,10 +124,10 @@ std::string with_key_texts(const std::string& document, const Manifest& manifest
     json::object& finding = value.as_object();
     const auto cells = unhex(text_of(finding, "key"));
     if (!cells) continue;
-    const auto parts = keys.parts(name_of(text_of(finding, "table")), *cells);
+    const auto parts = keys.parts(table_of(text_of(finding, "table")), *cells);
     if (parts.empty()) continue;
     json::object key;
-    for (const auto& [name, text] : parts) key[name] = text;
+    for (const auto& [name, text] : parts) key[name] = text.value_or("");
     finding["key"] = std::move(key);
   }
   return json::serialize(parsed);

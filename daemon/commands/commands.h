@@ -3,6 +3,7 @@
 // Every verb returns its exit code.  Errors go to stderr, what was asked for to stdout.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -63,6 +64,18 @@ struct QuarantineCommand {
   OutputFormat format = OutputFormat::Text;
 };
 ExitCode quarantine_command(const QuarantineCommand& command);
+
+struct FindingsCommand {
+  std::string verb;  // list, show
+  std::string manifest;
+  std::vector<std::uint64_t> ids;
+  std::string table;  // "": all.
+  bool all = false;   // Also those that are not open any more.
+  bool show_values = false;
+  std::uint64_t limit = 10'000;
+  OutputFormat format = OutputFormat::Text;
+};
+ExitCode findings_command(const FindingsCommand& command);
 
 struct ResumeCommand {
   std::string manifest;

@@ -161,6 +161,7 @@ Result<ExitCode> run_prepared(Begin& begin) {
   RunOptions options = prepared.options;
   options.until_synced = begin.command.until_synced;
   options.until_compared = begin.command.compare.wanted;
+  if (options.until_compared) options.sweep.continuous = false;  // What was asked for, and no more.
   options.tables_left_out = !prepared.left_out.empty();
   options.on_progress = [&](const RunStatus& status) { begin.log.progress(status, clock.now()); };
   share_snapshot(manifest, prepared, options, events);
@@ -177,7 +178,8 @@ Result<ExitCode> run_prepared(Begin& begin) {
                  events,
                  std::move(parts.lane_targets),
                  std::move(parts.scans),
-                 {*parts.compare_source, *parts.compare_target, *parts.compare_target}});
+                 {*parts.compare_source, *parts.compare_target, *parts.compare_target,
+                  begin.store.verified()}});
   const CompareRun& compare = begin.command.compare;
   if (compare.wanted) {
     LOCKSTEP_ASSIGN(std::vector<TableId> ids, tables_to_compare(prepared.tables, compare.table));

@@ -75,7 +75,7 @@ Result<Scanner::Step> Scanner::take_task() {
       break;
     case Planner::Next::Kind::Plan: {
       const TableMap& table = *shared_.tables[next.task.table];
-      auto upper = reader_.bound_after(table, next.task.range.lower, next.rows);
+      auto upper = reader_.bound_after(table, next.task.range, next.rows);
       if (!upper) {
         planner_.plan_failed(next.task);
         if (upper.error().reaction != Reaction::StopTable) return fail(std::move(upper).error());

@@ -133,6 +133,10 @@ void Events::quarantined(std::string_view table, std::uint64_t rows) {
   write(spdlog::level::warn, "rows that the target refuses are set aside: see lockstep quarantine",
         {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
 }
+void Events::diverged(std::string_view table, std::uint64_t rows) {
+  write(spdlog::level::warn, "rows are not equal on both sides: see lockstep findings list",
+        {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
+}
 void Events::cut_off(std::chrono::milliseconds limit) {
   write(spdlog::level::err,
         "the end took too long: what the target has not committed is read again at the next start",

@@ -59,6 +59,8 @@ class Events {
   void unreadable(std::string_view table, std::string_view what, std::uint64_t events);
   // More rows than before are set aside; `rows`: all of the table's.
   void quarantined(std::string_view table, std::uint64_t rows);
+  // More rows than before are not equal on both sides; `rows`: all of the table's.
+  void diverged(std::string_view table, std::uint64_t rows);
   // ERROR: needs a human.
   void table_stopped(std::string_view table, std::string_view reason);
   void halted(std::string_view part, std::string_view reason);

@@ -39,9 +39,10 @@ class ChunkReader {
  public:
   virtual ~ChunkReader() = default;
 
-  // Returns the key `rows` keys after `lower` in key order, or nothing when fewer remain.
+  // Returns the key `rows` keys after the range's beginning in key order, or nothing when the range
+  // has no more than that.
   virtual Result<std::optional<std::string>> bound_after(const TableMap& table,
-                                                         const std::optional<std::string>& lower,
+                                                         const KeyRange& range,
                                                          std::uint64_t rows) = 0;
   // Begins a REPEATABLE READ READ ONLY transaction and takes its snapshot as the first statement.
   // REQUIRES: none is open.

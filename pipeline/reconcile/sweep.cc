@@ -13,24 +13,25 @@ namespace lockstep {
 
 using From = Compared::From;
 
-std::string_view kind_text(FindingKind kind) {
-  switch (kind) {
-    case FindingKind::MissingInTarget:
-      return "missing_in_target";
-    case FindingKind::ExtraInTarget:
-      return "extra_in_target";
-    case FindingKind::Differing:
-      return "differing";
-  }
-  return "unknown";
-}
-
 Sweep::Sweep(SweepOptions options, Shared shared, SweepPorts ports)
     : options_(options),
       shared_(shared),
       ports_(std::move(ports)),
       reading_(ports_.source, shared),
-      tables_(shared.tables.size()) {}
+      tables_(shared.tables.size()) {
+  if (!options_.continuous) return;
+  for (std::size_t id = 0; id < tables_.size(); ++id) {
+    tables_[id] = std::make_unique<Table>(*shared_.tables[id], ports_.store);
+    tables_[id]->begin(options_.seed);
+  }
+}
+
+void Sweep::Table::begin(std::uint64_t seed) {
+  compared.emplace(map, seed);
+  ranges.release_all();
+  suspects.clear();
+  told = {};
+}
 
 void Sweep::begin(std::vector<TableId> tables) {
   const MutexLock lock(mutex_);
@@ -41,6 +42,25 @@ void Sweep::begin(std::vector<TableId> tables) {
 SweepStatus Sweep::status() const {
   const MutexLock lock(mutex_);
   return status_;
+}
+
+SweepStatus Sweep::counts() const {
+  const MutexLock lock(mutex_);
+  return {status_.sweep,
+          status_.running,
+          status_.continuous,
+          status_.waits,
+          status_.tables,
+          status_.asked,
+          {}};
+}
+
+std::vector<std::pair<TableId, std::uint64_t>> Sweep::open_findings() const {
+  const MutexLock lock(mutex_);
+  std::vector<std::pair<TableId, std::uint64_t>> open;
+  for (const auto& [id, table] : status_.tables)
+    if (table.open_findings > 0) open.emplace_back(id, table.open_findings);
+  return open;
 }
 
 void Sweep::Rows::clear() {
@@ -80,82 +100,10 @@ Result<Sweep::Step> Sweep::step() {
   return Step::Done;
 }
 
-// ---------------------------------------------------------------- what is next
-
-void Sweep::take_request() {
-  std::optional<std::vector<TableId>> wanted;
-  {
-    const MutexLock lock(mutex_);
-    wanted = std::exchange(wanted_, std::nullopt);
-    if (!wanted) return;
-    status_.findings.clear();
-  }
-  ++sweep_;
-  for (auto& table : tables_) table.reset();
-  for (const TableId id : *wanted)
-    tables_[id] = std::make_unique<Table>(*shared_.tables[id], options_.seed + sweep_);
-  publish();
-}
-
-bool Sweep::is_over(const Table& table) const {
-  return !table.told.left.empty() || (table.gone_through && table.suspects.empty());
-}
-
-void Sweep::leave(Table& table, std::string why) {
-  table.told.unverified += table.suspects.size();
-  table.suspects.clear();
-  table.told.left = std::move(why);
-}
-
-// Suspects first: the sooner they are looked at again, the less has changed.
-Result<Sweep::Step> Sweep::pick() {
-  take_request();
-  const bool look = shared_.clock.now() >= next_look_;
-  bool open = false;
-  for (std::size_t i = 0; i < tables_.size(); ++i) {
-    const std::size_t id = (next_table_ + i) % tables_.size();
-    if (tables_[id] == nullptr || is_over(*tables_[id])) continue;
-    Table& table = *tables_[id];
-    const TableLife life = shared_.board.life(static_cast<TableId>(id));
-    if (life.is_stopped()) {
-      leave(table, "it has stopped: " + life.reason);
-      continue;
-    }
-    open = true;
-    if (life.stage != Stage::Following) continue;
-    work_ = {static_cast<TableId>(id), {}, {}, life.generation};
-    if (look && !table.suspects.empty()) pick_suspects(table);
-    if (work_.keys.empty() && table.gone_through) continue;
-    next_table_ = id;
-    return work_.keys.empty() ? pick_range(table) : Result<Step>(Step::Working);
-  }
-  publish();
-  return open ? Step::Waiting : Step::Done;
-}
-
-void Sweep::pick_suspects(Table& table) {
-  for (const auto& [hash, suspect] : table.suspects) {
-    work_.keys.push_back(suspect.key);
-    if (work_.keys.size() >= options_.keys_max) break;
-  }
-  next_look_ = shared_.clock.now() + options_.again_after;
-  state_ = State::Opening;
-}
-
-Result<Sweep::Step> Sweep::pick_range(Table& table) {
-  work_.range.lower = table.cursor;
-  auto upper = ports_.source.bound_after(table.compared.view(From::Source), table.cursor,
-                                         options_.chunk_rows);
-  if (!upper) return give_up(std::move(upper).error());
-  work_.range.upper = std::move(*upper);
-  state_ = State::Opening;
-  return Step::Working;
-}
-
 // ---------------------------------------------------------------- both sides are read
 
 Result<Sweep::Step> Sweep::open() {
-  const Compared& compared = tables_[work_.table]->compared;
+  const Compared& compared = *tables_[work_.table]->compared;
   auto ready = reading_.prepare(compared.view(From::Source));
   if (!ready) return give_up(std::move(ready).error());
   if (*ready == Reading::Ready::Accepted) {
@@ -171,14 +119,14 @@ Result<Sweep::Step> Sweep::open() {
 }
 
 Status Sweep::start(ChunkReader& reader, From side) {
-  const TableMap& view = tables_[work_.table]->compared.view(side);
+  const TableMap& view = tables_[work_.table]->compared->view(side);
   return work_.keys.empty() ? reader.start_range(view, work_.range)
                             : reader.start_keys(view, work_.keys);
 }
 
 // Returns whether there is more.
 Result<bool> Sweep::read(ChunkReader& reader, From side, Rows& rows) {
-  const Compared& compared = tables_[work_.table]->compared;
+  const Compared& compared = *tables_[work_.table]->compared;
   RowBatch batch;
   LOCKSTEP_ASSIGN(const bool more, reader.read(batch, options_.piece_bytes));
   for (std::size_t i = 0; i < batch.rows(); ++i) {
@@ -240,10 +188,7 @@ Result<Sweep::Step> Sweep::judge() {
     finish();
     return Step::Working;
   }
-  if (work_.keys.empty())
-    judge_range(table);
-  else
-    judge_suspects(table);
+  LOCKSTEP_TRY(work_.keys.empty() ? judge_range(table) : judge_suspects(table));
   finish();
   publish();
   return Step::Working;
@@ -283,7 +228,7 @@ bool Sweep::in_doubt(const Table& table, const Hash128& key) const {
   if (!rule_on(Rule::LeaveDoubtful)) return false;
   if (owed_.contains(key)) return true;
   const auto lanes = static_cast<std::uint32_t>(shared_.recents.size());
-  const Recent& recent = *shared_.recents[lane_of(table.compared.map(), key, lanes)];
+  const Recent& recent = *shared_.recents[lane_of(table.map, key, lanes)];
   return recent.judge(work_.table, key, reading_.snapshot()) != Verdict::Write;
 }
 
@@ -296,78 +241,114 @@ Status Sweep::ask_debts(const Table& table) {
       unequal.push_back(i == kNone ? target_rows_.digests[j].key : source_rows_.digests[i].key);
   });
   if (unequal.empty()) return {};
-  LOCKSTEP_ASSIGN(const std::vector<Hash128> owed, ports_.owed.owed(table.compared.map(), unequal));
+  LOCKSTEP_ASSIGN(const std::vector<Hash128> owed, ports_.owed.owed(table.map, unequal));
   owed_.insert(owed.begin(), owed.end());
   return {};
 }
 
-void Sweep::judge_range(Table& table) {
+Status Sweep::judge_range(Table& table) {
   const auto now_us = shared_.clock.wall_us();
+  std::size_t suspects = 0;
   for_each_key(source_rows_.digests, target_rows_.digests, [&](std::size_t i, std::size_t j) {
     if (i != kNone && j != kNone && source_rows_.digests[i] == target_rows_.digests[j]) return;
     const Rows& rows = i == kNone ? target_rows_ : source_rows_;
     const std::size_t at = i == kNone ? j : i;
     const Hash128& key = rows.digests[at].key;
     const bool doubt = in_doubt(table, key);
-    table.suspects.try_emplace(key,
-                               Suspect{rows.keys[at], doubt ? 0U : 1U, doubt ? 1U : 0U, now_us});
+    const auto [suspect, fresh] = table.suspects.try_emplace(
+        key, Suspect{rows.keys[at], doubt ? 0U : 1U, doubt ? 1U : 0U, now_us});
+    // One that another range waits for, too, is found by both: where the sides order keys in
+    // another way.
+    if (suspect->second.range != 0) return;
+    suspect->second.range = work_.range_id;
+    ++suspects;
   });
-  table.told.rows += source_rows_.digests.size();
-  const Lsn position = reading_.insert_lsn();
-  table.told.verified_through = std::min(table.told.verified_through.value_or(position), position);
-  table.cursor = work_.range.upper;
-  table.gone_through = !work_.range.upper;
-  if (table.suspects.size() > options_.suspects_max)
-    leave(table, fmt::format("more than {} rows differ or are in doubt", options_.suspects_max));
+  const std::uint64_t rows = source_rows_.digests.size();
+  table.told.rows += rows;
+  rest(rows);
+  return table.ranges.compared(std::exchange(work_.range_id, 0),
+                               {work_.range, now_us, reading_.insert_lsn(), rows}, suspects);
 }
 
-void Sweep::judge_suspects(Table& table) {
+Status Sweep::judge_suspects(Table& table) {
   std::unordered_map<Hash128, std::pair<std::size_t, std::size_t>, Hash128Hasher> found;
   for_each_key(source_rows_.digests, target_rows_.digests, [&](std::size_t i, std::size_t j) {
     found[i == kNone ? target_rows_.digests[j].key : source_rows_.digests[i].key] = {i, j};
   });
   for (const std::string& cells : work_.keys) {
-    const Hash128 key = key_hash(table.compared.map(), cells);
+    const Hash128 key = key_hash(table.map, cells);
     const auto at = found.find(key);
     const auto [i, j] = at == found.end() ? std::pair(kNone, kNone) : at->second;
-    judge_key(table, key, i, j);
+    LOCKSTEP_TRY(judge_key(table, key, i, j));
   }
+  return {};
 }
 
-void Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::size_t j) {
+Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::size_t j) {
   const auto suspect = table.suspects.find(key);
-  if (suspect == table.suspects.end()) return;
+  if (suspect == table.suspects.end()) return {};
   const bool equal =
       i == kNone || j == kNone ? i == j : source_rows_.digests[i] == target_rows_.digests[j];
   if (equal) {
     table.told.resolved += suspect->second.unequal > 0 ? 1 : 0;
-    table.suspects.erase(suspect);
-    return;
+    LOCKSTEP_TRY(resolve(table, key));
+    return drop_suspect(table, suspect, true);
   }
   if (in_doubt(table, key)) {
-    if (++suspect->second.doubts < options_.doubts_max) return;
+    if (++suspect->second.doubts < options_.doubts_max) return {};
     ++table.told.unverified;
-    table.suspects.erase(suspect);
-    return;
+    table.trouble_us = shared_.clock.wall_us();
+    return drop_suspect(table, suspect, false);
   }
-  if (++suspect->second.unequal <= options_.confirmations) return;
-  const FindingKind kind = j == kNone   ? FindingKind::MissingInTarget
-                           : i == kNone ? FindingKind::ExtraInTarget
-                                        : FindingKind::Differing;
-  std::vector<std::string> columns;
-  if (kind == FindingKind::Differing)
-    columns = unequal_columns(table.compared.map(), source_rows_.cells[i], target_rows_.cells[j]);
-  find(table, suspect->second, kind, std::move(columns));
-  table.suspects.erase(suspect);
+  if (++suspect->second.unequal <= options_.confirmations) return {};
+  LOCKSTEP_TRY(find(table, suspect->second, i, j));
+  return drop_suspect(table, suspect, true);
 }
 
-void Sweep::find(Table& table, const Suspect& suspect, FindingKind kind,
-                 std::vector<std::string> columns) {
+Status Sweep::drop_suspect(Table& table, Suspects::iterator suspect, bool told) {
+  const RangeBook::RangeId range = suspect->second.range;
+  table.suspects.erase(suspect);
+  return range == 0 ? Status() : table.ranges.suspect_over(range, told);
+}
+
+// What was found before and is equal now.
+Status Sweep::resolve(Table& table, const Hash128& key) {
+  if (table.open_count == 0) return {};
+  table.open.erase(key);
+  LOCKSTEP_ASSIGN(const bool was_open, ports_.store.resolve_finding(table.map.text(), key));
+  if (was_open) --table.open_count;
+  return {};
+}
+
+Status Sweep::find(Table& table, const Suspect& suspect, std::size_t i, std::size_t j) {
+  Finding finding;
+  finding.table = table.map.text();
+  finding.key = suspect.key;
+  finding.key_hash = key_hash(table.map, suspect.key);
+  finding.kind = j == kNone   ? FindingKind::MissingInTarget
+                 : i == kNone ? FindingKind::ExtraInTarget
+                              : FindingKind::Differing;
+  finding.position = reading_.insert_lsn();
+  finding.first_seen_us = suspect.seen_us;
+  finding.last_seen_us = table.trouble_us = shared_.clock.wall_us();
+  if (i != kNone) finding.source_row = source_rows_.cells[i];
+  if (j != kNone) finding.target_row = target_rows_.cells[j];
+  if (finding.kind == FindingKind::Differing)
+    finding.columns = unequal_columns(table.map, finding.source_row, finding.target_row);
+  for (std::string* row : {&finding.source_row, &finding.target_row})
+    if (row->size() > options_.row_bytes_max) row->clear();
+  LOCKSTEP_ASSIGN(const bool fresh, ports_.store.save_finding(finding));
+  if (fresh) ++table.open_count;
+  if (table.open.size() < options_.suspects_max)
+    table.open[finding.key_hash] = {finding.key, finding.last_seen_us};
   ++table.told.findings;
+  if (table.asked_us == 0) return {};
+  finding.source_row.clear();
+  finding.target_row.clear();
   const MutexLock lock(mutex_);
-  if (status_.findings.size() >= options_.findings_max) return;
-  status_.findings.push_back(
-      {table.compared.map().id, suspect.key, kind, std::move(columns), suspect.seen_us});
+  if (status_.findings.size() < options_.findings_max)
+    status_.findings.push_back(std::move(finding));
+  return {};
 }
 
 // ---------------------------------------------------------------- the end of one comparison
@@ -383,23 +364,45 @@ Result<Sweep::Step> Sweep::give_up(Error error) {
 }
 
 void Sweep::finish() {
+  if (work_.range_id != 0) tables_[work_.table]->ranges.released(work_.range_id);
+  work_ = {};
   reading_.close();
   ports_.target.end();
   state_ = State::Idle;
+}
+
+void Sweep::tell(Table& table) {
+  TableSweep& told = table.told;
+  const Coverage& coverage = table.ranges.coverage();
+  told.suspects = table.suspects.size();
+  told.verified_through = coverage.verified_through();
+  told.oldest_us = coverage.oldest_us();
+  told.verified_rows = coverage.rows();
+  told.open_findings = table.open_count;
+  // Every range was compared after the last trouble: a clean pass began with the first of them.
+  const bool clean = told.oldest_us > table.trouble_us && table.open_count == 0;
+  if (!clean)
+    told.clean_since_us = 0;
+  else if (told.clean_since_us == 0)
+    told.clean_since_us = told.oldest_us;
 }
 
 void Sweep::publish() {
   const MutexLock lock(mutex_);
   status_.sweep = sweep_;
   status_.running = wanted_.has_value();
+  status_.continuous = options_.continuous;
+  status_.waits = waits_;
   status_.tables.clear();
+  status_.asked.clear();
   for (TableId id = 0; id < tables_.size(); ++id) {
     if (tables_[id] == nullptr) continue;
-    TableSweep told = tables_[id]->told;
-    told.suspects = tables_[id]->suspects.size();
-    told.over = is_over(*tables_[id]);
-    status_.running = status_.running || !told.over;
-    status_.tables.emplace_back(id, std::move(told));
+    Table& table = *tables_[id];
+    tell(table);
+    const bool running = table.asked_us != 0;
+    status_.running = status_.running || running;
+    status_.tables.emplace_back(id, table.told);
+    if (table.in_request) status_.asked.emplace_back(id, running ? table.told : table.answer);
   }
 }
 

@@ -5,6 +5,10 @@
 //                    then a snapshot of the target ──────┘                             │
 //   suspects, by key, under fresh snapshots, again and again ──> equal, or a finding <─┘
 //
+// Which range is next: of a table that somebody asked for, each once, without a pause; else, where
+// the comparison is continuous, the range that was compared longest ago, within a budget, and only
+// while the stream keeps up.  Ranges and findings are kept in the store.
+//
 // A key that differs while a change is known that S does not see, or while a debt of it is open, is
 // in doubt (V4): it says nothing, and is looked at again.  Passive, like the scanner: run/ gives
 // its steps a thread, the simulator calls them as it likes.
@@ -26,6 +30,8 @@
 #include "pipeline/backfill/reading.h"
 #include "pipeline/base/sync.h"
 #include "pipeline/ports/reader.h"
+#include "pipeline/ports/verified.h"
+#include "pipeline/reconcile/range_book.h"
 #include "pipeline/reconcile/sweep_status.h"
 #include "pipeline/tables/compared.h"
 
@@ -34,13 +40,20 @@ namespace lockstep {
 struct SweepOptions {
   std::uint64_t chunk_rows = 100'000;  // Compared under one pair of snapshots.
   std::size_t piece_bytes = 4 << 20;
-  std::size_t keys_max = 1000;        // Suspects looked at under one pair of snapshots.
-  std::size_t suspects_max = 50'000;  // Of all tables; a table with more is not gone through.
-  std::size_t findings_max = 10'000;  // Listed; the others are counted.
-  std::uint32_t confirmations = 2;    // Looks under fresh snapshots that make a finding (V6).
-  std::uint32_t doubts_max = 30;      // Looks in doubt, then the key is not verified.
+  std::size_t keys_max = 1000;          // Suspects looked at under one pair of snapshots.
+  std::size_t suspects_max = 50'000;    // Of a table; while it has more, no range of it is read.
+  std::size_t findings_max = 10'000;    // Listed; the others are counted.
+  std::size_t row_bytes_max = 1 << 16;  // Of either row of a finding that are kept.
+  std::uint32_t confirmations = 2;      // Looks under fresh snapshots that make a finding (V6).
+  std::uint32_t doubts_max = 30;        // Looks in doubt, then the key is not verified.
   std::chrono::milliseconds again_after{250};  // Between two looks at suspects.
   std::uint64_t seed = 0;                      // Of the rows' hashes.
+  bool continuous = false;
+  std::chrono::seconds every{86'400};   // Continuous: between two comparisons of a range.
+  std::uint64_t rows_per_second = 0;    // Continuous: 0 is no limit, ...
+  double share = 0.25;                  // ... but no more of the time than this.
+  std::chrono::seconds look_every{60};  // At open findings, whether they still are.
+  std::chrono::seconds left_again{60};  // A table that could not be read.
 };
 
 struct SweepPorts {
@@ -50,9 +63,12 @@ struct SweepPorts {
   // Asks for a proof that begins now, and whether it has come (V3).
   std::function<std::uint64_t()> prove;
   std::function<bool(std::uint64_t proof)> is_applied;
+  VerifiedStore& store;
+  // Why the continuous comparison should leave the servers alone right now; "": it need not.
+  std::function<std::string()> busy;
 };
 
-// step() on one thread; begin() and status() are safe for concurrent use.
+// step() on one thread; begin() and what answers a status are safe for concurrent use.
 //
 // Invariant: a range or key counts as compared only when everything that S sees was applied before
 // the target's snapshot was taken, and the table is still the one that was copied.
@@ -66,11 +82,15 @@ class Sweep {
 
   Sweep(SweepOptions options, Shared shared, SweepPorts ports);
 
-  // Asks for a sweep of these tables from their beginning; one that is under way is given up.
+  // Asks for every range of these tables once; what was asked for before is given up.
   void begin(std::vector<TableId> tables);
   // Retry: what was under way is taken again; call again, later.
   Result<Step> step();
   SweepStatus status() const;
+  // The same without the findings, which may be many.
+  SweepStatus counts() const;
+  // The tables that have open findings, and how many.
+  std::vector<std::pair<TableId, std::uint64_t>> open_findings() const;
 
  private:
   enum class State : std::uint8_t { Idle, Opening, Source, Proving, Target };
@@ -80,16 +100,34 @@ class Sweep {
     std::uint32_t unequal = 0;  // Looks that found it so, with nothing under way.
     std::uint32_t doubts = 0;   // Looks in doubt.
     std::int64_t seen_us = 0;
+    RangeBook::RangeId range = 0;  // That waits for it; 0: none.
   };
   using Suspects = std::unordered_map<Hash128, Suspect, Hash128Hasher>;
 
   struct Table {
-    explicit Table(const TableMap& map, std::uint64_t seed) : compared(map, seed) {}
-    Compared compared;
-    std::optional<std::string> cursor;  // Compared up to here; nothing: the low end.
-    bool gone_through = false;
+    Table(const TableMap& table, VerifiedStore& store) : map(table), ranges(store, table.text()) {}
+    // Forgets what was found, and takes another seed.
+    void begin(std::uint64_t seed);
+
+    const TableMap& map;
+    std::optional<Compared> compared;
+    RangeBook ranges;
+    std::uint64_t generation = 0;  // Of the table's life that the ranges are of.
+    bool loaded = false;           // The ranges and the open findings, from the store.
+    std::int64_t asked_us = 0;     // Every range is to be compared since then; 0: nobody asked.
     Suspects suspects;
+    // Open findings that are looked at again, and how many there are in all.
+    struct OpenFinding {
+      std::string key;
+      std::int64_t looked_us = 0;
+    };
+    std::unordered_map<Hash128, OpenFinding, Hash128Hasher> open;
+    std::uint64_t open_count = 0;
+    std::int64_t trouble_us = 0;  // The last time that some row was not equal, or not compared.
+    std::int64_t left_us = 0;     // When it was left alone; see told.left.
     TableSweep told;
+    bool in_request = false;  // Of the last request; `answer`: what it came to.
+    TableSweep answer;
   };
   // One side's rows of a range, or of a list of keys.
   struct Rows {
@@ -103,14 +141,24 @@ class Sweep {
   struct Work {
     TableId table = 0;
     KeyRange range;
-    std::vector<std::string> keys;  // Of suspects; empty: the range.
-    std::uint64_t generation = 0;   // Of the table's life.
+    RangeBook::RangeId range_id = 0;  // Taken; 0: not yet, or suspects.
+    std::vector<std::string> keys;    // Of suspects; empty: the range.
+    std::uint64_t generation = 0;     // Of the table's life.
+    std::chrono::steady_clock::time_point begun{};
   };
 
-  void take_request();
+  bool take_request();
+  Status load(Table& table);
   Result<Step> pick();
-  Result<Step> pick_range(Table& table);
-  void pick_suspects(Table& table);
+  Result<bool> is_ready(Table& table, const TableLife& life);
+  // Ranges that were tried before it are due.
+  std::int64_t due_before(const Table& table) const;
+  bool may_go_on();
+  template <typename Wanted>
+  std::optional<std::size_t> next_table(Wanted wanted);
+  void recall(Table& table);
+  Result<Step> pick_range(std::size_t id);
+  void pick_suspects(std::size_t id);
   Result<Step> open();
   Result<Step> read_source();
   Result<Step> prove();
@@ -120,17 +168,22 @@ class Sweep {
   Status start(ChunkReader& reader, Compared::From side);
   Result<Step> judge();
   // `i`, `j`: where the key is in source_rows_ and target_rows_.
-  void judge_key(Table& table, const Hash128& key, std::size_t i, std::size_t j);
-  void judge_range(Table& table);
-  void judge_suspects(Table& table);
+  Status judge_key(Table& table, const Hash128& key, std::size_t i, std::size_t j);
+  Status judge_range(Table& table);
+  Status judge_suspects(Table& table);
+  // `told`: it was compared.
+  Status drop_suspect(Table& table, Suspects::iterator suspect, bool told);
   bool in_doubt(const Table& table, const Hash128& key) const;
   Status ask_debts(const Table& table);
-  void find(Table& table, const Suspect& suspect, FindingKind kind,
-            std::vector<std::string> columns);
+  Status resolve(Table& table, const Hash128& key);
+  // As above.
+  Status find(Table& table, const Suspect& suspect, std::size_t i, std::size_t j);
   Result<Step> give_up(Error error);
   void finish();
+  void rest(std::uint64_t rows);
   void leave(Table& table, std::string why);
   bool is_over(const Table& table) const;
+  static void tell(Table& table);
   void publish();
 
   const SweepOptions options_;
@@ -139,14 +192,18 @@ class Sweep {
   Reading reading_;
 
   State state_ = State::Idle;
-  std::vector<std::unique_ptr<Table>> tables_;  // By TableId; null: not asked for.
-  std::size_t next_table_ = 0;
+  std::vector<std::unique_ptr<Table>> tables_;  // By TableId; null: nobody asked for it ever.
+  std::size_t last_table_ = 0;
+  std::vector<bool> ready_;  // By TableId: rows of it may be compared now.
   Work work_;
   Rows source_rows_;
   Rows target_rows_;
   std::set<Hash128> owed_;   // Unequal keys that have debts.
   std::uint64_t proof_ = 0;  // Asked for after S was taken.
   std::chrono::steady_clock::time_point next_look_{};
+  std::chrono::steady_clock::time_point next_range_{};  // Of the continuous comparison.
+  std::chrono::steady_clock::time_point idle_until_{};  // Nothing was to do.
+  std::string waits_;
   Compared::Scratch scratch_;
   std::uint64_t sweep_ = 0;
 

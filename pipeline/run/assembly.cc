@@ -14,6 +14,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLaneFullWait{20};
 constexpr std::string_view kDeadlock = "40P01";
 constexpr std::chrono::minutes kUnreadableEvery{1};
+constexpr std::chrono::minutes kFindingsEvery{1};
+constexpr std::chrono::seconds kLookAtFindings{1};
 constexpr std::size_t kLanePendingMax = 8 << 20;
 
 std::vector<std::unique_ptr<Recent>> make_recents(const RunOptions& options, std::size_t tables,
@@ -67,7 +69,8 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
       sweep_(options_.sweep, shared(),
              {ports_.compare.source, ports_.compare.target, ports_.compare.owed,
               [this] { return supervisor_.prove_from_now(); },
-              [this](std::uint64_t proof) { return supervisor_.is_applied(proof); }}) {
+              [this](std::uint64_t proof) { return supervisor_.is_applied(proof); },
+              ports_.compare.store, [this] { return sweep_yields_to(); }}) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
   for (const TableMap* table : tables_) board_.estimate(table->id, table->source.estimated_rows);
   for (const auto& [table, horizon] : options_.horizons) board_.set_horizon(table, horizon);
@@ -303,20 +306,54 @@ Status Assembly::probe() {
 Result<Assembly::Turn> Assembly::step_sweep() {
   if (stop_of(Part::Reads).raised()) return Turn::Over;
   LOCKSTEP_ASSIGN(const Sweep::Step step, told("sweep", sweep_.step()));
+  tell_findings();
   return step == Sweep::Step::Working   ? Turn::Busy
          : step == Sweep::Step::Waiting ? Turn::Waiting
                                         : Turn::Idle;
 }
 
+// When there are more of them than at the last line of the table, and not more than once a minute.
+void Assembly::tell_findings() {
+  if (ports_.clock.now() < next_findings_) return;
+  next_findings_ = ports_.clock.now() + kLookAtFindings;
+  for (const auto& [table, open] : sweep_.open_findings()) {
+    if (open <= std::exchange(told_findings_[table], open)) continue;
+    ports_.events.diverged(tables_[table]->text(), open);
+    next_findings_ = ports_.clock.now() + kFindingsEvery;
+  }
+}
+
+// What the continuous comparison waits for: it has time, and others have not.
+std::string Assembly::sweep_yields_to() {
+  if (!planner_.all_done()) return "tables are being copied";
+  const std::optional<double> lag = supervisor_.lag_seconds();
+  if (!lag) return "the lag is not known";
+  return *lag > options_.supervisor.synced_lag_seconds ? "the stream lags" : "";
+}
+
+RunStatus Assembly::status() const {
+  RunStatus status = supervisor_.status();
+  const SweepStatus sweep = sweep_.counts();
+  status.reconcile = sweep.running         ? "as asked"
+                     : !sweep.continuous   ? "off"
+                     : sweep.waits.empty() ? "continuous"
+                                           : "waits: " + sweep.waits;
+  for (const auto& [id, table] : sweep.tables)
+    if (id < status.tables.size()) status.tables[id].sweep = table;
+  return status;
+}
+
 // Of a run that ends with its sweep; nothing while that goes on.
 std::optional<ExitCode> Assembly::compared() const {
-  const SweepStatus status = sweep_.status();
+  const SweepStatus status = sweep_.counts();
   if (status.sweep == 0 || status.running) return std::nullopt;
   const auto incomplete = [](const auto& entry) {
     return !entry.second.left.empty() || entry.second.unverified > 0;
   };
-  if (!status.findings.empty()) return ExitCode::Different;
-  return options_.tables_left_out || std::ranges::any_of(status.tables, incomplete)
+  if (std::ranges::any_of(status.asked,
+                          [](const auto& entry) { return entry.second.findings > 0; }))
+    return ExitCode::Different;
+  return options_.tables_left_out || std::ranges::any_of(status.asked, incomplete)
              ? ExitCode::Incomplete
              : ExitCode::Ok;
 }

@@ -89,12 +89,13 @@ class Assembly {
   std::optional<Error> failure() const;
   // Of a run that ended; `reached`: what tick() answered, nothing when it was stopped.
   ExitCode exit_code(std::optional<ExitCode> reached) const;
-  RunStatus status() const { return supervisor_.status(); }
+  RunStatus status() const;
   // Asks for a proof that begins now.
   void prove() { supervisor_.prove_from_now(); }
   // Asks for a comparison of these tables, from now on; how far it is.
   void sweep(std::vector<TableId> tables) { sweep_.begin(std::move(tables)); }
   SweepStatus sweep_status() const { return sweep_.status(); }
+  SweepStatus sweep_counts() const { return sweep_.counts(); }
   std::uint32_t lanes() const { return options_.lanes; }
   std::size_t readers() const { return scanners_.size(); }
   bool any_stopped() const;
@@ -125,6 +126,8 @@ class Assembly {
   Status acknowledge();
   Status pause_stopped();
   Status probe();
+  void tell_findings();
+  std::string sweep_yields_to();
   std::optional<ExitCode> compared() const;
   Result<Turn> apply(std::uint32_t index);
   void fail_run(const std::string& part, const Error& error);
@@ -170,6 +173,10 @@ class Assembly {
   std::chrono::steady_clock::time_point next_acknowledge_{};
   std::uint64_t unreadable_ = 0;  // Events that nobody was told of yet.
   std::chrono::steady_clock::time_point next_unreadable_{};
+
+  // Of the sweep's steps.
+  std::map<TableId, std::uint64_t> told_findings_;
+  std::chrono::steady_clock::time_point next_findings_{};
 };
 
 }  // namespace lockstep

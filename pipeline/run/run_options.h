@@ -24,6 +24,7 @@
 #include "pipeline/ports/reader.h"
 #include "pipeline/ports/source.h"
 #include "pipeline/ports/target.h"
+#include "pipeline/ports/verified.h"
 #include "pipeline/reconcile/sweep.h"
 #include "pipeline/watch/run_status.h"
 #include "pipeline/watch/shape_watch.h"
@@ -78,11 +79,12 @@ struct ScanPorts {
   std::unique_ptr<Target> target;
 };
 
-// Connections of a sweep; all outlive the Assembly.
+// Connections of a sweep, and what it keeps; all outlive the Assembly.
 struct ComparePorts {
   ChunkReader& source;
   ChunkReader& target;
   OwedKeys& owed;  // Of the target's connection.
+  VerifiedStore& store;
 };
 
 // What a run talks to.  References outlive the Assembly.

@@ -38,6 +38,7 @@ class Runner::Threads {
   void prove() { run_.prove(); }
   void sweep(std::vector<TableId> tables) { run_.sweep(std::move(tables)); }
   SweepStatus sweep_status() const { return run_.sweep_status(); }
+  SweepStatus sweep_counts() const { return run_.sweep_counts(); }
   RunStatus status() const { return run_.status(); }
 
  private:
@@ -197,6 +198,7 @@ void Runner::stop() { threads_->stop(); }
 void Runner::prove() { threads_->prove(); }
 void Runner::sweep(std::vector<TableId> tables) { threads_->sweep(std::move(tables)); }
 SweepStatus Runner::sweep_status() const { return threads_->sweep_status(); }
+SweepStatus Runner::sweep_counts() const { return threads_->sweep_counts(); }
 RunStatus Runner::status() const { return threads_->status(); }
 
 }  // namespace lockstep

@@ -33,6 +33,7 @@ class Runner {
   // stop().
   void sweep(std::vector<TableId> tables);
   SweepStatus sweep_status() const;
+  SweepStatus sweep_counts() const;  // Without the findings, which may be many.
   // Safe for concurrent use, also before and after run().
   RunStatus status() const;
 

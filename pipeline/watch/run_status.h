@@ -10,6 +10,7 @@
 #include "pipeline/apply/table_board.h"
 #include "pipeline/model/change.h"
 #include "pipeline/model/snapshot.h"
+#include "pipeline/model/table_sweep.h"
 
 namespace lockstep {
 
@@ -20,6 +21,7 @@ struct RunTableStatus {
   std::string stopped;  // Why, once the bookkeeping has it; empty while it goes on.
   std::uint64_t debts = 0;
   std::uint64_t quarantined = 0;
+  std::optional<TableSweep> sweep;  // Nothing: nobody compares it.
 };
 
 enum class Phase : std::uint8_t { Prepare, Backfill, Follow, Drain, Stopped };
@@ -48,6 +50,7 @@ struct RunStatus {
   std::string source_state;
   std::string last_run;  // Of a run that is over and ended synced: what was proven.
   std::uint64_t queue_bytes = 0;
+  std::string reconcile;  // "continuous", "waits: ..", "off"; empty: not known.
 };
 
 }  // namespace lockstep

@@ -327,7 +327,8 @@ void Supervisor::publish() {
                          all[id],
                          "",
                          0,
-                         0};
+                         0,
+                         std::nullopt};
     // Whoever reads of a stop acts on it, and the next start must know what it was.
     if (told_stopped_.contains(id)) table.stopped = all[id].life.reason;
     if (const auto found = debts_.find(id); found != debts_.end()) {

@@ -97,6 +97,11 @@ class Supervisor {
   void set_draining();
 
   RunStatus status() const;
+  // RunStatus::lag_seconds, as of now.
+  std::optional<double> lag_seconds() const {
+    const MutexLock lock(mutex_);
+    return lag();
+  }
 
  private:
   Status count_debts();

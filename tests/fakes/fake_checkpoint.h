@@ -10,6 +10,7 @@
 #include "checkpoint/records.h"
 #include "pipeline/ports/checkpoint.h"
 #include "tests/fakes/chaos.h"
+#include "tests/fakes/fake_verified.h"
 
 namespace lockstep {
 
@@ -47,13 +48,18 @@ class FakeCheckpoint final : public CheckpointStore {
   const std::map<std::string, std::string>& evidence() const { return evidence_; }
   std::size_t older_copies() const { return older_.size(); }
   void restore(std::size_t copy) { state_ = older_[copy]; }
-  void wipe() { state_ = {}; }
+  void wipe() {
+    state_ = {};
+    verified_.wipe();
+  }
+  FakeVerified& verified() { return verified_; }
 
  private:
   Chaos& chaos_;
   CheckpointState state_;
   std::vector<CheckpointState> older_;
   std::map<std::string, std::string> evidence_;
+  FakeVerified verified_;
 };
 
 }  // namespace lockstep

@@ -13,7 +13,7 @@ bool FakeReader::lost(std::string_view where) {
 }
 
 Result<std::optional<std::string>> FakeReader::bound_after(const TableMap& table,
-                                                           const std::optional<std::string>& lower,
+                                                           const KeyRange& range,
                                                            std::uint64_t rows) {
   chaos_.interleave("bound_after");
   if (chaos_.killed()) return killed_process();
@@ -22,7 +22,8 @@ Result<std::optional<std::string>> FakeReader::bound_after(const TableMap& table
   source_.unlock_shared(table.id);
   std::uint64_t left = rows;
   for (const FakeRow& row : source_.rows(table.id, source_.snapshot())) {
-    if (lower && row.id < key_id(table, *lower)) continue;
+    if (range.lower && row.id < key_id(table, *range.lower)) continue;
+    if (range.upper && row.id >= key_id(table, *range.upper)) break;
     if (left == 0) return std::optional(key_cells(table, row.id, row.scale));
     --left;
   }

@@ -28,8 +28,7 @@ class FakeReader final : public ChunkReader {
       : source_(source), chaos_(chaos), exported_(exported) {}
   ~FakeReader() override { end(); }
 
-  Result<std::optional<std::string>> bound_after(const TableMap& table,
-                                                 const std::optional<std::string>& lower,
+  Result<std::optional<std::string>> bound_after(const TableMap& table, const KeyRange& range,
                                                  std::uint64_t rows) override;
   Result<OpenSnapshot> begin() override;
   Result<bool> flushed(Lsn lsn) override;

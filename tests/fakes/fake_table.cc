@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "pipeline/model/row.h"
 
 namespace lockstep {
@@ -120,6 +122,12 @@ std::string text_of(const TableMap& table, const Change& change) {
   if (change.kind == ChangeKind::Delete)
     return fmt::format("t{} delete {}", table.id, key_id(table, change.row));
   return fmt::format("t{} {} {}", table.id, kind, text_of(read_row(table, change.row).row));
+}
+
+const TableMap& table_named(const std::vector<TableMap>& tables, std::string_view name) {
+  const auto found = std::ranges::find(tables, name, &TableMap::text);
+  CHECK(found != tables.end());
+  return *found;
 }
 
 }  // namespace lockstep

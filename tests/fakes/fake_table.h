@@ -50,6 +50,8 @@ struct Carried {
 std::string key_cells(const TableMap& table, int id, int scale);
 std::string row_cells(const TableMap& table, const FakeRow& row, Carried carried = {});
 int key_id(const TableMap& table, std::string_view key);
+// REQUIRES: there is one of that name.
+const TableMap& table_named(const std::vector<TableMap>& tables, std::string_view name);
 
 // The reverse of row_cells().
 struct ReadRow {

@@ -136,8 +136,7 @@ Status FakeTargetReader::alive(std::string_view where) {
 }
 
 // Ranges are cut on the source.
-Result<std::optional<std::string>> FakeTargetReader::bound_after(const TableMap&,
-                                                                 const std::optional<std::string>&,
+Result<std::optional<std::string>> FakeTargetReader::bound_after(const TableMap&, const KeyRange&,
                                                                  std::uint64_t) {
   CHECK(false);
   return std::nullopt;

@@ -54,7 +54,7 @@ class FakeTargetReader final : public ChunkReader, public OwedKeys {
   FakeTargetReader(const TargetStore& store, const std::vector<TableMap>& tables, Chaos& chaos)
       : store_(store), tables_(tables), chaos_(chaos) {}
 
-  Result<std::optional<std::string>> bound_after(const TableMap&, const std::optional<std::string>&,
+  Result<std::optional<std::string>> bound_after(const TableMap&, const KeyRange&,
                                                  std::uint64_t) override;
   Result<OpenSnapshot> begin() override;
   Result<bool> flushed(Lsn) override { return true; }

@@ -189,3 +189,83 @@ def test_who_waits_for_a_comparison_is_not_told_the_result_of_another(migrate):
         holder.close()
         first.join()
     assert [len(report["tables"]) for report in reports] == [3]
+
+
+def table_of(status, name):
+    return next(table for table in status["tables"] if table["table"] == name)
+
+
+def is_verified(status):
+    ages = [table["verified_age_seconds"] for table in status["tables"]]
+    return bool(ages) and None not in ages
+
+
+def findings(migration, *arguments):
+    document = migration.lockstep.answer("findings list", "--format", "json", *arguments)
+    return {(found["table"], found["key"].get("id") or found["key"]["first"]): found
+            for found in document["findings"]}
+
+
+def test_compares_by_itself_and_remembers_over_a_kill(migrate):
+    """`reconcile.mode: continuous`, which is the default: every range is compared once, again after
+    `every`; what was found is listed, shown, and resolved once the row is equal again."""
+    migration = migrate(SCHEMA, reconcile={"every": "1h"})
+    migration.prepare()
+    lockstep = migration.lockstep
+    lockstep.start()
+    status = lockstep.await_status(is_verified, "every table to be compared")
+    assert table_of(status, "public.words")["verified_rows"] == 3000
+    assert table_of(status, "public.words")["clean_pass_since"]
+    assert not findings(migration)
+    migration.target(DAMAGE)
+    # Nothing is due for an hour; who wants to know asks.
+    assert reconcile(migration, 2)["result"] == "different"
+    found = findings(migration, "--show-values")
+    assert {key: (each["kind"], each["columns"]) for key, each in found.items()} == EXPECTED
+    wrong = found["public.words", "400"]
+    assert wrong["source_row"]["v"] == "word 400" and wrong["target_row"]["v"] == "word 400 "
+    assert found["public.words", "17"]["target_row"] is None
+    lockstep.kill()
+    with migration.running() as lockstep:
+        status = lockstep.await_status(
+            lambda now: now["phase"] == "follow" and table_of(now, "public.words")["findings"],
+            "the findings to be known again")
+        words = table_of(status, "public.words")
+        assert words["findings"] == 9 and not words["clean_pass_since"]
+        assert words["verified_age_seconds"] is not None  # Nothing was to be compared again.
+        shown = migration.lockstep.verb("findings list")
+        assert shown.returncode == 0 and "extra_in_target" in shown.stdout, shown.stdout
+        one = findings(migration)["public.words", "17"]["id"]
+        shown = migration.lockstep.verb("findings show", str(one), "--show-values")
+        assert '"v":"word 17"' in shown.stdout, shown.stdout
+        missing = migration.lockstep.verb("findings show", "4711")
+        assert missing.returncode == 64 and "findings list" in missing.stderr
+        migration.target("DELETE FROM words WHERE id IN (5000, -3)")
+        assert reconcile(migration, 2)["result"] == "different"
+        assert len(findings(migration)) == 8
+        assert len(findings(migration, "--all")) == 10
+
+
+def test_ranges_are_compared_again_and_again(migrate):
+    migration = migrate(SCHEMA, reconcile={"every": "1s"})
+    migration.prepare()
+    with migration.running() as lockstep:
+        first = lockstep.await_status(is_verified, "every table to be compared")
+        position = table_of(first, "public.words")["verified_through"]
+        migration.source("UPDATE words SET v = v || '!' WHERE id < 100")
+        lockstep.await_status(
+            lambda now: is_verified(now)
+            and table_of(now, "public.words")["verified_through"] != position,
+            "the table to be compared again")
+        migration.target("UPDATE words SET v = 'changed' WHERE id = 2000")
+        lockstep.await_status(lambda now: table_of(now, "public.words")["findings"] == 1,
+                              "the row to be found by itself")
+
+
+def test_nothing_is_compared_where_the_manifest_says_off(migrate):
+    migration = migrate(SCHEMA, reconcile={"mode": "off"})
+    migration.prepare()
+    with migration.running() as lockstep:
+        status = lockstep.await_status(lambda now: now["synced"], "it to be synced")
+        assert status["reconcile"] == "off"
+        assert reconcile(migration, 0)["result"] == "equal"

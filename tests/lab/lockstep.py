@@ -66,8 +66,8 @@ class Lockstep:
         path.write_text(value)
 
     def verb(self, verb, *arguments, timeout=120):
-        """Runs `lockstep VERB FILE ...` to its end."""
-        return _verb(verb, self.manifest, *arguments, timeout=timeout)
+        """Runs `lockstep VERB FILE ...` to its end; a verb of a group is "findings list"."""
+        return _verb(*verb.split(), self.manifest, *arguments, timeout=timeout)
 
     def answer(self, verb, *arguments, expected=(0,)):
         """Runs a verb and returns its JSON.  Raises LabError for another exit code."""

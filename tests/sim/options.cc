@@ -56,6 +56,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.exported = options.mode == StreamMode::Direct && random.chance(500);
   options.end_export = random.chance(700) ? 0 : 5;
   if (random.chance(400)) options.sweep_weight = random.between(2, 12);
+  options.sweep_continuous = random.chance(500);
   return options;
 }
 

@@ -1,6 +1,7 @@
 // SimOptions: what one seed of the simulator decides before anything happens.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <vector>
 
@@ -65,6 +66,8 @@ struct SimOptions {
   int probe_weight = 4;
   int supervisor_weight = 2;
   int sweep_weight = 0;
+  bool sweep_continuous = false;  // Else somebody asks for one after the other.
+  std::chrono::seconds sweep_every{0};
 };
 
 SimOptions draw_options(std::uint64_t seed);

@@ -111,6 +111,9 @@ RunOptions Process::run_options() {
   run.sweep.chunk_rows = options_.chunk_rows;
   run.sweep.piece_bytes = options_.piece_bytes;
   run.sweep.keys_max = 2;
+  run.sweep.continuous = options_.sweep_continuous;
+  run.sweep.every = run.sweep.look_every = options_.sweep_every;
+  run.sweep.share = 1;
   // A stream that repeats itself takes rows back for a moment, which only looking again tells.
   run.sweep.confirmations = options_.mode == StreamMode::Direct ? 0 : 2;
   run.planner.chunk_rows_first = run.planner.chunk_rows_max = run.planner.chunk_rows_min =
@@ -166,7 +169,7 @@ RunPorts Process::run_ports() {
           events_,
           std::move(lane_targets),
           std::move(scans),
-          {compare_source_, compare_target_, compare_target_}};
+          {compare_source_, compare_target_, compare_target_, outside_.checkpoint.verified()}};
 }
 
 Process::Process(const SimOptions& options, const Outside& outside)

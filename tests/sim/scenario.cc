@@ -142,19 +142,26 @@ void Scenario::carry_out_zombies() {
   zombies_.clear();
 }
 
+void Scenario::sweep_round() {
+  clock_.advance(std::chrono::milliseconds(100));
+  flush();
+  step(Process::Actor::Sweep);
+  while (log_.decode(false)) {
+  }
+  deliver();
+  probe();
+  step(Process::Actor::Supervisor);
+  apply();
+}
+
 SweepStatus Scenario::sweep() {
   ours_->sweep();
-  for (int round = 0; round < 5000 && ours_->sweep_status().running; ++round) {
-    clock_.advance(std::chrono::milliseconds(100));
-    flush();
-    step(Process::Actor::Sweep);
-    while (log_.decode(false)) {
-    }
-    deliver();
-    probe();
-    step(Process::Actor::Supervisor);
-    apply();
-  }
+  for (int round = 0; round < 5000 && ours_->sweep_status().running; ++round) sweep_round();
+  return ours_->sweep_status();
+}
+
+SweepStatus Scenario::sweep_on() {
+  for (int round = 0; round < 300; ++round) sweep_round();
   return ours_->sweep_status();
 }
 

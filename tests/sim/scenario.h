@@ -54,8 +54,12 @@ class Scenario final : public Chaos {
   RunStatus status() const { return ours_->status(); }
   // Compares everything, the supervisor and the lanes helping, until that is over.
   SweepStatus sweep();
+  // Lets the continuous comparison go on for a while, likewise.
+  SweepStatus sweep_on();
   SweepStatus sweep_status() const { return ours_->sweep_status(); }
-  int id_of(const Finding& finding) const { return key_id(tables_[finding.table], finding.key); }
+  int id_of(const Finding& finding) const {
+    return key_id(table_named(tables_, finding.table), finding.key);
+  }
   void pass(std::chrono::milliseconds time) { clock_.advance(time); }
   // An orderly end; `cut`: which takes too long.  Returns the exit code.
   ExitCode end(bool cut);
@@ -77,6 +81,7 @@ class Scenario final : public Chaos {
 
  private:
   void step(Process::Actor actor, std::uint32_t index = 0);
+  void sweep_round();
 
   const SimOptions options_;
   Random random_;

@@ -36,8 +36,8 @@ TEST(SweepScenario, EqualSidesHaveNoFindings) {
   Scenario s;
   copied(s);
   EXPECT_EQ(found(s), "");
-  EXPECT_EQ(s.sweep_status().tables.at(0).second.rows, 5U);
-  EXPECT_TRUE(s.sweep_status().tables.at(0).second.verified_through);
+  EXPECT_EQ(s.sweep_status().asked.at(0).second.rows, 5U);
+  EXPECT_TRUE(s.sweep_status().asked.at(0).second.verified_through);
 }
 
 TEST(SweepScenario, WhatSomebodyDidToTheTargetIsFound) {
@@ -78,7 +78,7 @@ TEST(SweepScenario, ARowThatIsEqualAgainIsResolved) {
   s.at("target_keys", [&] { s.store.edit_rows(0)[3] = lost; });
   // The snapshot of the target is older than what happens at "target_keys": the next look tells.
   EXPECT_EQ(found(s), "");
-  EXPECT_EQ(s.sweep_status().tables.at(0).second.resolved, 1U);
+  EXPECT_EQ(s.sweep_status().asked.at(0).second.resolved, 1U);
 }
 
 // A quarantined row is known to be missing: it is not verified, and no finding.
@@ -91,7 +91,49 @@ TEST(SweepScenario, ARowWithADebtIsNotVerified) {
   s.store.edit_rows(0).erase(3);
   ASSERT_EQ(s.debts(), 1U);
   EXPECT_EQ(found(s), "");
-  EXPECT_EQ(s.sweep_status().tables.at(0).second.unverified, 1U);
+  EXPECT_EQ(s.sweep_status().asked.at(0).second.unverified, 1U);
+}
+
+// Of a range that was compared nothing is read again before it is due, also by another process.
+TEST(SweepScenario, WhatWasComparedIsKnownAfterARestart) {
+  SimOptions options = scenario_options();
+  options.sweep_continuous = true;
+  options.sweep_every = std::chrono::hours(1);
+  Scenario s(options);
+  copied(s);
+  s.sweep_on();
+  const SweepStatus before = s.sweep_status();
+  ASSERT_EQ(before.tables.size(), 1U);
+  ASSERT_TRUE(before.tables[0].second.verified_through);
+  EXPECT_EQ(before.tables[0].second.verified_rows, 5U);
+  EXPECT_EQ(before.tables[0].second.clean_since_us, before.tables[0].second.oldest_us);
+  s.crash();
+  s.sweep_on();
+  const SweepStatus after = s.sweep_status();
+  EXPECT_EQ(after.tables[0].second.rows, 0U);
+  EXPECT_EQ(after.tables[0].second.verified_through, before.tables[0].second.verified_through);
+  EXPECT_EQ(after.tables[0].second.oldest_us, before.tables[0].second.oldest_us);
+}
+
+// A finding is looked at again by itself: somebody may have put the row right.
+TEST(SweepScenario, AFindingStaysOpenUntilTheRowIsEqual) {
+  SimOptions options = scenario_options();
+  options.sweep_continuous = true;
+  Scenario s(options);
+  copied(s);
+  const FakeRow lost = s.store.rows(0).at(3);
+  s.store.edit_rows(0).erase(3);
+  s.sweep_on();
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.open_findings, 1U);
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.clean_since_us, 0);
+  s.crash();
+  s.sweep_on();
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.open_findings, 1U);
+  s.store.edit_rows(0)[3] = lost;
+  s.sweep_on();
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.open_findings, 0U);
+  s.sweep_on();
+  EXPECT_NE(s.sweep_status().tables.at(0).second.clean_since_us, 0);
 }
 
 }  // namespace

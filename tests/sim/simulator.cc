@@ -174,9 +174,10 @@ void Simulator::check_sweep() {
   const SweepStatus status = ours_->sweep_status();
   for (const Finding& finding : status.findings)
     if (failure_.empty())
-      failure_ = fmt::format("the sweep finds table {} key {}: {}", finding.table,
-                             key_id(tables_[finding.table], finding.key), kind_text(finding.kind));
-  if (options_.sweep_weight > 0 && !status.running) ours_->sweep();
+      failure_ = fmt::format("the sweep finds {} key {}: {}", finding.table,
+                             key_id(table_named(tables_, finding.table), finding.key),
+                             kind_text(finding.kind));
+  if (options_.sweep_weight > 0 && !options_.sweep_continuous && !status.running) ours_->sweep();
 }
 
 void Simulator::bury() {

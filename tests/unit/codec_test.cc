@@ -60,6 +60,27 @@ TEST(CodecGolden, Evidence) {
   EXPECT_EQ(golden(key, encode(key, Evidence{4, 5, "{}"})),
             "65742f302f3137 010405027b7d141b74c892b82fc1");
 }
+TEST(CodecGolden, Finding) {
+  const std::string key = finding_key("a.t", {2, 1});
+  Finding finding;
+  finding.id = 5;
+  finding.kind = FindingKind::Differing;
+  finding.columns = {"v"};
+  finding.key = "k";
+  finding.cause = "case";
+  finding.source_row = "s";
+  finding.position = 300;
+  finding.first_seen_us = 1;
+  finding.last_seen_us = 2;
+  EXPECT_EQ(golden(key, encode(key, finding)),
+            "66612e740000000000000000010000000000000002 "
+            "010502000204ac02016b0463617365017300010176562f7690c4d8fdff");
+}
+TEST(CodecGolden, Range) {
+  const std::string key = range_key("a.t", "k");
+  EXPECT_EQ(golden(key, encode(key, VerifiedRange{{"k", "m"}, 3, 300, 7})),
+            "72612e7400016b 0106ac020701016d34bba57161d9889d");
+}
 TEST(CodecGolden, Setting) {
   const std::string key = record_key(RecordKind::Setting, "lanes");
   EXPECT_EQ(golden(key, encode(key, StoredSetting{"4", "uid 0", 2})),

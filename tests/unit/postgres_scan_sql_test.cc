@@ -72,8 +72,11 @@ TEST(ScanSql, OnlyAPartitionedRootIsReadWithWhatIsBelow) {
 }
 
 TEST(ScanSql, BoundSkipsRowsInKeyOrder) {
-  EXPECT_EQ(bound_query(simple(), {"'3'"}, 500),
+  EXPECT_EQ(bound_query(simple(), {{"'3'"}, {}}, 500),
             R"(SELECT t."id" FROM ONLY "S 1"."t" t WHERE (t."id") >= ('3'::bigint))"
+            R"( ORDER BY t."id" OFFSET 500 LIMIT 1)");
+  EXPECT_EQ(bound_query(simple(), {{}, {"'9'"}}, 500),
+            R"(SELECT t."id" FROM ONLY "S 1"."t" t WHERE (t."id") < ('9'::bigint))"
             R"( ORDER BY t."id" OFFSET 500 LIMIT 1)");
 }
 

@@ -150,13 +150,15 @@ Result<KeyLiterals> PostgresReader::literals(const TableMap& table,
   return quoted_values;
 }
 
-Result<std::optional<std::string>> PostgresReader::bound_after(
-    const TableMap& table, const std::optional<std::string>& lower, std::uint64_t rows) {
+Result<std::optional<std::string>> PostgresReader::bound_after(const TableMap& table,
+                                                               const KeyRange& range,
+                                                               std::uint64_t rows) {
   CHECK(reading_ == Reading::Nothing);
   LOCKSTEP_TRY(ready());
   LOCKSTEP_TRY(prepare_session(table));
-  LOCKSTEP_ASSIGN(const KeyLiterals from, literals(table, lower));
-  auto found = connection_.run(bound_query(table, from, rows), {}, true);
+  LOCKSTEP_ASSIGN(const KeyLiterals lower, literals(table, range.lower));
+  LOCKSTEP_ASSIGN(const KeyLiterals upper, literals(table, range.upper));
+  auto found = connection_.run(bound_query(table, {lower, upper}, rows), {}, true);
   if (!found.has_value())
     return fail(for_table(std::move(found).error()).during("while planning " + table.text()));
   const PgResult key = std::move(found).value();

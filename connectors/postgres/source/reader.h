@@ -56,8 +56,7 @@ class PostgresReader : public ChunkReader {
 
   // May also be called without begin(): it then sees what is committed now.
   // REQUIRES: no read is under way.
-  Result<std::optional<std::string>> bound_after(const TableMap& table,
-                                                 const std::optional<std::string>& lower,
+  Result<std::optional<std::string>> bound_after(const TableMap& table, const KeyRange& range,
                                                  std::uint64_t rows) override;
   Result<OpenSnapshot> begin() override;
   // On an otherwise idle server with an open writing transaction this may stay false until the

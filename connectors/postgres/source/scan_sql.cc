@@ -82,12 +82,13 @@ std::string range_query(const TableMap& table, const KeyLiterals& lower, const K
   return select_row(table) + from(table) + range_condition(table, lower, upper);
 }
 
-std::string bound_query(const TableMap& table, const KeyLiterals& lower, std::uint64_t rows) {
+std::string bound_query(const TableMap& table, const LiteralRange& range, std::uint64_t rows) {
   std::vector<std::string> key;
   key.reserve(table.key.size());
   for (const std::size_t i : table.key) key.push_back(selected(table, i));
   return fmt::format("SELECT {}{}{} ORDER BY {} OFFSET {} LIMIT 1", fmt::join(key, ", "),
-                     from(table), range_condition(table, lower, {}), key_references(table), rows);
+                     from(table), range_condition(table, range.lower, range.upper),
+                     key_references(table), rows);
 }
 
 std::string keys_query(const TableMap& table, std::size_t count) {

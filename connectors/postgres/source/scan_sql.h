@@ -26,8 +26,14 @@ std::uint32_t key_parameter_type(const TableMap& table, std::size_t i);
 // SELECT of the mapped columns with lower <= key < upper, in no order.
 std::string range_query(const TableMap& table, const KeyLiterals& lower, const KeyLiterals& upper);
 
-// SELECT of the key `rows` keys after `lower`, itself counted if it is there.
-std::string bound_query(const TableMap& table, const KeyLiterals& lower, std::uint64_t rows);
+// A range of keys, as KeyRange has it.
+struct LiteralRange {
+  KeyLiterals lower;
+  KeyLiterals upper;
+};
+
+// SELECT of the key `rows` keys after the range's lower bound, itself counted if it is there.
+std::string bound_query(const TableMap& table, const LiteralRange& range, std::uint64_t rows);
 
 // SELECT of the mapped columns of `count` keys, whose cells are the parameters, key by key.
 std::string keys_query(const TableMap& table, std::size_t count);

@@ -1,0 +1,119 @@
+#include "checkpoint/verified_records.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "checkpoint/codec.h"
+
+namespace lockstep {
+
+Result<std::vector<VerifiedRange>> VerifiedRecords::load_ranges(std::string_view table) {
+  std::vector<VerifiedRange> ranges;
+  LOCKSTEP_TRY(database_.scan(table_prefix(RecordKind::Range, table), [&](auto key, auto value) {
+    return decode(key, value, ranges.emplace_back());
+  }));
+  return ranges;
+}
+
+Status VerifiedRecords::save_ranges(std::string_view table, std::span<const VerifiedRange> put,
+                                    std::span<const std::optional<std::string>> gone) {
+  std::vector<RecordWrite> writes;
+  for (const auto& lower : gone) writes.push_back({range_key(table, lower), std::nullopt});
+  for (const VerifiedRange& range : put) {
+    const std::string key = range_key(table, range.range.lower);
+    writes.push_back({key, encode(key, range)});
+  }
+  return database_.write(writes, Durability::Unsynced);
+}
+
+Status VerifiedRecords::forget_ranges(std::string_view table) {
+  std::vector<RecordWrite> writes;
+  const auto add = [&](std::string_view key, std::string_view) -> Status {
+    writes.push_back({std::string(key), std::nullopt});
+    return {};
+  };
+  LOCKSTEP_TRY(database_.scan(table_prefix(RecordKind::Range, table), add));
+  return database_.write(writes, Durability::Unsynced);
+}
+
+Result<std::optional<Finding>> VerifiedRecords::find(const std::string& key) {
+  LOCKSTEP_ASSIGN(const std::optional<std::string> value, database_.get(key));
+  if (!value) return std::optional<Finding>();
+  Finding finding;
+  LOCKSTEP_TRY(decode(key, *value, finding));
+  return std::optional<Finding>(std::move(finding));
+}
+
+Status VerifiedRecords::put(const std::string& key, const Finding& finding) {
+  const RecordWrite write{key, encode(key, finding)};
+  return database_.write({&write, 1}, Durability::Unsynced);
+}
+
+Result<std::uint64_t> VerifiedRecords::new_id() {
+  if (last_id_ == 0)
+    LOCKSTEP_TRY(for_each_finding(database_, [this](const Finding& finding) -> Status {
+      last_id_ = std::max(last_id_, finding.id);
+      return {};
+    }));
+  return ++last_id_;
+}
+
+Result<bool> VerifiedRecords::save_finding(const Finding& finding) {
+  const std::string key = finding_key(finding.table, finding.key_hash);
+  LOCKSTEP_ASSIGN(const std::optional<Finding> known, find(key));
+  Finding saved = finding;
+  const bool open = known && known->state == FindingState::Open;
+  if (open) {
+    saved.id = known->id;
+    saved.first_seen_us = known->first_seen_us;
+  } else {
+    LOCKSTEP_ASSIGN(saved.id, new_id());
+  }
+  LOCKSTEP_TRY(put(key, saved));
+  return !open;
+}
+
+Result<bool> VerifiedRecords::resolve_finding(std::string_view table, const Hash128& key_hash) {
+  const std::string key = finding_key(table, key_hash);
+  LOCKSTEP_ASSIGN(std::optional<Finding> known, find(key));
+  if (!known || known->state != FindingState::Open) return false;
+  known->state = FindingState::Resolved;
+  LOCKSTEP_TRY(put(key, *known));
+  return true;
+}
+
+Result<std::uint64_t> VerifiedRecords::count_open(std::string_view table) {
+  std::uint64_t count = 0;
+  const auto add = [&](std::string_view key, std::string_view value) -> Status {
+    Finding finding;
+    LOCKSTEP_TRY(decode(key, value, finding));
+    count += finding.state == FindingState::Open ? 1 : 0;
+    return {};
+  };
+  LOCKSTEP_TRY(database_.scan(table_prefix(RecordKind::Finding, table), add));
+  return count;
+}
+
+Result<std::vector<Finding>> VerifiedRecords::open_findings(std::string_view table,
+                                                            std::size_t limit) {
+  std::vector<Finding> open;
+  const auto add = [&](std::string_view key, std::string_view value) -> Status {
+    if (open.size() >= limit) return {};
+    Finding finding;
+    LOCKSTEP_TRY(decode(key, value, finding));
+    if (finding.state == FindingState::Open) open.push_back(std::move(finding));
+    return {};
+  };
+  LOCKSTEP_TRY(database_.scan(table_prefix(RecordKind::Finding, table), add));
+  return open;
+}
+
+Status for_each_finding(const Database& database, const VisitFinding& visit) {
+  return database.scan(record_key(RecordKind::Finding), [&](auto key, auto value) -> Status {
+    Finding finding;
+    LOCKSTEP_TRY(decode(key, value, finding));
+    return visit(finding);
+  });
+}
+
+}  // namespace lockstep

@@ -1,0 +1,46 @@
+// VerifiedRecords: VerifiedStore in the state directory's database.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checkpoint/database.h"
+#include "pipeline/base/result.h"
+#include "pipeline/ports/verified.h"
+
+namespace lockstep {
+
+// One thread.  Nothing is synced: what a power cut takes away is compared again.
+class VerifiedRecords final : public VerifiedStore {
+ public:
+  // Borrows the database.
+  explicit VerifiedRecords(Database& database) : database_(database) {}
+
+  Result<std::vector<VerifiedRange>> load_ranges(std::string_view table) override;
+  Status save_ranges(std::string_view table, std::span<const VerifiedRange> put,
+                     std::span<const std::optional<std::string>> gone) override;
+  Status forget_ranges(std::string_view table) override;
+  Result<bool> save_finding(const Finding& finding) override;
+  Result<bool> resolve_finding(std::string_view table, const Hash128& key_hash) override;
+  Result<std::uint64_t> count_open(std::string_view table) override;
+  Result<std::vector<Finding>> open_findings(std::string_view table, std::size_t limit) override;
+
+ private:
+  Result<std::optional<Finding>> find(const std::string& key);
+  Status put(const std::string& key, const Finding& finding);
+  Result<std::uint64_t> new_id();
+
+  Database& database_;
+  std::uint64_t last_id_ = 0;  // 0: not looked up yet.
+};
+
+// Calls `visit` for every finding, in no order that means anything.
+using VisitFinding = std::function<Status(const Finding& finding)>;
+Status for_each_finding(const Database& database, const VisitFinding& visit);
+
+}  // namespace lockstep

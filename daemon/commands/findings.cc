@@ -1,0 +1,142 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <iostream>
+#include <map>
+#include <tuple>
+
+#include "checkpoint/checkpoint_reader.h"
+#include "daemon/commands/commands.h"
+#include "daemon/key_text.h"
+#include "daemon/status_json.h"
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+// What is listed, the oldest first, and how many there are in all.
+struct Listed {
+  std::vector<Finding> findings;
+  std::uint64_t total = 0;
+};
+
+bool is_wanted(const Finding& finding, const FindingsCommand& command) {
+  if (!command.ids.empty()) return std::ranges::find(command.ids, finding.id) != command.ids.end();
+  return (command.all || finding.state == FindingState::Open) &&
+         (command.table.empty() || finding.table == command.table);
+}
+
+// Works beside a daemon and without one: findings lie in the state directory.
+Result<Listed> read_findings(const Manifest& manifest, const FindingsCommand& command) {
+  LOCKSTEP_ASSIGN(const auto checkpoint, CheckpointReader::open(manifest.state_dir.value.string()));
+  Listed listed;
+  if (!checkpoint) return listed;
+  LOCKSTEP_TRY(checkpoint->for_each_finding([&](const Finding& finding) -> Status {
+    if (!is_wanted(finding, command)) return {};
+    ++listed.total;
+    if (listed.findings.size() < command.limit) listed.findings.push_back(finding);
+    return {};
+  }));
+  std::ranges::sort(listed.findings, {}, &Finding::id);
+  if (command.ids.size() <= listed.total) return listed;
+  return fail(Reaction::Halt, "there is no finding with that id: see lockstep findings list --all",
+              ExitCode::Usage);
+}
+
+json::value parts_object(const KeyTexts::Parts& parts, const std::string& bytes) {
+  if (bytes.empty()) return nullptr;
+  if (parts.empty()) return json::value(hex_text(bytes));
+  json::object object;
+  for (const auto& [name, text] : parts)
+    object[name] = text ? json::value(*text) : json::value(nullptr);
+  return object;
+}
+
+json::object finding_object(const Finding& finding, KeyTexts& texts, bool values) {
+  const TableName table = table_of(finding.table);
+  json::object object;
+  object["id"] = finding.id;
+  object["table"] = finding.table;
+  object["key"] = parts_object(texts.parts(table, finding.key), finding.key);
+  object["kind"] = kind_text(finding.kind);
+  json::array columns;
+  for (const std::string& column : finding.columns) columns.emplace_back(column);
+  object["columns"] = std::move(columns);
+  object["cause"] = finding.cause.empty() ? json::value(nullptr) : json::value(finding.cause);
+  object["state"] = state_text(finding.state);
+  object["position"] = lsn_text(finding.position);
+  object["first_seen"] = time_text(finding.first_seen_us);
+  object["last_seen"] = time_text(finding.last_seen_us);
+  if (!values) return object;
+  object["source_row"] = parts_object(texts.row(table, finding.source_row), finding.source_row);
+  object["target_row"] = parts_object(texts.row(table, finding.target_row), finding.target_row);
+  return object;
+}
+
+// One line for all rows that differ alike: ten thousand of them have one cause, as a rule.
+void print_list(const Listed& listed, KeyTexts& texts) {
+  if (listed.findings.empty()) {
+    std::cout << "no findings\n";
+    return;
+  }
+  using About = std::tuple<std::string, std::string, std::string, std::string>;
+  std::map<About, std::vector<const Finding*>> groups;
+  for (const Finding& finding : listed.findings)
+    groups[{finding.table, std::string(kind_text(finding.kind)),
+            fmt::format("{}", fmt::join(finding.columns, ", ")),
+            std::string(state_text(finding.state))}]
+        .push_back(&finding);
+  std::cout << fmt::format("{:>8}  {:<30} {:<18} {:<9} {:<24} {:>8}  {}\n", "rows", "table", "kind",
+                           "state", "columns", "first id", "its key");
+  for (const auto& [about, findings] : groups) {
+    const auto& [table, kind, columns, state] = about;
+    const Finding& first = *findings.front();
+    std::cout << fmt::format("{:>8}  {:<30} {:<18} {:<9} {:<24} {:>8}  {}\n", findings.size(),
+                             table, kind, state, columns.empty() ? "-" : columns, first.id,
+                             texts.text(table_of(table), first.key));
+  }
+  if (listed.total > listed.findings.size())
+    std::cout << fmt::format("and {} more: see --limit\n", listed.total - listed.findings.size());
+  std::cout << "next: lockstep findings show FILE ID --show-values\n";
+}
+
+void print_findings(const json::array& findings) {
+  for (const json::value& value : findings) {
+    const json::object& finding = value.get_object();
+    for (const auto& [key, member] : finding)
+      std::cout << fmt::format("{:<12} {}\n", std::string(key), text_of(finding, key));
+    std::cout << "\n";
+  }
+  if (findings.empty()) std::cout << "no findings\n";
+}
+
+}  // namespace
+
+ExitCode findings_command(const FindingsCommand& command) {
+  const auto manifest = load_or_complain(command.manifest);
+  if (!manifest) return ExitCode::Config;
+  const auto listed = read_findings(*manifest, command);
+  if (!listed) return complain(listed.error());
+  KeyTexts texts(*manifest);
+  if (command.verb == "list" && command.format == OutputFormat::Text && !command.show_values) {
+    print_list(*listed, texts);
+    return ExitCode::Ok;
+  }
+  json::array findings;
+  for (const Finding& finding : listed->findings)
+    findings.push_back(finding_object(finding, texts, command.show_values));
+  if (command.format == OutputFormat::Text) {
+    print_findings(findings);
+    return ExitCode::Ok;
+  }
+  json::object document;
+  document["total"] = listed->total;
+  document["findings"] = std::move(findings);
+  std::cout << json::serialize(document) << "\n";
+  return ExitCode::Ok;
+}
+
+}  // namespace lockstep

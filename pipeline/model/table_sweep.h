@@ -1,0 +1,30 @@
+// TableSweep: what of one table was compared on both sides, and when; for status and documents.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "pipeline/model/snapshot.h"
+
+namespace lockstep {
+
+// The counts up to `unverified` begin when somebody asks, else with the run.
+struct TableSweep {
+  std::uint64_t rows = 0;        // Of the source, compared.
+  std::uint64_t findings = 0;    // All, listed or not.
+  std::uint64_t resolved = 0;    // Differed once, and were equal later.
+  std::uint64_t suspects = 0;    // Are looked at again.
+  std::uint64_t unverified = 0;  // Were in doubt whenever they were looked at.
+  // The least position of the source that its ranges were compared at; nothing: one never was.
+  std::optional<Lsn> verified_through;
+  std::int64_t oldest_us = 0;       // When the range was compared that waits longest; 0: never.
+  std::uint64_t verified_rows = 0;  // Of the ranges that were compared.
+  std::uint64_t open_findings = 0;  // Also of earlier sweeps.
+  // Since then every comparison of the table found all rows equal, and all were compared; 0: no.
+  std::int64_t clean_since_us = 0;
+  std::string left;   // Why it is not gone through; empty while it is, and after.
+  bool over = false;  // What was asked for.
+};
+
+}  // namespace lockstep

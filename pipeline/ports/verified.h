@@ -1,0 +1,84 @@
+// VerifiedStore: what reconciliation has compared and found, kept across restarts.
+//
+// Every call is blocking and bounded.  Losing it costs another comparison, never rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/base/result.h"
+#include "pipeline/model/row.h"
+#include "pipeline/model/snapshot.h"
+#include "pipeline/ports/reader.h"
+
+namespace lockstep {
+
+// A range of a table's keys, and what is known of it.
+struct VerifiedRange {
+  KeyRange range;
+  std::int64_t at_us = 0;  // When it was last compared whole; 0: it never was.
+  Lsn position = 0;        // Of the source: no row of it was compared at an older one.
+  std::uint64_t rows = 0;  // Of the source, then.
+
+  bool known() const { return at_us != 0; }
+};
+
+enum class FindingKind : std::uint8_t { MissingInTarget, ExtraInTarget, Differing };
+// "missing_in_target", ...
+std::string_view kind_text(FindingKind kind);
+
+enum class FindingState : std::uint8_t {
+  Open,      // The last look found it so.
+  Resolved,  // A later look found the row equal, and nobody repaired it.
+};
+// "open", ...
+std::string_view state_text(FindingState state);
+
+// A row that differed under fresh snapshots again and again, with nothing under way (V6).
+struct Finding {
+  std::uint64_t id = 0;  // Of the migration's findings; 0: not saved yet.
+  std::string table;     // The source's, as people write it.
+  Hash128 key_hash;
+  std::string key;  // Cells, in the source's form.
+  FindingKind kind = FindingKind::Differing;
+  std::vector<std::string> columns;  // Of Differing: as the source calls them.
+  std::string cause;                 // As far as the values tell it; else "".
+  // The compared cells of either side, as the target holds them; "" where there is no such row, or
+  // it is too large to be kept.
+  std::string source_row;
+  std::string target_row;
+  Lsn position = 0;                // Of the source, at the last look.
+  std::int64_t first_seen_us = 0;  // Microseconds since 1970.
+  std::int64_t last_seen_us = 0;
+  FindingState state = FindingState::Open;
+};
+
+// Used by the sweep's thread.
+class VerifiedStore {
+ public:
+  virtual ~VerifiedStore() = default;
+
+  // All ranges of a table, in no order.
+  virtual Result<std::vector<VerifiedRange>> load_ranges(std::string_view table) = 0;
+  // Writes `put`, each in place of what begins at its lower bound, and removes what begins at
+  // `gone`: all or nothing.
+  virtual Status save_ranges(std::string_view table, std::span<const VerifiedRange> put,
+                             std::span<const std::optional<std::string>> gone) = 0;
+  virtual Status forget_ranges(std::string_view table) = 0;
+
+  // Writes an open finding; of a row that has one already it keeps the id and the first look.
+  // Returns whether the row had none.
+  virtual Result<bool> save_finding(const Finding& finding) = 0;
+  // The row is equal: returns whether it had an open finding, which is resolved then.
+  virtual Result<bool> resolve_finding(std::string_view table, const Hash128& key_hash) = 0;
+  virtual Result<std::uint64_t> count_open(std::string_view table) = 0;
+  // At most `limit` open findings of a table.
+  virtual Result<std::vector<Finding>> open_findings(std::string_view table, std::size_t limit) = 0;
+};
+
+}  // namespace lockstep

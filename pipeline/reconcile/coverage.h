@@ -1,0 +1,84 @@
+// Coverage: which ranges of a table's keys were compared, when, and at which position.
+//
+//   due() ─> a range ─> take(cut) ─> it is compared ─> verified() | untold() | released()
+//
+// The ranges cover everything from the lowest key to the highest, without a gap or an overlap: a
+// range is cut where the source says, and its rest stays what it was.  Keys are never compared
+// here: only the source knows their order.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/ports/verified.h"
+
+namespace lockstep {
+
+// A change of the ranges, as VerifiedStore::save_ranges() takes it.
+struct CoverageChange {
+  std::vector<VerifiedRange> put;
+  std::vector<std::optional<std::string>> gone;
+};
+
+// One thread.
+//
+// Invariant: each range's upper bound is the next one's lower bound, the first has no lower bound
+// and the last has no upper bound.
+class Coverage {
+ public:
+  using RangeId = std::uint64_t;
+
+  // One range that was never compared.
+  Coverage();
+  // The stored ranges, in any order; one that was never compared where they leave a gap.
+  explicit Coverage(const std::vector<VerifiedRange>& stored);
+
+  // The range that was tried longest ago, if that was before `before_us`; neighbours that are due,
+  // too, join it while all of them had at most `rows` rows.
+  struct Due {
+    KeyRange range;
+    bool known = false;  // About how many rows it has.
+  };
+  std::optional<Due> due(std::int64_t before_us, std::uint64_t rows) const;
+  // Cuts `range` off at `cut` (nothing: it stays whole): that part is being compared from now on.
+  // REQUIRES: due() answered it last.
+  RangeId take(const KeyRange& range, const std::optional<std::string>& cut);
+  // What take() changed.
+  CoverageChange taken() const { return change_; }
+
+  // All rows of it were compared, at `position` or later.
+  VerifiedRange verified(RangeId id, const VerifiedRange& result);
+  // Some row of it could not be compared: what was known of it stays.
+  void untold(RangeId id, std::int64_t now_us);
+  // Nothing was compared, of this range or of all that are being compared.
+  void released(RangeId id);
+  void release_all();
+
+  bool busy() const;
+  // The least position of all ranges; nothing while one was never compared.
+  std::optional<Lsn> verified_through() const;
+  // When the range was compared that was compared longest ago; 0 while one never was.
+  std::int64_t oldest_us() const;
+  // Rows of the ranges that were compared.
+  std::uint64_t rows() const;
+  std::size_t ranges() const { return parts_.size(); }
+
+ private:
+  struct Part {
+    VerifiedRange is;
+    RangeId id = 0;
+    std::int64_t tried_us = 0;
+    bool busy = false;  // It is being compared.
+  };
+  bool is_due(const Part& part, std::int64_t before_us) const;
+  Part& part(RangeId id);
+
+  std::vector<Part> parts_;  // In the order of the keys.
+  RangeId next_id_ = 1;
+  CoverageChange change_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,221 @@
+// Which range, or which suspects, a sweep compares next.
+#include <algorithm>
+#include <utility>
+
+#include "pipeline/reconcile/sweep.h"
+
+namespace lockstep {
+namespace {
+
+using From = Compared::From;
+
+constexpr std::chrono::seconds kIdle{1};
+
+}  // namespace
+
+// Returns whether somebody asked since the last call.
+bool Sweep::take_request() {
+  std::optional<std::vector<TableId>> wanted;
+  {
+    const MutexLock lock(mutex_);
+    wanted = std::exchange(wanted_, std::nullopt);
+    if (!wanted) return false;
+    status_.findings.clear();
+  }
+  ++sweep_;
+  for (auto& table : tables_) {
+    if (table == nullptr) continue;
+    table->asked_us = 0;
+    table->in_request = false;
+    if (!options_.continuous) table.reset();
+  }
+  for (const TableId id : *wanted) {
+    if (tables_[id] == nullptr)
+      tables_[id] = std::make_unique<Table>(*shared_.tables[id], ports_.store);
+    Table& table = *tables_[id];
+    table.begin(options_.seed + sweep_);
+    table.asked_us = shared_.clock.wall_us();
+    table.in_request = true;
+    for (auto& [hash, finding] : table.open) finding.looked_us = 0;
+  }
+  publish();
+  return true;
+}
+
+// What an earlier run, or an earlier generation of the table, left in the store.
+Status Sweep::load(Table& table) {
+  LOCKSTEP_TRY(table.ranges.load());
+  LOCKSTEP_ASSIGN(const std::vector<Finding> open,
+                  ports_.store.open_findings(table.map.text(), options_.suspects_max));
+  LOCKSTEP_ASSIGN(table.open_count, ports_.store.count_open(table.map.text()));
+  for (const Finding& finding : open) {
+    table.open[finding.key_hash] = {finding.key, 0};
+    table.trouble_us = std::max(table.trouble_us, finding.last_seen_us);
+  }
+  table.loaded = true;
+  return {};
+}
+
+bool Sweep::is_over(const Table& table) const {
+  if (!table.told.left.empty()) return true;
+  return table.loaded && !table.ranges.coverage().due(table.asked_us, 0) && !table.ranges.busy() &&
+         table.suspects.empty();
+}
+
+void Sweep::leave(Table& table, std::string why) {
+  table.told.unverified += table.suspects.size();
+  table.suspects.clear();
+  table.ranges.release_all();
+  table.told.left = std::move(why);
+  table.left_us = table.trouble_us = shared_.clock.wall_us();
+}
+
+// Whether rows of the table may be compared now.
+Result<bool> Sweep::is_ready(Table& table, const TableLife& life) {
+  if (life.is_stopped()) {
+    if (table.told.left.empty()) leave(table, "it has stopped: " + life.reason);
+    return false;
+  }
+  if (!table.told.left.empty()) {
+    const auto again = std::chrono::microseconds(options_.left_again).count();
+    if (table.asked_us != 0 || shared_.clock.wall_us() - table.left_us < again) return false;
+    table.told.left.clear();
+  }
+  if (!table.loaded) {
+    LOCKSTEP_TRY(load(table));
+    table.generation = life.generation;
+  }
+  // What was compared was of rows that are gone.
+  if (life.stage != Stage::Following || table.generation != life.generation) {
+    if (table.ranges.coverage().rows() > 0 || table.ranges.busy())
+      LOCKSTEP_TRY(table.ranges.forget());
+    table.suspects.clear();
+    table.generation = life.generation;
+  }
+  return life.stage == Stage::Following;
+}
+
+std::int64_t Sweep::due_before(const Table& table) const {
+  if (table.asked_us != 0) return table.asked_us;
+  if (!options_.continuous) return 0;
+  return shared_.clock.wall_us() - std::chrono::microseconds(options_.every).count();
+}
+
+// The continuous comparison has a budget, and yields.
+bool Sweep::may_go_on() {
+  if (!options_.continuous || shared_.clock.now() < next_range_) return false;
+  waits_ = ports_.busy();
+  return waits_.empty();
+}
+
+// Suspects first: the sooner they are looked at again, the less has changed.  Then what somebody
+// waits for, and then what is due by itself.
+Result<Sweep::Step> Sweep::pick() {
+  if (!take_request() && shared_.clock.now() < idle_until_) return Step::Done;
+  ready_.assign(tables_.size(), false);
+  bool open = false;
+  bool asked = false;
+  for (std::size_t id = 0; id < tables_.size(); ++id) {
+    if (tables_[id] == nullptr) continue;
+    Table& table = *tables_[id];
+    LOCKSTEP_ASSIGN(const bool now, is_ready(table, shared_.board.life(static_cast<TableId>(id))));
+    ready_[id] = now;
+    if (now) recall(table);
+    if (table.asked_us != 0 && is_over(table)) {
+      table.told.over = true;
+      table.asked_us = 0;
+      tell(table);
+      table.answer = table.told;
+    }
+    asked = asked || table.asked_us != 0;
+    open = open || !table.suspects.empty();
+  }
+  if (shared_.clock.now() >= next_look_)
+    if (const auto id = next_table([](const Table& table) { return !table.suspects.empty(); })) {
+      pick_suspects(*id);
+      return Step::Working;
+    }
+  if (asked || may_go_on()) {
+    const auto id = next_table([&](const Table& table) {
+      return (table.asked_us != 0 || !asked) && table.suspects.size() <= options_.suspects_max &&
+             table.ranges.coverage().due(due_before(table), options_.chunk_rows);
+    });
+    if (id) return pick_range(*id);
+  }
+  publish();
+  if (open || asked) return Step::Waiting;
+  // Thousands of tables are not asked in vain ten times a second.
+  const auto now = shared_.clock.now();
+  idle_until_ = std::clamp(next_range_, now, now + kIdle);
+  if (next_range_ <= now) idle_until_ = now + kIdle;
+  return Step::Done;
+}
+
+// The next table, in turn, of which `wanted` says yes.
+template <typename Wanted>
+std::optional<std::size_t> Sweep::next_table(Wanted wanted) {
+  for (std::size_t i = 1; i <= tables_.size(); ++i) {
+    const std::size_t id = (last_table_ + i) % tables_.size();
+    if (ready_[id] && wanted(*tables_[id])) return last_table_ = id;
+  }
+  return std::nullopt;
+}
+
+// Open findings are looked at again now and then: somebody may have put the row right.
+void Sweep::recall(Table& table) {
+  const std::int64_t now_us = shared_.clock.wall_us();
+  const std::int64_t before = table.asked_us != 0
+                                  ? table.asked_us
+                                  : now_us - std::chrono::microseconds(options_.look_every).count();
+  for (auto& [hash, finding] : table.open) {
+    if (finding.looked_us >= before || table.suspects.size() >= options_.suspects_max) continue;
+    finding.looked_us = now_us;
+    table.suspects.try_emplace(hash, Suspect{finding.key, 0, 0, now_us});
+  }
+}
+
+void Sweep::pick_suspects(std::size_t id) {
+  Table& table = *tables_[id];
+  work_ = {static_cast<TableId>(id), {}, 0, {}, table.generation, shared_.clock.now()};
+  for (const auto& [hash, suspect] : table.suspects) {
+    work_.keys.push_back(suspect.key);
+    if (work_.keys.size() >= options_.keys_max) break;
+  }
+  next_look_ = shared_.clock.now() + options_.again_after;
+  state_ = State::Opening;
+}
+
+// A range that is known stays whole until it has twice as many rows as a new one.
+Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
+  Table& table = *tables_[id];
+  const auto due = table.ranges.coverage().due(due_before(table), options_.chunk_rows);
+  work_ = {static_cast<TableId>(id), due->range, 0, {}, table.generation, shared_.clock.now()};
+  const TableMap& view = table.compared->view(From::Source);
+  std::optional<std::string> cut;
+  for (const std::uint64_t rows : {2 * options_.chunk_rows, options_.chunk_rows}) {
+    if (rows != options_.chunk_rows && !due->known) continue;
+    auto bound = ports_.source.bound_after(view, due->range, rows);
+    if (!bound) return give_up(std::move(bound).error());
+    cut = std::move(*bound);
+    if (!cut) break;
+  }
+  LOCKSTEP_ASSIGN(work_.range_id, table.ranges.take(due->range, cut));
+  if (cut) work_.range.upper = std::move(cut);
+  state_ = State::Opening;
+  return Step::Working;
+}
+
+// After a range that nobody waits for: the servers are for others first.
+void Sweep::rest(std::uint64_t rows) {
+  const auto now = shared_.clock.now();
+  const std::chrono::duration<double> took = now - work_.begun;
+  double seconds = took.count() * (1 / options_.share - 1);
+  if (options_.rows_per_second > 0)
+    seconds = std::max(
+        seconds,
+        static_cast<double>(rows) / static_cast<double>(options_.rows_per_second) - took.count());
+  next_range_ = now + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                          std::chrono::duration<double>(seconds));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,68 @@
+// FakeVerified: what a sweep keeps, in memory; it outlives a process.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pipeline/ports/verified.h"
+
+namespace lockstep {
+
+class FakeVerified final : public VerifiedStore {
+ public:
+  Result<std::vector<VerifiedRange>> load_ranges(std::string_view table) override {
+    std::vector<VerifiedRange> all;
+    for (const auto& [lower, range] : ranges_[std::string(table)]) all.push_back(range);
+    return all;
+  }
+  Status save_ranges(std::string_view table, std::span<const VerifiedRange> put,
+                     std::span<const std::optional<std::string>> gone) override {
+    Ranges& ranges = ranges_[std::string(table)];
+    for (const auto& lower : gone) ranges.erase(lower);
+    for (const VerifiedRange& range : put) ranges[range.range.lower] = range;
+    return {};
+  }
+  Status forget_ranges(std::string_view table) override {
+    ranges_.erase(std::string(table));
+    return {};
+  }
+  Result<bool> save_finding(const Finding& finding) override {
+    Finding& known = findings_[{finding.table, finding.key_hash}];
+    const bool open = known.id != 0 && known.state == FindingState::Open;
+    const std::uint64_t id = open ? known.id : ++last_id_;
+    const std::int64_t first = open ? known.first_seen_us : finding.first_seen_us;
+    known = finding;
+    known.id = id;
+    known.first_seen_us = first;
+    return !open;
+  }
+  Result<bool> resolve_finding(std::string_view table, const Hash128& key_hash) override {
+    const auto known = findings_.find({std::string(table), key_hash});
+    if (known == findings_.end() || known->second.state != FindingState::Open) return false;
+    known->second.state = FindingState::Resolved;
+    return true;
+  }
+  Result<std::uint64_t> count_open(std::string_view table) override {
+    return open_findings(table, findings_.size())->size();
+  }
+  Result<std::vector<Finding>> open_findings(std::string_view table, std::size_t limit) override {
+    std::vector<Finding> open;
+    for (const auto& [key, finding] : findings_)
+      if (key.first == table && finding.state == FindingState::Open && open.size() < limit)
+        open.push_back(finding);
+    return open;
+  }
+
+  void wipe() { *this = {}; }
+
+ private:
+  using Ranges = std::map<std::optional<std::string>, VerifiedRange>;
+  std::map<std::string, Ranges> ranges_;  // By lower bound.
+  std::map<std::pair<std::string, Hash128>, Finding> findings_;
+  std::uint64_t last_id_ = 0;
+};
+
+}  // namespace lockstep
