@@ -79,8 +79,9 @@ std::string finding_text(const json::object& finding) {
   if (const json::array* all = array_of(finding, "columns"))
     for (const json::value& column : *all)
       columns += (columns.empty() ? " in " : ", ") + std::string(column.as_string());
-  return fmt::format("  {} {}: {}{}\n", text_of(finding, "table"), key, text_of(finding, "kind"),
-                     columns);
+  const std::string cause = text_of(finding, "cause");
+  return fmt::format("  {} {}: {}{}{}\n", text_of(finding, "table"), key, text_of(finding, "kind"),
+                     columns, cause == "-" ? "" : " (" + cause + ")");
 }
 
 }  // namespace

@@ -2,10 +2,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <iostream>
 #include <map>
-#include <tuple>
 
 #include "checkpoint/checkpoint_reader.h"
 #include "daemon/commands/commands.h"
@@ -82,21 +82,21 @@ void print_list(const Listed& listed, KeyTexts& texts) {
     std::cout << "no findings\n";
     return;
   }
-  using About = std::tuple<std::string, std::string, std::string, std::string>;
+  using About = std::array<std::string, 5>;  // Table, kind, state, columns, cause.
   std::map<About, std::vector<const Finding*>> groups;
   for (const Finding& finding : listed.findings)
     groups[{finding.table, std::string(kind_text(finding.kind)),
-            fmt::format("{}", fmt::join(finding.columns, ", ")),
-            std::string(state_text(finding.state))}]
+            std::string(state_text(finding.state)),
+            fmt::format("{}", fmt::join(finding.columns, ", ")), finding.cause}]
         .push_back(&finding);
-  std::cout << fmt::format("{:>8}  {:<30} {:<18} {:<9} {:<24} {:>8}  {}\n", "rows", "table", "kind",
-                           "state", "columns", "first id", "its key");
+  std::cout << fmt::format("{:>8}  {:<30} {:<18} {:<9} {:<20} {:<32} {:>8}  {}\n", "rows", "table",
+                           "kind", "state", "columns", "cause", "first id", "its key");
+  const auto shown = [](const std::string& text) { return text.empty() ? "-" : text; };
   for (const auto& [about, findings] : groups) {
-    const auto& [table, kind, columns, state] = about;
     const Finding& first = *findings.front();
-    std::cout << fmt::format("{:>8}  {:<30} {:<18} {:<9} {:<24} {:>8}  {}\n", findings.size(),
-                             table, kind, state, columns.empty() ? "-" : columns, first.id,
-                             texts.text(table_of(table), first.key));
+    std::cout << fmt::format("{:>8}  {:<30} {:<18} {:<9} {:<20} {:<32} {:>8}  {}\n",
+                             findings.size(), about[0], about[1], about[2], shown(about[3]),
+                             shown(about[4]), first.id, texts.text(table_of(about[0]), first.key));
   }
   if (listed.total > listed.findings.size())
     std::cout << fmt::format("and {} more: see --limit\n", listed.total - listed.findings.size());

@@ -8,6 +8,7 @@
 
 #include "pipeline/apply/route.h"
 #include "pipeline/base/rules.h"
+#include "pipeline/reconcile/cause.h"
 
 namespace lockstep {
 
@@ -335,6 +336,7 @@ Status Sweep::find(Table& table, const Suspect& suspect, std::size_t i, std::siz
   if (j != kNone) finding.target_row = target_rows_.cells[j];
   if (finding.kind == FindingKind::Differing)
     finding.columns = unequal_columns(table.map, finding.source_row, finding.target_row);
+  finding.cause = cause_of(table.map, finding.source_row, finding.target_row);
   for (std::string* row : {&finding.source_row, &finding.target_row})
     if (row->size() > options_.row_bytes_max) row->clear();
   LOCKSTEP_ASSIGN(const bool fresh, ports_.store.save_finding(finding));

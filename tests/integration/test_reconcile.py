@@ -224,6 +224,7 @@ def test_compares_by_itself_and_remembers_over_a_kill(migrate):
     assert {key: (each["kind"], each["columns"]) for key, each in found.items()} == EXPECTED
     wrong = found["public.words", "400"]
     assert wrong["source_row"]["v"] == "word 400" and wrong["target_row"]["v"] == "word 400 "
+    assert wrong["cause"] == "white space at an end"
     assert found["public.words", "17"]["target_row"] is None
     lockstep.kill()
     with migration.running() as lockstep:
