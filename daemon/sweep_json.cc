@@ -148,8 +148,9 @@ std::string sweep_text(const std::string& document) {
                           text_of(table, "findings"), text_of(table, "verified_through"));
       if (const std::string left = text_of(table, "unverified"); left != "0" && left != "-")
         text += fmt::format(
-            ", {} rows could not be verified: they wait for a change, or are in "
-            "`lockstep quarantine list`",
+            ", {} rows could not be verified: they are to be read again (`lockstep status`), or "
+            "are "
+            "in `lockstep quarantine list`",
             left);
       if (const std::string why = text_of(table, "reason"); why != "-") text += "; " + why;
       text += "\n";

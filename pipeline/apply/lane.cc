@@ -15,10 +15,7 @@ namespace {
 // U is made durable with each batch only while it is small; a larger one is not relied on (I5).
 constexpr std::size_t kIntentXidsMax = 4096;
 
-// A TRUNCATE waits for every transaction that wrote to the table, and lets none in until its own
-// has ended: of one table, what lies before it in the log came before it.  (The sequence as a whole
-// would not do: of the events after the connector's start it does not say what they follow.)
-Position horizon_of(const Change& truncate) { return {truncate.sequence.minor, 0}; }
+// What lies before the horizon of its table (horizon_of).
 bool came_before(const Change& change, Position horizon) {
   return change.sequence.minor != 0 && change.sequence.minor < horizon.major;
 }
@@ -105,10 +102,12 @@ Result<Lane::Step> Lane::step() {
   return Step::Blocked;
 }
 
-// Takes items off the front until the batch is full, a barrier comes, or a key is held by a COPY.
+// Takes items off the front until the batch is full, a barrier comes, or a key is held by a COPY or
+// a sweep.
 void Lane::collect() {
   while (!pending_.empty() && batch_rows_ < options_.batch_rows_max &&
          batch_bytes_ < options_.batch_bytes_max) {
+    if (held_back()) return;
     LaneItem& item = pending_.front();
     bool taken = true;
     if (auto* changes = std::get_if<ChangesItem>(&item))
@@ -140,6 +139,36 @@ void Lane::collect() {
   }
 }
 
+// Whether a change that a sweep holds (V7) comes next.  What lies before it in its item becomes an
+// item of its own.  Before any of them is remembered: one that waits has not reached the target.
+bool Lane::held_back() {
+  auto* item = std::get_if<ChangesItem>(&pending_.front());
+  if (item == nullptr || !shared_.hold.placed()) return false;
+  std::vector<Change>& changes = item->changes;
+  const auto held = std::ranges::find_if(changes, [&](const Change& change) {
+    return shared_.hold.holds(change) && change.debt != DebtReason::Snapshot &&
+           !shared_.board.stopped(change.table) && !skipped(change, stream(change.stream));
+  });
+  if (held == changes.end()) return false;
+  // The halves of a key change may carry one position, and are not committed apart (I13).
+  auto cut = held;
+  while (cut != changes.begin() && std::prev(cut)->stream == held->stream &&
+         std::prev(cut)->next == held->next)
+    --cut;
+  if (cut == changes.begin()) {
+    const bool committed = batch_.empty() || !rule_on(Rule::ArriveAfterCommit);
+    return shared_.hold.wait(*held, committed, shared_.clock.now()) || held_back();
+  }
+  pending_bytes_ -= item_bytes(pending_.front());
+  ChangesItem before;
+  std::move(changes.begin(), cut, std::back_inserter(before.changes));
+  changes.erase(changes.begin(), cut);
+  pending_bytes_ += item_bytes(pending_.front());
+  pending_.emplace_front(std::move(before));
+  pending_bytes_ += item_bytes(pending_.front());
+  return false;
+}
+
 // Remembers the item's changes (I3) and then looks for keys held by a COPY (I18): in this order, a
 // scanner that comes between finds the change and leaves its row out.
 bool Lane::collect_changes(ChangesItem& item) {
@@ -165,6 +194,8 @@ bool Lane::collect_rows(RowsItem& item) {
     const auto open = [&](const Hash128& key) { return recent_.copy_open(key); };
     if (std::ranges::any_of(item.keys, open) || std::ranges::any_of(item.absent_keys, open))
       return false;
+    shared_.hold.note_reread(item.read->table->id, item.keys);
+    shared_.hold.note_reread(item.read->table->id, item.absent_keys);
   }
   batch_rows_ += item.keys.size() + item.absent_keys.size();
   return true;
@@ -413,87 +444,6 @@ Result<Lane::Step> Lane::commit_progress() {
   LOCKSTEP_ASSIGN(const ApplyOutcome outcome, target_.apply(transaction));
   committed(outcome);
   return Step::Applied;
-}
-
-// Everything before the TRUNCATE is committed.  From here on rows of snapshots that do not see it
-// are void, and no direct COPY of the table begins (I15).
-void Lane::enter_barrier() {
-  barrier_ = std::get<BarrierItem>(pending_.front()).barrier;
-  pop_front();
-  const Change& change = barrier_->change();
-  recent_.hold_copies(change.table, true);
-  recent_.record_table(change.table, change.xid);
-  const Xid xids[] = {change.xid};
-  shared_.visibility.applied(xids);
-}
-
-Result<Lane::Step> Lane::at_barrier() {
-  if (barrier_->released()) {
-    pass_barrier();
-    return Step::Applied;
-  }
-  if (!barrier_arrived_) {
-    if (recent_.open_copies(barrier_->change().table) > 0) return Step::Blocked;
-    const Change& change = barrier_->change();
-    const StreamState& at = stream(change.stream);
-    // It is the next transaction of every lane that it raises, so each makes U durable first (I5).
-    if (rule_on(Rule::TruncateIsABatch)) LOCKSTEP_TRY(save_intent());
-    const RaisedLane raised{options_.index,
-                            rule_on(Rule::TruncateIsABatch) ? batch_number_ + 1 : 0};
-    barrier_arrived_ = true;
-    executes_barrier_ = barrier_->arrive({raised, skipped(change, at), at.frozen});
-  }
-  if (!executes_barrier_) return Step::Blocked;
-  LOCKSTEP_TRY(carry_out(*barrier_));
-  for (const auto& queue : shared_.queues) queue->push_now(WakeItem{}, 0);
-  pass_barrier();
-  return Step::Applied;
-}
-
-void Lane::pass_barrier() {
-  const Change& change = barrier_->change();
-  StreamState& at = stream(change.stream);
-  const Barrier::Outcome outcome = *barrier_->released();
-  if (outcome == Barrier::Outcome::Stopped) leave_out(change.table, at);
-  if (!at.frozen) at.position = std::max(at.position, change.next);
-  if (holds_) holds_->pass(change.next);
-  if (!at.frozen && outcome == Barrier::Outcome::Truncated) {
-    at.committed = std::max(at.committed, change.next);
-    at.last_xid = change.xid;
-    at.max_xid = std::max(at.max_xid, change.xid);
-    at.known = true;
-    ++batch_number_;
-    shared_.progress.committed(options_.index, at.name, change.next);
-  }
-  recent_.hold_copies(change.table, false);
-  barrier_.reset();
-  barrier_arrived_ = executes_barrier_ = false;
-}
-
-Status Lane::carry_out(Barrier& barrier) {
-  const Change& change = barrier.change();
-  if (shared_.board.stopped(change.table)) {
-    barrier.release(Barrier::Outcome::Stopped);
-    return {};
-  }
-  if (barrier.skipped()) {
-    barrier.release(Barrier::Outcome::Skipped);
-    return {};
-  }
-  Truncation truncation;
-  truncation.table = change.table;
-  truncation.stream = stream(change.stream).name;
-  truncation.position = change.next;
-  truncation.lanes = barrier.raised();
-  truncation.xid = change.xid;
-  truncation.horizon = horizon_of(change);
-  truncation.forget_chunks = barrier.several_partitions();
-  LOCKSTEP_TRY(target_.truncate(truncation));
-  shared_.board.set_horizon(change.table, truncation.horizon);
-  if (truncation.forget_chunks) shared_.board.void_chunks(change.table);
-  shared_.board.events_applied(change.table, 1);
-  barrier.release(Barrier::Outcome::Truncated);
-  return {};
 }
 
 }  // namespace lockstep

@@ -46,7 +46,8 @@ class Lane {
   enum class Step : std::uint8_t {
     Idle,     // Nothing to do: wait for an item.
     Applied,  // A transaction was committed; call again.
-    Blocked,  // Waits for a COPY of a scanner, or at a barrier: an item will tell (WakeItem).
+    Blocked,  // Waits for a COPY of a scanner, for a sweep, or at a barrier: an item will tell
+              // (WakeItem).
   };
 
   // `stream_names` answers a StreamId's name; safe to call from this lane's thread.
@@ -82,6 +83,7 @@ class Lane {
   void collect();
   bool collect_changes(ChangesItem& item);
   bool collect_rows(RowsItem& item);
+  bool held_back();
   bool any_open(const ChangesItem& item) const;
   bool skipped(const Change& change, const StreamState& stream) const;
   void leave_out(TableId table, StreamState& stream);

@@ -8,6 +8,7 @@
 
 #include "pipeline/apply/lane_item.h"
 #include "pipeline/apply/table_board.h"
+#include "pipeline/merge/key_hold.h"
 #include "pipeline/merge/progress.h"
 #include "pipeline/merge/recent.h"
 #include "pipeline/merge/visibility.h"
@@ -27,6 +28,7 @@ struct Shared {
   TableBoard& board;
   CheckpointStore& checkpoint;
   const Clock& clock;
+  KeyHold& hold;
 
   // Has every lane commit the position it has reached, also one without changes.
   void flush_lanes() const {

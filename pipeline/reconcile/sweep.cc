@@ -105,10 +105,10 @@ Result<Sweep::Step> Sweep::step() {
 
 Result<Sweep::Step> Sweep::open() {
   const Compared& compared = *tables_[work_.table]->compared;
-  auto ready = reading_.prepare(compared.view(From::Source));
+  auto ready = work_.held ? prepare_held() : reading_.prepare(compared.view(From::Source));
   if (!ready) return give_up(std::move(ready).error());
   if (*ready == Reading::Ready::Accepted) {
-    proof_ = ports_.prove();
+    if (!work_.held) proof_ = ports_.prove();
     return Step::Working;
   }
   if (*ready != Reading::Ready::Yes) return Step::Waiting;
@@ -153,7 +153,9 @@ Result<Sweep::Step> Sweep::read_source() {
 
 // V3: only what S sees and the target then lacks is missing.
 Result<Sweep::Step> Sweep::prove() {
-  if (rule_on(Rule::CompareAfterProof) && !ports_.is_applied(proof_)) return Step::Waiting;
+  const bool proven = work_.held ? prove_held() : ports_.is_applied(proof_);
+  if (rule_on(Rule::CompareAfterProof) && !proven)
+    return work_.held ? Step::Working : Step::Waiting;
   auto started = start_target();
   if (!started) return give_up(std::move(started).error());
   return started;
@@ -190,7 +192,7 @@ Result<Sweep::Step> Sweep::judge() {
     return Step::Working;
   }
   LOCKSTEP_TRY(work_.keys.empty() ? judge_range(table) : judge_suspects(table));
-  finish();
+  if (!more_held()) finish();
   publish();
   return Step::Working;
 }
@@ -227,7 +229,7 @@ std::vector<std::string> unequal_columns(const TableMap& map, std::string_view a
 // V4: keys whose last word may be under way.
 bool Sweep::in_doubt(const Table& table, const Hash128& key) const {
   if (!rule_on(Rule::LeaveDoubtful)) return false;
-  if (owed_.contains(key)) return true;
+  if (owed_.contains(key) || shared_.hold.reread(key)) return true;
   const auto lanes = static_cast<std::uint32_t>(shared_.recents.size());
   const Recent& recent = *shared_.recents[lane_of(table.map, key, lanes)];
   return recent.judge(work_.table, key, reading_.snapshot()) != Verdict::Write;
@@ -260,6 +262,7 @@ Status Sweep::judge_range(Table& table) {
         key, Suspect{rows.keys[at], doubt ? 0U : 1U, doubt ? 1U : 0U, now_us});
     // One that another range waits for, too, is found by both: where the sides order keys in
     // another way.
+    if (fresh) suspect->second.busy = doubt && !owed_.contains(key);
     if (suspect->second.range != 0) return;
     suspect->second.range = work_.range_id;
     ++suspects;
@@ -295,13 +298,10 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
     LOCKSTEP_TRY(resolve(table, key));
     return drop_suspect(table, suspect, true);
   }
-  if (in_doubt(table, key)) {
-    if (++suspect->second.doubts < options_.doubts_max) return {};
-    ++table.told.unverified;
-    table.trouble_us = shared_.clock.wall_us();
-    return drop_suspect(table, suspect, false);
-  }
-  if (++suspect->second.unequal <= options_.confirmations) return {};
+  if (in_doubt(table, key)) return leave_in_doubt(table, suspect);
+  table.all_next = work_.held;
+  if (suspect->second.unequal++ == 0 || suspect->second.unequal <= options_.confirmations)
+    return {};
   LOCKSTEP_TRY(find(table, suspect->second, i, j));
   return drop_suspect(table, suspect, true);
 }
@@ -366,6 +366,7 @@ Result<Sweep::Step> Sweep::give_up(Error error) {
 }
 
 void Sweep::finish() {
+  let_go();
   if (work_.range_id != 0) tables_[work_.table]->ranges.released(work_.range_id);
   work_ = {};
   reading_.close();

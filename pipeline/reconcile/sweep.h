@@ -10,8 +10,9 @@
 // while the stream keeps up.  Ranges and findings are kept in the store.
 //
 // A key that differs while a change is known that S does not see, or while a debt of it is open, is
-// in doubt (V4): it says nothing, and is looked at again.  Passive, like the scanner: run/ gives
-// its steps a thread, the simulator calls them as it likes.
+// in doubt (V4): it says nothing, and is looked at again.  A key that changes all the time is in
+// doubt at every look: then its lane waits in front of its next change (V7).  Passive, like the
+// scanner: run/ gives its steps a thread, the simulator calls them as it likes.
 #pragma once
 
 #include <chrono>
@@ -46,6 +47,10 @@ struct SweepOptions {
   std::size_t row_bytes_max = 1 << 16;  // Of either row of a finding that are kept.
   std::uint32_t confirmations = 2;      // Looks under fresh snapshots that make a finding (V6).
   std::uint32_t doubts_max = 30;        // Looks in doubt, then the key is not verified.
+  std::uint32_t doubts_to_hold = 3;     // Looks in doubt, then a busy key is held (V7).
+  std::size_t held_max = 256;           // Keys held under one snapshot of the source.
+  std::chrono::milliseconds hold_limit{2000};  // A lane waits for a look, at most.
+  std::chrono::milliseconds arrival_wait{20};  // For a lane to arrive, in one step.
   std::chrono::milliseconds again_after{250};  // Between two looks at suspects.
   std::uint64_t seed = 0;                      // Of the rows' hashes.
   bool continuous = false;
@@ -86,6 +91,8 @@ class Sweep {
   void begin(std::vector<TableId> tables);
   // Retry: what was under way is taken again; call again, later.
   Result<Step> step();
+  // The run ends: nothing waits for the sweep any more.  On the thread of step().
+  void end() { finish(); }
   SweepStatus status() const;
   // The same without the findings, which may be many.
   SweepStatus counts() const;
@@ -98,9 +105,10 @@ class Sweep {
   struct Suspect {
     std::string key;            // Cells, in the source's form.
     std::uint32_t unequal = 0;  // Looks that found it so, with nothing under way.
-    std::uint32_t doubts = 0;   // Looks in doubt.
+    std::uint32_t doubts = 0;   // Looks in doubt; once it is busy, only those that held it.
     std::int64_t seen_us = 0;
     RangeBook::RangeId range = 0;  // That waits for it; 0: none.
+    bool busy = false;             // The last doubt was of a change that S did not see.
   };
   using Suspects = std::unordered_map<Hash128, Suspect, Hash128Hasher>;
 
@@ -116,6 +124,7 @@ class Sweep {
     bool loaded = false;           // The ranges and the open findings, from the store.
     std::int64_t asked_us = 0;     // Every range is to be compared since then; 0: nobody asked.
     Suspects suspects;
+    bool all_next = false;  // The next look is not at held keys: it takes a proof (V3).
     // Open findings that are looked at again, and how many there are in all.
     struct OpenFinding {
       std::string key;
@@ -145,6 +154,8 @@ class Sweep {
     std::vector<std::string> keys;    // Of suspects; empty: the range.
     std::uint64_t generation = 0;     // Of the table's life.
     std::chrono::steady_clock::time_point begun{};
+    bool held = false;               // The keys are (V7).
+    std::vector<std::string> later;  // Held keys that are not read on the target yet.
   };
 
   bool take_request();
@@ -174,6 +185,15 @@ class Sweep {
   // `told`: it was compared.
   Status drop_suspect(Table& table, Suspects::iterator suspect, bool told);
   bool in_doubt(const Table& table, const Hash128& key) const;
+  // Of busy keys (V7): sweep_hold.cc.
+  bool needs_hold(const Suspect& suspect) const;
+  bool pick_busy(Table& table);
+  Result<Reading::Ready> prepare_held();
+  bool prove_held();
+  bool more_held();
+  void let_go();
+  void wake_lanes() const;
+  Status leave_in_doubt(Table& table, Suspects::iterator suspect);
   Status ask_debts(const Table& table);
   Status resolve(Table& table, const Hash128& key);
   // As above.
@@ -198,8 +218,9 @@ class Sweep {
   Work work_;
   Rows source_rows_;
   Rows target_rows_;
-  std::set<Hash128> owed_;   // Unequal keys that have debts.
-  std::uint64_t proof_ = 0;  // Asked for after S was taken.
+  std::set<Hash128> owed_;                            // Unequal keys that have debts.
+  std::uint64_t proof_ = 0;                           // Asked for after S was taken; 0: not yet.
+  std::chrono::steady_clock::time_point prove_at_{};  // Of held keys that do not arrive.
   std::chrono::steady_clock::time_point next_look_{};
   std::chrono::steady_clock::time_point next_range_{};  // Of the continuous comparison.
   std::chrono::steady_clock::time_point idle_until_{};  // Nothing was to do.

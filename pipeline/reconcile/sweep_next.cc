@@ -176,20 +176,22 @@ void Sweep::recall(Table& table) {
 
 void Sweep::pick_suspects(std::size_t id) {
   Table& table = *tables_[id];
-  work_ = {static_cast<TableId>(id), {}, 0, {}, table.generation, shared_.clock.now()};
+  work_ = {static_cast<TableId>(id), {}, 0, {}, table.generation, shared_.clock.now(), false, {}};
+  state_ = State::Opening;
+  if (pick_busy(table)) return;
   for (const auto& [hash, suspect] : table.suspects) {
     work_.keys.push_back(suspect.key);
     if (work_.keys.size() >= options_.keys_max) break;
   }
   next_look_ = shared_.clock.now() + options_.again_after;
-  state_ = State::Opening;
 }
 
 // A range that is known stays whole until it has twice as many rows as a new one.
 Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   Table& table = *tables_[id];
   const auto due = table.ranges.coverage().due(due_before(table), options_.chunk_rows);
-  work_ = {static_cast<TableId>(id), due->range, 0, {}, table.generation, shared_.clock.now()};
+  work_ = {static_cast<TableId>(id), due->range,          0,     {},
+           table.generation,         shared_.clock.now(), false, {}};
   const TableMap& view = table.compared->view(From::Source);
   std::optional<std::string> cut;
   for (const std::uint64_t rows : {2 * options_.chunk_rows, options_.chunk_rows}) {

@@ -53,6 +53,7 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
       visibility_(options_.snapshot_floor, options_.unseen),
       progress_(options_.lanes, options_.progress),
       board_(tables_.size()),
+      hold_(options_.sweep.hold_limit),
       recents_(make_recents(options_, tables_.size(), visibility_)),
       queues_(make_queues(options_)),
       planner_(options_.planner, board_),
@@ -304,7 +305,10 @@ Status Assembly::probe() {
 // ---------------------------------------------------------------- the sweep
 
 Result<Assembly::Turn> Assembly::step_sweep() {
-  if (stop_of(Part::Reads).raised()) return Turn::Over;
+  if (stop_of(Part::Reads).raised()) {
+    sweep_.end();
+    return Turn::Over;
+  }
   LOCKSTEP_ASSIGN(const Sweep::Step step, told("sweep", sweep_.step()));
   tell_findings();
   return step == Sweep::Step::Working   ? Turn::Busy

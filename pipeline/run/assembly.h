@@ -115,8 +115,8 @@ class Assembly {
   static std::size_t index_of(Part part) { return static_cast<std::size_t>(part); }
   StopFlag& stop_of(Part part) { return stops_[index_of(part)]; }
   Shared shared() {
-    return {tables_,   visibility_, recents_,          queues_,
-            progress_, board_,      ports_.checkpoint, ports_.clock};
+    return {tables_, visibility_,       recents_,     queues_, progress_,
+            board_,  ports_.checkpoint, ports_.clock, hold_};
   }
   void build_lanes();
   Result<Turn> read_source(std::chrono::milliseconds wait);
@@ -142,6 +142,7 @@ class Assembly {
   Visibility visibility_;
   Progress progress_;
   TableBoard board_;
+  KeyHold hold_;
   Health health_;
   std::vector<std::unique_ptr<Recent>> recents_;    // By lane.
   std::vector<std::unique_ptr<LaneQueue>> queues_;  // By lane.

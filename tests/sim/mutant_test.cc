@@ -61,6 +61,40 @@ void swept(SimOptions& options) {
   options.supervisor_weight = 8;
 }
 
+// One row changes all the time, and nothing else is in the way of its being verified.
+void busy_row(SimOptions& options) {
+  swept(options);
+  options.hot = 800;
+  options.sweep_continuous = false;
+  options.keys = 3;
+  options.chunk_rows = 6;
+  options.tables.resize(1);
+  options.tables[0].unique = false;
+  options.partitions.resize(1);
+  options.recent_entries_max = 1000;
+  options.steps = 1500;
+  options.source_weight = 60;
+  options.visible_weight = 30;
+  options.lost = options.kill = options.drain = options.source_crash = options.stop_table = 0;
+  options.truncate = options.rewrite = options.refused = options.doubtful = 0;
+  options.doubts_max = 3;
+  options.doubts_to_hold = 1;
+  options.hold_limit_ms = 600'000;
+  options.all_verified = true;
+}
+
+// Its changes come in batches with others, or by a debt.
+void busy_row_in_batches(SimOptions& options) {
+  busy_row(options);
+  options.all_verified = false;
+  options.doubtful = 200;
+  options.doubts_max = 30;
+  options.interleave = 250;
+  options.batch_rows_max = 12;
+  options.poll_weight = 20;
+  options.lane_weight = 4;
+}
+
 void slow_to_become_visible(SimOptions& options) {
   options.visible_weight = 1;
   options.interleave = 250;
@@ -156,7 +190,7 @@ void moved_keys(SimOptions& options) {
 void old_checkpoints(SimOptions& options) {
   options.mode = StreamMode::Direct;
   options.exported = false;
-  options.sweep_weight = 0;
+  options.sweep_weight = options.hot = 0;
   options.tables.resize(2, options.tables.front());
   options.tables[1].id = 1;
   options.partitions.assign(2, 1);
@@ -232,6 +266,9 @@ TEST(Mutant, I18OpenCopySet) { expect_noticed(Rule::OpenCopySet, direct_copies);
 TEST(Mutant, FairTurns) { expect_noticed(Rule::FairTurns, many_debts); }
 TEST(Mutant, V3CompareAfterProof) { expect_noticed(Rule::CompareAfterProof, swept); }
 TEST(Mutant, V4LeaveDoubtful) { expect_noticed(Rule::LeaveDoubtful, swept); }
+TEST(Mutant, V7HoldBusyKey) { expect_noticed(Rule::HoldBusyKey, busy_row); }
+TEST(Mutant, V7ArriveAfterCommit) { expect_noticed(Rule::ArriveAfterCommit, busy_row_in_batches); }
+TEST(Mutant, V7HoldNoticesReread) { expect_noticed(Rule::HoldNoticesReread, busy_row_in_batches); }
 TEST(Mutant, I19FoldPartialIntoFull) { expect_noticed(Rule::FoldPartialIntoFull, large_batches); }
 
 }  // namespace

@@ -57,6 +57,9 @@ SimOptions draw_options(std::uint64_t seed) {
   options.end_export = random.chance(700) ? 0 : 5;
   if (random.chance(400)) options.sweep_weight = random.between(2, 12);
   options.sweep_continuous = random.chance(500);
+  if (random.chance(300)) options.hot = random.between(200, 800);
+  options.doubts_to_hold = static_cast<std::uint32_t>(random.between(0, 3));
+  options.hold_limit_ms = random.chance(700) ? 60'000 : 2000;
   return options;
 }
 

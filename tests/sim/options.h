@@ -68,6 +68,12 @@ struct SimOptions {
   int sweep_weight = 0;
   bool sweep_continuous = false;  // Else somebody asks for one after the other.
   std::chrono::seconds sweep_every{0};
+
+  int hot = 0;  // Of row changes: of the first key of the first table.
+  std::uint32_t doubts_max = 30;
+  std::uint32_t doubts_to_hold = 3;
+  int hold_limit_ms = 2000;
+  bool all_verified = false;  // A sweep that leaves a key in doubt has failed.
 };
 
 SimOptions draw_options(std::uint64_t seed);

@@ -114,6 +114,11 @@ RunOptions Process::run_options() {
   run.sweep.continuous = options_.sweep_continuous;
   run.sweep.every = run.sweep.look_every = options_.sweep_every;
   run.sweep.share = 1;
+  run.sweep.doubts_max = options_.doubts_max;
+  run.sweep.doubts_to_hold = options_.doubts_to_hold;
+  run.sweep.hold_limit = milliseconds(options_.hold_limit_ms);
+  run.sweep.held_max = 2;
+  run.sweep.arrival_wait = milliseconds(0);
   // A stream that repeats itself takes rows back for a moment, which only looking again tells.
   run.sweep.confirmations = options_.mode == StreamMode::Direct ? 0 : 2;
   run.planner.chunk_rows_first = run.planner.chunk_rows_max = run.planner.chunk_rows_min =

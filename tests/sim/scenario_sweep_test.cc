@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "pipeline/base/rules.h"
 #include "tests/sim/scenario.h"
@@ -134,6 +135,59 @@ TEST(SweepScenario, AFindingStaysOpenUntilTheRowIsEqual) {
   EXPECT_EQ(s.sweep_status().tables.at(0).second.open_findings, 0U);
   s.sweep_on();
   EXPECT_NE(s.sweep_status().tables.at(0).second.clean_since_us, 0);
+}
+
+// Changes row 3, all but its toast value, whenever a sweep comes to a place, as far as the change
+// may come; then does `more`.  Looks at the row are in doubt until it is held; the place is `where`
+// then.
+void keep_busy(Scenario& s, const std::string& where, int version, std::function<void()> more) {
+  s.at(version < 4 ? "target_snapshot" : where, [&s, where, version, more] {
+    FakeRow changed = row(3, version);
+    changed.toast = row(3, 0).toast;
+    const Xid x = s.begin();
+    s.source.update(x, 0, 3, changed, {.toast = false});
+    s.commit(x);
+    s.deliver();
+    s.apply();
+    if (more) more();
+    keep_busy(s, where, version + 1, more);
+  });
+}
+
+// V7: issue D.  Its next change waits for the look, whenever it comes.
+TEST(SweepScenario, ARowThatIsAlwaysBusyIsVerified) {
+  for (const std::string where : {"after_snapshot", "start_read", "target_snapshot"}) {
+    SCOPED_TRACE(where);
+    Scenario s;
+    copied(s);
+    keep_busy(s, where, 1, {});
+    EXPECT_EQ(found(s), "");
+    EXPECT_EQ(s.sweep_status().tables.at(0).second.unverified, 0U);
+    EXPECT_EQ(s.settle(), "");
+    EXPECT_EQ(s.store.rows(0).at(3).a, "a4") << "it was held once";
+  }
+}
+
+// What is wrong with a busy row is found, too.
+TEST(SweepScenario, ABusyRowThatDiffersIsFound) {
+  Scenario s;
+  copied(s);
+  keep_busy(s, "target_snapshot", 1, {});
+  s.store.edit_rows(0).at(3).toast = "another";
+  EXPECT_EQ(found(s), "differing 3");
+}
+
+// V7: a lane does not wait for a sweep that takes its time; nothing is claimed of the row then.
+TEST(SweepScenario, ABusyRowThatIsNotReadInTimeIsNotVerified) {
+  Scenario s;
+  copied(s);
+  keep_busy(s, "target_snapshot", 1, [&s] {
+    s.pass(std::chrono::seconds(3));
+    s.apply();
+  });
+  EXPECT_EQ(found(s), "");
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.unverified, 1U);
+  EXPECT_EQ(s.settle(), "");
 }
 
 }  // namespace

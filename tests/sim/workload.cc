@@ -72,8 +72,12 @@ void Workload::end(Xid xid) {
 }
 
 void Workload::change(Xid xid) {
-  const auto table = static_cast<TableId>(random_.below(options_.tables.size()));
-  const int id = random_.between(0, options_.keys - 1);
+  auto table = static_cast<TableId>(random_.below(options_.tables.size()));
+  int id = random_.between(0, options_.keys - 1);
+  if (options_.hot > 0 && random_.chance(options_.hot)) {
+    table = 0;
+    id = 0;
+  }
   if (random_.chance(options_.truncate)) {
     source_.truncate(xid, table);
     return;

@@ -77,6 +77,16 @@ class LaneTest : public ::testing::Test {
     lanes_[0]->add(std::move(item));
     return read;
   }
+  Hash128 key_of(int id) { return key_hash(tables_[0], key_cells(tables_[0], id, 0)); }
+  // In one item: changes at `begin`, `begin` + 1, .. of these rows.
+  void item(std::initializer_list<int> ids, std::uint64_t begin) {
+    ChangesItem item;
+    for (const int id : ids) {
+      item.changes.push_back(change(ChangeKind::Full, {id, 0, "a", "t", ""}, begin));
+      ++begin;
+    }
+    lanes_[0]->add(std::move(item));
+  }
   Lane::Step step(std::uint32_t lane = 0) {
     const auto step = lanes_[lane]->step();
     EXPECT_TRUE(step.has_value());
@@ -107,8 +117,9 @@ class LaneTest : public ::testing::Test {
   FakeCheckpoint checkpoint_{chaos_};
   TargetStore store_{tables_};
   Zombies zombies_;
-  const Shared shared_{pointers_, visibility_, recents_,    queues_,
-                       progress_, board_,      checkpoint_, clock_};
+  KeyHold hold_{std::chrono::seconds(2)};
+  const Shared shared_{pointers_, visibility_, recents_, queues_, progress_,
+                       board_,    checkpoint_, clock_,   hold_};
   std::vector<std::unique_ptr<FakeTarget>> targets_;
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
@@ -158,6 +169,63 @@ TEST_F(LaneTest, WaitsForAnOpenCopyAndCommitsWhatCameBefore) {
   recents_[0]->close_copy(0, std::array{key});
   EXPECT_EQ(step(), Lane::Step::Applied);
   EXPECT_EQ(progress(), (Position{5, 0}));
+}
+
+// V7: what lies before the held change is committed, also of its own item; the rest waits.
+TEST_F(LaneTest, WaitsInFrontOfAChangeThatASweepHolds) {
+  hold_.place(0, std::array{key_of(2)});
+  hold_.see({16, 16, {}});  // The change at 5, of transaction 15, is seen.
+  item({2, 1, 2, 3}, 5);
+  const std::size_t bytes = lanes_[0]->pending_bytes();
+  EXPECT_EQ(step(), Lane::Step::Applied);
+  EXPECT_TRUE(hold_.arrived().empty());
+  EXPECT_EQ(progress(), (Position{6, 0}));
+  EXPECT_LT(lanes_[0]->pending_bytes(), bytes);
+  EXPECT_EQ(step(), Lane::Step::Blocked);
+  EXPECT_EQ(hold_.arrived(), std::vector{key_of(2)});
+  // It has not reached the target, and nobody says so.
+  EXPECT_EQ(recents_[0]->judge(0, key_of(2), {16, 16, {}}), Verdict::Write);
+  EXPECT_EQ(recents_[0]->judge(0, key_of(3), {16, 16, {}}), Verdict::Write);
+  hold_.release_all();
+  EXPECT_EQ(step(), Lane::Step::Applied);
+  EXPECT_EQ(progress(), (Position{8, 0}));
+  EXPECT_EQ(lanes_[0]->pending_bytes(), 0U);
+  EXPECT_TRUE(lanes_[0]->drained());
+}
+
+// A restart between them would skip the second (I13).
+TEST_F(LaneTest, HalvesOfAKeyChangeThatCarryOnePositionWaitTogether) {
+  hold_.place(0, std::array{key_of(2)});
+  ChangesItem item;
+  item.changes.push_back(change(ChangeKind::Full, {3, 0, "a", "t", ""}, 4));
+  item.changes.push_back(change(ChangeKind::Delete, {1, 0, "a", "t", ""}, 5));
+  item.changes.push_back(change(ChangeKind::Full, {2, 0, "a", "t", ""}, 5));
+  lanes_[0]->add(std::move(item));
+  EXPECT_EQ(step(), Lane::Step::Applied);
+  EXPECT_EQ(progress(), (Position{4, 0}));
+  EXPECT_EQ(step(), Lane::Step::Blocked);
+  EXPECT_TRUE(hold_.arrived().empty());  // S is not known: nobody knows whether it sees the change.
+  hold_.see({20, 20, {}});
+  EXPECT_EQ(step(), Lane::Step::Applied);
+  EXPECT_EQ(progress(), (Position{5, 0}));
+}
+
+TEST_F(LaneTest, DoesNotWaitForASweepForEver) {
+  hold_.place(0, std::array{key_of(2)});
+  item({2}, 5);
+  EXPECT_EQ(step(), Lane::Step::Blocked);
+  clock_.advance(std::chrono::seconds(3));
+  EXPECT_EQ(step(), Lane::Step::Applied);
+  EXPECT_EQ(progress(), (Position{5, 0}));
+}
+
+TEST_F(LaneTest, DoesNotWaitForASweepWithAStoppedTable) {
+  hold_.place(0, std::array{key_of(2)});
+  item({2}, 5);
+  EXPECT_EQ(step(), Lane::Step::Blocked);
+  board_.stop(0, "drift");
+  EXPECT_EQ(step(), Lane::Step::Applied);
+  EXPECT_TRUE(store_.rows(0).empty());
 }
 
 TEST_F(LaneTest, DropsAChunkRowThatAChangeOvertook) {
@@ -363,7 +431,9 @@ TEST(LaneBytes, ShortRowsSurviveALongBatch) {
   queues.push_back(std::make_unique<LaneQueue>(1 << 20));
   Progress progress(1, {});
   TableBoard board(1);
-  const Shared shared{tables, visibility, recents, queues, progress, board, checkpoint, clock};
+  KeyHold hold(std::chrono::seconds(2));
+  const Shared shared{tables, visibility, recents, queues, progress,
+                      board,  checkpoint, clock,   hold};
   Lane lane({}, shared, target, [](StreamId) { return "t/0"; });
   std::vector<std::string> expected;
   for (int id = 0; id < 50; ++id) {

@@ -52,8 +52,9 @@ class RouteTest : public ::testing::Test {
   std::vector<std::unique_ptr<LaneQueue>> queues_;
   Progress progress_{3, {}};
   TableBoard board_{1};
-  const Shared shared_{tables_,   visibility_, recents_,    queues_,
-                       progress_, board_,      checkpoint_, clock_};
+  KeyHold hold_{std::chrono::seconds(2)};
+  const Shared shared_{tables_, visibility_, recents_, queues_, progress_,
+                       board_,  checkpoint_, clock_,   hold_};
 };
 
 TEST_F(RouteTest, OneKeyOneLaneInOrder) {
