@@ -16,12 +16,16 @@ class StopFlag {
     waits_.close();
   }
   bool raised() const { return raised_.load(std::memory_order_acquire); }
-  // Waits, at most `time`, for the flag.
+  // Ends a wait early: one that is under way, else the next.
+  void wake() {
+    if (waits_.bytes() == 0) waits_.push_now(0, 1);
+  }
+  // Waits, at most `time`, for the flag or to be woken.
   void wait(std::chrono::milliseconds time) { waits_.take(1, time); }
 
  private:
   std::atomic<bool> raised_{false};  // release/acquire: what happened before raise() is seen.
-  BoundedQueue<char> waits_{1};      // Nothing is ever pushed; closing it ends every wait.
+  BoundedQueue<char> waits_{1};      // An item ends one wait; closing it ends every wait.
 };
 
 }  // namespace lockstep

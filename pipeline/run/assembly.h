@@ -62,6 +62,8 @@ class Assembly {
   Result<Turn> step_sweep();
   // The supervisor's step.  Returns the exit code of a run that has reached what it was asked for.
   Result<std::optional<ExitCode>> tick();
+  // How long the next one may wait; see wait().
+  std::chrono::milliseconds next_tick() const { return supervisor_.next_tick(); }
 
   // The two that step_read() chooses from.
   Result<Turn> step_chunk(std::size_t index);
@@ -84,6 +86,7 @@ class Assembly {
 
   // Waits, at most `time`, until the part may have to end, or the run.
   void wait(Part part, std::chrono::milliseconds time);
+  // The supervisor's: until it has something to do at once, too.
   void wait(std::chrono::milliseconds time) { asked_.wait(time); }
 
   std::optional<Error> failure() const;
@@ -91,7 +94,11 @@ class Assembly {
   ExitCode exit_code(std::optional<ExitCode> reached) const;
   RunStatus status() const;
   // Asks for a proof that begins now.
-  void prove() { supervisor_.prove_from_now(); }
+  std::uint64_t prove() {
+    const std::uint64_t proof = supervisor_.prove_from_now();
+    asked_.wake();
+    return proof;
+  }
   // Asks for a comparison of these tables, from now on; how far it is.
   void sweep(std::vector<TableId> tables) { sweep_.begin(std::move(tables)); }
   SweepStatus sweep_status() const { return sweep_.status(); }

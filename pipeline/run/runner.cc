@@ -15,7 +15,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds kPollWait{100};
 constexpr milliseconds kIdleWait{100};
 constexpr milliseconds kWaitingWait{20};
-constexpr milliseconds kTick{200};
 
 milliseconds wait_after(Assembly::Turn turn) {
   return turn == Assembly::Turn::Busy      ? milliseconds(0)
@@ -130,7 +129,7 @@ std::optional<ExitCode> Runner::Threads::supervise() {
     backoff.reset();
     if (*ended) return *ended;
     tell_progress();
-    run_.wait(kTick);
+    run_.wait(run_.next_tick());
   }
   return std::nullopt;
 }

@@ -10,6 +10,9 @@ namespace lockstep {
 namespace {
 
 constexpr std::chrono::seconds kTickMax{5};
+// Between the first steps of a proof that somebody waits for: the direct stream passes it in a few
+// milliseconds, a connector in seconds.
+constexpr std::chrono::milliseconds kHurry{5};
 
 }  // namespace
 
@@ -42,6 +45,7 @@ Supervisor::Supervisor(SupervisorOptions options, Shared shared, Health& health,
           shared, ports.probe, ports.proof, ports.ledger,
           [&events](const auto& table, const auto& why) { events.copied_again(table, why); },
           [this](const TargetChange& change) { note_target(change); }, std::move(known_files)),
+      next_tick_(options.tick_every),
       lag_known_(shared.clock.now()),
       paused_(streams_of_others()),
       oldest_us_(shared.queues.size(), 0) {}
@@ -217,6 +221,9 @@ Result<Supervisor::Verdict> Supervisor::prove(bool want_proof) {
   proof_counts_ = ready;
   const bool patient = !want_proof || !ready;
   const bool hurry = !is_applied(asked);  // Somebody waits for it.
+  next_tick_ = std::min(options_.tick_every, !hurry ? options_.tick_every
+                                             : anew ? kHurry
+                                                    : next_tick_ * 2);
   if (held_back_ || (patient && !hurry && now < next_proof_)) {
     if (!proof_trouble_.empty()) waits_for("the proof of being synced: " + proof_trouble_);
     return Verdict::GoOn;

@@ -1,6 +1,7 @@
 // Supervisor: decides when a run is synced, and keeps the status that people see.
 //
-// Passive: Assembly calls tick() a few times a second, on the main thread.
+// Passive: Assembly calls tick() a few times a second, more often while somebody waits for a proof,
+// on the main thread.
 #pragma once
 
 #include <atomic>
@@ -28,6 +29,7 @@
 namespace lockstep {
 
 struct SupervisorOptions {
+  std::chrono::milliseconds tick_every{200};
   std::chrono::milliseconds look_every{5'000};     // At the source's catalog.
   std::chrono::milliseconds count_every{1'000};    // The debts, while there are some,
   std::chrono::milliseconds recount_every{5'000};  // and while there are none.
@@ -76,6 +78,9 @@ class Supervisor {
   // was committed some seconds ago is applied.
   // Retry: a server did not answer; tick again.
   Result<Verdict> tick(bool want_proof);
+
+  // How long the next tick may wait, unless a proof is asked for.
+  std::chrono::milliseconds next_tick() const { return next_tick_; }
 
   // The streams of a stopped table are not read any more.
   void pause_streams(const std::vector<std::string>& names);
@@ -146,6 +151,7 @@ class Supervisor {
   std::uint64_t opened_ = 0;          // Debts of this run, by the last look at the board;
   std::uint64_t counted_opened_ = 0;  // by the last count.
   std::chrono::steady_clock::time_point next_proof_{};
+  std::chrono::milliseconds next_tick_;
   std::vector<std::string> newcomers_;
   std::map<TableId, DebtCount> debts_;
   std::vector<std::string> waiting_;
