@@ -372,7 +372,7 @@ Status decode(std::string_view key, std::string_view value, Finding& record) {
   Reader reader(key, value);
   record.id = reader.number();
   record.kind = static_cast<FindingKind>(reader.number_up_to(2));
-  record.state = static_cast<FindingState>(reader.number_up_to(1));
+  record.state = static_cast<FindingState>(reader.number_up_to(3));
   record.first_seen_us = reader.signed_number();
   record.last_seen_us = reader.signed_number();
   record.position = reader.number();

@@ -36,17 +36,14 @@ Status VerifiedRecords::forget_ranges(std::string_view table) {
   return database_.write(writes, Durability::Unsynced);
 }
 
-Result<std::optional<Finding>> VerifiedRecords::find(const std::string& key) {
+Result<std::optional<Finding>> VerifiedRecords::find(std::string_view table,
+                                                     const Hash128& key_hash) {
+  const std::string key = finding_key(table, key_hash);
   LOCKSTEP_ASSIGN(const std::optional<std::string> value, database_.get(key));
   if (!value) return std::optional<Finding>();
   Finding finding;
   LOCKSTEP_TRY(decode(key, *value, finding));
   return std::optional<Finding>(std::move(finding));
-}
-
-Status VerifiedRecords::put(const std::string& key, const Finding& finding) {
-  const RecordWrite write{key, encode(key, finding)};
-  return database_.write({&write, 1}, Durability::Unsynced);
 }
 
 Result<std::uint64_t> VerifiedRecords::new_id() {
@@ -58,28 +55,15 @@ Result<std::uint64_t> VerifiedRecords::new_id() {
   return ++last_id_;
 }
 
-Result<bool> VerifiedRecords::save_finding(const Finding& finding) {
-  const std::string key = finding_key(finding.table, finding.key_hash);
-  LOCKSTEP_ASSIGN(const std::optional<Finding> known, find(key));
+Result<std::uint64_t> VerifiedRecords::save_finding(const Finding& finding) {
   Finding saved = finding;
-  const bool open = known && known->state == FindingState::Open;
-  if (open) {
-    saved.id = known->id;
-    saved.first_seen_us = known->first_seen_us;
-  } else {
+  if (saved.id == 0) {
     LOCKSTEP_ASSIGN(saved.id, new_id());
   }
-  LOCKSTEP_TRY(put(key, saved));
-  return !open;
-}
-
-Result<bool> VerifiedRecords::resolve_finding(std::string_view table, const Hash128& key_hash) {
-  const std::string key = finding_key(table, key_hash);
-  LOCKSTEP_ASSIGN(std::optional<Finding> known, find(key));
-  if (!known || known->state != FindingState::Open) return false;
-  known->state = FindingState::Resolved;
-  LOCKSTEP_TRY(put(key, *known));
-  return true;
+  const std::string key = finding_key(saved.table, saved.key_hash);
+  const RecordWrite write{key, encode(key, saved)};
+  LOCKSTEP_TRY(database_.write({&write, 1}, Durability::Unsynced));
+  return saved.id;
 }
 
 Result<std::uint64_t> VerifiedRecords::count_open(std::string_view table) {
@@ -87,7 +71,7 @@ Result<std::uint64_t> VerifiedRecords::count_open(std::string_view table) {
   const auto add = [&](std::string_view key, std::string_view value) -> Status {
     Finding finding;
     LOCKSTEP_TRY(decode(key, value, finding));
-    count += finding.state == FindingState::Open ? 1 : 0;
+    count += is_open(finding.state) ? 1 : 0;
     return {};
   };
   LOCKSTEP_TRY(database_.scan(table_prefix(RecordKind::Finding, table), add));
@@ -101,7 +85,7 @@ Result<std::vector<Finding>> VerifiedRecords::open_findings(std::string_view tab
     if (open.size() >= limit) return {};
     Finding finding;
     LOCKSTEP_TRY(decode(key, value, finding));
-    if (finding.state == FindingState::Open) open.push_back(std::move(finding));
+    if (is_open(finding.state)) open.push_back(std::move(finding));
     return {};
   };
   LOCKSTEP_TRY(database_.scan(table_prefix(RecordKind::Finding, table), add));

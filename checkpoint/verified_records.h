@@ -25,14 +25,12 @@ class VerifiedRecords final : public VerifiedStore {
   Status save_ranges(std::string_view table, std::span<const VerifiedRange> put,
                      std::span<const std::optional<std::string>> gone) override;
   Status forget_ranges(std::string_view table) override;
-  Result<bool> save_finding(const Finding& finding) override;
-  Result<bool> resolve_finding(std::string_view table, const Hash128& key_hash) override;
+  Result<std::optional<Finding>> find(std::string_view table, const Hash128& key_hash) override;
+  Result<std::uint64_t> save_finding(const Finding& finding) override;
   Result<std::uint64_t> count_open(std::string_view table) override;
   Result<std::vector<Finding>> open_findings(std::string_view table, std::size_t limit) override;
 
  private:
-  Result<std::optional<Finding>> find(const std::string& key);
-  Status put(const std::string& key, const Finding& finding);
   Result<std::uint64_t> new_id();
 
   Database& database_;

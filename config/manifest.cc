@@ -391,11 +391,6 @@ std::vector<Problem> check_supported(const Manifest& manifest) {
                                         "keyless: exact comes with a later version of lockstep",
                                         "keyless: refuse, and skip the tables without a key"));
   }
-  if (manifest.reconcile.repair.value != RepairPolicy::Off) {
-    problems.push_back(manifest.problem(manifest.reconcile.repair.where, Severity::Error,
-                                        "reconcile.repair comes with a later version of lockstep",
-                                        "repair: off; lockstep findings list says what differs"));
-  }
   return problems;
 }
 

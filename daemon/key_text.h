@@ -30,10 +30,10 @@ class KeyTexts {
   Parts parts(const TableName& table, const std::string& key);
   // The same of a row's compared cells (Finding), with the source's names of columns.
   Parts row(const TableName& table, const std::string& cells);
-
- private:
+  // Nothing where the table is not known any more.
   const TableMap* find(const TableName& table) const;
 
+ private:
   PostgresConnection source_;
   PostgresConnection target_;
   TablePlan plan_;

@@ -53,6 +53,7 @@ class Verbs {
     add_status();
     add_reconcile();
     add_findings();
+    add_repair();
     add_resume();
     add_quarantine();
     add_reset();
@@ -111,17 +112,28 @@ class Verbs {
     for (const char* name : {"list", "show"}) {
       CLI::App& verb =
           add_verb(group, name, std::string(name) + " rows that are not equal", findings_.manifest);
-      verb.add_option("ID", findings_.ids, "As `list` prints them; none: all");
-      verb.add_option("--table", findings_.table, "schema.table as status names it; none: all");
-      verb.add_flag("--all", findings_.all, "Also those that are equal by now");
+      verb.add_option("ID", findings_.filter.ids, "As `list` prints them; none: all");
+      verb.add_option("--table", findings_.filter.table,
+                      "schema.table as status names it; none: all");
+      verb.add_flag("--all", findings_.filter.all, "Also those that are equal by now");
       verb.add_flag("--show-values", findings_.show_values, "Print both rows");
-      verb.add_option("--limit", findings_.limit, "At most so many")->capture_default_str();
+      verb.add_option("--limit", findings_.filter.limit, "At most so many")->capture_default_str();
       add_format(verb, findings_.format);
       verb.callback([this, name] {
         findings_.verb = name;
         chosen_ = [this] { return findings_command(findings_); };
       });
     }
+  }
+
+  void add_repair() {
+    CLI::App& verb =
+        add_verb(app_, "repair", "Make rows that are not equal so on the target", repair_.manifest);
+    verb.add_option("--table", repair_.filter.table, "schema.table as status names it; none: all");
+    verb.add_option("--id", repair_.filter.ids, "As `findings list` prints them; none: all");
+    auto* const yes = verb.add_flag("--yes", repair_.yes, "Do it");
+    verb.add_flag_callback("--dry-run", [] {}, "Only print the SQL of it (default)")->excludes(yes);
+    verb.callback([this] { chosen_ = [this] { return repair_command(repair_); }; });
   }
 
   void add_resume() {
@@ -181,6 +193,7 @@ class Verbs {
   ReconcileCommand reconcile_;
   bool once_ = false;
   FindingsCommand findings_;
+  RepairCommand repair_;
   ResumeCommand resume_;
   QuarantineCommand quarantine_;
   ResetCommand reset_;

@@ -307,6 +307,7 @@ void Preparation::set_sweep(SweepOptions& options) const {
   options.continuous = reconcile.mode.value != ReconcileMode::Off;
   options.every = reconcile.mode.value == ReconcileMode::Once ? kNever : reconcile.every;
   options.rows_per_second = reconcile.rows_per_second;
+  options.repairs = reconcile.repair.value == RepairPolicy::Auto;
 }
 
 Result<Prepared> Preparation::run() {

@@ -125,6 +125,7 @@ ControlResponse RunState::answer(const ControlRequest& request) {
     return answer_quarantine(manifest_, store_, request);
   if (request.path == kResumePath) return answer_resume(request);
   if (request.path == kReconcilePath) return answer_reconcile(request);
+  if (request.path == kRepairPath) return answer_repair(request);
   return {404, R"({"title":"no such resource"})"};
 }
 
@@ -150,6 +151,36 @@ ControlResponse RunState::answer_reconcile(const ControlRequest& request) {
     runner_->sweep(std::move(*ids));
   }
   return {200, sweep_json(status, prepared_->tables, left_out_)};
+}
+
+ControlResponse RunState::answer_repair(const ControlRequest& request) {
+  if (request.method != "POST") return {405, R"({"title":"a repair is asked for with POST"})"};
+  if (manifest_.reconcile.repair.value == RepairPolicy::Off)
+    return {409, R"({"title":"the manifest says reconcile.repair: off"})"};
+  boost::system::error_code broken;
+  const boost::json::value parsed = boost::json::parse(request.body, broken);
+  const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
+  const boost::json::value* ids = wanted == nullptr ? nullptr : wanted->if_contains("ids");
+  if (ids == nullptr || !ids->is_array()) return {400, R"({"title":"no list of ids"})"};
+  std::vector<std::uint64_t> chosen;
+  for (const boost::json::value& id : ids->get_array()) {
+    boost::system::error_code no_number;
+    chosen.push_back(id.to_number<std::uint64_t>(no_number));
+    if (no_number) return {400, R"({"title":"an id is no number"})"};
+  }
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr) return {503, R"({"title":"lockstep is still preparing: ask again"})"};
+  AuditEntry entry;
+  entry.at_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                    std::chrono::system_clock::now().time_since_epoch())
+                    .count();
+  entry.actor = request.actor;
+  entry.verb = "repair";
+  entry.details = fmt::format("{} findings", chosen.size());
+  if (const Status saved = store_.append_audit(entry); !saved)
+    return {500, boost::json::serialize(boost::json::object{{"title", saved.error().message}})};
+  runner_->repair(std::move(chosen));
+  return {200, "{}"};
 }
 
 ControlResponse RunState::answer_resume(const ControlRequest& request) {

@@ -21,6 +21,9 @@ namespace lockstep {
 // Where the control socket takes {"table": "public.orders"}, or {} for every stopped table.
 inline constexpr const char* kResumePath = "/api/v1/resume";
 
+// Where the control socket takes {"ids": [17, 18]}: open findings to be repaired.
+inline constexpr const char* kRepairPath = "/api/v1/repair";
+
 // Safe for concurrent use: the main thread moves it on, the control thread asks.
 class RunState {
  public:
@@ -57,6 +60,7 @@ class RunState {
   std::string explained(const RunTableStatus& table) const REQUIRES(mutex_);
   ControlResponse answer_resume(const ControlRequest& request);
   ControlResponse answer_reconcile(const ControlRequest& request);
+  ControlResponse answer_repair(const ControlRequest& request);
 
   const Manifest& manifest_;
   RocksdbStore& store_;            // Safe for concurrent use.

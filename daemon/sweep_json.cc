@@ -31,6 +31,8 @@ json::object table_object(const TableMap& table, const TableSweep& sweep) {
                                    : json::value(nullptr);
   object["findings"] = sweep.findings;
   object["resolved"] = sweep.resolved;
+  object["repaired"] = sweep.repaired;
+  object["repair_failed"] = sweep.failed;
   object["unverified"] = sweep.unverified;
   object["in_doubt"] = sweep.suspects;
   object["reason"] = sweep.left.empty() ? json::value(nullptr) : json::value(sweep.left);

@@ -10,6 +10,7 @@
 
 #include "config/manifest.h"
 #include "config/problem.h"
+#include "daemon/findings_list.h"
 #include "pipeline/base/result.h"
 
 namespace lockstep {
@@ -68,14 +69,18 @@ ExitCode quarantine_command(const QuarantineCommand& command);
 struct FindingsCommand {
   std::string verb;  // list, show
   std::string manifest;
-  std::vector<std::uint64_t> ids;
-  std::string table;  // "": all.
-  bool all = false;   // Also those that are not open any more.
+  FindingsFilter filter;
   bool show_values = false;
-  std::uint64_t limit = 10'000;
   OutputFormat format = OutputFormat::Text;
 };
 ExitCode findings_command(const FindingsCommand& command);
+
+struct RepairCommand {
+  std::string manifest;
+  FindingsFilter filter;
+  bool yes = false;  // Otherwise it only prints the SQL.
+};
+ExitCode repair_command(const RepairCommand& command);
 
 struct ResumeCommand {
   std::string manifest;

@@ -1,13 +1,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <array>
 #include <boost/json.hpp>
 #include <iostream>
 #include <map>
 
-#include "checkpoint/checkpoint_reader.h"
 #include "daemon/commands/commands.h"
 #include "daemon/key_text.h"
 #include "daemon/status_json.h"
@@ -16,35 +14,6 @@ namespace lockstep {
 namespace {
 
 namespace json = boost::json;
-
-// What is listed, the oldest first, and how many there are in all.
-struct Listed {
-  std::vector<Finding> findings;
-  std::uint64_t total = 0;
-};
-
-bool is_wanted(const Finding& finding, const FindingsCommand& command) {
-  if (!command.ids.empty()) return std::ranges::find(command.ids, finding.id) != command.ids.end();
-  return (command.all || finding.state == FindingState::Open) &&
-         (command.table.empty() || finding.table == command.table);
-}
-
-// Works beside a daemon and without one: findings lie in the state directory.
-Result<Listed> read_findings(const Manifest& manifest, const FindingsCommand& command) {
-  LOCKSTEP_ASSIGN(const auto checkpoint, CheckpointReader::open(manifest.state_dir.value.string()));
-  Listed listed;
-  if (!checkpoint) return listed;
-  LOCKSTEP_TRY(checkpoint->for_each_finding([&](const Finding& finding) -> Status {
-    if (!is_wanted(finding, command)) return {};
-    ++listed.total;
-    if (listed.findings.size() < command.limit) listed.findings.push_back(finding);
-    return {};
-  }));
-  std::ranges::sort(listed.findings, {}, &Finding::id);
-  if (command.ids.size() <= listed.total) return listed;
-  return fail(Reaction::Halt, "there is no finding with that id: see lockstep findings list --all",
-              ExitCode::Usage);
-}
 
 json::value parts_object(const KeyTexts::Parts& parts, const std::string& bytes) {
   if (bytes.empty()) return nullptr;
@@ -77,7 +46,7 @@ json::object finding_object(const Finding& finding, KeyTexts& texts, bool values
 }
 
 // One line for all rows that differ alike: ten thousand of them have one cause, as a rule.
-void print_list(const Listed& listed, KeyTexts& texts) {
+void print_list(const FindingsList& listed, KeyTexts& texts) {
   if (listed.findings.empty()) {
     std::cout << "no findings\n";
     return;
@@ -118,7 +87,7 @@ void print_findings(const json::array& findings) {
 ExitCode findings_command(const FindingsCommand& command) {
   const auto manifest = load_or_complain(command.manifest);
   if (!manifest) return ExitCode::Config;
-  const auto listed = read_findings(*manifest, command);
+  const auto listed = list_findings(*manifest, command.filter);
   if (!listed) return complain(listed.error());
   KeyTexts texts(*manifest);
   if (command.verb == "list" && command.format == OutputFormat::Text && !command.show_values) {

@@ -118,24 +118,33 @@ void Lane::collect() {
       note_watermarks(*marks);
     else if (const auto* held = std::get_if<HoldItem>(&item))
       leave_out(held->table, stream(0));
+    else if (const auto* owe = std::get_if<OweItem>(&item))
+      batch_rows_ += owe->hashes.size();
     else if (std::holds_alternative<FlushItem>(item))
       flush_ = true;
     else
       return;  // A barrier: everything before it is committed first.
     if (!taken) return;
     batch_bytes_ += item_bytes(item);
-    const bool holds_rows =
-        std::holds_alternative<ChangesItem>(item) || std::holds_alternative<RowsItem>(item);
+    const bool holds_rows = std::holds_alternative<ChangesItem>(item) ||
+                            std::holds_alternative<RowsItem>(item) ||
+                            std::holds_alternative<OweItem>(item);
     LaneItem moved = std::move(item);
     pending_bytes_ -= item_bytes(moved);
     pending_.pop_front();
     if (!holds_rows) continue;
     batch_.push_back(std::move(moved));
-    if (const auto* changes = std::get_if<ChangesItem>(&batch_.back())) {
-      for (const Change& change : changes->changes) fold_change(change);
-    } else {
-      fold_rows(std::get<RowsItem>(batch_.back()));
-    }
+    fold_item(batch_.back());
+  }
+}
+
+void Lane::fold_item(const LaneItem& item) {
+  if (const auto* changes = std::get_if<ChangesItem>(&item)) {
+    for (const Change& change : changes->changes) fold_change(change);
+  } else if (const auto* owe = std::get_if<OweItem>(&item)) {
+    fold_owed(*owe);
+  } else {
+    fold_rows(std::get<RowsItem>(item));
   }
 }
 
@@ -258,13 +267,20 @@ void Lane::fold_change(const Change& change) {
 }
 
 // A row that must be read again under any later snapshot.
-Effect Lane::owed(const TableMap& table, const Hash128& key, std::string_view key_cells) const {
+Effect Lane::owed(const TableMap& table, const Hash128& key, std::string_view key_cells,
+                  DebtReason reason) const {
   Effect effect;
   effect.table = &table;
   effect.kind = WriteKind::OpenDebt;
   effect.rule = DebtRule::Keep;
-  effect.write = {{}, key_cells, key, 0, shared_.clock.wall_us(), DebtReason::Doubtful, {}};
+  effect.write = {{}, key_cells, key, 0, shared_.clock.wall_us(), reason, {}};
   return effect;
+}
+
+void Lane::fold_owed(const OweItem& item) {
+  if (shared_.board.stopped(item.table->id)) return;
+  for (std::size_t i = 0; i < item.hashes.size(); ++i)
+    fold_.add(owed(*item.table, item.hashes[i], item.keys.row(i), item.reason));
 }
 
 void Lane::fold_rows(const RowsItem& item) {
@@ -281,7 +297,8 @@ void Lane::fold_rows(const RowsItem& item) {
     if (verdict != Verdict::Write) {
       report.retake = report.retake || verdict == Verdict::Retake;
       ++report.dropped;
-      if (verdict == Verdict::Drop && life.is_doubtful()) fold_.add(owed(table, key, key_cells));
+      if (verdict == Verdict::Drop && life.is_doubtful())
+        fold_.add(owed(table, key, key_cells, DebtReason::Doubtful));
       return;
     }
     Effect effect;
@@ -322,13 +339,7 @@ void Lane::refold() {
   // Also where it was frozen in this batch: what came before the stop in it was not committed.
   for (auto& [id, at] : streams_) at.position = at.committed;
   if (holds_) holds_->roll_back();
-  for (const LaneItem& item : batch_) {
-    if (const auto* changes = std::get_if<ChangesItem>(&item)) {
-      for (const Change& change : changes->changes) fold_change(change);
-    } else {
-      fold_rows(std::get<RowsItem>(item));
-    }
-  }
+  for (const LaneItem& item : batch_) fold_item(item);
   // Watermarks travel outside the batch; their stream may never tell them again.
   for (auto& [id, at] : streams_) {
     if (!at.frozen) at.position = std::max(at.position, at.marked);

@@ -88,7 +88,10 @@ class Lane {
   bool skipped(const Change& change, const StreamState& stream) const;
   void leave_out(TableId table, StreamState& stream);
   void fold_change(const Change& change);
-  Effect owed(const TableMap& table, const Hash128& key, std::string_view key_cells) const;
+  Effect owed(const TableMap& table, const Hash128& key, std::string_view key_cells,
+              DebtReason reason) const;
+  void fold_item(const LaneItem& item);
+  void fold_owed(const OweItem& item);
   void fold_rows(const RowsItem& item);
   void note_watermarks(const WatermarkItem& item);
   void refold();

@@ -17,6 +17,8 @@ std::size_t item_bytes(const LaneItem& item) {
     const std::size_t keys = rows->keys.size() + rows->absent_keys.size();
     return kSmallItem + rows->rows.bytes() + rows->absent.bytes() + keys * sizeof(Hash128);
   }
+  if (const auto* owe = std::get_if<OweItem>(&item))
+    return kSmallItem + owe->keys.bytes() + owe->hashes.size() * sizeof(Hash128);
   if (const auto* marks = std::get_if<WatermarkItem>(&item))
     return kSmallItem + marks->watermarks.size() * sizeof(Watermark);
   return kSmallItem;

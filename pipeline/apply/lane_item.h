@@ -59,6 +59,14 @@ struct RowsItem {
   std::vector<bool> absent_deleted;
 };
 
+// Rows that must be read again from the source: each becomes a debt.
+struct OweItem {
+  const TableMap* table = nullptr;
+  RowBatch keys;                // Key cells.
+  std::vector<Hash128> hashes;  // Of `keys`.
+  DebtReason reason = DebtReason::Doubtful;
+};
+
 struct WatermarkItem {
   std::vector<Watermark> watermarks;
 };
@@ -135,8 +143,8 @@ struct WakeItem {};
 // Commit the watermark now, not at the next interval.
 struct FlushItem {};
 
-using LaneItem =
-    std::variant<ChangesItem, RowsItem, WatermarkItem, HoldItem, BarrierItem, WakeItem, FlushItem>;
+using LaneItem = std::variant<ChangesItem, RowsItem, OweItem, WatermarkItem, HoldItem, BarrierItem,
+                              WakeItem, FlushItem>;
 using LaneQueue = BoundedQueue<LaneItem>;
 
 std::size_t item_bytes(const LaneItem& item);

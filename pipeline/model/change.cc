@@ -8,7 +8,7 @@
 namespace lockstep {
 namespace {
 
-constexpr std::array<std::pair<DebtReason, std::string_view>, 9> kReasons{{
+constexpr std::array<std::pair<DebtReason, std::string_view>, 10> kReasons{{
     {DebtReason::None, "none"},
     {DebtReason::Doubtful, "doubtful"},
     {DebtReason::Unreadable, "unreadable"},
@@ -18,12 +18,13 @@ constexpr std::array<std::pair<DebtReason, std::string_view>, 9> kReasons{{
     {DebtReason::Swallowed, "swallowed"},
     {DebtReason::Evicted, "evicted"},
     {DebtReason::Snapshot, "snapshot"},
+    {DebtReason::Divergent, "divergent"},
 }};
 
 }  // namespace
 
 bool may_have_been_deleted(DebtReason reason) {
-  if (reason == DebtReason::Unreadable) return true;
+  if (reason == DebtReason::Unreadable || reason == DebtReason::Divergent) return true;
   return (reason == DebtReason::Refused || reason == DebtReason::Swallowed) &&
          rule_on(Rule::DeleteAgain);
 }

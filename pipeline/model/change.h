@@ -46,6 +46,7 @@ enum class DebtReason : std::uint8_t {
   Swallowed,   // The target took the statement and wrote nothing (a trigger, a rule).
   Evicted,     // Held a unique value that a settled debt needed.
   Snapshot,    // A snapshot event (`r`) under `snapshot_events: reread`.
+  Divergent,   // A comparison found it unequal, and it is repaired.
 };
 
 // "doubtful", "missing_row", ...: the word in the debt table, status and metrics.

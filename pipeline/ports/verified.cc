@@ -20,6 +20,10 @@ std::string_view state_text(FindingState state) {
       return "open";
     case FindingState::Resolved:
       return "resolved";
+    case FindingState::Repairing:
+      return "repairing";
+    case FindingState::Repaired:
+      return "repaired";
   }
   return "unknown";
 }

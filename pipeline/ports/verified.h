@@ -33,9 +33,15 @@ enum class FindingKind : std::uint8_t { MissingInTarget, ExtraInTarget, Differin
 std::string_view kind_text(FindingKind kind);
 
 enum class FindingState : std::uint8_t {
-  Open,      // The last look found it so.
-  Resolved,  // A later look found the row equal, and nobody repaired it.
+  Open,       // The last look found it so.
+  Resolved,   // A later look found the row equal, and we had not repaired it.
+  Repairing,  // The row is read again from the source; until a look finds it equal.
+  Repaired,   // A later look found it so.
 };
+// Whether the row is not known to be equal by now.
+inline bool is_open(FindingState state) {
+  return state == FindingState::Open || state == FindingState::Repairing;
+}
 // "open", ...
 std::string_view state_text(FindingState state);
 
@@ -71,11 +77,11 @@ class VerifiedStore {
                              std::span<const std::optional<std::string>> gone) = 0;
   virtual Status forget_ranges(std::string_view table) = 0;
 
-  // Writes an open finding; of a row that has one already it keeps the id and the first look.
-  // Returns whether the row had none.
-  virtual Result<bool> save_finding(const Finding& finding) = 0;
-  // The row is equal: returns whether it had an open finding, which is resolved then.
-  virtual Result<bool> resolve_finding(std::string_view table, const Hash128& key_hash) = 0;
+  // What is known of a row that was found unequal at some time.
+  virtual Result<std::optional<Finding>> find(std::string_view table, const Hash128& key_hash) = 0;
+  // Writes a finding in place of what is known of the row; without an id it gets a new one, which
+  // is returned.
+  virtual Result<std::uint64_t> save_finding(const Finding& finding) = 0;
   virtual Result<std::uint64_t> count_open(std::string_view table) = 0;
   // At most `limit` open findings of a table.
   virtual Result<std::vector<Finding>> open_findings(std::string_view table, std::size_t limit) = 0;

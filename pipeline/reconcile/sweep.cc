@@ -8,7 +8,6 @@
 
 #include "pipeline/apply/route.h"
 #include "pipeline/base/rules.h"
-#include "pipeline/reconcile/cause.h"
 
 namespace lockstep {
 
@@ -38,6 +37,11 @@ void Sweep::begin(std::vector<TableId> tables) {
   const MutexLock lock(mutex_);
   wanted_ = std::move(tables);
   status_.running = true;
+}
+
+void Sweep::repair(std::vector<std::uint64_t> findings) {
+  const MutexLock lock(mutex_);
+  repairs_.insert(findings.begin(), findings.end());
 }
 
 SweepStatus Sweep::status() const {
@@ -213,17 +217,6 @@ void for_each_key(const std::vector<RowDigest>& a, const std::vector<RowDigest>&
   }
 }
 
-// The names of the columns whose cells differ.
-std::vector<std::string> unequal_columns(const TableMap& map, std::string_view a,
-                                         std::string_view b) {
-  std::vector<std::string> names;
-  CellReader left(a);
-  CellReader right(b);
-  for (std::size_t i = 0; i < map.columns.size(); ++i)
-    if (left.next() != right.next()) names.push_back(map.source_column(i).name);
-  return names;
-}
-
 }  // namespace
 
 // V4: keys whose last word may be under way.
@@ -302,7 +295,8 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
   table.all_next = work_.held;
   if (suspect->second.unequal++ == 0 || suspect->second.unequal <= options_.confirmations)
     return {};
-  LOCKSTEP_TRY(find(table, suspect->second, i, j));
+  LOCKSTEP_TRY(find(table, suspect->second, i == kNone ? "" : source_rows_.cells[i],
+                    j == kNone ? "" : target_rows_.cells[j]));
   return drop_suspect(table, suspect, true);
 }
 
@@ -310,47 +304,6 @@ Status Sweep::drop_suspect(Table& table, Suspects::iterator suspect, bool told) 
   const RangeBook::RangeId range = suspect->second.range;
   table.suspects.erase(suspect);
   return range == 0 ? Status() : table.ranges.suspect_over(range, told);
-}
-
-// What was found before and is equal now.
-Status Sweep::resolve(Table& table, const Hash128& key) {
-  if (table.open_count == 0) return {};
-  table.open.erase(key);
-  LOCKSTEP_ASSIGN(const bool was_open, ports_.store.resolve_finding(table.map.text(), key));
-  if (was_open) --table.open_count;
-  return {};
-}
-
-Status Sweep::find(Table& table, const Suspect& suspect, std::size_t i, std::size_t j) {
-  Finding finding;
-  finding.table = table.map.text();
-  finding.key = suspect.key;
-  finding.key_hash = key_hash(table.map, suspect.key);
-  finding.kind = j == kNone   ? FindingKind::MissingInTarget
-                 : i == kNone ? FindingKind::ExtraInTarget
-                              : FindingKind::Differing;
-  finding.position = reading_.insert_lsn();
-  finding.first_seen_us = suspect.seen_us;
-  finding.last_seen_us = table.trouble_us = shared_.clock.wall_us();
-  if (i != kNone) finding.source_row = source_rows_.cells[i];
-  if (j != kNone) finding.target_row = target_rows_.cells[j];
-  if (finding.kind == FindingKind::Differing)
-    finding.columns = unequal_columns(table.map, finding.source_row, finding.target_row);
-  finding.cause = cause_of(table.map, finding.source_row, finding.target_row);
-  for (std::string* row : {&finding.source_row, &finding.target_row})
-    if (row->size() > options_.row_bytes_max) row->clear();
-  LOCKSTEP_ASSIGN(const bool fresh, ports_.store.save_finding(finding));
-  if (fresh) ++table.open_count;
-  if (table.open.size() < options_.suspects_max)
-    table.open[finding.key_hash] = {finding.key, finding.last_seen_us};
-  ++table.told.findings;
-  if (table.asked_us == 0) return {};
-  finding.source_row.clear();
-  finding.target_row.clear();
-  const MutexLock lock(mutex_);
-  if (status_.findings.size() < options_.findings_max)
-    status_.findings.push_back(std::move(finding));
-  return {};
 }
 
 // ---------------------------------------------------------------- the end of one comparison

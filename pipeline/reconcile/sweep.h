@@ -59,6 +59,10 @@ struct SweepOptions {
   double share = 0.25;                  // ... but no more of the time than this.
   std::chrono::seconds look_every{60};  // At open findings, whether they still are.
   std::chrono::seconds left_again{60};  // A table that could not be read.
+  bool repairs = false;                 // What is found, without being asked.
+  // More open findings of a table than this part of its rows, or than that many, wait for a person.
+  double repair_share_max = 0.001;
+  std::uint64_t repair_rows_max = 10'000;
 };
 
 struct SweepPorts {
@@ -89,6 +93,9 @@ class Sweep {
 
   // Asks for every range of these tables once; what was asked for before is given up.
   void begin(std::vector<TableId> tables);
+  // Asks for the repair of open findings, by their ids: each row is looked at once more and, if it
+  // still is on the target as it was found, read again from the source (a debt, I17).
+  void repair(std::vector<std::uint64_t> findings);
   // Retry: what was under way is taken again; call again, later.
   Result<Step> step();
   // The run ends: nothing waits for the sweep any more.  On the thread of step().
@@ -127,8 +134,11 @@ class Sweep {
     bool all_next = false;  // The next look is not at held keys: it takes a proof (V3).
     // Open findings that are looked at again, and how many there are in all.
     struct OpenFinding {
+      std::uint64_t id = 0;
       std::string key;
       std::int64_t looked_us = 0;
+      bool repair = false;     // Somebody asked for it.
+      bool repairing = false;  // Its row is being read again.
     };
     std::unordered_map<Hash128, OpenFinding, Hash128Hasher> open;
     std::uint64_t open_count = 0;
@@ -159,6 +169,7 @@ class Sweep {
   };
 
   bool take_request();
+  bool take_repairs();
   Status load(Table& table);
   Result<Step> pick();
   Result<bool> is_ready(Table& table, const TableLife& life);
@@ -196,8 +207,10 @@ class Sweep {
   Status leave_in_doubt(Table& table, Suspects::iterator suspect);
   Status ask_debts(const Table& table);
   Status resolve(Table& table, const Hash128& key);
-  // As above.
-  Status find(Table& table, const Suspect& suspect, std::size_t i, std::size_t j);
+  Status keep(Table& table, Finding finding);
+  bool may_repair(const Table& table, const Finding& known, const Finding& now) const;
+  void owe(const Table& table, const Finding& finding);
+  Status find(Table& table, const Suspect& suspect, std::string source, std::string target);
   Result<Step> give_up(Error error);
   void finish();
   void rest(std::uint64_t rows);
@@ -225,11 +238,13 @@ class Sweep {
   std::chrono::steady_clock::time_point next_range_{};  // Of the continuous comparison.
   std::chrono::steady_clock::time_point idle_until_{};  // Nothing was to do.
   std::string waits_;
+  std::set<std::uint64_t> to_repair_;  // Ids of findings, whose tables are not looked at yet.
   Compared::Scratch scratch_;
   std::uint64_t sweep_ = 0;
 
   mutable Mutex mutex_;
   std::optional<std::vector<TableId>> wanted_ GUARDED_BY(mutex_);
+  std::set<std::uint64_t> repairs_ GUARDED_BY(mutex_);  // Ids of findings.
   SweepStatus status_ GUARDED_BY(mutex_);
 };
 

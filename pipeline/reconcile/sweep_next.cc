@@ -10,6 +10,7 @@ namespace {
 using From = Compared::From;
 
 constexpr std::chrono::seconds kIdle{1};
+constexpr std::chrono::seconds kLookAtRepair{1};
 
 }  // namespace
 
@@ -42,6 +43,22 @@ bool Sweep::take_request() {
   return true;
 }
 
+// Returns whether somebody asked for repairs since the last call.  recall() finds their tables.
+bool Sweep::take_repairs() {
+  {
+    const MutexLock lock(mutex_);
+    if (repairs_.empty()) return false;
+    to_repair_.merge(repairs_);
+    repairs_.clear();
+  }
+  for (std::size_t id = 0; id < tables_.size(); ++id) {
+    if (tables_[id] != nullptr) continue;
+    tables_[id] = std::make_unique<Table>(*shared_.tables[id], ports_.store);
+    tables_[id]->begin(options_.seed);
+  }
+  return true;
+}
+
 // What an earlier run, or an earlier generation of the table, left in the store.
 Status Sweep::load(Table& table) {
   LOCKSTEP_TRY(table.ranges.load());
@@ -49,7 +66,8 @@ Status Sweep::load(Table& table) {
                   ports_.store.open_findings(table.map.text(), options_.suspects_max));
   LOCKSTEP_ASSIGN(table.open_count, ports_.store.count_open(table.map.text()));
   for (const Finding& finding : open) {
-    table.open[finding.key_hash] = {finding.key, 0};
+    table.open[finding.key_hash] = {finding.id, finding.key, 0, false,
+                                    finding.state == FindingState::Repairing};
     table.trouble_us = std::max(table.trouble_us, finding.last_seen_us);
   }
   table.loaded = true;
@@ -111,7 +129,9 @@ bool Sweep::may_go_on() {
 // Suspects first: the sooner they are looked at again, the less has changed.  Then what somebody
 // waits for, and then what is due by itself.
 Result<Sweep::Step> Sweep::pick() {
-  if (!take_request() && shared_.clock.now() < idle_until_) return Step::Done;
+  const bool asked_now = take_request();
+  const bool repair_now = take_repairs();
+  if (!asked_now && !repair_now && shared_.clock.now() < idle_until_) return Step::Done;
   ready_.assign(tables_.size(), false);
   bool open = false;
   bool asked = false;
@@ -164,11 +184,16 @@ std::optional<std::size_t> Sweep::next_table(Wanted wanted) {
 // Open findings are looked at again now and then: somebody may have put the row right.
 void Sweep::recall(Table& table) {
   const std::int64_t now_us = shared_.clock.wall_us();
-  const std::int64_t before = table.asked_us != 0
-                                  ? table.asked_us
-                                  : now_us - std::chrono::microseconds(options_.look_every).count();
+  const auto before = [&](std::chrono::microseconds every) {
+    return table.asked_us != 0 ? table.asked_us : now_us - every.count();
+  };
   for (auto& [hash, finding] : table.open) {
-    if (finding.looked_us >= before || table.suspects.size() >= options_.suspects_max) continue;
+    if (to_repair_.erase(finding.id) > 0) {
+      finding.repair = true;
+      finding.looked_us = 0;
+    }
+    const std::int64_t due = before(finding.repairing ? kLookAtRepair : options_.look_every);
+    if (finding.looked_us >= due || table.suspects.size() >= options_.suspects_max) continue;
     finding.looked_us = now_us;
     table.suspects.try_emplace(hash, Suspect{finding.key, 0, 0, now_us});
   }

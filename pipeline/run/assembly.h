@@ -101,6 +101,7 @@ class Assembly {
   }
   // Asks for a comparison of these tables, from now on; how far it is.
   void sweep(std::vector<TableId> tables) { sweep_.begin(std::move(tables)); }
+  void repair(std::vector<std::uint64_t> findings) { sweep_.repair(std::move(findings)); }
   SweepStatus sweep_status() const { return sweep_.status(); }
   SweepStatus sweep_counts() const { return sweep_.counts(); }
   std::uint32_t lanes() const { return options_.lanes; }

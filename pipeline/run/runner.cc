@@ -36,6 +36,7 @@ class Runner::Threads {
   void stop() { run_.stop(); }
   void prove() { run_.prove(); }
   void sweep(std::vector<TableId> tables) { run_.sweep(std::move(tables)); }
+  void repair(std::vector<std::uint64_t> findings) { run_.repair(std::move(findings)); }
   SweepStatus sweep_status() const { return run_.sweep_status(); }
   SweepStatus sweep_counts() const { return run_.sweep_counts(); }
   RunStatus status() const { return run_.status(); }
@@ -196,6 +197,7 @@ Result<ExitCode> Runner::run() { return threads_->run(); }
 void Runner::stop() { threads_->stop(); }
 void Runner::prove() { threads_->prove(); }
 void Runner::sweep(std::vector<TableId> tables) { threads_->sweep(std::move(tables)); }
+void Runner::repair(std::vector<std::uint64_t> findings) { threads_->repair(std::move(findings)); }
 SweepStatus Runner::sweep_status() const { return threads_->sweep_status(); }
 SweepStatus Runner::sweep_counts() const { return threads_->sweep_counts(); }
 RunStatus Runner::status() const { return threads_->status(); }

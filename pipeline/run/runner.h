@@ -32,6 +32,8 @@ class Runner {
   // Asks for a comparison of these tables, which begins now; sweep_status() tells of it.  As
   // stop().
   void sweep(std::vector<TableId> tables);
+  // Asks for the repair of open findings, by their ids.
+  void repair(std::vector<std::uint64_t> findings);
   SweepStatus sweep_status() const;
   SweepStatus sweep_counts() const;  // Without the findings, which may be many.
   // Safe for concurrent use, also before and after run().

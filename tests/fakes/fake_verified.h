@@ -29,21 +29,15 @@ class FakeVerified final : public VerifiedStore {
     ranges_.erase(std::string(table));
     return {};
   }
-  Result<bool> save_finding(const Finding& finding) override {
-    Finding& known = findings_[{finding.table, finding.key_hash}];
-    const bool open = known.id != 0 && known.state == FindingState::Open;
-    const std::uint64_t id = open ? known.id : ++last_id_;
-    const std::int64_t first = open ? known.first_seen_us : finding.first_seen_us;
-    known = finding;
-    known.id = id;
-    known.first_seen_us = first;
-    return !open;
-  }
-  Result<bool> resolve_finding(std::string_view table, const Hash128& key_hash) override {
+  Result<std::optional<Finding>> find(std::string_view table, const Hash128& key_hash) override {
     const auto known = findings_.find({std::string(table), key_hash});
-    if (known == findings_.end() || known->second.state != FindingState::Open) return false;
-    known->second.state = FindingState::Resolved;
-    return true;
+    return known == findings_.end() ? std::optional<Finding>() : known->second;
+  }
+  Result<std::uint64_t> save_finding(const Finding& finding) override {
+    Finding saved = finding;
+    if (saved.id == 0) saved.id = ++last_id_;
+    findings_[{saved.table, saved.key_hash}] = saved;
+    return saved.id;
   }
   Result<std::uint64_t> count_open(std::string_view table) override {
     return open_findings(table, findings_.size())->size();
@@ -51,7 +45,7 @@ class FakeVerified final : public VerifiedStore {
   Result<std::vector<Finding>> open_findings(std::string_view table, std::size_t limit) override {
     std::vector<Finding> open;
     for (const auto& [key, finding] : findings_)
-      if (key.first == table && finding.state == FindingState::Open && open.size() < limit)
+      if (key.first == table && is_open(finding.state) && open.size() < limit)
         open.push_back(finding);
     return open;
   }

@@ -316,3 +316,35 @@ def test_nothing_is_compared_where_the_manifest_says_off(migrate):
         status = lockstep.await_status(lambda now: now["synced"], "it to be synced")
         assert status["reconcile"] == "off"
         assert reconcile(migration, 0)["result"] == "equal"
+
+
+@pytest.mark.parametrize("policy", ["confirm", "auto"])
+def test_repairs_what_it_found(migrate, policy):
+    """Each kind of damage, while the rows' neighbours change; a dry run changes nothing."""
+    every = {"confirm": "1h", "auto": "1s"}[policy]
+    migration = migrate(SCHEMA, reconcile={"every": every, "repair": policy})
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_status(is_verified, "every table to be compared")
+        migration.target(DAMAGE.split(";")[0] if policy == "auto" else DAMAGE)
+        if policy == "confirm":
+            assert reconcile(migration, 2)["result"] == "different"
+            dry = migration.lockstep.verb("repair")
+            assert dry.returncode == 0 and dry.stdout.count("UPDATE") == 7, dry.stdout
+            assert dry.stdout.count("INSERT") == 1 and dry.stdout.count("DELETE") == 2
+            assert len(findings(migration)) == 10
+            done = migration.lockstep.verb("repair", "--yes")
+            assert done.returncode == 0 and "10 of 10" in done.stdout, done.stdout + done.stderr
+            assert {each["state"] for each in findings(migration, "--all").values()} == {"repaired"}
+        else:
+            lockstep.await_status(
+                lambda now: migration.target("SELECT 1 FROM words WHERE id = 17")
+                and not table_of(now, "public.words")["findings"], "the row to be repaired")
+        assert reconcile(migration, 0)["result"] == "equal"
+    migration.finish()
+
+
+def test_nothing_is_repaired_where_the_manifest_does_not_say_so(migrate):
+    migration = migrate(SCHEMA)
+    done = migration.lockstep.verb("repair", "--yes")
+    assert done.returncode == 78 and "repair: confirm" in done.stderr, done.stderr

@@ -112,7 +112,8 @@ RunOptions Process::run_options() {
   run.sweep.piece_bytes = options_.piece_bytes;
   run.sweep.keys_max = 2;
   run.sweep.continuous = options_.sweep_continuous;
-  run.sweep.every = run.sweep.look_every = options_.sweep_every;
+  run.sweep.every = options_.sweep_every;
+  run.sweep.look_every = std::max(options_.sweep_every, std::chrono::seconds(1));
   run.sweep.share = 1;
   run.sweep.doubts_max = options_.doubts_max;
   run.sweep.doubts_to_hold = options_.doubts_to_hold;

@@ -67,6 +67,7 @@ class Process {
   RunStatus status() const { return run_.status(); }
   // Compares all tables from now on.
   void sweep();
+  void repair(std::vector<std::uint64_t> findings) { run_.repair(std::move(findings)); }
   SweepStatus sweep_status() const { return run_.sweep_status(); }
   bool any_stopped() const { return run_.any_stopped(); }
   // A part's last step failed, and it will try again.

@@ -160,8 +160,19 @@ SweepStatus Scenario::sweep() {
   return ours_->sweep_status();
 }
 
+std::uint64_t Scenario::finding_of(int id) {
+  const auto open = checkpoint_.verified().open_findings(tables_[0].text(), 1000);
+  for (const Finding& finding : *open)
+    if (id_of(finding) == id) return finding.id;
+  return 0;
+}
+
 SweepStatus Scenario::sweep_on() {
-  for (int round = 0; round < 300; ++round) sweep_round();
+  for (int round = 0; round < 300; ++round) {
+    sweep_round();
+    read_debts(4);
+    apply();
+  }
   return ours_->sweep_status();
 }
 

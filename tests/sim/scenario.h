@@ -54,8 +54,10 @@ class Scenario final : public Chaos {
   RunStatus status() const { return ours_->status(); }
   // Compares everything, the supervisor and the lanes helping, until that is over.
   SweepStatus sweep();
-  // Lets the continuous comparison go on for a while, likewise.
+  // Lets the continuous comparison go on for a while, likewise; debts are settled meanwhile.
   SweepStatus sweep_on();
+  void repair(std::uint64_t finding) { ours_->repair({finding}); }
+  std::uint64_t finding_of(int id);
   SweepStatus sweep_status() const { return ours_->sweep_status(); }
   int id_of(const Finding& finding) const {
     return key_id(table_named(tables_, finding.table), finding.key);
