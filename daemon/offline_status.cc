@@ -152,7 +152,7 @@ void OfflineStatus::read_last_end() {
   if (*left_out) left_out_ = **left_out;
 }
 
-// They have no rows in the bookkeeping that say why.
+// Some have no rows in the bookkeeping that say why.
 void OfflineStatus::add_left_out() {
   if (left_out_.empty()) return;
   boost::system::error_code broken;
@@ -164,7 +164,7 @@ void OfflineStatus::add_left_out() {
         std::ranges::find(status_.tables, std::string_view(name), &RunTableStatus::table);
     RunTableStatus& table = known != status_.tables.end() ? *known : status_.tables.emplace_back();
     table.table = name;
-    if (table.stopped.empty() && reason.is_string())
+    if (reason.is_string())  // Younger than what the bookkeeping says.
       table.stopped = with_next_step(reason.get_string());
   }
 }
@@ -180,6 +180,13 @@ Result<std::string> OfflineStatus::document() {
 }
 
 }  // namespace
+
+Status note_left_out(RocksdbStore& store, const std::vector<LeftOut>& tables) {
+  if (tables.empty()) return store.remove_note(kLeftOut);
+  boost::json::object note;
+  for (const LeftOut& table : tables) note[table.table] = table.reason;
+  return store.save_note(kLeftOut, boost::json::serialize(note));
+}
 
 Result<std::string> offline_status(const Manifest& manifest) {
   return OfflineStatus(manifest).document();

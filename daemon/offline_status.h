@@ -2,8 +2,12 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "checkpoint/rocksdb_store.h"
 #include "config/manifest.h"
+#include "daemon/prepare.h"
 #include "pipeline/base/result.h"
 
 namespace lockstep {
@@ -15,6 +19,9 @@ inline constexpr std::string_view kLastEnd = "last_end";
 inline constexpr std::string_view kLeftOut = "left_out";
 // The one in which a run that ended synced says what was proven.
 inline constexpr std::string_view kLastProof = "last_proof";
+
+// Writes that one, or removes it when there are none.
+Status note_left_out(RocksdbStore& store, const std::vector<LeftOut>& tables);
 
 // The status document (08-manifest.md) with phase "stopped".  The target knows progress, chunks and
 // debts; when it is away the document says so.

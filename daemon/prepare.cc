@@ -291,6 +291,12 @@ Status Preparation::finish() {
                   fmt::format("table {}: what the bookkeeping says of its files, \"{}\", was not "
                               "written by lockstep: put the row of the table mapping right",
                               mapping.source.text(), mapping.files));
+    const TableMap& map = out_.maps[id->second];
+    const Definition now = definition_of(map.source);
+    const auto change = definition_change(map, Side::Source, files->definition, now);
+    if (change && change->consequence == Consequence::CopyAgain &&
+        key_may_mean_others(files->definition, now))
+      out_.renewed.insert(id->second);
     options.files[id->second] = std::move(*files);
   }
   options.planner.chunk_rows_max = manifest_.backfill.chunk_rows;

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,7 +37,8 @@ struct Prepared {
   std::vector<TableSpec> source_specs;  // Of `maps`.
   std::vector<LeftOut> left_out;
   SourceIdentity source;
-  Lsn catalog_lsn = 0;  // Where the source's log ended before `source_specs` were read.
+  Lsn catalog_lsn = 0;        // Where the source's log ended before `source_specs` were read.
+  std::set<TableId> renewed;  // DirectOptions::renewed.
   Claim claim;
   std::string hold_direction;  // For every session that writes: hold_direction_sql().
   // The session that holds it while the others are not connected yet.

@@ -1,6 +1,7 @@
 #include "daemon/resume_watch.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
@@ -114,7 +115,8 @@ void ResumeWatch::run() {
     if (over_.drained()) return;
     const Time begun = std::chrono::steady_clock::now();
     const std::vector<StoppedTable> stopped = ports_.stopped();
-    if (stopped.empty() || (begun < next && !has_news(stopped))) continue;
+    const bool news = has_news(stopped);
+    if (stopped.empty() || (begun < next && !news)) continue;
     look(stopped, begun);
     // Catalogs of thousands of tables take a while: looks cost the servers 5 % at most.
     const Time ended = std::chrono::steady_clock::now();
@@ -122,24 +124,56 @@ void ResumeWatch::run() {
   }
 }
 
-bool ResumeWatch::has_news(const std::vector<StoppedTable>& stopped) const {
-  return std::ranges::any_of(
-      stopped, [&](const StoppedTable& table) { return !seen_.contains(table.table); });
+bool ResumeWatch::has_news(const std::vector<StoppedTable>& stopped) {
+  std::set<std::string> names;
+  for (const StoppedTable& table : stopped) names.insert(table.table);
+  for (auto& [name, seen] : seen_) seen.stopped = seen.stopped && names.contains(name);
+  return std::ranges::any_of(names, [&](const std::string& name) { return !seen_[name].stopped; });
 }
 
 void ResumeWatch::look(const std::vector<StoppedTable>& stopped, Time now) {
-  const auto obstacles = find_obstacles(manifest_, stopped);
-  if (!obstacles) return;  // The run itself tells who is away.
-  ports_.explain(*obstacles);
+  const auto found = find_obstacles(manifest_, stopped);
+  if (!found) return;  // The run itself tells who is away.
+  ports_.explain(*found);
+  const StoppedTable* again = nullptr;
+  for (const StoppedTable& table : stopped) {
+    const auto obstacles = found->find(table.table);
+    if (may_go_on(table, obstacles == found->end() ? std::vector<std::string>() : obstacles->second,
+                  now))
+      again = &table;
+  }
+  if (again == nullptr) return;
+  tried(stopped, now);
+  ports_.resume(again->table);
+}
+
+bool ResumeWatch::may_go_on(const StoppedTable& table, std::vector<std::string> obstacles,
+                            Time now) {
+  Seen& seen = seen_[table.table];
+  const bool is_new = !std::exchange(seen.stopped, true);
+  const bool lasts = now < seen.next && table.reason == seen.reason;
+  if (is_new) seen.untried = !lasts;
+  const std::vector<std::string> before = std::exchange(seen.obstacles, std::move(obstacles));
+  if (!seen.obstacles.empty()) {
+    seen.untried = false;
+    if (!is_new && before != seen.obstacles)
+      ports_.restate({table.table, fmt::format("{}", fmt::join(seen.obstacles, "; "))});
+    return false;
+  }
+  const bool are_gone = !is_new && !before.empty();
+  const bool lacked = table.reason.find(kNoPrivilege) != table.reason.npos && now >= seen.next;
+  return are_gone || lacked || (seen.untried && now >= next_try_);
+}
+
+// Every stopped table is tried again with one.
+void ResumeWatch::tried(const std::vector<StoppedTable>& stopped, Time now) {
+  next_try_ = now + kLookEvery;
   for (const StoppedTable& table : stopped) {
     Seen& seen = seen_[table.table];
-    const bool was_hindered = std::exchange(seen.hindered, obstacles->contains(table.table));
-    if (seen.hindered) continue;
-    const bool lacked = table.reason.find(kNoPrivilege) != table.reason.npos && now >= seen.next;
-    if (!was_hindered && !lacked) continue;
+    seen.untried = false;
+    seen.reason = table.reason;
     seen.pause = std::clamp(2 * seen.pause, kLookEvery, kPauseMax);
     seen.next = now + seen.pause;
-    return ports_.resume(table.table);  // Every stopped table is tried again with it.
   }
 }
 

@@ -2,8 +2,10 @@
 // and given back, and then has the run prepared again.
 //
 // It asks both catalogs what `validate` asks about tables.  A table whose obstacles were seen and
-// are gone is tried again; so is one that stopped for lack of a privilege and now lacks none, at
-// growing intervals, since not every privilege is one of the table's.
+// are gone is tried again; so is one that has just stopped and has none, since it may have gone
+// before anybody looked; and one that stopped for lack of a privilege and now lacks none, at
+// growing intervals, since not every privilege is one of the table's.  When other obstacles have
+// come in the place of the first ones, they are the reason from then on.
 #pragma once
 
 #include <chrono>
@@ -33,6 +35,7 @@ class ResumeWatch {
   struct Ports {
     std::function<std::vector<StoppedTable>()> stopped;  // Those of the run, now.
     std::function<void(const Obstacles&)> explain;       // For `status`.
+    std::function<void(const StoppedTable&)> restate;    // It has stopped for another reason now.
     std::function<void(const std::string& table)> resume;
   };
 
@@ -47,18 +50,25 @@ class ResumeWatch {
  private:
   using Time = std::chrono::steady_clock::time_point;
   struct Seen {
-    bool hindered = false;  // At the last look.
-    Time next{};            // Not before that, for want of a privilege.
+    bool stopped = false;                // At the last look.
+    bool untried = false;                // Since it stopped, though nothing stands in its way.
+    std::vector<std::string> obstacles;  // At the last look.
+    std::string reason;                  // Why it had stopped when it was tried last.
+    Time next{};                         // Not before that for the same reason.
     std::chrono::seconds pause{0};
   };
 
-  bool has_news(const std::vector<StoppedTable>& stopped) const;
+  bool has_news(const std::vector<StoppedTable>& stopped);
   void look(const std::vector<StoppedTable>& stopped, Time now);
+  bool may_go_on(const StoppedTable& table, std::vector<std::string> obstacles, Time now);
+  void tried(const std::vector<StoppedTable>& stopped, Time now);
 
   const Manifest& manifest_;
   const Ports ports_;
   BoundedQueue<char> over_{1};  // Closed once the run has ended.
   std::map<std::string, Seen> seen_;
+  Time next_try_{};  // Of tables that just stopped: one by one they would keep the run from its
+                     // work.
 };
 
 }  // namespace lockstep

@@ -111,6 +111,7 @@ void make_direct(const Manifest& manifest, const Prepared& prepared, RunParts& p
   options.exported = prepared.exported;
   options.tables = prepared.tables;
   options.catalog_lsn = prepared.catalog_lsn;
+  options.renewed = prepared.renewed;
   options.start = {std::numeric_limits<std::uint64_t>::max(), 0};
   for (const ProgressRow& row : prepared.options.progress)
     options.start = std::min(options.start, row.position);

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <utility>
 
+#include "daemon/offline_status.h"
 #include "daemon/quarantine.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
@@ -70,6 +72,19 @@ void RunState::explain(const ResumeWatch::Obstacles& obstacles) {
   obstacles_ = obstacles;
 }
 
+// The supervisor keeps that of a table of the run for a daemon that is down; of one that the run
+// left alone nobody else does.
+Status RunState::restate(const StoppedTable& table) {
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr) return {};
+  for (const TableMap* map : prepared_->tables)
+    if (map->text() == table.table) runner_->restate(map->id, table.reason);
+  const auto left_out = std::ranges::find(left_out_, table.table, &LeftOut::table);
+  if (left_out == left_out_.end()) return {};
+  left_out->reason = table.reason;
+  return note_left_out(store_, left_out_);
+}
+
 std::string RunState::explained(const RunTableStatus& table) const {
   const auto known = obstacles_.find(table.table);
   if (known == obstacles_.end())
@@ -77,8 +92,9 @@ std::string RunState::explained(const RunTableStatus& table) const {
         "{}; next: put that right, then lockstep resume {} --table '{}'; or leave it "
         "out with `skip: true`",
         table.stopped, manifest_.path, table.table);
-  return fmt::format("{}; next: {}; it goes on by itself then, or is left out with `skip: true`",
-                     table.stopped, fmt::join(known->second, "; "));
+  const std::string obstacles = fmt::format("{}", fmt::join(known->second, "; "));
+  const std::string reason = table.stopped == obstacles ? "" : table.stopped + "; next: ";
+  return reason + obstacles + "; it goes on by itself then, or is left out with `skip: true`";
 }
 
 std::string RunState::unfinished() const {

@@ -49,6 +49,10 @@ class RunState {
   // What stands in the way of stopped tables; for `status`.
   void explain(const ResumeWatch::Obstacles& obstacles);
 
+  // A stopped table has another reason by now.  Not Ok: a daemon that is down will tell the old
+  // one.
+  Status restate(const StoppedTable& table);
+
   // What the run that finished() was waiting for, such as tables that came later.
   std::string unfinished() const;
 

@@ -140,14 +140,6 @@ std::function<Result<std::vector<std::string>>()> watch_newcomers(const Manifest
   };
 }
 
-// For `status` when this process is gone.
-Status note_left_out(RocksdbStore& store, const std::vector<LeftOut>& tables) {
-  if (tables.empty()) return store.remove_note(kLeftOut);
-  boost::json::object note;
-  for (const LeftOut& table : tables) note[table.table] = table.reason;
-  return store.save_note(kLeftOut, boost::json::serialize(note));
-}
-
 Result<ExitCode> run_prepared(Begin& begin) {
   const Manifest& manifest = begin.manifest;
   Events& events = begin.events;
@@ -279,6 +271,10 @@ ExitCode run_command(const RunCommand& command) {
   ResumeWatch watch(*manifest,
                     {[&state] { return state.stopped_tables(); },
                      [&state](const ResumeWatch::Obstacles& found) { state.explain(found); },
+                     [&state](const StoppedTable& table) {
+                       if (const Status noted = state.restate(table); !noted)
+                         complain(noted.error());
+                     },
                      [&](const std::string& table) {
                        events.resumed("table " + table + ": what stopped it may be gone");
                        state.resume();

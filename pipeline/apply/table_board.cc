@@ -24,6 +24,12 @@ bool TableBoard::stop(TableId table, const std::string& reason) {
   return true;
 }
 
+void TableBoard::restate(TableId table, const std::string& reason) {
+  const MutexLock lock(mutex_);
+  TableLife& life = tables_[table].life;
+  if (life.is_stopped()) life.reason = reason;
+}
+
 void TableBoard::set_horizon(TableId table, Position horizon) {
   const MutexLock lock(mutex_);
   Position& now = tables_[table].life.horizon;

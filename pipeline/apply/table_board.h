@@ -32,6 +32,8 @@ class TableBoard {
 
   // The first reason stays.  Returns whether this call stopped it.
   bool stop(TableId table, const std::string& reason);
+  // It has stopped, and for another reason by now.
+  void restate(TableId table, const std::string& reason);
   // Events of the table with a lower LSN of their own came before a TRUNCATE (I8b, I15).
   void set_horizon(TableId table, Position horizon);
   // A TRUNCATE: every chunk is read again.

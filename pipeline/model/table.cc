@@ -49,6 +49,14 @@ bool TableSpec::has_whole_images() const {
          });
 }
 
+std::vector<std::string> rival_keys(const TableSpec& spec) {
+  std::vector<std::string> names;
+  if (!spec.key.empty()) return names;
+  for (const KeyIndex& key : spec.keys)
+    if (!key.deferrable) names.push_back(key.name);
+  return names;
+}
+
 bool can_be_published(const TableSpec& spec) {
   const bool inherits_key = spec.kind != RelationKind::PartitionedRoot ||
                             std::ranges::any_of(spec.keys, [](const KeyIndex& key) {

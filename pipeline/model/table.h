@@ -150,6 +150,10 @@ struct RowIdentity {
   bool usable = true;      // Else UPDATE and DELETE fail as soon as the table is published.
   bool holds_rows = true;  // Of a partitioned root it says which columns the stream calls the key.
   std::vector<std::size_t> columns;  // Indices into the spec's columns; of Full none are named.
+  std::uint32_t relation = 0;        // The table's oid.
+  // "version index index:version ...": of the table's row of the catalog, the index that is the
+  // identity (0: none), and those of each unique index that may have been.
+  std::string naming{};
 };
 
 // An index that can be the key: unique over NOT NULL columns, without condition or expression.
@@ -201,6 +205,9 @@ struct TableSpec {
   // Whether the old image of every change is the whole row.
   bool has_whole_images() const;
 };
+
+// The indexes of which each could be the key, where nothing says which of them it is; else none.
+std::vector<std::string> rival_keys(const TableSpec& spec);
 
 // Whether the application can update the table once it is published, and every partition that it
 // has or will have: a new one has no identity but the primary key that it takes from its root.

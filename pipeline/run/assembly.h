@@ -28,7 +28,7 @@
 namespace lockstep {
 
 // Each part of a run is stepped by one thread at a time; stop(), end(), abandon(), status(),
-// prove(), sweep(), sweep_status() and failure() are safe for concurrent use.
+// restate(), prove(), sweep(), sweep_status() and failure() are safe for concurrent use.
 //
 // Invariant: a part whose step answered Over has nothing that a part behind it waits for.
 class Assembly {
@@ -93,6 +93,8 @@ class Assembly {
   // Of a run that ended; `reached`: what tick() answered, nothing when it was stopped.
   ExitCode exit_code(std::optional<ExitCode> reached) const;
   RunStatus status() const;
+  // A table that has stopped did so for another reason by now.
+  void restate(TableId table, const std::string& reason) { board_.restate(table, reason); }
   // Asks for a proof that begins now.
   std::uint64_t prove() {
     const std::uint64_t proof = supervisor_.prove_from_now();

@@ -34,6 +34,7 @@ class Runner::Threads {
 
   Result<ExitCode> run();
   void stop() { run_.stop(); }
+  void restate(TableId table, const std::string& reason) { run_.restate(table, reason); }
   void prove() { run_.prove(); }
   void sweep(std::vector<TableId> tables) { run_.sweep(std::move(tables)); }
   void repair(std::vector<std::uint64_t> findings) { run_.repair(std::move(findings)); }
@@ -195,6 +196,7 @@ Beside::~Beside() { stop_(); }
 
 Result<ExitCode> Runner::run() { return threads_->run(); }
 void Runner::stop() { threads_->stop(); }
+void Runner::restate(TableId table, const std::string& reason) { threads_->restate(table, reason); }
 void Runner::prove() { threads_->prove(); }
 void Runner::sweep(std::vector<TableId> tables) { threads_->sweep(std::move(tables)); }
 void Runner::repair(std::vector<std::uint64_t> findings) { threads_->repair(std::move(findings)); }

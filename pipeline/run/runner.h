@@ -27,6 +27,8 @@ class Runner {
 
   // Asks run() to drain and return.  Safe from any thread, not from a signal handler.
   void stop();
+  // A table that has stopped did so for another reason by now: for status.  As stop().
+  void restate(TableId table, const std::string& reason);
   // Asks for a proof of being synced that begins now; status() tells of it.  As stop().
   void prove();
   // Asks for a comparison of these tables, which begins now; sweep_status() tells of it.  As

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "pipeline/tables/table_checks.h"
 #include "pipeline/tables/translate.h"
 
 namespace lockstep {
@@ -60,6 +61,45 @@ std::string unescaped(std::string_view text) {
   return out;
 }
 
+std::set<std::string> words(std::string_view text) {
+  std::set<std::string> all;
+  while (!text.empty()) {
+    const std::string_view first = word(text, 0);
+    all.emplace(first);
+    text.remove_prefix(std::min(text.size(), first.size() + 1));
+  }
+  return all;
+}
+
+// Whether old rows of a table may have been named by another index between the two.  To make an
+// index the identity, and to make it that no more, changes the index's row of the catalog and the
+// table's; a grant, a rewrite or a new index change one of them.
+bool may_have_named_others(const std::string& before, const std::string& now) {
+  if (before.empty() || now.empty() || word(before, 0) == word(now, 0)) return false;
+  const std::set<std::string> old = words(before.substr(before.find(' ') + 1));
+  std::vector<std::string> changed;
+  std::ranges::set_symmetric_difference(old, words(now.substr(now.find(' ') + 1)),
+                                        std::back_inserter(changed));
+  // The index that is, or was, the identity at one of both is expected among them.
+  const std::string was(word(before, 1));
+  const std::string is(word(now, 1));
+  return std::ranges::any_of(changed, [&](const std::string& index) {
+    const std::string id = index.substr(0, index.find(':'));
+    return was == is || (id != was && id != is);
+  });
+}
+
+// The table whose old rows may have been named by another index meanwhile.
+std::optional<std::string> named_otherwise(const Definition& before, const Definition& now) {
+  for (const auto& [key, value] : before) {
+    const auto found = now.find(key);
+    if (word(key, 0) == "naming" && found != now.end() &&
+        may_have_named_others(value, found->second))
+      return std::string(word(key, 1));
+  }
+  return std::nullopt;
+}
+
 // One comparison; the gravest change is kept.
 class Comparison {
  public:
@@ -69,6 +109,7 @@ class Comparison {
   std::optional<DefinitionChange> run() && {
     if (find(before_, "identity") == kOtherIdentity)
       add(Consequence::CopyAgain, "its replica identity was another one for a while", "");
+    if (on_source_) compare_naming();
     compare_key();
     std::set<std::string> keys;
     for (const auto& [key, value] : before_) keys.insert(key);
@@ -113,9 +154,15 @@ class Comparison {
     const std::string before = find(before_, "key");
     const std::string now = find(now_, "key");
     if (before == now || before.empty()) return;
-    if (now.empty())
+    const std::string name = quote_identifier(find(before_, "key name"));
+    if (const std::string rivals = find(now_, "keys"); !rivals.empty() && on_source_)
       return add(Consequence::Stop,
-                 fmt::format("its key {} was dropped", quote_identifier(find(before_, "key name"))),
+                 fmt::format("its key {} is one of several unique keys now ({})", name, rivals),
+                 "say which of them names its rows: " +
+                     choose_by_identity(map_.source, find(before_, "key name")) +
+                     ", and start lockstep again");
+    if (now.empty())
+      return add(Consequence::Stop, fmt::format("its key {} was dropped", name),
                  "rows cannot be told apart without one: give it back to the table, and start "
                  "lockstep again: the table is copied again");
     if (word(before, 1) != word(now, 1))
@@ -125,6 +172,20 @@ class Comparison {
     const bool guarded = find(before_, "identity") != "full" && find(now_, "identity") != "full";
     if (on_source_ && !guarded)
       add(Consequence::CopyAgain, "its key was dropped and made again", "");
+  }
+
+  void compare_naming() {
+    const auto relation = named_otherwise(before_, now_);
+    if (!relation) return;
+    const auto table =
+        std::ranges::find_if(map_.source.identities, [&](const RowIdentity& identity) {
+          return std::to_string(identity.relation) == *relation;
+        });
+    const bool known = table != map_.source.identities.end();
+    add(Consequence::CopyAgain,
+        fmt::format("the replica identity of {} may have been another one for a while",
+                    known ? table->table.text() : "a partition"),
+        "");
   }
 
   // Of the target, columns that we do not write are no concern of ours.
@@ -220,7 +281,12 @@ Definition definition_of(const TableSpec& spec) {
     if (!column.collation.empty()) facts[key + " collation"] = column.collation;
     add_type(facts, column.type);
   }
+  for (const RowIdentity& identity : spec.identities)
+    if (!identity.naming.empty())
+      facts[fmt::format("naming {}", identity.relation)] = identity.naming;
   facts["identity"] = spec.replica_identity == ReplicaIdentity::Full ? "full" : "key";
+  if (const std::vector<std::string> rivals = rival_keys(spec); !rivals.empty())
+    facts["keys"] = fmt::format("{}", fmt::join(rivals, ", "));
   if (spec.key.empty()) return facts;
   std::vector<std::int16_t> attnums;
   for (const std::size_t i : spec.key) attnums.push_back(spec.columns[i].attnum);
@@ -262,6 +328,7 @@ Definition with_other_identity(Definition definition) {
 bool key_may_mean_others(const Definition& before, const Definition& now) {
   const auto identity = before.find("identity");
   if (identity != before.end() && identity->second == kOtherIdentity) return true;
+  if (named_otherwise(before, now)) return true;
   const auto was = before.find("key");
   const auto is = now.find("key");
   return was == before.end() || is == now.end() || was->second != is->second;

@@ -52,7 +52,8 @@ std::optional<DefinitionChange> definition_change(const TableMap& map, Side side
 Definition with_other_identity(Definition definition);
 
 // Whether rows may have got other keys without an event: a type that is changed with USING has the
-// key's index made anew; and under another identity an update tells no old key.
+// key's index made anew; and under another identity, also one that was there for a while only, an
+// update tells no old key.
 bool key_may_mean_others(const Definition& before, const Definition& now);
 
 }  // namespace lockstep

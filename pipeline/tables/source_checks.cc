@@ -42,11 +42,7 @@ class SourceChecks {
     problems_ = hidden_rows(source_, "source");
     check_updates();
     if (source_.key.empty())
-      error(source_.name.text() +
-                " has no usable key: no primary key, and no immediate unique "
-                "index over NOT NULL columns",
-            fmt::format("leave it out (`skip: true`), or add a primary key to {} on the source",
-                        source_.name.text()));
+      explain_no_key();
     else if (source_.key_deferrable)
       error(fmt::format("the key {} of {} on the source is DEFERRABLE: within a transaction two "
                         "rows may have one key",
@@ -60,6 +56,24 @@ class SourceChecks {
  private:
   void error(std::string text, std::string hint) {
     problems_.push_back({Severity::Error, RulePart::Table, "", std::move(text), std::move(hint)});
+  }
+
+  void explain_no_key() {
+    const std::vector<std::string> names = rival_keys(source_);
+    if (names.empty())
+      return error(source_.name.text() +
+                       " has no usable key: no primary key, and no immediate unique index over "
+                       "NOT NULL columns",
+                   fmt::format("leave it out (`skip: true`), or add a primary key to {} on the "
+                               "source",
+                               source_.name.text()));
+    const bool root = source_.kind == RelationKind::PartitionedRoot;
+    error(fmt::format("{} has several unique keys ({}), and neither a primary key nor its replica "
+                      "identity says which of them names its rows",
+                      source_.name.text(), fmt::join(names, ", ")),
+          fmt::format("{}add a primary key to {} on the source",
+                      root ? "" : choose_by_identity(source_, names.front()) + ", or ",
+                      source_.name.text()));
   }
 
   // Published, a table without an identity refuses the application's UPDATE and DELETE.
@@ -84,11 +98,13 @@ class SourceChecks {
 
   std::string identity_hint(const RowIdentity& identity) const {
     std::string wanted = "FULL";
+    std::vector<std::string> keys = rival_keys(source_);
+    if (!source_.key.empty() && !source_.key_deferrable) keys = {source_.key_index};
     if (source_.key_is_primary && !source_.key_deferrable &&
         identity.kind != ReplicaIdentity::Default)
       wanted = "DEFAULT";
-    else if (identity.table == source_.name && !source_.key.empty() && !source_.key_deferrable)
-      wanted = "USING INDEX " + quote_identifier(source_.key_index);
+    else if (identity.table == source_.name && !keys.empty())
+      return choose_by_identity(source_, keys.front());
     return fmt::format("ALTER TABLE {} REPLICA IDENTITY {} on the source", quoted(identity.table),
                        wanted);
   }
@@ -116,6 +132,11 @@ std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& colu
   std::string names;
   for (const std::size_t i : columns) names += (names.empty() ? "" : ", ") + spec.columns[i].name;
   return names;
+}
+
+std::string choose_by_identity(const TableSpec& source, const std::string& index) {
+  return fmt::format("ALTER TABLE {} REPLICA IDENTITY USING INDEX {} on the source",
+                     quoted(source.name), quote_identifier(index));
 }
 
 std::vector<MapProblem> source_problems(const TableSpec& source) {

@@ -15,6 +15,8 @@ namespace lockstep {
 // Columns by their indices, for people: "id, region".
 std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& columns);
 
+// The statement that makes `index` the key of a table that has several.
+std::string choose_by_identity(const TableSpec& source, const std::string& index);
 // Of a table of the source: its key, and how updates and deletes of it, and of each partition, name
 // the old row.
 std::vector<MapProblem> source_problems(const TableSpec& source);

@@ -85,10 +85,11 @@ void Supervisor::waits_for(std::string what) {
 }
 
 Status Supervisor::note_stop(TableId id, const std::string& reason) {
-  if (told_stopped_.contains(id)) return {};
+  const auto told = told_stopped_.find(id);
+  if (told != told_stopped_.end() && told->second == reason) return {};
   LOCKSTEP_TRY(ports_.ledger.save_stop(id, reason));
   events_.table_stopped(shared_.tables[id]->text(), reason);
-  told_stopped_.insert(id);
+  told_stopped_[id] = reason;
   return {};
 }
 
@@ -337,7 +338,8 @@ void Supervisor::publish() {
                          0,
                          std::nullopt};
     // Whoever reads of a stop acts on it, and the next start must know what it was.
-    if (told_stopped_.contains(id)) table.stopped = all[id].life.reason;
+    if (const auto told = told_stopped_.find(id); told != told_stopped_.end())
+      table.stopped = told->second;
     if (const auto found = debts_.find(id); found != debts_.end()) {
       table.debts = found->second.open;
       table.quarantined = found->second.quarantined;

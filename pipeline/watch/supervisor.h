@@ -155,7 +155,7 @@ class Supervisor {
   std::vector<std::string> newcomers_;
   std::map<TableId, DebtCount> debts_;
   std::vector<std::string> waiting_;
-  std::set<TableId> told_stopped_;
+  std::map<TableId, std::string> told_stopped_;  // And why, as it was told last.
   std::set<TableId> told_done_;
   std::set<std::string> told_newcomers_;
 

@@ -218,6 +218,64 @@ def test_a_grant_given_back_lets_its_table_go_on(direct):
     migration.finish()
 
 
+def test_an_obstacle_that_is_gone_before_anybody_looked(direct):
+    """Issue E, row 28: its table goes on as well, and one whose obstacle lasts is tried once."""
+    migration = direct(TABLE + "CREATE TABLE log (id int PRIMARY KEY) PARTITION BY RANGE (id);"
+                       "CREATE TABLE low PARTITION OF log FOR VALUES FROM (0) TO (10)",
+                       tables=[{"source": "public.t"}, {"source": "public.log"}])
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("ALTER TABLE t ADD COLUMN late int")
+        migration.target("ALTER TABLE t ADD COLUMN late int")
+        migration.source("UPDATE t SET late = 7")
+        migration.await_target("SELECT count(*) FROM t WHERE late = 7", 3000)
+        lockstep.await_status(lambda status: status["synced"], "t to be synced")
+        migration.source("ALTER TABLE log DETACH PARTITION low")
+        tried = "table public.log: what stopped it may be gone"
+        wait_until(lambda: tried in lockstep.log_text(), "it to be tried", 60,
+                   alive=lockstep.process)
+        migration.source("ALTER TABLE t ADD COLUMN later int")
+        migration.target("ALTER TABLE t ADD COLUMN later int")
+        migration.source("UPDATE t SET later = 7")
+        migration.await_target("SELECT count(*) FROM t WHERE later = 7", 3000)
+        assert lockstep.log_text().count(tried) == 1
+
+
+def test_the_reason_of_a_stopped_table_follows_its_obstacle(direct):
+    """Issue E, row 19: within one run, and for who asks when it has ended."""
+    migration = direct(TABLE + "CREATE TABLE u (id int PRIMARY KEY)")
+    migration.prepare()
+    lockstep = migration.lockstep
+
+    def reason():
+        return "".join(table["reason"] or "" for table in lockstep.status()["tables"]
+                       if table["table"] == "public.t")
+
+    def await_reason(*words):
+        wait_until(lambda: all(word in reason() for word in words), f"{words} to be the reason",
+                   60, alive=lockstep.process)
+
+    of_v, of_n = "public.t.v is text on the source", "public.t.n is integer on the source"
+    with migration.running():
+        lockstep.await_follow()
+        migration.source("ALTER TABLE t ADD first int; UPDATE t SET first = 1")
+        await_reason("first", "it goes on by itself")
+        migration.target("ALTER TABLE t ADD first int; ALTER TABLE t ALTER v TYPE int USING 0")
+        await_reason(of_v)
+        assert "first" not in reason() and reason().count(of_v) == 1, reason()
+    assert of_v in reason() and "first" not in reason(), reason()
+    # Of a table that a start has left alone, too.
+    with migration.running():
+        await_reason(of_v, "it goes on by itself")
+        migration.target("ALTER TABLE t ALTER v TYPE text, ALTER n TYPE boolean USING true")
+        await_reason(of_n)
+        assert of_v not in reason(), reason()
+    assert of_n in reason() and of_v not in reason(), reason()
+    migration.target("TRUNCATE t; ALTER TABLE t ALTER n TYPE int USING 0")
+    migration.finish()
+
+
 def is_stopped(status):
     return any(table["state"] == "stopped" for table in status["tables"])
 

@@ -9,6 +9,7 @@ import psycopg2
 import pytest
 
 from conftest import STREAM, through_kafka
+from tests.integration.test_shape import await_stop, copied_again
 
 ROOT = "CREATE TABLE t (id int, m int NOT NULL, v text{}) PARTITION BY RANGE (id);"
 LEAVES = """
@@ -58,6 +59,10 @@ SHAPES = {
         ROOT.format(", PRIMARY KEY (id)") + LEAVES + "ALTER TABLE t2 REPLICA IDENTITY NOTHING",
         STATEMENTS, "public.t2 has no replica identity"),
 }
+
+
+SEVERAL = ("CREATE TABLE t (a int NOT NULL UNIQUE, b int NOT NULL UNIQUE, v text);"
+           "ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (1, 2, 'x'), (2, 3, 'y')")
 
 
 def refusals(migration):
@@ -132,6 +137,45 @@ def test_its_hints_for_identities_lead_to_a_migration(migrate):
         migration.source("UPDATE t SET id = id + 1, v = 'moved'; UPDATE u SET id = 2")
         migration.await_target("SELECT max(id) FROM u", 2)
     migration.finish()
+
+
+def test_one_of_several_unique_keys_is_asked_for(direct):
+    """Issue E, row 32: there is a key, and more than one; the statement of the hint chooses it."""
+    migration = direct(SEVERAL)
+    migration.prepare()
+    words = ("public.t has several unique keys (t_a_key, t_b_key), and neither a primary key nor "
+             "its replica identity says which of them names its rows")
+    found, = refusals(migration)
+    assert words in found
+    assert_run_refuses(migration, words)
+    migration.source(re.search(r"(ALTER TABLE .*?) on the source", found)[1])
+    assert not refusals(migration)
+    # The target has no identity at all, and two keys as well: the source's is the one.
+    migration.target("ALTER TABLE t REPLICA IDENTITY DEFAULT")
+    with migration.running() as lockstep:
+        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.source("UPDATE t SET b = b + 10; UPDATE t SET a = 7 WHERE a = 2")
+        migration.target("CREATE INDEX another ON t (v)")
+        lockstep.await_status(lambda status: status["synced"], "them to be applied")
+    migration.finish()
+    assert copied_again(migration) == 0
+
+
+def test_a_key_that_gets_a_rival_is_not_said_to_be_gone(direct):
+    """Issue E, row 32: the same in mid-run, and the hint is the way on; nothing is copied again."""
+    migration = direct("CREATE TABLE t (a int NOT NULL UNIQUE, b int NOT NULL, v text);"
+                       "ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (1, 2, 'x')")
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.source("CREATE UNIQUE INDEX t_b ON t (b)")
+        reason = await_stop(lockstep, "public.t")
+        assert 'its key "t_a_key" is one of several unique keys now (t_a_key, t_b)' in reason
+        migration.source(re.search(r"(ALTER TABLE .*?) on the source", reason)[1]
+                         + "; INSERT INTO t VALUES (2, 3, 'y')")
+        migration.await_target("SELECT count(*) FROM t", 2)
+    migration.finish()
+    assert copied_again(migration) == 0
 
 
 def test_names_a_leaf_that_names_its_rows_by_another_index(migrate):

@@ -250,6 +250,77 @@ def test_a_partition_whose_identity_changes_is_noticed_while_it_runs(direct, oth
     assert copied_again(migration) == (0 if other == "NOTHING" else 1)
 
 
+TWO_KEYS = """
+CREATE TABLE t (id int PRIMARY KEY, m int NOT NULL UNIQUE, v text);
+INSERT INTO t SELECT g, g, 'v' FROM generate_series(1, 900) g;
+"""
+AWAY = "ALTER TABLE {0} REPLICA IDENTITY USING INDEX {1}"
+BACK = "ALTER TABLE {0} REPLICA IDENTITY DEFAULT"
+# Neither says which row it was.
+NAMELESS = ["UPDATE {0} SET id = id + 1000 WHERE id <= 50", "DELETE FROM {0} WHERE id = 60"]
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("schema, table, owner, index", [
+    (TWO_KEYS, "t", "t", "t_m_key"), (LEAVES, "log", "low", "low_m")], ids=["table", "leaf"])
+def test_an_identity_that_was_another_one_before_anybody_looked(migrate, schema, table, owner,
+                                                                index, down):
+    """Issue E, rows 10 and 33: it is as it was, and what was written meanwhile named other rows."""
+    migration = migrate(schema + "CREATE TABLE bystander (id int PRIMARY KEY)")
+    migration.prepare()
+    statements = [AWAY.format(owner, index), *(text.format(table) for text in NAMELESS),
+                  BACK.format(owner), f"UPDATE {table} SET v = 'later' WHERE id = 70"]
+    if down:
+        migration.lockstep.run_until_synced()
+        for statement in statements:
+            migration.source(statement)
+    else:
+        with migration.running() as lockstep:
+            lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+            for statement in statements:
+                migration.source(statement)
+            lockstep.await_status(lambda _: copied_again(migration) == 1, "it to be noticed")
+            lockstep.await_status(lambda status: status["synced"], "the new copy to be synced")
+            migration.assert_equal()
+    migration.finish()
+    assert copied_again(migration) == 1
+    assert f"the replica identity of public.{owner} may have been" in migration.lockstep.log_text()
+
+
+HARMLESS = {
+    "of the table": ["GRANT SELECT ON t TO PUBLIC", "ALTER TABLE t SET (fillfactor = 90)",
+                     "REINDEX TABLE t", "ANALYZE t", "VACUUM t", "CREATE INDEX a ON t (v)",
+                     "CREATE UNIQUE INDEX b ON t (m, id)", "CREATE UNIQUE INDEX c ON t (m, v)",
+                     "DROP INDEX c", "ALTER TABLE t REPLICA IDENTITY FULL",
+                     "UPDATE t SET id = -id WHERE id < 9", BACK.format("t")],
+    "of its indexes": ["REINDEX TABLE CONCURRENTLY t", "CREATE UNIQUE INDEX CONCURRENTLY d ON t (m)",
+                       "ANALYZE t", "VACUUM t", "DROP INDEX CONCURRENTLY b"],
+    "of both, but for identities": ["REINDEX TABLE t", "CREATE UNIQUE INDEX e ON t (id, m)",
+                                    "ALTER TABLE t RESET (fillfactor)"],
+}
+
+
+def test_maintenance_is_not_taken_for_another_identity(direct):
+    """Issue E, row 33: what changes the same rows of the catalog has nothing copied again."""
+    migration = direct(TWO_KEYS)
+    migration.prepare()
+    migration.lockstep.run_until_synced()
+    for statements in HARMLESS.values():
+        for statement in statements:
+            migration.source(statement)
+        migration.finish()
+        assert copied_again(migration) == 0, statements
+    with migration.running() as lockstep:
+        lockstep.await_status(lambda status: status["synced"], "it to be synced")
+        migration.source("ALTER TABLE t REPLICA IDENTITY USING INDEX t_pkey")
+        migration.source("UPDATE t SET id = id + 2000 WHERE id > 800")
+        migration.source("VACUUM FULL t")
+        lockstep.await_status(lambda _: copied_again(migration) == 1, "the rewrite to be noticed")
+        lockstep.await_status(lambda status: status["synced"], "the new copy to be synced")
+    migration.finish()
+    assert migration.lockstep.log_text().count("may have been another one") == 0
+
+
 def test_rows_of_a_partition_that_the_target_lacks_settle_when_it_comes(direct):
     """Issue E, row 31: by themselves, and nothing is copied again."""
     migration = direct(LEAVES, debt_attempts=2)

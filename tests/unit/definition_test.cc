@@ -136,5 +136,44 @@ TEST(Definition, AnIdentityThatWasAnotherOneForAWhileVoidsTheRows) {
   EXPECT_FALSE(key_may_mean_others(now, now));
 }
 
+// Issue E, row 33: "row of the table, identity, unique indexes", before and later.
+bool is_suspect(const std::string& before, const std::string& now) {
+  TableMap map = sample();
+  RowIdentity identity{{"public", "t"}, ReplicaIdentity::Index, true, true, {0}, 500, before};
+  map.source.identities = {identity};
+  TableSpec later = map.source;
+  later.identities[0].naming = now;
+  const Definition was = definition_of(map.source);
+  const Definition is = definition_of(later);
+  const auto found = definition_change(map, Side::Source, was, is);
+  EXPECT_EQ(found && found->consequence == Consequence::CopyAgain, key_may_mean_others(was, is));
+  EXPECT_FALSE(definition_change(map, Side::Target, was, is).has_value());
+  return found.has_value();
+}
+
+TEST(Definition, AnIdentityThatIsBackHasChangedTwoRowsOfTheCatalog) {
+  EXPECT_TRUE(is_suspect("10 0 7:3 8:3", "12 0 7:3 8:12"));
+  EXPECT_TRUE(is_suspect("10 7 7:3", "12 7 7:12"));
+  EXPECT_TRUE(is_suspect("10 0 7:3", "12 0"));
+  EXPECT_TRUE(is_suspect("10 0", "12 0 7:12"));
+  EXPECT_TRUE(is_suspect("10 7 7:3 8:3", "12 0 7:12 8:12"));
+  EXPECT_FALSE(is_suspect("10 0 7:3", "12 0 7:3"));        // A grant, a rewrite.
+  EXPECT_FALSE(is_suspect("10 0 7:3", "10 0 7:12 8:12"));  // REINDEX or CREATE CONCURRENTLY.
+  EXPECT_FALSE(is_suspect("10 0 7:3", "12 7 7:12"));       // It is the identity from now on, ...
+  EXPECT_FALSE(is_suspect("10 7 7:3", "12 0 7:12"));       // ... or was until now.
+  EXPECT_FALSE(is_suspect("10 7 7:3 8:3", "12 8 7:12 8:12"));
+  EXPECT_FALSE(is_suspect("10 0", "12 0"));
+  EXPECT_FALSE(is_suspect("", "12 0 7:12"));  // As an older lockstep stored it.
+}
+
+TEST(Definition, AKeyWithARivalWasNotDropped) {
+  TableSpec now = sample().source;
+  now.key.clear();
+  now.keys = {{"t_pkey", {0}, false, false}, {"t_m", {1}, false, false}};
+  EXPECT_EQ(change(now)->what,
+            "its key \"t_pkey\" is one of several unique keys now (t_pkey, t_m) on the source");
+  EXPECT_THAT(change(now)->next, HasSubstr("REPLICA IDENTITY USING INDEX \"t_pkey\""));
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -23,7 +23,7 @@ PostgresStream::PostgresStream(PostgresStreamOptions options)
     : options_(std::move(options)),
       link_(options_.replication),
       control_(options_.control),
-      decoder_({0, options_.start, 0, options_.catalog_lsn}, options_.tables),
+      decoder_({0, options_.start, 0, options_.catalog_lsn, options_.renewed}, options_.tables),
       flushed_(options_.start.major),
       heard_(options_.start.major) {}
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,8 +39,9 @@ struct PostgresStreamOptions {
   ReplicationOptions replication;
   PostgresOptions control;  // A plain connection, to look at the slot.
   std::vector<const TableMap*> tables;
-  Position start;       // The least position of all lanes.
-  Lsn catalog_lsn = 0;  // Where the log ended before the catalogs were read.
+  Position start;               // The least position of all lanes.
+  Lsn catalog_lsn = 0;          // Where the log ended before the catalogs were read.
+  std::set<TableId> renewed{};  // DirectOptions::renewed.
   std::size_t batch_changes_max = 2000;
   std::size_t batch_bytes_max = 1 << 20;
   std::chrono::milliseconds tell_every{300};  // The least wal_sender_timeout of use is 1 s.

@@ -26,12 +26,30 @@ std::optional<TargetChange> needs_one_lane(const TableMap& table, const TableSpe
                   names, table.target.name.text())};
 }
 
+std::set<std::int16_t> attnums_of(const TableSpec& spec, const std::vector<std::size_t>& columns) {
+  std::set<std::int16_t> attnums;
+  for (const std::size_t column : columns) attnums.insert(spec.columns[column].attnum);
+  return attnums;
+}
+
+// Its key is the one that was planned, while it is there, whatever the target would choose.
+TableSpec with_key_of(const TableSpec& planned, TableSpec now) {
+  const std::set<std::int16_t> wanted = attnums_of(planned, planned.key);
+  const auto found = std::ranges::find_if(now.keys, [&](const KeyIndex& key) {
+    return !key.deferrable && attnums_of(now, key.columns) == wanted;
+  });
+  if (found == now.keys.end()) return now;
+  now.key = found->columns;
+  now.key_index = found->name;
+  return now;
+}
+
 }  // namespace
 
 void PostgresLedger::compare(const TableMap& table, const TableSpec& now,
                              std::vector<TargetChange>& changes) {
-  const auto change =
-      definition_change(table, Side::Target, definition_of(table.target), definition_of(now));
+  const auto change = definition_change(table, Side::Target, definition_of(table.target),
+                                        definition_of(with_key_of(table.target, now)));
   if (change && change->consequence == Consequence::Stop) {
     changes.push_back({table.id, TargetEffect::Stop, change->what + ": " + change->next});
     return;

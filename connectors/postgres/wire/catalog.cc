@@ -293,6 +293,8 @@ Status SpecReader::read_identities() {
       if (column != spec.columns.end())
         identity.columns.push_back(static_cast<std::size_t>(column - spec.columns.begin()));
     }
+    identity.relation = number_field<std::uint32_t>(rows, i, 7);
+    identity.naming = text_field(rows, i, 8);
     spec.identities.push_back(std::move(identity));
   }
   return {};

@@ -150,7 +150,9 @@ ORDER BY t.root, c.relname)";
 
 // How the old rows of the table and of each leaf are named: the columns of the identity, by the
 // number that they have in the table.  `usable` is what PostgreSQL asks of a published table before
-// UPDATE and DELETE; from 18 on a generated column must not be part of it.
+// UPDATE and DELETE; from 18 on a generated column must not be part of it.  The last column is
+// RowIdentity::naming.  An index that is as it was made, which its attributes are the witnesses of,
+// has never been an identity; one that is the primary key always names rows by the key.
 inline constexpr const char* kIdentities = R"(
 SELECT t.root, n.nspname, c.relname, c.relreplident, c.relkind <> 'p',
        (c.relreplident = 'f' OR i.indexrelid IS NOT NULL)
@@ -160,7 +162,13 @@ SELECT t.root, n.nspname, c.relname, c.relreplident, c.relkind <> 'p',
        coalesce((SELECT string_agg(r.attnum::text, ' ') FROM pg_attribute a
         JOIN pg_attribute r ON r.attrelid = t.root AND r.attname = a.attname
         WHERE a.attrelid = c.oid AND NOT a.attisdropped
-        AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1])), '')
+        AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1])), ''),
+       c.oid, concat_ws(' ', c.xmin, CASE c.relreplident WHEN 'i' THEN i.indexrelid ELSE 0 END,
+        (SELECT string_agg(u.indexrelid || ':' || u.xmin, ' ' ORDER BY u.indexrelid)
+         FROM pg_index u WHERE u.indrelid = c.oid AND u.indisunique AND u.indimmediate
+         AND NOT u.indisprimary AND u.indpred IS NULL AND u.indexprs IS NULL
+         AND NOT EXISTS (SELECT FROM pg_attribute m WHERE m.attrelid = u.indexrelid
+                         AND m.attnum = 1 AND m.xmin = u.xmin AND m.cmin = u.cmin)))
 FROM tree t JOIN pg_class c ON c.oid = t.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
   AND i.indpred IS NULL
@@ -189,7 +197,7 @@ inline constexpr const char* kVersions = R"(
   JOIN pg_inherits i ON i.inhparent = t.oid
 ), acting AS MATERIALIZED (
   SELECT m.root, string_agg(m.v, ',' ORDER BY m.v) AS v FROM (
-    SELECT t.root, c.oid || c.relreplident::text || c.relrowsecurity || c.relforcerowsecurity
+    SELECT t.root, c.oid || ':' || c.xmin
     FROM tree t JOIN pg_class c ON c.oid = t.oid
     UNION ALL
     SELECT t.root, i.indexrelid || ':' || i.xmin FROM tree t JOIN pg_index i ON i.indrelid = t.oid

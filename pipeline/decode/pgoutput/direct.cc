@@ -7,6 +7,7 @@
 
 #include "pipeline/model/key.h"
 #include "pipeline/model/row.h"
+#include "pipeline/tables/table_checks.h"
 #include "pipeline/tables/table_stream.h"
 
 namespace lockstep {
@@ -44,6 +45,20 @@ std::optional<std::string> drift_of(const TableSpec& spec, const WalRelation& wi
   return std::nullopt;
 }
 
+// The identity may be as it should be by now; the changes in the log are what they are.
+std::string made_right(const TableMap& table, const std::string& step) {
+  return fmt::format(
+      " when it was changed: {}, unless that is done, and the table is copied again; should it "
+      "stop "
+      "once more, empty {} on the target and start again",
+      step, table.target.name.text());
+}
+
+std::string identity_step(const TableSpec& source) {
+  if (!source.key_is_primary) return choose_by_identity(source, source.key_index);
+  return "ALTER TABLE " + quoted(source.name) + " REPLICA IDENTITY DEFAULT on the source";
+}
+
 std::unexpected<Error> out_of_order(std::string_view what) {
   return fail(Reaction::Halt,
               fmt::format("the replication stream sent {}: it is not what PostgreSQL sends", what));
@@ -54,6 +69,7 @@ std::unexpected<Error> out_of_order(std::string_view what) {
 DirectDecoder::DirectDecoder(DirectOptions options, const std::vector<const TableMap*>& tables)
     : stream_(options.stream),
       catalog_lsn_(options.catalog_lsn),
+      renewed_(std::move(options.renewed)),
       position_(options.start),
       near_xid_(options.near_xid) {
   for (const TableMap* table : tables) {
@@ -120,6 +136,7 @@ Status DirectDecoder::take_relation(std::string_view message, ChangeBatch& batch
   if (drift.empty() && !is_old()) drift = drift_of(table->source, wire_).value_or("");
   if (drift.empty()) drift = map_columns(wire_, relation).value_or("");
   if (!drift.empty()) {
+    if (is_void(*table)) return {};
     stop(*table, fmt::format("source table {} changed: {}", table->text(), drift), batch);
     return {};
   }
@@ -147,8 +164,8 @@ std::optional<std::string> DirectDecoder::map_columns(const WalRelation& wire,
     const std::string name = shown(table.source_column(cell).name);
     if (!source.place) return name + " of its key is not in its events as it is in the table";
     if (!source.in_identity)
-      return name + " of its key is not in its replica identity: ALTER TABLE " +
-             quoted(table.source.name) + " REPLICA IDENTITY DEFAULT (or FULL) on the source";
+      return name + " of its key was not in its replica identity" +
+             made_right(table, identity_step(table.source));
   }
   return std::nullopt;
 }
@@ -172,6 +189,17 @@ void DirectDecoder::stop(const TableMap& table, std::string message, ChangeBatch
     if (relation.table == &table) relation.table = nullptr;
   batch.stops.push_back(
       {table.id, Error{Reaction::StopTable, std::move(message), ExitCode::BadData, {}}});
+}
+
+void DirectDecoder::refuse_nameless(const TableMap& table, std::string_view what,
+                                    ChangeBatch& batch) {
+  if (is_void(table)) return;
+  stop(
+      table,
+      fmt::format("{} {} carries no whole old key: its replica identity, or that of the partition, "
+                  "was another one{}",
+                  what, table.text(), made_right(table, "put that right on the source")),
+      batch);
 }
 
 // ---------------------------------------------------------------- rows
@@ -219,7 +247,7 @@ Status DirectDecoder::take_row(std::string_view message, WalKind kind, ChangeBat
 void DirectDecoder::take_delete(const Relation& relation, ChangeBatch& batch) {
   const TableMap& table = *relation.table;
   if (!read_key(relation, row_.before, old_key_))
-    return stop(table, "a delete from " + table.text() + " carries no whole key", batch);
+    return refuse_nameless(table, "a delete from", batch);
   Change change = start_change(table);
   change.kind = ChangeKind::Delete;
   change.key = key_hash(table, old_key_);
@@ -238,7 +266,7 @@ void DirectDecoder::take_image(const Relation& relation, WalKind kind, ChangeBat
   change.debt = image.doubtful ? DebtReason::Doubtful : DebtReason::None;
   if (kind == WalKind::Update && row_.old_form != WalRow::Old::None) {
     if (!read_key(relation, row_.before, old_key_))
-      return stop(table, "an update of " + table.text() + " carries no whole old key", batch);
+      return refuse_nameless(table, "an update of", batch);
     const Hash128 old_hash = key_hash(table, old_key_);
     if (old_hash != change.key) {
       Change gone = start_change(table);

@@ -31,6 +31,9 @@ struct DirectOptions {
   // The tables' specs were read after it.  Rows that were committed before may have other columns
   // than they say: what does not fit is read again.  After it, a difference stops the table.
   Lsn catalog_lsn = 0;
+  // Tables that are emptied and copied again, since their changes may have named other rows: of
+  // those before catalog_lsn what does not say which row it means is void.
+  std::set<TableId> renewed{};
 };
 
 // Source thread only.
@@ -84,6 +87,7 @@ class DirectDecoder {
   std::optional<std::string> map_columns(const WalRelation& wire, Relation& relation) const;
   Source source_of(const TableMap& table, std::size_t cell, const WalRelation& wire) const;
   bool is_old() const { return begin_ && begin_->final_lsn < catalog_lsn_; }
+  bool is_void(const TableMap& table) const { return is_old() && renewed_.contains(table.id); }
 
   // Whether the change just counted is new; moves the position past it.
   bool count_change();
@@ -95,10 +99,13 @@ class DirectDecoder {
   void take_delete(const Relation& relation, ChangeBatch& batch);
   void take_image(const Relation& relation, WalKind kind, ChangeBatch& batch);
   void stop(const TableMap& table, std::string message, ChangeBatch& batch);
+  // A change whose old row it does not name.
+  void refuse_nameless(const TableMap& table, std::string_view what, ChangeBatch& batch);
   void move_to(Position position) { position_ = std::max(position_, position); }
 
   const StreamId stream_;
   const Lsn catalog_lsn_;
+  const std::set<TableId> renewed_;
   std::unordered_map<std::uint32_t, const TableMap*> by_oid_;
   std::map<TableName, const TableMap*> by_name_;
 
