@@ -19,7 +19,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::seconds kRepairingMax{120};
-constexpr std::chrono::milliseconds kAskEvery{200};
+constexpr std::chrono::milliseconds kLookEvery{200};
 
 Status print_sql(const Manifest& manifest, const FindingsFilter& filter) {
   LOCKSTEP_ASSIGN(const FindingsList list, list_findings(manifest, filter));
@@ -66,7 +66,7 @@ Result<ExitCode> repair(const Manifest& manifest, const FindingsFilter& filter) 
   StopFlag never;
   std::size_t left = list.findings.size();
   while (left > 0 && std::chrono::steady_clock::now() < until) {
-    never.wait(kAskEvery);
+    never.wait(kLookEvery);
     LOCKSTEP_ASSIGN(left, left_of(manifest, list.findings));
   }
   std::cout << fmt::format("{} of {} rows are equal now\n", list.findings.size() - left,
