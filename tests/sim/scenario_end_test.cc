@@ -44,6 +44,26 @@ TEST(ClaimScenario, ALaneThatWaitsEndsSynced) {
   expect_needed(Rule::ContradictedProof, a_lane_waits);
 }
 
+// Issue E, row 3: what the last look of a proof notices ends the claim of the proof before it.
+std::string a_table_is_rewritten_during_a_proof() {
+  Scenario s(following());
+  if (std::string wrong = follow(s); !wrong.empty()) return wrong;
+  bool noticed = false;
+  s.at("proof", [&s] { EXPECT_TRUE(s.source.rewrite(0)); });
+  for (int i = 0; i < 20 && !noticed; ++i) {
+    s.pass(milliseconds(500));
+    s.watch();
+    noticed = s.status().tables.at(0).counts.life.stage == Stage::Noticed;
+    if (noticed && s.status().synced) return "synced beside a table that was rewritten";
+    s.deliver();
+    s.apply();
+  }
+  return noticed ? "" : "nobody noticed the rewrite";
+}
+TEST(ClaimScenario, ATableThatIsRewrittenEndsSynced) {
+  expect_needed(Rule::ContradictedProof, a_table_is_rewritten_during_a_proof);
+}
+
 // Issue E, rows 3 and 4: nothing is known of a source that is away, and no number is made up.
 TEST(ClaimScenario, ASourceThatIsAwayEndsSyncedAndLagIsUnknown) {
   Scenario s(following());
