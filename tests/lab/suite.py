@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.lab.lockstep import ROOT
@@ -32,13 +32,18 @@ _NATIVE = {
 # compiles as little as possible.
 _SHORT = ["asan"]
 _FULL = ["sim", "asan", "tsan"]
-# The integration tests run side by side, for most of their time they wait: over the Debezium stream
-# all but the first list, over the direct stream both lists; and those that need no daemon.
-_DIRECT_ONLY = ["test_direct", "test_direct_slot", "test_direct_load", "test_direct_types",
-                "test_exported", "test_target_watch"]
-_BOTH_STREAMS = ["test_smoke", "test_races", "test_restart_truth", "test_kill", "test_toast",
-                 "test_shape", "test_quarantine", "test_refused", "test_identity", "test_shapes",
-                 "test_reconcile"]
+# The integration tests wait for most of their time: two parts of each stream run side by side, each
+# with servers of its own.  Files alternate between the parts, those that take longest first.
+_DIRECT = ["test_shape", "test_kill", "test_target_watch", "test_exported", "test_direct",
+           "test_direct_slot", "test_reconcile", "test_identity", "test_shapes", "test_races",
+           "test_toast", "test_restart_truth", "test_direct_load", "test_smoke", "test_refused",
+           "test_direct_types", "test_quarantine"]
+_DEBEZIUM = ["test_shape", "test_kill", "test_definition", "test_reconcile", "test_first_use",
+             "test_races", "test_restart_truth", "test_validate", "test_identity",
+             "test_bad_events", "test_connector", "test_smoke", "test_memory", "test_synced",
+             "test_toast", "test_refused", "test_parity", "test_readme", "test_compare", "test_shapes",
+             "test_quarantine"]
+_PARTS = 2
 _NO_DAEMON = "test_target"
 _LONG = {"LOCKSTEP_LONG": "1", "LOCKSTEP_SIM_SEEDS": "100000"}
 
@@ -80,21 +85,21 @@ class Suite:
 
     def everything(self, groups):
         """The integration tests over both streams, and beside them all groups."""
-        def files(names):
-            return [_TESTS / f"{name}.py" for name in names]
-
-        def native():
+        if not self._build("release", ["lockstep"]):
+            return
+        for file in sorted(_TESTS.glob("test_*.py")):
+            if file.stem not in [*_DIRECT, *_DEBEZIUM, _NO_DAEMON]:
+                self._fail(file.stem, "is in no list of suite.py: over which stream does it run?")
+        parts = [(stream, [_TESTS / f"{name}.py" for name in names[part::_PARTS]])
+                 for part in range(_PARTS)
+                 for stream, names in (("debezium", _DEBEZIUM), ("direct", _DIRECT))]
+        with ExitStack() as beside:
+            for stream, files in parts:
+                beside.enter_context(self._pytest_beside(stream, files))
             for group in groups:
                 self.native(group)
             if self._build("asan", ["lockstep_integration_test"]):
-                self._pytest("direct", "release", files([_NO_DAEMON]))
-
-        def direct():
-            self._pytest("direct", "release", files(_DIRECT_ONLY + _BOTH_STREAMS), native)
-
-        if self._build("release", ["lockstep"]):
-            others = [f"--ignore={file}" for file in files([*_DIRECT_ONLY, _NO_DAEMON])]
-            self._pytest("debezium", "release", [_TESTS, *others], direct)
+                self._pytest("direct", "release", [_TESTS / f"{_NO_DAEMON}.py"])
 
     def integration(self, expression=None):
         """Runs the integration tests, or those whose name matches."""
@@ -108,27 +113,34 @@ class Suite:
         if self._build(preset, ["lockstep"]):
             self._pytest("debezium", preset, [_TESTS / "test_smoke.py"])
 
-    def _pytest(self, stream, preset, arguments, beside=None):
-        """Runs integration tests.  `beside`: what is done meanwhile; then their output comes
-        afterwards."""
-        what = f"integration: {stream}, {preset}"
-        self._say(f"{what}, beside what follows" if beside else what)
+    def _pytest(self, stream, preset, arguments):
+        """Runs integration tests."""
+        self._say(f"integration: {stream}, {preset}")
+        argv, extra, report = self._of_pytest(stream, preset, arguments)
+        self._count_pytest(report, self._run(argv, extra))
+
+    @contextmanager
+    def _pytest_beside(self, stream, files):
+        """Runs integration tests beside what the caller does; their output comes at the exit."""
+        what = f"integration: {stream}, {files[0].stem} and {len(files) - 1} more"
+        self._say(f"{what}, beside what follows")
+        argv, extra, report = self._of_pytest(stream, "release", files)
+        log = report.with_suffix(".log")
+        with log.open("w") as output, self._running(argv, extra, output) as child:
+            yield
+        self._say(what)
+        print(log.read_text(errors="replace"), flush=True)
+        self._count_pytest(report, child.returncode)
+
+    def _of_pytest(self, stream, preset, arguments):
+        """Command, environment and report of one run of pytest."""
         self.runs += 1
         report = self.scratch / f"pytest-{self.runs}.xml"
         argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=25",
                 f"--junitxml={report}", *arguments]
         extra = {"LOCKSTEP_BINARY": str(ROOT / "build" / preset / "lockstep"),
                  "LOCKSTEP_STREAM": stream}
-        if beside is None:
-            code = self._run(argv, extra)
-        else:
-            log = report.with_suffix(".log")
-            with log.open("w") as output, self._running(argv, extra, output) as child:
-                beside()
-            self._say(what)
-            print(log.read_text(errors="replace"), flush=True)
-            code = child.returncode
-        self._count_pytest(report, code)
+        return argv, extra, report
 
     def _build(self, preset, targets):
         self._say(f"building {preset}: {', '.join(targets)}")
