@@ -37,7 +37,7 @@ _FULL = ["sim", "asan", "tsan"]
 _DIRECT = ["test_shape", "test_kill", "test_target_watch", "test_exported", "test_direct",
            "test_direct_slot", "test_reconcile", "test_identity", "test_shapes", "test_races",
            "test_toast", "test_restart_truth", "test_direct_load", "test_smoke", "test_refused",
-           "test_direct_types", "test_quarantine"]
+           "test_direct_types", "test_quiet", "test_quarantine"]
 _DEBEZIUM = ["test_shape", "test_kill", "test_definition", "test_reconcile", "test_first_use",
              "test_races", "test_restart_truth", "test_validate", "test_identity",
              "test_bad_events", "test_connector", "test_smoke", "test_memory", "test_synced",
