@@ -169,7 +169,8 @@ bool Planner::current(const ChunkTask& task) {
 bool Planner::all_done() {
   const MutexLock lock(mutex_);
   for (Table& table : tables_) follow_life(table);
-  return std::ranges::all_of(tables_, [&](const Table& table) { return finished(table); });
+  return std::ranges::all_of(
+      tables_, [&](const Table& table) { return finished(table) || board_.stopped(table.id); });
 }
 
 }  // namespace lockstep
