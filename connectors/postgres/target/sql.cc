@@ -296,7 +296,7 @@ std::string clear_visible_debts_sql(const BookkeepingName& name) {
   return clear_sql(
       name,
       " AND CASE WHEN x.xid = '0' THEN $5 ELSE pg_visible_in_snapshot(x.xid, $4::pg_snapshot) END"
-      " AND ($6 OR x.reason NOT IN ('unreadable', 'refused', 'swallowed'))");
+      " AND ($6 OR x.reason NOT IN ('unreadable', 'refused', 'swallowed', 'divergent'))");
 }
 
 std::string open_debts_sql(const BookkeepingName& name) {
