@@ -85,6 +85,7 @@ Result<std::vector<Finding>> VerifiedRecords::open_findings(std::string_view tab
     if (open.size() >= limit) return {};
     Finding finding;
     LOCKSTEP_TRY(decode(key, value, finding));
+    finding.source_row = finding.target_row = {};  // They may be large, and many.
     if (is_open(finding.state)) open.push_back(std::move(finding));
     return {};
   };

@@ -1,6 +1,7 @@
 #include "daemon/findings_list.h"
 
 #include <algorithm>
+#include <set>
 
 #include "checkpoint/checkpoint_reader.h"
 
@@ -26,7 +27,8 @@ Result<FindingsList> list_findings(const Manifest& manifest, const FindingsFilte
   };
   if (checkpoint) LOCKSTEP_TRY(checkpoint->for_each_finding(add));
   std::ranges::sort(list.findings, {}, &Finding::id);
-  if (filter.ids.size() <= list.total) return list;
+  const std::set<std::uint64_t> ids(filter.ids.begin(), filter.ids.end());
+  if (ids.size() <= list.total) return list;
   return fail(Reaction::Halt, "there is no finding with that id: see lockstep findings list --all",
               ExitCode::Usage);
 }

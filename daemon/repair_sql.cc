@@ -46,6 +46,7 @@ std::string update(const TableMap& map, const Finding& finding, const KeyTexts::
     if (std::ranges::find(finding.columns, name) != finding.columns.end())
       sets += fmt::format("{}{} = {}", sets.empty() ? "" : ", ", target_column(map, name),
                           literal(text));
+  if (sets.empty()) return fmt::format("-- finding {}: the rows are too large", finding.id);
   return fmt::format("UPDATE {} SET {} WHERE {};", quoted(map.target.name), sets,
                      condition(map, key));
 }

@@ -172,7 +172,7 @@ ControlResponse RunState::answer_reconcile(const ControlRequest& request) {
 ControlResponse RunState::answer_repair(const ControlRequest& request) {
   if (request.method != "POST") return {405, R"({"title":"a repair is asked for with POST"})"};
   if (manifest_.reconcile.repair.value == RepairPolicy::Off)
-    return {409, R"({"title":"the manifest says reconcile.repair: off"})"};
+    return {409, R"({"title":"this run began with repair: off: start lockstep run again"})"};
   boost::system::error_code broken;
   const boost::json::value parsed = boost::json::parse(request.body, broken);
   const boost::json::object* wanted = broken ? nullptr : parsed.if_object();

@@ -37,10 +37,12 @@ void add_verified(json::object& object, const RunTableStatus& table) {
   object["verified_rows"] = nullptr;
   object["findings"] = nullptr;
   object["clean_pass_since"] = nullptr;
+  object["not_compared"] = nullptr;
   if (!table.sweep) return;
   const TableSweep& sweep = *table.sweep;
   object["verified_rows"] = sweep.verified_rows;
   object["findings"] = sweep.open_findings;
+  if (!sweep.left.empty()) object["not_compared"] = sweep.left;
   if (sweep.clean_since_us != 0) object["clean_pass_since"] = time_text(sweep.clean_since_us);
   if (!sweep.verified_through) return;
   object["verified_through"] = lsn_text(*sweep.verified_through);

@@ -30,6 +30,7 @@ json::object table_object(const TableMap& table, const TableSweep& sweep) {
                                    ? json::value(lsn_text(*sweep.verified_through))
                                    : json::value(nullptr);
   object["findings"] = sweep.findings;
+  object["kept"] = sweep.kept;
   object["resolved"] = sweep.resolved;
   object["repaired"] = sweep.repaired;
   object["repair_failed"] = sweep.failed;

@@ -4,6 +4,8 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <iostream>
+#include <limits>
+#include <set>
 
 #include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
@@ -19,12 +21,15 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::seconds kRepairingMax{120};
-constexpr std::chrono::milliseconds kLookEvery{200};
+constexpr std::chrono::milliseconds kLookEvery{500};
+constexpr std::size_t kAtOnce = 1000;
+constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
 
 Status print_sql(const Manifest& manifest, const FindingsFilter& filter) {
   LOCKSTEP_ASSIGN(const FindingsList list, list_findings(manifest, filter));
   KeyTexts texts(manifest);
-  for (const Finding& finding : list.findings) std::cout << repair_sql(finding, texts) << "\n";
+  for (const Finding& finding : list.findings)
+    if (is_open(finding.state)) std::cout << repair_sql(finding, texts) << "\n";
   if (list.findings.empty())
     std::cout << "nothing is to be repaired: no finding is open\n";
   else
@@ -35,45 +40,64 @@ Status print_sql(const Manifest& manifest, const FindingsFilter& filter) {
   return {};
 }
 
-// Which of `before` are not equal yet.
-Result<std::size_t> left_of(const Manifest& manifest, const std::vector<Finding>& before) {
-  FindingsFilter filter;
-  for (const Finding& finding : before) filter.ids.push_back(finding.id);
-  LOCKSTEP_ASSIGN(const FindingsList now, list_findings(manifest, filter));
+// How many of `asked` are not equal yet.
+Result<std::size_t> left_of(const Manifest& manifest, const std::set<std::uint64_t>& asked) {
+  FindingsFilter open;
+  open.limit = kNoLimit;
+  LOCKSTEP_ASSIGN(const FindingsList now, list_findings(manifest, open));
   return static_cast<std::size_t>(std::ranges::count_if(
-      now.findings, [](const Finding& finding) { return is_open(finding.state); }));
+      now.findings, [&](const Finding& finding) { return asked.contains(finding.id); }));
 }
 
-Result<ExitCode> repair(const Manifest& manifest, const FindingsFilter& filter) {
+// Asks for some repairs and waits for the end of them.  Returns how many rows are equal then.
+Result<std::size_t> repair_some(const Manifest& manifest, const LockOwner& owner,
+                                const std::set<std::uint64_t>& asked) {
+  json::array ids;
+  for (const std::uint64_t id : asked) ids.emplace_back(id);
+  const std::string body = json::serialize(json::object{{"ids", std::move(ids)}});
+  LOCKSTEP_TRY(ask_owner(owner, {"POST", kRepairPath, body}));
+  const auto until = std::chrono::steady_clock::now() + kRepairingMax;
+  StopFlag never;
+  std::size_t left = asked.size();
+  while (left > 0 && std::chrono::steady_clock::now() < until) {
+    never.wait(kLookEvery);
+    LOCKSTEP_ASSIGN(left, left_of(manifest, asked));
+  }
+  return asked.size() - left;
+}
+
+Result<ExitCode> repair(const Manifest& manifest, FindingsFilter filter) {
   if (manifest.reconcile.repair.value == RepairPolicy::Off)
     return fail(Reaction::Halt,
-                "nothing was repaired: say `reconcile: {repair: confirm}` in " + manifest.path,
+                "nothing was repaired: say `reconcile: {repair: confirm}` in " + manifest.path +
+                    " and start lockstep run again",
                 ExitCode::Config);
   LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest.state_dir.value.string()));
   if (!owner || owner->socket.empty())
     return fail(Reaction::Halt, "nothing was repaired: lockstep run is what repairs; start it",
                 ExitCode::Temporary);
+  filter.limit = kNoLimit;
   LOCKSTEP_ASSIGN(const FindingsList list, list_findings(manifest, filter));
-  json::array ids;
-  for (const Finding& finding : list.findings) ids.emplace_back(finding.id);
-  if (ids.empty()) {
+  std::set<std::uint64_t> wanted;
+  for (const Finding& finding : list.findings)
+    if (is_open(finding.state)) wanted.insert(finding.id);
+  if (wanted.empty()) {
     std::cout << "nothing is to be repaired: no finding is open\n";
     return ExitCode::Ok;
   }
-  const std::string body = json::serialize(json::object{{"ids", std::move(ids)}});
-  LOCKSTEP_TRY(ask_owner(*owner, {"POST", kRepairPath, body}));
-  const auto until = std::chrono::steady_clock::now() + kRepairingMax;
-  StopFlag never;
-  std::size_t left = list.findings.size();
-  while (left > 0 && std::chrono::steady_clock::now() < until) {
-    never.wait(kLookEvery);
-    LOCKSTEP_ASSIGN(left, left_of(manifest, list.findings));
+  std::size_t equal = 0;
+  for (auto next = wanted.begin(); next != wanted.end();) {
+    std::set<std::uint64_t> some;
+    for (; next != wanted.end() && some.size() < kAtOnce; ++next) some.insert(*next);
+    LOCKSTEP_ASSIGN(const std::size_t done, repair_some(manifest, *owner, some));
+    equal += done;
+    if (done < some.size()) break;  // Whatever keeps them keeps the others, too.
   }
-  std::cout << fmt::format("{} of {} rows are equal now\n", list.findings.size() - left,
-                           list.findings.size());
-  if (left == 0) return ExitCode::Ok;
-  std::cout << "the others differ in another way than when they were found, or the target refuses "
-               "them: see lockstep findings list, lockstep quarantine list\n";
+  std::cout << fmt::format("{} of {} rows are equal now\n", equal, wanted.size());
+  if (equal == wanted.size()) return ExitCode::Ok;
+  std::cout
+      << "the others are still under way, or on the target in another way than when they were "
+         "found, or refused by it: see lockstep findings list, lockstep quarantine list\n";
   return ExitCode::Incomplete;
 }
 

@@ -153,7 +153,8 @@ Result<ExitCode> run_prepared(Begin& begin) {
   RunOptions options = prepared.options;
   options.until_synced = begin.command.until_synced;
   options.until_compared = begin.command.compare.wanted;
-  if (options.until_compared) options.sweep.continuous = false;  // What was asked for, and no more.
+  // What was asked for, and no more.
+  if (options.until_compared) options.sweep.continuous = options.sweep.repairs = false;
   options.tables_left_out = !prepared.left_out.empty();
   options.on_progress = [&](const RunStatus& status) { begin.log.progress(status, clock.now()); };
   share_snapshot(manifest, prepared, options, events);

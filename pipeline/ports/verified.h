@@ -83,7 +83,7 @@ class VerifiedStore {
   // is returned.
   virtual Result<std::uint64_t> save_finding(const Finding& finding) = 0;
   virtual Result<std::uint64_t> count_open(std::string_view table) = 0;
-  // At most `limit` open findings of a table.
+  // At most `limit` open findings of a table, without their rows.
   virtual Result<std::vector<Finding>> open_findings(std::string_view table, std::size_t limit) = 0;
 };
 

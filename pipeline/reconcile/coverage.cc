@@ -10,7 +10,7 @@ namespace lockstep {
 
 Coverage::Coverage() : parts_{{{}, next_id_++}} {}
 
-Coverage::Coverage(const std::vector<VerifiedRange>& stored) : Coverage() {
+Coverage::Coverage(const std::vector<VerifiedRange>& stored, std::int64_t now_us) : Coverage() {
   std::map<std::optional<std::string>, const VerifiedRange*> by_lower;
   for (const VerifiedRange& range : stored) by_lower[range.range.lower] = &range;
   std::vector<Part> chain;
@@ -19,10 +19,18 @@ Coverage::Coverage(const std::vector<VerifiedRange>& stored) : Coverage() {
     const auto found = by_lower.extract(next);
     if (found.empty()) return;
     const VerifiedRange& range = *found.mapped();
-    chain.push_back({range, next_id_++, range.at_us});
+    chain.push_back({range, next_id_++, std::min(range.at_us, now_us)});
     next = range.range.upper;
   } while (next);
   parts_ = std::move(chain);
+}
+
+void Coverage::ask() {
+  for (Part& part : parts_) part.tried_us = 0;
+}
+
+bool Coverage::any_known() const {
+  return std::ranges::any_of(parts_, [](const Part& part) { return part.is.known(); });
 }
 
 bool Coverage::is_due(const Part& part, std::int64_t before_us) const {

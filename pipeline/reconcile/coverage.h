@@ -33,8 +33,12 @@ class Coverage {
 
   // One range that was never compared.
   Coverage();
-  // The stored ranges, in any order; one that was never compared where they leave a gap.
-  explicit Coverage(const std::vector<VerifiedRange>& stored);
+  // The stored ranges, in any order; one that was never compared where they leave a gap.  None was
+  // tried after `now_us`: a clock may have been put back.
+  Coverage(const std::vector<VerifiedRange>& stored, std::int64_t now_us);
+
+  // Every range is due again, whatever the clock says.
+  void ask();
 
   // The range that was tried longest ago, if that was before `before_us`; neighbours that are due,
   // too, join it while all of them had at most `rows` rows.
@@ -58,6 +62,8 @@ class Coverage {
   void release_all();
 
   bool busy() const;
+  // Whether any range was ever compared.
+  bool any_known() const;
   // The least position of all ranges; nothing while one was never compared.
   std::optional<Lsn> verified_through() const;
   // When the range was compared that was compared longest ago; 0 while one never was.

@@ -5,9 +5,9 @@
 
 namespace lockstep {
 
-Status RangeBook::load() {
+Status RangeBook::load(std::int64_t now_us) {
   LOCKSTEP_ASSIGN(const std::vector<VerifiedRange> stored, store_.load_ranges(table_));
-  coverage_ = Coverage(stored);
+  coverage_ = Coverage(stored, now_us);
   return {};
 }
 

@@ -27,7 +27,9 @@ class RangeBook {
   RangeBook(VerifiedStore& store, std::string table) : store_(store), table_(std::move(table)) {}
 
   // Goes on with what is stored.
-  Status load();
+  Status load(std::int64_t now_us);
+  // Every range is due again.
+  void ask() { coverage_.ask(); }
   // The table was copied again: nothing of it was compared.
   Status forget();
 

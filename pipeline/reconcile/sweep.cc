@@ -13,23 +13,30 @@ namespace lockstep {
 
 using From = Compared::From;
 
+namespace {
+
+constexpr std::uint64_t kRowsOfTarget = 10;  // Times those of a range of the source.
+
+}  // namespace
+
 Sweep::Sweep(SweepOptions options, Shared shared, SweepPorts ports)
     : options_(options),
       shared_(shared),
       ports_(std::move(ports)),
       reading_(ports_.source, shared),
       tables_(shared.tables.size()) {
-  if (!options_.continuous) return;
   for (std::size_t id = 0; id < tables_.size(); ++id) {
     tables_[id] = std::make_unique<Table>(*shared_.tables[id], ports_.store);
     tables_[id]->begin(options_.seed);
   }
 }
 
-void Sweep::Table::begin(std::uint64_t seed) {
-  compared.emplace(map, seed);
+void Sweep::Table::begin(std::uint64_t with_seed) {
+  seed = with_seed;
+  compared.reset();
   ranges.release_all();
   suspects.clear();
+  told_of.clear();
   told = {};
 }
 
@@ -63,8 +70,7 @@ SweepStatus Sweep::counts() const {
 std::vector<std::pair<TableId, std::uint64_t>> Sweep::open_findings() const {
   const MutexLock lock(mutex_);
   std::vector<std::pair<TableId, std::uint64_t>> open;
-  for (const auto& [id, table] : status_.tables)
-    if (table.open_findings > 0) open.emplace_back(id, table.open_findings);
+  for (const auto& [id, table] : status_.tables) open.emplace_back(id, table.open_findings);
   return open;
 }
 
@@ -72,6 +78,7 @@ void Sweep::Rows::clear() {
   digests.clear();
   keys.clear();
   cells.clear();
+  cell_bytes = 0;
 }
 
 // By key hash, which orders both sides alike, whatever their collations say.
@@ -119,6 +126,7 @@ Result<Sweep::Step> Sweep::open() {
   if (Status started = start(ports_.source, From::Source); !started)
     return give_up(std::move(started).error());
   source_rows_.clear();
+  work_.read_begun = shared_.clock.now();
   state_ = State::Source;
   return Step::Working;
 }
@@ -140,7 +148,10 @@ Result<bool> Sweep::read(ChunkReader& reader, From side, Rows& rows) {
       return fail(Reaction::StopTable, "a row's key is NULL");
     rows.digests.push_back(digest);
     rows.keys.push_back(compared.key(side, batch.row(i), scratch_));
-    if (!work_.keys.empty()) rows.cells.emplace_back(compared.cells(side, batch.row(i), scratch_));
+    if (work_.keys.empty()) continue;
+    const std::string_view cells = compared.cells(side, batch.row(i), scratch_);
+    rows.cell_bytes += cells.size();
+    rows.cells.emplace_back(rows.cell_bytes > options_.cell_bytes_max ? "" : cells);
   }
   if (!more) LOCKSTEP_TRY(reader.check_shape(compared.view(side)));
   return more;
@@ -150,6 +161,7 @@ Result<Sweep::Step> Sweep::read_source() {
   auto more = read(ports_.source, From::Source, source_rows_);
   if (!more) return give_up(std::move(more).error());
   if (*more) return Step::Working;
+  if (work_.keys.empty()) steer(*tables_[work_.table]);
   reading_.end_reading();  // The snapshot stays registered: what it does not see is remembered.
   state_ = State::Proving;
   return Step::Working;
@@ -176,6 +188,17 @@ Result<Sweep::Step> Sweep::start_target() {
 Result<Sweep::Step> Sweep::read_target() {
   auto more = read(ports_.target, From::Target, target_rows_);
   if (!more) return give_up(std::move(more).error());
+  // Ranges are cut where the source has so many rows: the target may have any number.
+  if (work_.keys.empty() && target_rows_.digests.size() > kRowsOfTarget * options_.chunk_rows) {
+    const std::string name = tables_[work_.table]->map.target.name.text();
+    return give_up(
+        {Reaction::StopTable,
+         fmt::format("{} has more than {} rows where the source has {}: it is compared "
+                     "once they are gone",
+                     name, kRowsOfTarget * options_.chunk_rows, source_rows_.digests.size()),
+         ExitCode::Different,
+         {}});
+  }
   if (*more) return Step::Working;
   auto judged = judge();
   if (!judged) return give_up(std::move(judged).error());
@@ -251,13 +274,13 @@ Status Sweep::judge_range(Table& table) {
     const std::size_t at = i == kNone ? j : i;
     const Hash128& key = rows.digests[at].key;
     const bool doubt = in_doubt(table, key);
-    const auto [suspect, fresh] = table.suspects.try_emplace(
-        key, Suspect{rows.keys[at], doubt ? 0U : 1U, doubt ? 1U : 0U, now_us});
-    // One that another range waits for, too, is found by both: where the sides order keys in
-    // another way.
+    const auto [suspect, fresh] =
+        table.suspects.try_emplace(key, Suspect{.key = rows.keys[at],
+                                                .unequal = doubt ? 0U : 1U,
+                                                .doubts = doubt ? 1U : 0U,
+                                                .seen_us = now_us});
     if (fresh) suspect->second.busy = doubt && !owed_.contains(key);
-    if (suspect->second.range != 0) return;
-    suspect->second.range = work_.range_id;
+    suspect->second.ranges.push_back(work_.range_id);
     ++suspects;
   });
   const std::uint64_t rows = source_rows_.digests.size();
@@ -295,15 +318,22 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
   table.all_next = work_.held;
   if (suspect->second.unequal++ == 0 || suspect->second.unequal <= options_.confirmations)
     return {};
-  LOCKSTEP_TRY(find(table, suspect->second, i == kNone ? "" : source_rows_.cells[i],
-                    j == kNone ? "" : target_rows_.cells[j]));
+  Finding seen;
+  seen.kind = j == kNone   ? FindingKind::MissingInTarget
+              : i == kNone ? FindingKind::ExtraInTarget
+                           : FindingKind::Differing;
+  if (i != kNone) seen.source_row = source_rows_.cells[i];
+  if (j != kNone) seen.target_row = target_rows_.cells[j];
+  LOCKSTEP_TRY(find(table, suspect->second, std::move(seen)));
   return drop_suspect(table, suspect, true);
 }
 
 Status Sweep::drop_suspect(Table& table, Suspects::iterator suspect, bool told) {
-  const RangeBook::RangeId range = suspect->second.range;
+  const std::vector<RangeBook::RangeId> ranges = std::move(suspect->second.ranges);
   table.suspects.erase(suspect);
-  return range == 0 ? Status() : table.ranges.suspect_over(range, told);
+  for (const RangeBook::RangeId range : ranges)
+    LOCKSTEP_TRY(table.ranges.suspect_over(range, told));
+  return {};
 }
 
 // ---------------------------------------------------------------- the end of one comparison
@@ -311,14 +341,18 @@ Status Sweep::drop_suspect(Table& table, Suspects::iterator suspect, bool told) 
 Result<Sweep::Step> Sweep::give_up(Error error) {
   const TableId table = work_.table;
   finish();
-  if (error.reaction != Reaction::StopTable && error.reaction != Reaction::Reject)
+  if (error.reaction == Reaction::Retry || error.reaction == Reaction::Cancel)
     return fail(std::move(error));
+  // Nothing that keeps us from comparing a table keeps it from being moved.  Stored bounds that the
+  // reader takes for damaged may be the reason.
+  if (error.reaction == Reaction::Halt) LOCKSTEP_TRY(tables_[table]->ranges.forget());
   leave(*tables_[table], error.message);
   publish();
   return Step::Working;
 }
 
 void Sweep::finish() {
+  if (!work_.keys.empty() && !work_.held) next_look_ = shared_.clock.now() + options_.again_after;
   let_go();
   if (work_.range_id != 0) tables_[work_.table]->ranges.released(work_.range_id);
   work_ = {};
@@ -337,10 +371,12 @@ void Sweep::tell(Table& table) {
   told.open_findings = table.open_count;
   // Every range was compared after the last trouble: a clean pass began with the first of them.
   const bool clean = told.oldest_us > table.trouble_us && table.open_count == 0;
-  if (!clean)
-    told.clean_since_us = 0;
-  else if (told.clean_since_us == 0)
-    told.clean_since_us = told.oldest_us;
+  if (!clean) table.clean_since_us = 0;
+  if (clean && table.clean_since_us == 0) {
+    table.clean_since_us = told.oldest_us;
+    table.repairs = 0;
+  }
+  told.clean_since_us = table.clean_since_us;
 }
 
 void Sweep::publish() {
@@ -352,10 +388,9 @@ void Sweep::publish() {
   status_.tables.clear();
   status_.asked.clear();
   for (TableId id = 0; id < tables_.size(); ++id) {
-    if (tables_[id] == nullptr) continue;
     Table& table = *tables_[id];
     tell(table);
-    const bool running = table.asked_us != 0;
+    const bool running = table.asked;
     status_.running = status_.running || running;
     status_.tables.emplace_back(id, table.told);
     if (table.in_request) status_.asked.emplace_back(id, running ? table.told : table.answer);

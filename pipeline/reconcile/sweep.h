@@ -41,18 +41,23 @@ namespace lockstep {
 struct SweepOptions {
   std::uint64_t chunk_rows = 100'000;  // Compared under one pair of snapshots.
   std::size_t piece_bytes = 4 << 20;
-  std::size_t keys_max = 1000;          // Suspects looked at under one pair of snapshots.
-  std::size_t suspects_max = 50'000;    // Of a table; while it has more, no range of it is read.
-  std::size_t findings_max = 10'000;    // Listed; the others are counted.
-  std::size_t row_bytes_max = 1 << 16;  // Of either row of a finding that are kept.
-  std::uint32_t confirmations = 2;      // Looks under fresh snapshots that make a finding (V6).
-  std::uint32_t doubts_max = 30;        // Looks in doubt, then the key is not verified.
-  std::uint32_t doubts_to_hold = 3;     // Looks in doubt, then a busy key is held (V7).
-  std::size_t held_max = 256;           // Keys held under one snapshot of the source.
+  std::size_t keys_max = 1000;            // Suspects looked at under one pair of snapshots.
+  std::size_t suspects_max = 50'000;      // Of a table; while it has more, no range of it is read.
+  std::size_t findings_max = 10'000;      // Listed; the others are counted.
+  std::size_t cell_bytes_max = 64 << 20;  // Of either side's rows of a list of keys.
+  std::size_t row_bytes_max = 1 << 20;    // Of either row of a finding that are kept.
+  std::uint32_t confirmations = 2;        // Looks under fresh snapshots that make a finding (V6).
+  std::uint32_t doubts_max = 30;          // Looks in doubt, then the key is not verified.
+  std::uint32_t looks_max = 200;          // The same, with looks that do not count (V7).
+  std::uint32_t doubts_to_hold = 3;       // Looks in doubt, then a busy key is held (V7).
+  std::size_t held_max = 256;             // Keys held under one snapshot of the source.
   std::chrono::milliseconds hold_limit{2000};  // A lane waits for a look, at most.
   std::chrono::milliseconds arrival_wait{20};  // For a lane to arrive, in one step.
   std::chrono::milliseconds again_after{250};  // Between two looks at suspects.
   std::uint64_t seed = 0;                      // Of the rows' hashes.
+  std::uint64_t chunk_rows_min = 1000;
+  // The source's rows of a range are read for so long, about: its snapshot is as old.
+  std::chrono::milliseconds chunk_aim{1000};
   bool continuous = false;
   std::chrono::seconds every{86'400};   // Continuous: between two comparisons of a range.
   std::uint64_t rows_per_second = 0;    // Continuous: 0 is no limit, ...
@@ -103,7 +108,7 @@ class Sweep {
   SweepStatus status() const;
   // The same without the findings, which may be many.
   SweepStatus counts() const;
-  // The tables that have open findings, and how many.
+  // How many open findings each table has.
   std::vector<std::pair<TableId, std::uint64_t>> open_findings() const;
 
  private:
@@ -113,23 +118,29 @@ class Sweep {
     std::string key;            // Cells, in the source's form.
     std::uint32_t unequal = 0;  // Looks that found it so, with nothing under way.
     std::uint32_t doubts = 0;   // Looks in doubt; once it is busy, only those that held it.
+    std::uint32_t looks = 0;    // In doubt, also those that do not count.
     std::int64_t seen_us = 0;
-    RangeBook::RangeId range = 0;  // That waits for it; 0: none.
-    bool busy = false;             // The last doubt was of a change that S did not see.
+    // Ranges that wait for it: several where the sides order keys in another way; none of a finding
+    // that is looked at again.
+    std::vector<RangeBook::RangeId> ranges{};
+    bool busy = false;  // The last doubt was of a change that S did not see.
   };
   using Suspects = std::unordered_map<Hash128, Suspect, Hash128Hasher>;
 
   struct Table {
     Table(const TableMap& table, VerifiedStore& store) : map(table), ranges(store, table.text()) {}
     // Forgets what was found, and takes another seed.
-    void begin(std::uint64_t seed);
+    void begin(std::uint64_t with_seed);
 
     const TableMap& map;
-    std::optional<Compared> compared;
+    std::uint64_t seed = 0;            // Of the rows' hashes.
+    std::optional<Compared> compared;  // Once something of the table is compared.
     RangeBook ranges;
+    std::uint64_t chunk_rows =
+        0;  // Of its next range: wide rows take longer; 0: as the options say.
     std::uint64_t generation = 0;  // Of the table's life that the ranges are of.
     bool loaded = false;           // The ranges and the open findings, from the store.
-    std::int64_t asked_us = 0;     // Every range is to be compared since then; 0: nobody asked.
+    bool asked = false;            // Somebody waits for every range.
     Suspects suspects;
     bool all_next = false;  // The next look is not at held keys: it takes a proof (V3).
     // Open findings that are looked at again, and how many there are in all.
@@ -142,6 +153,9 @@ class Sweep {
     };
     std::unordered_map<Hash128, OpenFinding, Hash128Hasher> open;
     std::uint64_t open_count = 0;
+    std::set<Hash128> told_of;  // Findings of this request, which may meet a row twice.
+    std::uint64_t repairs = 0;  // Begun without being asked, since all was equal last.
+    std::int64_t clean_since_us = 0;
     std::int64_t trouble_us = 0;  // The last time that some row was not equal, or not compared.
     std::int64_t left_us = 0;     // When it was left alone; see told.left.
     TableSweep told;
@@ -152,7 +166,8 @@ class Sweep {
   struct Rows {
     std::vector<RowDigest> digests;
     std::vector<std::string> keys;   // Of `digests`.
-    std::vector<std::string> cells;  // Of `digests`; of a list of keys only.
+    std::vector<std::string> cells;  // Of `digests`; of a list of keys only, as far as they fit.
+    std::size_t cell_bytes = 0;
     void clear();
     void sort();
   };
@@ -164,7 +179,8 @@ class Sweep {
     std::vector<std::string> keys;    // Of suspects; empty: the range.
     std::uint64_t generation = 0;     // Of the table's life.
     std::chrono::steady_clock::time_point begun{};
-    bool held = false;               // The keys are (V7).
+    std::chrono::steady_clock::time_point read_begun{};  // On the source.
+    bool held = false;                                   // The keys are (V7).
     std::vector<std::string> later;  // Held keys that are not read on the target yet.
   };
 
@@ -180,6 +196,8 @@ class Sweep {
   std::optional<std::size_t> next_table(Wanted wanted);
   void recall(Table& table);
   Result<Step> pick_range(std::size_t id);
+  void steer(Table& table) const;
+  Work work_on(std::size_t id) const;
   void pick_suspects(std::size_t id);
   Result<Step> open();
   Result<Step> read_source();
@@ -207,10 +225,12 @@ class Sweep {
   Status leave_in_doubt(Table& table, Suspects::iterator suspect);
   Status ask_debts(const Table& table);
   Status resolve(Table& table, const Hash128& key);
+  Status resolve_all(Table& table);
   Status keep(Table& table, Finding finding);
   bool may_repair(const Table& table, const Finding& known, const Finding& now) const;
   void owe(const Table& table, const Finding& finding);
-  Status find(Table& table, const Suspect& suspect, std::string source, std::string target);
+  // `seen`: the kind, and the rows as far as they are kept.
+  Status find(Table& table, const Suspect& suspect, Finding seen);
   Result<Step> give_up(Error error);
   void finish();
   void rest(std::uint64_t rows);
@@ -225,7 +245,7 @@ class Sweep {
   Reading reading_;
 
   State state_ = State::Idle;
-  std::vector<std::unique_ptr<Table>> tables_;  // By TableId; null: nobody asked for it ever.
+  std::vector<std::unique_ptr<Table>> tables_;  // By TableId.
   std::size_t last_table_ = 0;
   std::vector<bool> ready_;  // By TableId: rows of it may be compared now.
   Work work_;
@@ -238,6 +258,7 @@ class Sweep {
   std::chrono::steady_clock::time_point next_range_{};  // Of the continuous comparison.
   std::chrono::steady_clock::time_point idle_until_{};  // Nothing was to do.
   std::string waits_;
+  bool suspects_turn_ = true;          // Else a range is next, where both could be.
   std::set<std::uint64_t> to_repair_;  // Ids of findings, whose tables are not looked at yet.
   Compared::Scratch scratch_;
   std::uint64_t sweep_ = 0;

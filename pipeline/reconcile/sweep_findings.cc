@@ -20,6 +20,10 @@ std::vector<std::string> unequal_columns(const TableMap& map, std::string_view a
   return names;
 }
 
+bool keeps_rows(const TableMap& map) {
+  return map.existing || map.partitions == PartitionPolicy::Keep;
+}
+
 }  // namespace
 
 // What was found before and is equal now.
@@ -36,24 +40,41 @@ Status Sweep::resolve(Table& table, const Hash128& key) {
   return {};
 }
 
-// `source`, `target`: the compared cells; "" where there is no such row.
-Status Sweep::find(Table& table, const Suspect& suspect, std::string source, std::string target) {
-  Finding finding;
-  finding.table = table.map.text();
-  finding.key = suspect.key;
-  finding.key_hash = key_hash(table.map, suspect.key);
-  finding.kind = target.empty()   ? FindingKind::MissingInTarget
-                 : source.empty() ? FindingKind::ExtraInTarget
-                                  : FindingKind::Differing;
-  finding.position = reading_.insert_lsn();
-  finding.first_seen_us = suspect.seen_us;
-  finding.last_seen_us = table.trouble_us = shared_.clock.wall_us();
-  if (finding.kind == FindingKind::Differing)
-    finding.columns = unequal_columns(table.map, source, target);
-  finding.cause = cause_of(table.map, source, target);
-  if (source.size() <= options_.row_bytes_max) finding.source_row = std::move(source);
-  if (target.size() <= options_.row_bytes_max) finding.target_row = std::move(target);
-  return keep(table, std::move(finding));
+// The table is copied again: its findings are of rows that are gone, and maybe of another key.
+Status Sweep::resolve_all(Table& table) {
+  while (table.open_count > 0) {
+    LOCKSTEP_ASSIGN(std::vector<Finding> open,
+                    ports_.store.open_findings(table.map.text(), options_.keys_max));
+    for (Finding& finding : open) {
+      finding.state = FindingState::Resolved;
+      LOCKSTEP_ASSIGN([[maybe_unused]] const std::uint64_t id, ports_.store.save_finding(finding));
+    }
+    table.open_count =
+        open.empty() ? 0 : table.open_count - std::min(table.open_count, open.size());
+  }
+  table.open.clear();
+  return {};
+}
+
+Status Sweep::find(Table& table, const Suspect& suspect, Finding seen) {
+  // Rows that the target had before, or that partitions which are gone have left, are nobody's.
+  if (seen.kind == FindingKind::ExtraInTarget && keeps_rows(table.map)) {
+    ++table.told.kept;
+    return {};
+  }
+  seen.table = table.map.text();
+  seen.key = suspect.key;
+  seen.key_hash = key_hash(table.map, suspect.key);
+  seen.position = reading_.insert_lsn();
+  seen.first_seen_us = suspect.seen_us;
+  seen.last_seen_us = table.trouble_us = shared_.clock.wall_us();
+  if (!seen.source_row.empty() && !seen.target_row.empty()) {
+    seen.columns = unequal_columns(table.map, seen.source_row, seen.target_row);
+    seen.cause = cause_of(table.map, seen.source_row, seen.target_row);
+  }
+  for (std::string* row : {&seen.source_row, &seen.target_row})
+    if (row->size() > options_.row_bytes_max) row->clear();
+  return keep(table, std::move(seen));
 }
 
 // Writes a finding down and, where it is to be repaired, has its row read again.
@@ -70,12 +91,15 @@ Status Sweep::keep(Table& table, Finding finding) {
   if (open && known->state == FindingState::Repairing) ++table.told.failed;
   if (may_repair(table, open ? *known : finding, finding)) finding.state = FindingState::Repairing;
   LOCKSTEP_ASSIGN(finding.id, ports_.store.save_finding(finding));
-  if (finding.state == FindingState::Repairing) owe(table, finding);
+  const bool repairing = finding.state == FindingState::Repairing;
+  if (repairing) owe(table, finding);
+  if (repairing && options_.repairs) ++table.repairs;
   if (table.open.size() < options_.suspects_max)
     table.open[finding.key_hash] = {finding.id, finding.key, finding.last_seen_us, false,
-                                    finding.state == FindingState::Repairing};
+                                    repairing};
+  if (!table.told_of.insert(finding.key_hash).second) return {};
   ++table.told.findings;
-  if (table.asked_us == 0) return {};
+  if (!table.asked) return {};
   finding.source_row.clear();
   finding.target_row.clear();
   const MutexLock lock(mutex_);
@@ -87,14 +111,17 @@ Status Sweep::keep(Table& table, Finding finding) {
 // Somebody has seen the target's row as it was found: he did not say what becomes of another one.
 bool Sweep::may_repair(const Table& table, const Finding& known, const Finding& now) const {
   const auto open = table.open.find(now.key_hash);
+  // Of a row that is too large to be kept nobody can tell whether it is the same.
+  const bool kept = now.kind == FindingKind::MissingInTarget || !now.target_row.empty();
   if (open != table.open.end() && open->second.repair)
-    return known.kind == now.kind && known.target_row == now.target_row;
+    return kept && known.kind == now.kind && known.target_row == now.target_row;
   // What our own repair did not mend is left to a person, until the next look at it.
   if (!options_.repairs || known.state == FindingState::Repairing) return false;
+  // What was repaired since all was equal counts, too: a mistake of the mapping has no end.
   const auto rows = static_cast<double>(table.ranges.coverage().rows());
   const double most = std::max(1.0, rows * options_.repair_share_max);
-  return static_cast<double>(table.open_count) <= most &&
-         table.open_count <= options_.repair_rows_max;
+  const std::uint64_t wrong = table.open_count + table.repairs;
+  return static_cast<double>(wrong) <= most && wrong <= options_.repair_rows_max;
 }
 
 // A debt, which outlives us: its row is read again under a newer snapshot and written in its lane,

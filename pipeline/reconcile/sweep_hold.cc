@@ -110,10 +110,16 @@ Status Sweep::leave_in_doubt(Table& table, Suspects::iterator at) {
   Suspect& suspect = at->second;
   const bool to_be_held = needs_hold(suspect);
   suspect.busy = !owed_.contains(at->first);
-  if (to_be_held && suspect.busy && !work_.held) return {};
-  if (++suspect.doubts < options_.doubts_max) return {};
+  const bool counts = !to_be_held || !suspect.busy || work_.held;
+  suspect.doubts += counts ? 1 : 0;
+  if (suspect.doubts < options_.doubts_max && ++suspect.looks < options_.looks_max) return {};
   ++table.told.unverified;
   table.trouble_us = shared_.clock.wall_us();
+  // A repair that comes to no end, such as of a row that the target refuses, is looked at rarely.
+  if (const auto open = table.open.find(at->first); open != table.open.end()) {
+    open->second.repairing = false;
+    open->second.looked_us = table.trouble_us;
+  }
   return drop_suspect(table, at, false);
 }
 

@@ -24,19 +24,12 @@ bool Sweep::take_request() {
     status_.findings.clear();
   }
   ++sweep_;
-  for (auto& table : tables_) {
-    if (table == nullptr) continue;
-    table->asked_us = 0;
-    table->in_request = false;
-    if (!options_.continuous) table.reset();
-  }
+  for (auto& table : tables_) table->asked = table->in_request = false;
   for (const TableId id : *wanted) {
-    if (tables_[id] == nullptr)
-      tables_[id] = std::make_unique<Table>(*shared_.tables[id], ports_.store);
     Table& table = *tables_[id];
     table.begin(options_.seed + sweep_);
-    table.asked_us = shared_.clock.wall_us();
-    table.in_request = true;
+    table.asked = table.in_request = true;
+    table.ranges.ask();
     for (auto& [hash, finding] : table.open) finding.looked_us = 0;
   }
   publish();
@@ -45,39 +38,34 @@ bool Sweep::take_request() {
 
 // Returns whether somebody asked for repairs since the last call.  recall() finds their tables.
 bool Sweep::take_repairs() {
-  {
-    const MutexLock lock(mutex_);
-    if (repairs_.empty()) return false;
-    to_repair_.merge(repairs_);
-    repairs_.clear();
-  }
-  for (std::size_t id = 0; id < tables_.size(); ++id) {
-    if (tables_[id] != nullptr) continue;
-    tables_[id] = std::make_unique<Table>(*shared_.tables[id], ports_.store);
-    tables_[id]->begin(options_.seed);
-  }
+  const MutexLock lock(mutex_);
+  if (repairs_.empty()) return false;
+  to_repair_.merge(repairs_);
+  repairs_.clear();
   return true;
 }
 
 // What an earlier run, or an earlier generation of the table, left in the store.
 Status Sweep::load(Table& table) {
-  LOCKSTEP_TRY(table.ranges.load());
+  LOCKSTEP_TRY(table.ranges.load(shared_.clock.wall_us()));
+  if (table.asked) table.ranges.ask();
   LOCKSTEP_ASSIGN(const std::vector<Finding> open,
                   ports_.store.open_findings(table.map.text(), options_.suspects_max));
   LOCKSTEP_ASSIGN(table.open_count, ports_.store.count_open(table.map.text()));
-  for (const Finding& finding : open) {
-    table.open[finding.key_hash] = {finding.id, finding.key, 0, false,
+  const std::int64_t looked_us = table.asked ? 0 : shared_.clock.wall_us();
+  for (const Finding& finding : open)
+    table.open[finding.key_hash] = {finding.id, finding.key, looked_us, false,
                                     finding.state == FindingState::Repairing};
-    table.trouble_us = std::max(table.trouble_us, finding.last_seen_us);
-  }
+  // What else was wrong before nobody remembers: a clean time begins anew (V10).
+  table.trouble_us = shared_.clock.wall_us();
   table.loaded = true;
   return {};
 }
 
 bool Sweep::is_over(const Table& table) const {
   if (!table.told.left.empty()) return true;
-  return table.loaded && !table.ranges.coverage().due(table.asked_us, 0) && !table.ranges.busy() &&
-         table.suspects.empty();
+  return table.loaded && !table.ranges.coverage().due(due_before(table), 0) &&
+         !table.ranges.busy() && table.suspects.empty();
 }
 
 void Sweep::leave(Table& table, std::string why) {
@@ -96,7 +84,7 @@ Result<bool> Sweep::is_ready(Table& table, const TableLife& life) {
   }
   if (!table.told.left.empty()) {
     const auto again = std::chrono::microseconds(options_.left_again).count();
-    if (table.asked_us != 0 || shared_.clock.wall_us() - table.left_us < again) return false;
+    if (table.asked || shared_.clock.wall_us() - table.left_us < again) return false;
     table.told.left.clear();
   }
   if (!table.loaded) {
@@ -105,18 +93,23 @@ Result<bool> Sweep::is_ready(Table& table, const TableLife& life) {
   }
   // What was compared was of rows that are gone.
   if (life.stage != Stage::Following || table.generation != life.generation) {
-    if (table.ranges.coverage().rows() > 0 || table.ranges.busy())
+    if (table.ranges.coverage().any_known() || table.ranges.busy())
       LOCKSTEP_TRY(table.ranges.forget());
+    if (table.asked) table.ranges.ask();
+    LOCKSTEP_TRY(resolve_all(table));
     table.suspects.clear();
     table.generation = life.generation;
   }
   return life.stage == Stage::Following;
 }
 
+// Never 0, which is before every range: one that was never tried is due.
 std::int64_t Sweep::due_before(const Table& table) const {
-  if (table.asked_us != 0) return table.asked_us;
+  if (table.asked) return 1;
   if (!options_.continuous) return 0;
-  return shared_.clock.wall_us() - std::chrono::microseconds(options_.every).count();
+  const std::int64_t before =
+      shared_.clock.wall_us() - std::chrono::microseconds(options_.every).count();
+  return std::max<std::int64_t>(1, before);
 }
 
 // The continuous comparison has a budget, and yields.
@@ -126,8 +119,7 @@ bool Sweep::may_go_on() {
   return waits_.empty();
 }
 
-// Suspects first: the sooner they are looked at again, the less has changed.  Then what somebody
-// waits for, and then what is due by itself.
+// Suspects in turn with ranges, and of these first what somebody waits for.
 Result<Sweep::Step> Sweep::pick() {
   const bool asked_now = take_request();
   const bool repair_now = take_repairs();
@@ -136,32 +128,36 @@ Result<Sweep::Step> Sweep::pick() {
   bool open = false;
   bool asked = false;
   for (std::size_t id = 0; id < tables_.size(); ++id) {
-    if (tables_[id] == nullptr) continue;
     Table& table = *tables_[id];
     LOCKSTEP_ASSIGN(const bool now, is_ready(table, shared_.board.life(static_cast<TableId>(id))));
     ready_[id] = now;
     if (now) recall(table);
-    if (table.asked_us != 0 && is_over(table)) {
+    if (table.asked && is_over(table)) {
       table.told.over = true;
-      table.asked_us = 0;
+      table.asked = false;
       tell(table);
       table.answer = table.told;
     }
-    asked = asked || table.asked_us != 0;
+    asked = asked || table.asked;
     open = open || !table.suspects.empty();
   }
+  std::optional<std::size_t> suspects;
+  std::optional<std::size_t> range;
   if (shared_.clock.now() >= next_look_)
-    if (const auto id = next_table([](const Table& table) { return !table.suspects.empty(); })) {
-      pick_suspects(*id);
-      return Step::Working;
-    }
-  if (asked || may_go_on()) {
-    const auto id = next_table([&](const Table& table) {
-      return (table.asked_us != 0 || !asked) && table.suspects.size() <= options_.suspects_max &&
+    suspects = next_table([](const Table& table) { return !table.suspects.empty(); });
+  if (asked || may_go_on())
+    range = next_table([&](const Table& table) {
+      return (table.asked || !asked) && table.suspects.size() <= options_.suspects_max &&
              table.ranges.coverage().due(due_before(table), options_.chunk_rows);
     });
-    if (id) return pick_range(*id);
+  // In turn: rows that stay in doubt, and proofs that take long, keep nobody else from being read.
+  if (suspects && (suspects_turn_ || !range)) {
+    suspects_turn_ = false;
+    pick_suspects(*suspects);
+    return Step::Working;
   }
+  suspects_turn_ = true;
+  if (range) return pick_range(*range);
   publish();
   if (open || asked) return Step::Waiting;
   // Thousands of tables are not asked in vain ten times a second.
@@ -184,43 +180,55 @@ std::optional<std::size_t> Sweep::next_table(Wanted wanted) {
 // Open findings are looked at again now and then: somebody may have put the row right.
 void Sweep::recall(Table& table) {
   const std::int64_t now_us = shared_.clock.wall_us();
-  const auto before = [&](std::chrono::microseconds every) {
-    return table.asked_us != 0 ? table.asked_us : now_us - every.count();
+  const auto due = [&](const Table::OpenFinding& finding) {
+    if (finding.looked_us == 0) return true;
+    if (!options_.continuous && !finding.repairing) return false;
+    const std::chrono::microseconds every = finding.repairing ? kLookAtRepair : options_.look_every;
+    return finding.looked_us < now_us - every.count();
   };
   for (auto& [hash, finding] : table.open) {
     if (to_repair_.erase(finding.id) > 0) {
       finding.repair = true;
       finding.looked_us = 0;
     }
-    const std::int64_t due = before(finding.repairing ? kLookAtRepair : options_.look_every);
-    if (finding.looked_us >= due || table.suspects.size() >= options_.suspects_max) continue;
+    if (!due(finding) || table.suspects.size() >= options_.suspects_max) continue;
     finding.looked_us = now_us;
-    table.suspects.try_emplace(hash, Suspect{finding.key, 0, 0, now_us});
+    table.suspects.try_emplace(hash, Suspect{.key = finding.key, .seen_us = now_us});
   }
+}
+
+Sweep::Work Sweep::work_on(std::size_t id) const {
+  Work work;
+  work.table = static_cast<TableId>(id);
+  work.generation = tables_[id]->generation;
+  work.begun = shared_.clock.now();
+  return work;
 }
 
 void Sweep::pick_suspects(std::size_t id) {
   Table& table = *tables_[id];
-  work_ = {static_cast<TableId>(id), {}, 0, {}, table.generation, shared_.clock.now(), false, {}};
+  if (!table.compared) table.compared.emplace(table.map, table.seed);
+  work_ = work_on(id);
   state_ = State::Opening;
   if (pick_busy(table)) return;
   for (const auto& [hash, suspect] : table.suspects) {
     work_.keys.push_back(suspect.key);
     if (work_.keys.size() >= options_.keys_max) break;
   }
-  next_look_ = shared_.clock.now() + options_.again_after;
 }
 
 // A range that is known stays whole until it has twice as many rows as a new one.
 Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   Table& table = *tables_[id];
-  const auto due = table.ranges.coverage().due(due_before(table), options_.chunk_rows);
-  work_ = {static_cast<TableId>(id), due->range,          0,     {},
-           table.generation,         shared_.clock.now(), false, {}};
+  if (table.chunk_rows == 0) table.chunk_rows = options_.chunk_rows;
+  const auto due = table.ranges.coverage().due(due_before(table), table.chunk_rows);
+  if (!table.compared) table.compared.emplace(table.map, table.seed);
+  work_ = work_on(id);
+  work_.range = due->range;
   const TableMap& view = table.compared->view(From::Source);
   std::optional<std::string> cut;
-  for (const std::uint64_t rows : {2 * options_.chunk_rows, options_.chunk_rows}) {
-    if (rows != options_.chunk_rows && !due->known) continue;
+  for (const std::uint64_t rows : {2 * table.chunk_rows, table.chunk_rows}) {
+    if (rows != table.chunk_rows && !due->known) continue;
     auto bound = ports_.source.bound_after(view, due->range, rows);
     if (!bound) return give_up(std::move(bound).error());
     cut = std::move(*bound);
@@ -230,6 +238,16 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   if (cut) work_.range.upper = std::move(cut);
   state_ = State::Opening;
   return Step::Working;
+}
+
+// A range has half as many rows, or twice, when the last one took much more time, or less.
+void Sweep::steer(Table& table) const {
+  const auto took = shared_.clock.now() - work_.read_begun;
+  if (took > 2 * options_.chunk_aim)
+    table.chunk_rows =
+        std::max(std::min(options_.chunk_rows_min, options_.chunk_rows), table.chunk_rows / 2);
+  else if (2 * took < options_.chunk_aim)
+    table.chunk_rows = std::min(options_.chunk_rows, 2 * table.chunk_rows);
 }
 
 // After a range that nobody waits for: the servers are for others first.

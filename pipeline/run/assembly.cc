@@ -112,11 +112,11 @@ void Assembly::fail_run(const std::string& part, const Error& error) {
 }
 
 template <typename T>
-Result<T> Assembly::told(const std::string& part, Result<T> ended) {
+Result<T> Assembly::told(const std::string& part, Result<T> ended, Health& health) {
   if (ended) {
-    if (health_.set(part, {})) ports_.events.resumed(part);
+    if (health.set(part, {})) ports_.events.resumed(part);
   } else if (const Error& error = ended.error(); error.reaction == Reaction::Retry) {
-    if (health_.set(part, error.message)) ports_.events.waiting(part, error.message);
+    if (health.set(part, error.message)) ports_.events.waiting(part, error.message);
   } else if (error.reaction != Reaction::Cancel) {
     fail_run(part, error);
   }
@@ -137,7 +137,7 @@ bool Assembly::any_stopped() const {
 
 Result<Assembly::Turn> Assembly::step_source(milliseconds wait) {
   if (stop_of(Part::Source).raised()) return Turn::Over;
-  return told("source", read_source(wait));
+  return told("source", read_source(wait), health_);
 }
 
 Result<Assembly::Turn> Assembly::read_source(milliseconds wait) {
@@ -218,7 +218,7 @@ Result<Assembly::Turn> Assembly::step_lane(std::uint32_t index, milliseconds wai
     abandon.wait(std::min(wait, kLaneFullWait));
   }
   supervisor_.set_oldest(index, lane.oldest_commit_us());
-  auto turn = told(lane_names_[index], apply(index));
+  auto turn = told(lane_names_[index], apply(index), health_);
   if (!turn && turn.error().code == kDeadlock) supervisor_.look_at_once();
   return turn;
 }
@@ -255,14 +255,14 @@ Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
 }
 
 Result<Assembly::Turn> Assembly::step_debts() {
-  LOCKSTEP_ASSIGN(const DebtReader::Step step, told(scan_names_[0], debts_.step()));
+  LOCKSTEP_ASSIGN(const DebtReader::Step step, told(scan_names_[0], debts_.step(), health_));
   if (step == DebtReader::Step::Waiting) return Turn::Waiting;
   return step == DebtReader::Step::Working || !debts_.idle() ? Turn::Busy : Turn::Idle;
 }
 
 Result<Assembly::Turn> Assembly::step_chunk(std::size_t index) {
   Scanner& scanner = *scanners_[index];
-  const auto step = told(scan_names_[index], scanner.step());
+  const auto step = told(scan_names_[index], scanner.step(), health_);
   health_.set(scan_names_[index] + " waits", scanner.waiting_for());
   if (scanner.waits_for_flush()) flush_wanted_.store(true, std::memory_order_relaxed);
   if (!step) return std::unexpected(step.error());
@@ -281,7 +281,7 @@ Result<Assembly::Turn> Assembly::step_chunk(std::size_t index) {
 
 Result<Assembly::Turn> Assembly::step_probe() {
   if (stop_of(Part::Probe).raised()) return Turn::Over;
-  LOCKSTEP_TRY(told("probe", probe()));
+  LOCKSTEP_TRY(told("probe", probe(), health_));
   return Turn::Waiting;
 }
 
@@ -309,7 +309,7 @@ Result<Assembly::Turn> Assembly::step_sweep() {
     sweep_.end();
     return Turn::Over;
   }
-  LOCKSTEP_ASSIGN(const Sweep::Step step, told("sweep", sweep_.step()));
+  LOCKSTEP_ASSIGN(const Sweep::Step step, told("sweep", sweep_.step(), sweep_health_));
   tell_findings();
   return step == Sweep::Step::Working   ? Turn::Busy
          : step == Sweep::Step::Waiting ? Turn::Waiting
@@ -338,7 +338,9 @@ std::string Assembly::sweep_yields_to() {
 RunStatus Assembly::status() const {
   RunStatus status = supervisor_.status();
   const SweepStatus sweep = sweep_.counts();
+  const std::vector<std::string> trouble = sweep_health_.waiting();
   status.reconcile = sweep.running         ? "as asked"
+                     : !trouble.empty()    ? "waits: " + trouble.front()
                      : !sweep.continuous   ? "off"
                      : sweep.waits.empty() ? "continuous"
                                            : "waits: " + sweep.waits;
@@ -366,7 +368,7 @@ std::optional<ExitCode> Assembly::compared() const {
 
 Result<std::optional<ExitCode>> Assembly::tick() {
   LOCKSTEP_ASSIGN(const Supervisor::Verdict verdict,
-                  told("supervisor", supervisor_.tick(options_.until_synced)));
+                  told("supervisor", supervisor_.tick(options_.until_synced), health_));
   if (options_.until_compared) return compared();
   if (verdict == Supervisor::Verdict::GoOn) return std::nullopt;
   if (verdict == Supervisor::Verdict::Incomplete || options_.tables_left_out)

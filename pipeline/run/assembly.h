@@ -143,7 +143,7 @@ class Assembly {
   void fail_run(const std::string& part, const Error& error);
   // Tells people how the step of `part` ended.
   template <typename T>
-  Result<T> told(const std::string& part, Result<T> ended);
+  Result<T> told(const std::string& part, Result<T> ended, Health& health);
 
   const RunOptions options_;
   const std::vector<const TableMap*> tables_;
@@ -154,6 +154,7 @@ class Assembly {
   TableBoard board_;
   KeyHold hold_;
   Health health_;
+  Health sweep_health_;  // Of its own: what keeps us from comparing says nothing of being synced.
   std::vector<std::unique_ptr<Recent>> recents_;    // By lane.
   std::vector<std::unique_ptr<LaneQueue>> queues_;  // By lane.
   Planner planner_;

@@ -226,7 +226,9 @@ Status Process::step(Turn turn) {
   const auto done = step_run(turn);
   std::erase(busy_, turn);
   std::erase(waiting_, turn);
-  if (!done && done.error().reaction == Reaction::Retry) waiting_.push_back(turn);
+  // What keeps the sweep from comparing says nothing of being synced.
+  const bool counts = turn.actor != Actor::Sweep;
+  if (counts && !done && done.error().reaction == Reaction::Retry) waiting_.push_back(turn);
   if (done && *done == Assembly::Turn::Over) over_.push_back(turn);
   if (draining() && busy_.empty()) end_stages();
   if (!done) return std::unexpected(done.error());

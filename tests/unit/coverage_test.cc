@@ -80,10 +80,20 @@ TEST(Coverage, SmallNeighboursJoin) {
 TEST(Coverage, AGapInWhatIsStoredBeginsAnew) {
   const VerifiedRange low{{{}, key('f')}, 1, 7, 3};
   const VerifiedRange high{{key('m'), {}}, 1, 7, 3};
-  EXPECT_FALSE(Coverage({low, high}).verified_through());
-  EXPECT_EQ(Coverage({low, high}).ranges(), 1U);
+  EXPECT_FALSE(Coverage({low, high}, 100).verified_through());
+  EXPECT_EQ(Coverage({low, high}, 100).ranges(), 1U);
   const VerifiedRange middle{{key('f'), key('m')}, 1, 5, 3};
-  EXPECT_EQ(Coverage({high, low, middle}).verified_through(), 5U);
+  EXPECT_EQ(Coverage({high, low, middle}, 100).verified_through(), 5U);
+}
+
+// The clock was put back by an hour since: what was compared then is not taken for newer than now.
+TEST(Coverage, ARangeFromTheFutureIsDueInTime) {
+  const VerifiedRange all{{}, 5000, 7, 3};
+  EXPECT_TRUE(Coverage({all}, 100).due(101, kRows));
+  Coverage asked({all}, 100);
+  EXPECT_FALSE(asked.due(1, kRows));
+  asked.ask();
+  EXPECT_TRUE(asked.due(1, kRows));
 }
 
 // Whatever happens in whatever order, with what is stored by take() and verified() alone: the
@@ -113,7 +123,7 @@ TEST(Coverage, WhatIsStoredIsWhole) {
       std::vector<VerifiedRange> read;
       for (const auto& [lower, range] : stored) read.push_back(range);
       if (read.empty()) continue;
-      const Coverage again(read);
+      const Coverage again(read, 1000);
       ASSERT_EQ(again.ranges(), coverage.ranges()) << "seed " << seed << ", step " << step;
       ASSERT_EQ(again.verified_through(), coverage.verified_through()) << "seed " << seed;
     }
