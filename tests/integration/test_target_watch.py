@@ -287,7 +287,7 @@ def test_an_identity_that_was_another_one_before_anybody_looked(migrate, schema,
     assert f"the replica identity of public.{owner} may have been" in migration.lockstep.log_text()
 
 
-HARMLESS = {
+MAINTENANCE = {
     "of the table": ["GRANT SELECT ON t TO PUBLIC", "ALTER TABLE t SET (fillfactor = 90)",
                      "REINDEX TABLE t", "ANALYZE t", "VACUUM t", "CREATE INDEX a ON t (v)",
                      "CREATE UNIQUE INDEX b ON t (m, id)", "CREATE UNIQUE INDEX c ON t (m, v)",
@@ -305,7 +305,7 @@ def test_maintenance_is_not_taken_for_another_identity(direct):
     migration = direct(TWO_KEYS)
     migration.prepare()
     migration.lockstep.run_until_synced()
-    for statements in HARMLESS.values():
+    for statements in MAINTENANCE.values():
         for statement in statements:
             migration.source(statement)
         migration.finish()
