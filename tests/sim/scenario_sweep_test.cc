@@ -116,6 +116,21 @@ TEST(SweepScenario, WhatWasComparedIsKnownAfterARestart) {
   EXPECT_EQ(after.tables[0].second.oldest_us, before.tables[0].second.oldest_us);
 }
 
+// `mode: once`: of ranges that are never due again each is compared once all the same.
+TEST(SweepScenario, WhatIsNeverDueAgainIsComparedOnce) {
+  SimOptions options = scenario_options();
+  options.sweep_continuous = true;
+  options.sweep_every = std::chrono::hours(24 * 366 * 100);
+  Scenario s(options);
+  copied(s);
+  s.sweep_on();
+  const TableSweep first = s.sweep_status().tables.at(0).second;
+  EXPECT_EQ(first.rows, 5U);
+  EXPECT_TRUE(first.verified_through);
+  s.sweep_on();
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.rows, 5U);
+}
+
 // A finding is looked at again by itself: somebody may have put the row right.
 TEST(SweepScenario, AFindingStaysOpenUntilTheRowIsEqual) {
   SimOptions options = scenario_options();
