@@ -136,6 +136,8 @@ class Supervisor {
   Health& health_;
   Events& events_;
   SupervisorPorts ports_;
+  mutable Mutex mutex_;  // Before `shapes_`, which may notice something while it is made.
+  std::optional<Proof> proven_ GUARDED_BY(mutex_);
 
   // Used by the main thread only.
   bool backfilled_ = false;
@@ -165,9 +167,7 @@ class Supervisor {
   std::atomic<std::uint64_t> proofs_asked_{0};
   std::atomic<std::uint64_t> proofs_applied_{0};
 
-  mutable Mutex mutex_;
   RunStatus status_ GUARDED_BY(mutex_);
-  std::optional<Proof> proven_ GUARDED_BY(mutex_);
   // What was committed before is on the target, but for rows that are owed.
   std::chrono::steady_clock::time_point applied_until_ GUARDED_BY(mutex_){};
   std::chrono::steady_clock::time_point proven_at_ GUARDED_BY(mutex_){};
