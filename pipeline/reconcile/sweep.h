@@ -136,8 +136,7 @@ class Sweep {
     std::uint64_t seed = 0;            // Of the rows' hashes.
     std::optional<Compared> compared;  // Once something of the table is compared.
     RangeBook ranges;
-    std::uint64_t chunk_rows =
-        0;  // Of its next range: wide rows take longer; 0: as the options say.
+    std::uint64_t chunk_rows = 0;  // Of its next range; 0: as the options say.
     std::uint64_t generation = 0;  // Of the table's life that the ranges are of.
     bool loaded = false;           // The ranges and the open findings, from the store.
     bool asked = false;            // Somebody waits for every range.

@@ -97,7 +97,7 @@ Status Sweep::keep(Table& table, Finding finding) {
   if (table.open.size() < options_.suspects_max)
     table.open[finding.key_hash] = {finding.id, finding.key, finding.last_seen_us, false,
                                     repairing};
-  if (!table.told_of.insert(finding.key_hash).second) return {};
+  if (table.asked && !table.told_of.insert(finding.key_hash).second) return {};
   ++table.told.findings;
   if (!table.asked) return {};
   finding.source_row.clear();

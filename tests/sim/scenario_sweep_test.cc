@@ -11,6 +11,14 @@
 namespace lockstep {
 namespace {
 
+// Each range is compared by itself, again after `every`.
+SimOptions continuous(std::chrono::seconds every) {
+  SimOptions options = scenario_options();
+  options.sweep_continuous = true;
+  options.sweep_every = every;
+  return options;
+}
+
 // Five rows, copied and followed.
 void copied(Scenario& s) {
   for (const int id : {1, 2, 3, 4, 5}) s.seed(row(id, 0));
@@ -97,10 +105,7 @@ TEST(SweepScenario, ARowWithADebtIsNotVerified) {
 
 // Of a range that was compared nothing is read again before it is due, also by another process.
 TEST(SweepScenario, WhatWasComparedIsKnownAfterARestart) {
-  SimOptions options = scenario_options();
-  options.sweep_continuous = true;
-  options.sweep_every = std::chrono::hours(1);
-  Scenario s(options);
+  Scenario s(continuous(std::chrono::hours(1)));
   copied(s);
   s.sweep_on();
   const SweepStatus before = s.sweep_status();
@@ -118,10 +123,7 @@ TEST(SweepScenario, WhatWasComparedIsKnownAfterARestart) {
 
 // `mode: once`: of ranges that are never due again each is compared once all the same.
 TEST(SweepScenario, WhatIsNeverDueAgainIsComparedOnce) {
-  SimOptions options = scenario_options();
-  options.sweep_continuous = true;
-  options.sweep_every = std::chrono::hours(24 * 366 * 100);
-  Scenario s(options);
+  Scenario s(continuous(std::chrono::hours(24 * 366 * 100)));
   copied(s);
   s.sweep_on();
   const TableSweep first = s.sweep_status().tables.at(0).second;
@@ -133,9 +135,7 @@ TEST(SweepScenario, WhatIsNeverDueAgainIsComparedOnce) {
 
 // A finding is looked at again by itself: somebody may have put the row right.
 TEST(SweepScenario, AFindingStaysOpenUntilTheRowIsEqual) {
-  SimOptions options = scenario_options();
-  options.sweep_continuous = true;
-  Scenario s(options);
+  Scenario s(continuous(std::chrono::seconds(0)));
   copied(s);
   const FakeRow lost = s.store.rows(0).at(3);
   s.store.edit_rows(0).erase(3);
@@ -207,9 +207,7 @@ TEST(SweepScenario, ABusyRowThatIsNotReadInTimeIsNotVerified) {
 
 // A row that the target lacks, one that it has too much, and one that differs.
 TEST(SweepScenario, WhatIsRepairedIsEqual) {
-  SimOptions options = scenario_options();
-  options.sweep_continuous = true;
-  Scenario s(options);
+  Scenario s(continuous(std::chrono::seconds(0)));
   copied(s);
   s.store.edit_rows(0).erase(2);
   s.store.edit_rows(0).at(4).a = "another";
@@ -226,10 +224,7 @@ TEST(SweepScenario, WhatIsRepairedIsEqual) {
 
 // Whoever asked for the repair has not seen what the row is now.
 TEST(SweepScenario, ARowThatSomebodyChangedSinceIsNotRepaired) {
-  SimOptions options = scenario_options();
-  options.sweep_continuous = true;
-  options.sweep_every = std::chrono::hours(1);
-  Scenario s(options);
+  Scenario s(continuous(std::chrono::hours(1)));
   copied(s);
   s.store.edit_rows(0).at(4).a = "another";
   s.sweep();
