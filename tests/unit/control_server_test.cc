@@ -1,16 +1,33 @@
 #include "daemon/control_server.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <thread>
 
 #include "daemon/control_client.h"
 #include "pipeline/base/stop_flag.h"
+
+namespace {
+std::atomic<int> g_accepts_to_refuse = 0;
+}
+
+// Stands before the C library's: the next accepts fail as they do when the process has no file
+// left.  Files that are really gone would be missed by the sanitizers, too: they look at memory
+// through a pipe, and report an error where they cannot open one.
+extern "C" int accept(int socket, sockaddr* address, socklen_t* length) {
+  if (int left = g_accepts_to_refuse;
+      left > 0 && g_accepts_to_refuse.compare_exchange_strong(left, left - 1)) {
+    errno = EMFILE;
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_accept4, socket, address, length, 0));
+}
 
 namespace lockstep {
 namespace {
@@ -39,29 +56,11 @@ class ControlServerTest : public testing::Test {
 
 // Issue E, row 19: one accept that failed, here for want of a file, ended the service for good.
 TEST_F(ControlServerTest, AnAcceptThatFailsDoesNotEndIt) {
-  // What it calls is known to the sanitizer from here on: that needs files to look at memory.
-  ASSERT_TRUE(ask_daemon(socket_.string(), {"GET", "/", ""}));
-  const int client = ::socket(AF_UNIX, SOCK_STREAM, 0);
-  ASSERT_GE(client, 0);
-  const int next = ::dup(client);  // The number that an accept would get.
-  ASSERT_GE(next, 0);
-  ::close(next);
-  ::rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  const ::rlimit none{static_cast<::rlim_t>(next), before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  ::sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  socket_.string().copy(address.sun_path, sizeof address.sun_path - 1);
-  const int connected =
-      ::connect(client, reinterpret_cast<const ::sockaddr*>(&address), sizeof address);
-  StopFlag().wait(std::chrono::milliseconds(50));  // It tries, and fails.
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
-  ASSERT_EQ(connected, 0);
-  ::close(client);
+  g_accepts_to_refuse = 2;
   const auto answer = ask_daemon(socket_.string(), {"GET", "/", ""});
   ASSERT_TRUE(answer.has_value()) << answer.error().message;
   EXPECT_EQ(answer->status, 200u);
+  EXPECT_EQ(g_accepts_to_refuse, 0);
 }
 
 }  // namespace
