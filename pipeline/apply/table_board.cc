@@ -38,7 +38,9 @@ void TableBoard::set_horizon(TableId table, Position horizon) {
 
 void TableBoard::void_chunks(TableId table) {
   const MutexLock lock(mutex_);
-  if (tables_[table].life.on(Happening::Voided)) tables_[table].rows_done = 0;
+  if (!tables_[table].life.on(Happening::Voided)) return;
+  tables_[table].rows_done = 0;
+  tables_[table].life.partition = 0;
 }
 
 bool TableBoard::notice(TableId table, const std::string& why) {
@@ -49,11 +51,12 @@ bool TableBoard::notice(TableId table, const std::string& why) {
   return true;
 }
 
-void TableBoard::copy_again(TableId table, bool empties) {
+void TableBoard::copy_again(TableId table, bool empties, std::uint32_t partition) {
   const MutexLock lock(mutex_);
   TableStatus& status = tables_[table];
   if (!status.life.on(Happening::Passed)) return;
-  status.rows_done = 0;
+  if (partition == 0) status.rows_done = 0;
+  status.life.partition = partition;
   status.life.empties = status.life.empties || empties;
 }
 

@@ -40,9 +40,9 @@ class TableBoard {
   void void_chunks(TableId table);
   // The source's table is not the one that was copied.  Returns whether that is news.
   bool notice(TableId table, const std::string& why);
-  // The events from before that are applied: every chunk is read again.  `empties`: the target
-  // holds keys that the source lacks.
-  void copy_again(TableId table, bool empties);
+  // The events from before that are applied: every chunk is read again, or `partition`, which no
+  // chunk holds.  `empties`: the target holds keys that the source lacks.
+  void copy_again(TableId table, bool empties, std::uint32_t partition);
   // The source's table still is as the new chunks found it.
   void settle(TableId table);
 

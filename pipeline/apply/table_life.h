@@ -33,6 +33,7 @@ struct TableLife {
   std::string reason;            // Of Noticed, CopyingAgain and Stopped, for people.
   bool copied = false;           // Every chunk of this generation is on the target.
   bool empties = false;          // Before its next chunk the target's table is to be emptied (I9).
+  std::uint32_t partition = 0;   // Of CopyingAgain: the only one that is read; 0: the whole table.
   Position horizon;              // Events of the table from before it are void (I8b, I15).
   std::uint64_t generation = 0;  // Of its chunks; those of an older one are void.
 

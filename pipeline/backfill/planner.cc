@@ -68,6 +68,7 @@ TableLife Planner::follow_life(Table& table) {
   table.cursor.reset();
   table.planned_to_end = false;
   table.generation = life.generation;
+  table.partition = life.partition;
   table.outdated = true;
   return life;
 }
@@ -99,8 +100,11 @@ Planner::Next Planner::next() {
     if (table.planned_to_end || table.planning) continue;
     table.planning = true;
     answer.kind = Next::Kind::Plan;
-    answer.task = {
-        table.id, table.next_sequence, table.next_sequence, {table.cursor, {}}, table.generation};
+    answer.task = {table.id,
+                   table.next_sequence,
+                   table.next_sequence,
+                   {table.cursor, {}, table.partition},
+                   table.generation};
     answer.rows = chunk_rows_;
     return answer;
   }

@@ -50,7 +50,7 @@ class Planner {
   struct Next {
     enum class Kind : std::uint8_t {
       Scan,   // Scan `task`.
-      Plan,   // Ask the source for the key `rows` after task.range.lower, then call planned().
+      Plan,   // Ask the source for the key `rows` into task.range, then call planned().
       Empty,  // Empty the target's table, then call emptied().
       Wait,   // Others are planning or scanning the rest.
       Done,   // Every table is done or stopped.
@@ -86,6 +86,7 @@ class Planner {
     bool planning = false;
     std::uint64_t in_flight = 0;
     std::uint64_t generation = 0;  // Of the table's life, when the rest of this was begun.
+    std::uint32_t partition = 0;   // Of it the rest of this is; 0: of all.
     // Tasks of an older generation may be out: what they have read must not land on newer rows.
     bool outdated = false;
   };

@@ -231,7 +231,7 @@ Result<Scanner::Step> Scanner::commit_copy() {
   void_ = void_ || !planner_.current(task_);
   const bool none_via =
       std::ranges::all_of(piece_.via, [](const auto& rows) { return rows.empty(); });
-  if (read_complete_ && all_direct_ && none_via && !void_) mark = chunk_mark();
+  if (read_complete_ && all_direct_ && none_via && !void_ && is_marked()) mark = chunk_mark();
   auto committed = target_.copy_commit(mark);
   if (!committed) return give_up(std::move(committed).error());
   marked_ = mark.has_value();
@@ -285,7 +285,7 @@ Result<Scanner::Step> Scanner::drain() {
     void_ = void_ || report.retake;
   });
   if (!drained && rule_on(Rule::MarkAfterCommit)) return Step::Waiting;
-  if (void_ || marked_) {
+  if (void_ || marked_ || !is_marked()) {
     finish(!void_);
     return Step::Working;
   }

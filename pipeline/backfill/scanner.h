@@ -82,6 +82,9 @@ class Scanner {
   Result<Step> mark();
   Result<Step> give_up(Error error);
   void finish(bool done);
+  // The marks cover the whole table.  Of a partition that came with rows only the end of its copy
+  // is stored, with the table's files: a restart begins it anew.
+  bool is_marked() const { return task_.range.partition == 0; }
   ChunkMark chunk_mark() const;
   void adapt_piece(std::chrono::steady_clock::duration took);
 

@@ -85,6 +85,10 @@ void Events::copied_again(std::string_view table, std::string_view why) {
   write(spdlog::level::warn, "a table is copied again",
         {{"table", std::string(table)}, {"why", std::string(why)}});
 }
+void Events::partition_copied(std::string_view table, std::string_view partition) {
+  write(spdlog::level::warn, "a partition that was attached with rows is copied",
+        {{"table", std::string(table)}, {"partition", std::string(partition)}});
+}
 void Events::newcomer(std::string_view table) {
   write(spdlog::level::warn, "a table came after this run had begun: start lockstep again",
         {{"table", std::string(table)}});

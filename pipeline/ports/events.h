@@ -36,6 +36,7 @@ class Events {
   void backfill_done(std::string_view table, std::uint64_t rows);
   // The table's chunks are all read again (I15).
   void copied_again(std::string_view table, std::string_view why);
+  void partition_copied(std::string_view table, std::string_view partition);
   void newcomer(std::string_view table);
   // The run goes on as it is; somebody should know.
   void target_warning(std::string_view table, std::string_view what);

@@ -158,8 +158,11 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Le
   }
 }
 
-void ShapeWatch::notice(TableId id, const std::string& why) {
-  if (shared_.board.notice(id, why)) tell_(shared_.tables[id]->text(), why);
+// Without a partition: of all its rows.
+void ShapeWatch::notice(TableId id, const std::string& why, const TableFile* partition) {
+  tables_[id].partition = partition == nullptr ? 0 : partition->relation;
+  if (shared_.board.notice(id, why))
+    tell_(shared_.tables[id]->text(), why, partition == nullptr ? "" : name_of(*partition));
   before_.reset();
 }
 
@@ -174,8 +177,9 @@ Result<bool> ShapeWatch::look() {
     if (shared_.board.stopped(id)) continue;
     Table& table = tables_[id];
     if (!table.horizon) table.horizon = horizons[id];
+    LOCKSTEP_ASSIGN(const std::uint32_t came, take_in_turn(id, now[id]));
     const bool same = table.files == now[id];
-    if (!same) LOCKSTEP_TRY(judge(id, now[id]));
+    if (!same) LOCKSTEP_TRY(judge(id, now[id], came));
     const TableLife life = shared_.board.life(id);
     if (life.is_stopped()) continue;
     const bool copied = same && life.stage == Stage::CopyingAgain && life.copied;
@@ -255,12 +259,36 @@ Status ShapeWatch::look_at_target() {
 }
 
 bool ShapeWatch::settled() const {
-  for (TableId id = 0; id < tables_.size(); ++id)
-    if (shared_.board.life(id).is_doubtful()) return false;
+  for (TableId id = 0; id < tables_.size(); ++id) {
+    const TableLife life = shared_.board.life(id);
+    if (life.is_doubtful() || (tables_[id].is_behind && !life.is_stopped())) return false;
+  }
   return true;
 }
 
-Status ShapeWatch::judge(TableId id, const TableFiles& now) {
+// Returns the partition that came with rows and is to be copied next: one after another, and once
+// all the rest is copied.  Others that did are taken out of `now`: they are looked at later.
+Result<std::uint32_t> ShapeWatch::take_in_turn(TableId id, TableFiles& now) {
+  Table& table = tables_[id];
+  const TableLife life = shared_.board.life(id);
+  std::uint32_t next = 0;
+  std::set<std::uint32_t> later;
+  for (const TableFile& file : now) {
+    if (file.born || find(table.files, file.relation) != nullptr) continue;
+    // What was attached empty has all its rows in the stream, too.
+    LOCKSTEP_ASSIGN(const bool rows, probe_.has_rows(file.relation));
+    if (!rows) continue;
+    if (next == 0 && life.is_settled() && life.copied)
+      next = file.relation;
+    else
+      later.insert(file.relation);
+  }
+  table.is_behind = !later.empty();
+  std::erase_if(now, [&](const TableFile& file) { return later.contains(file.relation); });
+  return next;
+}
+
+Status ShapeWatch::judge(TableId id, const TableFiles& now, std::uint32_t came) {
   const TableMap& map = *shared_.tables[id];
   const TableFiles& old = tables_[id].files;
   const bool root = map.source.kind == RelationKind::PartitionedRoot;
@@ -282,15 +310,11 @@ Status ShapeWatch::judge(TableId id, const TableFiles& now) {
     if (other.size() < leaves) return stop(by_itself(map, *other.front(), "by itself"));
     tables_[id].truncated = *other.front();  // Or each leaf by itself: the stream tells.
   }
-  std::string why;
-  if (!other.empty()) why = name_of(*other.front()) + " was rewritten or truncated";
-  for (const TableFile& file : now) {
-    if (file.born || find(old, file.relation) != nullptr) continue;
-    // What was attached empty has all its rows in the stream, too.
-    LOCKSTEP_ASSIGN(const bool rows, probe_.has_rows(file.relation));
-    if (rows) why = "partition " + name_of(file) + " was attached with rows";
-  }
-  if (!why.empty()) notice(id, why);
+  const TableFile* const partition = find(now, came);
+  if (!other.empty())
+    notice(id, name_of(*other.front()) + " was rewritten or truncated");
+  else if (partition != nullptr)
+    notice(id, "partition " + name_of(*partition) + " was attached with rows", partition);
   return {};
 }
 
@@ -334,7 +358,9 @@ Status ShapeWatch::copy_again() {
       shared_.board.stop(id, keeps_others(map));
       continue;
     }
-    shared_.board.copy_again(id, empties);
+    const std::uint32_t partition = empties ? 0 : table.partition;
+    shared_.board.copy_again(id, empties, partition);
+    if (partition != 0) continue;  // The chunks hold all the rest.
     if (Status forgotten = ledger_.forget_chunks(id); !forgotten) {
       shared_.board.notice(id, life.reason);  // All of this once more: the marks are still there.
       return forgotten;

@@ -4,10 +4,10 @@
 //   catalogs -- files, definitions --> ShapeWatch -- stop, or every chunk again --> TableBoard
 //                                                 -- what the rows stem from -----> bookkeeping
 //
-// A rewrite may have changed every row without an event (ALTER TABLE ... USING), and a partition
-// that was attached brings rows without events: the table is copied again.  Older events would
-// undo that, so first all of them are applied.  What a changed definition means is said by
-// tables/definition.h.
+// A rewrite may have changed every row without an event (ALTER TABLE ... USING): the table is
+// copied again.  A partition that was attached brings rows without events: it alone is copied, once
+// all the rest is.  Older events would undo that, so first all of them are applied.  What a changed
+// definition means is said by tables/definition.h.
 #pragma once
 
 #include <cstdint>
@@ -52,8 +52,9 @@ std::optional<KnownFiles> parse_files(std::string_view text);
 // older ones.
 class ShapeWatch {
  public:
-  // Told of a table that is to be copied again, and why.
-  using Tell = std::function<void(const std::string& table, const std::string& why)>;
+  // Told of a table that is to be copied again, and why; or of the partition that is to be copied.
+  using Tell = std::function<void(const std::string& table, const std::string& why,
+                                  const std::string& partition)>;
   // Told of a target's table that goes on.
   using TellTarget = std::function<void(const TargetChange& change)>;
 
@@ -71,7 +72,9 @@ class ShapeWatch {
 
  private:
   struct Table {
-    TableFiles files;  // Settled: of all its chunks; else what is to be copied.
+    TableFiles files;             // Settled: of all its chunks; else what is to be copied.
+    std::uint32_t partition = 0;  // Noticed: it came with rows, and nothing else did.
+    bool is_behind = false;       // More partitions with rows have to wait for their turn.
     // One of all leaves, which were replaced: was it a TRUNCATE of the root?
     std::optional<TableFile> truncated;
     std::optional<Lsn> horizon;  // As stored with the settled files.
@@ -85,10 +88,11 @@ class ShapeWatch {
   Status judge_definition(TableId id, const TableSpec& spec);
   Status judge_source(TableId id, const TableSpec& spec);
   Status look_at_target();
-  Status judge(TableId id, const TableFiles& now);
+  Result<std::uint32_t> take_in_turn(TableId id, TableFiles& now);
+  Status judge(TableId id, const TableFiles& now, std::uint32_t came);
   Status settle(TableId id, const TableFiles& now, Lsn horizon);
   Status copy_again();
-  void notice(TableId id, const std::string& why);
+  void notice(TableId id, const std::string& why, const TableFile* partition = nullptr);
 
   const Shared shared_;
   SourceProbe& probe_;

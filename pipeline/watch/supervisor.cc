@@ -43,10 +43,11 @@ Supervisor::Supervisor(SupervisorOptions options, Shared shared, Health& health,
               [shared] { shared.flush_lanes(); }}),
       shapes_(
           shared, ports.probe, ports.proof, ports.ledger,
-          [this](const auto& table, const auto& why) {
+          [this](const auto& table, const auto& why, const auto& partition) {
             // At once: what the last proof says is known to be untrue from here on.
             if (rule_on(Rule::ContradictedProof)) forget_proof();
-            events_.copied_again(table, why);
+            if (partition.empty()) return events_.copied_again(table, why);
+            events_.partition_copied(table, partition);
           },
           [this](const TargetChange& change) { note_target(change); }, std::move(known_files)),
       next_tick_(options.tick_every),

@@ -12,6 +12,13 @@ bool FakeReader::lost(std::string_view where) {
   return fate == Fate::LostBefore || fate == Fate::LostAfter;
 }
 
+bool FakeReader::is_in(const TableMap& table, const KeyRange& range, const FakeRow& row) const {
+  if (range.partition != 0 && source_.partition_of(table.id, row.id) != range.partition)
+    return false;
+  return (!range.lower || row.id >= key_id(table, *range.lower)) &&
+         (!range.upper || row.id < key_id(table, *range.upper));
+}
+
 Result<std::optional<std::string>> FakeReader::bound_after(const TableMap& table,
                                                            const KeyRange& range,
                                                            std::uint64_t rows) {
@@ -21,9 +28,9 @@ Result<std::optional<std::string>> FakeReader::bound_after(const TableMap& table
   if (lost("bound_after") || !source_.lock_shared(table.id)) return lost_connection();
   source_.unlock_shared(table.id);
   std::uint64_t left = rows;
+  const KeyRange above{range.lower, {}, range.partition};
   for (const FakeRow& row : source_.rows(table.id, source_.snapshot())) {
-    if (range.lower && row.id < key_id(table, *range.lower)) continue;
-    if (range.upper && row.id >= key_id(table, *range.upper)) break;
+    if (!is_in(table, range, row)) continue;
     if (left == 0) return std::optional(key_cells(table, row.id, row.scale));
     --left;
   }
@@ -68,6 +75,7 @@ Status FakeReader::start(const TableMap& table) {
   if (!source_.lock_shared(table.id)) return lost_connection();
   locked_ = table.id;
   filenode_ = source_.filenode(table.id);
+  partitions_ = source_.partitions(table.id).size();
   blind_ = imported_ && filenode_ != exported_->filenodes[table.id];
   rows_.clear();
   next_ = 0;
@@ -78,10 +86,9 @@ Status FakeReader::start_range(const TableMap& table, const KeyRange& range) {
   LOCKSTEP_TRY(start(table));
   if (blind_) return {};
   for (const FakeRow& row : source_.rows(table.id, *snapshot_)) {
-    if (range.lower && row.id < key_id(table, *range.lower)) continue;
-    if (range.upper && row.id >= key_id(table, *range.upper)) continue;
-    rows_.push_back(row_cells(table, row));
+    if (is_in(table, range, row)) rows_.push_back(row_cells(table, row));
   }
+  source_.note_read(table.id, rows_.size());
   return {};
 }
 
@@ -104,7 +111,9 @@ Result<bool> FakeReader::read(RowBatch& out, std::size_t max_bytes) {
 }
 
 Status FakeReader::check_shape(const TableMap& table) {
-  if (lost("check_shape") || filenode_ != source_.filenode(table.id)) return lost_connection();
+  const bool same =
+      filenode_ == source_.filenode(table.id) && partitions_ == source_.partitions(table.id).size();
+  if (lost("check_shape") || !same) return lost_connection();
   return {};
 }
 
@@ -138,9 +147,7 @@ Result<std::vector<std::vector<TableFile>>> FakeProbe::files(
   const Fate fate = chaos_.fate("files");
   if (fate == Fate::LostBefore || fate == Fate::LostAfter) return lost_connection();
   std::vector<std::vector<TableFile>> files;
-  for (const TableMap* table : tables)
-    files.push_back({{table->id + 1, source_.filenode(table->id), 0, table->text(),
-                      source_.key_version(table->id)}});
+  for (const TableMap* table : tables) files.push_back(source_.files(table->id));
   return files;
 }
 

@@ -42,6 +42,7 @@ class FakeReader final : public ChunkReader {
   // The source crashed since begin(), or chance has it so.
   bool lost(std::string_view where);
   bool imports();
+  bool is_in(const TableMap& table, const KeyRange& range, const FakeRow& row) const;
   Status start(const TableMap& table);
 
   FakeSource& source_;
@@ -53,6 +54,7 @@ class FakeReader final : public ChunkReader {
   std::uint64_t generation_ = 0;
   std::optional<TableId> locked_;
   std::uint32_t filenode_ = 0;
+  std::size_t partitions_ = 0;
   std::vector<std::string> rows_;
   std::size_t next_ = 0;
 };

@@ -182,6 +182,42 @@ bool FakeSource::rewrite(TableId table, Keys keys) {
   return make_visible(xid);
 }
 
+bool FakeSource::attach(TableId table, std::vector<FakeRow> rows) {
+  Table& state = state_[table];
+  if (state.readers > 0 || state.truncated_by != 0) return false;
+  std::erase_if(rows, [&](const FakeRow& row) {
+    return !can_write(0, table, row.id) || find(0, table, row.id) ||
+           unique_taken(0, table, row.id, row.u);
+  });
+  if (rows.empty()) return false;
+  constexpr std::uint32_t kFirst = 1000;
+  const std::uint32_t relation =
+      kFirst * (table + 1) + static_cast<std::uint32_t>(state.partitions.size());
+  state.partitions.push_back(relation);
+  const Xid xid = begin(CommitMode::Sync);
+  for (const FakeRow& row : rows) {
+    put(xid, table, row.id, row);
+    state.owner[row.id] = relation;
+  }
+  log_commit(xid);
+  flush(insert_lsn_);
+  return make_visible(xid);
+}
+
+std::uint32_t FakeSource::partition_of(TableId table, int id) const {
+  const auto owner = state_[table].owner.find(id);
+  return owner == state_[table].owner.end() ? 0 : owner->second;
+}
+
+std::vector<TableFile> FakeSource::files(TableId table) const {
+  const Table& state = state_[table];
+  std::vector<TableFile> files{
+      {table + 1, state.filenode, 0, tables_[table].text(), state.key_version}};
+  for (const std::uint32_t relation : state.partitions)
+    files.push_back({relation, 1, 0, "partition " + std::to_string(relation)});
+  return files;
+}
+
 void FakeSource::log_commit(Xid xid) {
   Transaction& transaction = running_.at(xid);
   CHECK(transaction.commit_lsn == 0);

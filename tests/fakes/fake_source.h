@@ -18,6 +18,7 @@
 
 #include "pipeline/model/change.h"
 #include "pipeline/model/snapshot.h"
+#include "pipeline/ports/probe.h"
 #include "pipeline/ports/source.h"
 #include "tests/fakes/fake_table.h"
 
@@ -67,6 +68,19 @@ class FakeSource {
   // With `keys` moved, by one each: the first is gone then.
   enum class Keys : std::uint8_t { Kept, Moved };
   bool rewrite(TableId table, Keys keys = Keys::Kept);
+  // ALTER TABLE ... ATTACH PARTITION: rows come without an event, under keys that nobody has. False
+  // where there are none, or a statement would wait.
+  bool attach(TableId table, std::vector<FakeRow> rows);
+  // By their oids: those that were attached, in order; and which of them the key belongs to, 0:
+  // none.
+  const std::vector<std::uint32_t>& partitions(TableId table) const {
+    return state_[table].partitions;
+  }
+  std::uint32_t partition_of(TableId table, int id) const;
+  std::vector<TableFile> files(TableId table) const;
+  // What readers have been given.
+  void note_read(TableId table, std::size_t rows) { state_[table].rows_read += rows; }
+  std::size_t rows_read(TableId table) const { return state_[table].rows_read; }
   // As the catalog describes the table: its key was made anew by each rewrite that moved keys.
   std::uint32_t key_version(TableId table) const { return state_[table].key_version; }
   TableSpec definition(TableId table) const;
@@ -121,6 +135,9 @@ class FakeSource {
     int readers = 0;
     std::uint32_t filenode = 1;
     std::uint32_t key_version = 1;
+    std::vector<std::uint32_t> partitions;
+    std::map<int, std::uint32_t> owner;  // The partition of a key.
+    std::size_t rows_read = 0;
   };
   struct Transaction {
     CommitMode mode = CommitMode::Sync;

@@ -109,6 +109,50 @@ def test_partition_attached_with_rows_and_one_created(migrate):
     migration.finish()
 
 
+def fetched(migration, table):
+    """Rows that sessions of the source have read of the table, by heap or index."""
+    return migration.source("SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
+                            " FROM pg_stat_user_tables WHERE relname = %s", (table,))[0][0]
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_partition_that_comes_with_rows_is_read_alone(direct, down):
+    """Issue E, row 31: the root, of many rows, is not; under a writer that changes both."""
+    migration = direct(LOG + "INSERT INTO log SELECT g, DATE '2020-01-01' + g % 700, 'x'"
+                       " FROM generate_series(2001, 60000) g", reconcile={"mode": "off"})
+    migration.prepare()
+    migration.lockstep.run_until_synced()
+    before = fetched(migration, "log_2020") + fetched(migration, "log_2021")
+    for side in (migration.target, migration.source):
+        side("CREATE TABLE log_2022 (v text, gone int, day date NOT NULL, id int NOT NULL);"
+             "ALTER TABLE log_2022 DROP gone")
+    migration.source("INSERT INTO log_2022 SELECT 'kept apart', '2022-05-05', g"
+                     " FROM generate_series(1, 3000) g")
+    attach = ("ALTER TABLE log ATTACH PARTITION log_2022"
+              " FOR VALUES FROM ('2022-01-01') TO ('2023-01-01')")
+    writes = [text.format(n) for n in range(60) for text in (
+        "INSERT INTO log VALUES ({0}, '2021-11-30', 'new') ON CONFLICT DO NOTHING",
+        "UPDATE log SET v = v || '{0}' WHERE id = {0}", "DELETE FROM log WHERE id = 1000 + {0}")]
+    with migration.in_background(*writes):
+        if down:
+            migration.target(attach)
+            migration.source(attach)
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        with migration.in_background(*writes):
+            if not down:
+                migration.target(attach)
+                migration.source(attach)
+            migration.await_target("SELECT count(*) > 2900 FROM log_2022", True)
+        lockstep.await_status(lambda status: status["synced"], "the partition to be copied")
+    log = migration.lockstep.log_text()
+    assert copied_again(migration) == 0
+    assert "a partition that was attached with rows is copied" in log, log[-2000:]
+    read = fetched(migration, "log_2020") + fetched(migration, "log_2021") - before
+    assert read < 5000, read
+    migration.finish()
+
+
 def test_partition_detached_stops_the_table_unless_told_to_keep(migrate):
     migration = migrate(LOG, tables=TABLES)
     migration.prepare()

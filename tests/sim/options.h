@@ -40,6 +40,7 @@ struct SimOptions {
   int reread = 3;
   int stop_table = 0;
   int rewrite = 0;
+  int attach = 0;            // A partition comes with rows.
   int old_checkpoint = 150;  // At a restart.
   int no_checkpoint = 100;
   int asynchronous = 300;  // Of transactions.

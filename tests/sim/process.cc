@@ -67,9 +67,9 @@ std::vector<KnownFiles> Process::known_files() const {
   std::vector<KnownFiles> known;
   for (const TableMap& table : outside_.tables) {
     if (outside_.store.files(table.id).empty()) {
-      const TableFile now{table.id + 1, outside_.source.filenode(table.id), 0, {}};
       const Definition definition = definition_of(outside_.source.definition(table.id));
-      outside_.store.save_files(table.id, files_text({&now, 1}, 0, definition));
+      outside_.store.save_files(table.id,
+                                files_text(outside_.source.files(table.id), 0, definition));
     }
     known.push_back(parse_files(outside_.store.files(table.id)).value());
   }

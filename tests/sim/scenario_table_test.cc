@@ -278,6 +278,45 @@ TEST(ShapeScenario, ARewrittenTableIsCopiedAgainBehindItsEvents) {
   EXPECT_EQ(s.settle(), "");
 }
 
+// Issue E, row 31: behind older events, one of which would delete its row; nothing else is read.
+TEST(ShapeScenario, APartitionThatCameWithRowsIsCopiedAlone) {
+  Scenario s;
+  for (int id = 1; id <= 21; ++id) s.seed(row(id, 1));
+  s.start();
+  s.scan_all();
+  const Xid x = s.begin();
+  s.source.remove(x, 0, 21);
+  s.commit(x);  // Not delivered yet.
+  ASSERT_TRUE(s.source.attach(0, {row(21, 2), row(22, 2), row(23, 2)}));
+  const std::size_t read = s.source.rows_read(0);
+  s.watch();
+  s.scan_all();
+  EXPECT_EQ(s.source.rows_read(0), read) << "copied in front of its events";
+  EXPECT_EQ(s.settle(), "");
+  EXPECT_EQ(s.source.rows_read(0), read + 3);
+}
+
+// Issue E, row 31: its copy has no marks of its own, and the others keep theirs; of two that came,
+// the second waits for the first.
+TEST(ShapeScenario, ThePartitionsCopyBeginsAnewAfterACrash) {
+  Scenario s;
+  for (int id = 1; id <= 20; ++id) s.seed(row(id, 1));
+  s.start();
+  s.scan_all();
+  for (const int id : {30, 40}) ASSERT_TRUE(s.source.attach(0, {row(id, 2), row(id + 1, 2)}));
+  s.watch();
+  s.deliver();
+  s.apply();
+  s.watch();
+  s.scan_all();
+  EXPECT_TRUE(s.on_target(30));
+  EXPECT_FALSE(s.on_target(40));
+  s.crash();
+  const std::size_t read = s.source.rows_read(0);
+  EXPECT_EQ(s.settle(), "");
+  EXPECT_EQ(s.source.rows_read(0), read + 4);
+}
+
 // A row that is left out of the new copy, since an event of it is newer, may lack what the event
 // did not carry: it is read again.
 TEST(ShapeScenario, ARowLeftOutOfTheNewCopyIsReadAgain) {

@@ -238,6 +238,11 @@ void Simulator::make_trouble() {
     if (source_.rewrite(table, keys)) note("a table is rewritten", std::to_string(table));
     return;
   }
+  if (options_.attach > 0 && random_.chance(options_.attach * 20)) {
+    const auto table = static_cast<TableId>(random_.below(tables_.size()));
+    if (workload_.attach(table)) note("a partition comes with rows", std::to_string(table));
+    return;
+  }
   if (options_.mode == StreamMode::Kafka && random_.chance(options_.repeat * 10)) {
     note("the connector repeats itself");
     return log_.repeat(static_cast<std::size_t>(random_.between(1, 4)));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace lockstep {
 namespace {
 
@@ -59,6 +61,16 @@ void Workload::step() {
     end(xid);
   else
     change(xid);
+}
+
+bool Workload::attach(TableId table) {
+  std::vector<FakeRow> rows;
+  for (int id = 0; id < options_.keys; ++id) {
+    if (!random_.chance(500)) continue;
+    rows.push_back(new_row(table, id));
+    rows.back().u.clear();
+  }
+  return source_.attach(table, std::move(rows));
 }
 
 void Workload::end(Xid xid) {

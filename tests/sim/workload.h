@@ -18,6 +18,8 @@ class Workload {
   void seed_rows();
   // One small thing: a statement, a commit, a rollback, a flush of the log.
   void step();
+  // A partition with rows of some keys that nobody has.
+  bool attach(TableId table);
   // One committed transaction becomes visible.
   void make_one_visible();
   // No more writes: everything open commits and becomes visible.

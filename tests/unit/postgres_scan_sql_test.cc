@@ -38,37 +38,41 @@ TableMap composite() {
 }
 
 TEST(ScanSql, WholeTableHasNoCondition) {
-  EXPECT_EQ(range_query(simple(), {}, {}), R"(SELECT t."id", t."n""o" FROM ONLY "S 1"."t" t)");
+  EXPECT_EQ(range_query(simple(), {}), R"(SELECT t."id", t."n""o" FROM ONLY "S 1"."t" t)");
 }
 
 TEST(ScanSql, RangeIsHalfOpen) {
-  EXPECT_EQ(range_query(simple(), {"'3'"}, {"'9'"}),
+  EXPECT_EQ(range_query(simple(), {{"'3'"}, {"'9'"}}),
             R"(SELECT t."id", t."n""o" FROM ONLY "S 1"."t" t)"
             R"( WHERE (t."id") >= ('3'::bigint) AND (t."id") < ('9'::bigint))");
 }
 
 TEST(ScanSql, LastRangeHasNoUpperBound) {
-  EXPECT_TRUE(range_query(simple(), {"'3'"}, {}).ends_with(R"(WHERE (t."id") >= ('3'::bigint))"));
-  EXPECT_TRUE(range_query(simple(), {}, {"'3'"}).ends_with(R"(WHERE (t."id") < ('3'::bigint))"));
+  EXPECT_TRUE(range_query(simple(), {{"'3'"}, {}}).ends_with(R"(WHERE (t."id") >= ('3'::bigint))"));
+  EXPECT_TRUE(range_query(simple(), {{}, {"'3'"}}).ends_with(R"(WHERE (t."id") < ('3'::bigint))"));
 }
 
 TEST(ScanSql, CompositeKeyIsComparedAsARow) {
-  EXPECT_TRUE(range_query(composite(), {"'3'", "'x'"}, {})
+  EXPECT_TRUE(range_query(composite(), {{"'3'", "'x'"}, {}})
                   .ends_with(R"(WHERE (t."id", t."n""o") >= ('3'::bigint, 'x'::s.odd))"));
 }
 
 TEST(ScanSql, TextPlaneIsReadAsText) {
-  EXPECT_TRUE(range_query(composite(), {}, {})
-                  .starts_with(R"(SELECT t."id", t."n""o"::pg_catalog.text FROM)"));
+  EXPECT_TRUE(
+      range_query(composite(), {}).starts_with(R"(SELECT t."id", t."n""o"::pg_catalog.text FROM)"));
   EXPECT_EQ(key_parameter_type(composite(), 0), 20U);
   EXPECT_EQ(key_parameter_type(composite(), 1), 25U);
 }
 
 TEST(ScanSql, OnlyAPartitionedRootIsReadWithWhatIsBelow) {
   TableMap table = simple();
-  EXPECT_TRUE(range_query(table, {}, {}).ends_with(R"(FROM ONLY "S 1"."t" t)"));
+  EXPECT_TRUE(range_query(table, {}).ends_with(R"(FROM ONLY "S 1"."t" t)"));
   table.source.kind = RelationKind::PartitionedRoot;
-  EXPECT_TRUE(range_query(table, {}, {}).ends_with(R"(FROM "S 1"."t" t)"));
+  EXPECT_TRUE(range_query(table, {}).ends_with(R"(FROM "S 1"."t" t)"));
+  EXPECT_TRUE(range_query(table, {{}, {}, "t.tableoid = 7"})
+                  .ends_with(R"(FROM "S 1"."t" t WHERE t.tableoid = 7)"));
+  EXPECT_TRUE(range_query(table, {{"'3'"}, {}, "t.tableoid = 7"})
+                  .ends_with("(t.\"id\") >= ('3'::bigint) AND t.tableoid = 7"));
 }
 
 TEST(ScanSql, BoundSkipsRowsInKeyOrder) {

@@ -40,6 +40,13 @@ SELECT string_agg(relid::oid || ' ' || pg_relation_filenode(relid), ',' ORDER BY
          FILTER (WHERE c.relpersistence = 'u' OR c.relkind = 'f')
 FROM pg_partition_tree($1::oid) LEFT JOIN pg_class c ON c.oid = relid WHERE isleaf)";
 
+// Through the root, since a role may read a root and none of its partitions.  The first condition
+// says which rows; with the second, where PostgreSQL can tell others apart by it, they are not
+// read. A partition that has gone has neither bounds nor rows.
+constexpr const char* kOfPartition = R"(
+SELECT format('t.tableoid = %s AND (%s)', $1::oid,
+              coalesce(pg_get_partition_constraintdef($1::oid), 'true')))";
+
 // The fixed start of binary COPY: signature, flags, length of an extension.
 constexpr std::size_t kCopyHeaderBytes = 19;
 constexpr std::size_t kCopyExtensionAt = 15;
@@ -150,15 +157,25 @@ Result<KeyLiterals> PostgresReader::literals(const TableMap& table,
   return quoted_values;
 }
 
+Result<LiteralRange> PostgresReader::literal_range(const TableMap& table, const KeyRange& range) {
+  LiteralRange literal;
+  LOCKSTEP_ASSIGN(literal.lower, literals(table, range.lower));
+  LOCKSTEP_ASSIGN(literal.upper, literals(table, range.upper));
+  if (range.partition == 0) return literal;
+  const std::string oid = std::to_string(range.partition);
+  LOCKSTEP_ASSIGN(const PgResult row, connection_.ask(kOfPartition, {{.value = oid}}));
+  literal.condition = text_field(row, 0, 0);
+  return literal;
+}
+
 Result<std::optional<std::string>> PostgresReader::bound_after(const TableMap& table,
                                                                const KeyRange& range,
                                                                std::uint64_t rows) {
   CHECK(reading_ == Reading::Nothing);
   LOCKSTEP_TRY(ready());
   LOCKSTEP_TRY(prepare_session(table));
-  LOCKSTEP_ASSIGN(const KeyLiterals lower, literals(table, range.lower));
-  LOCKSTEP_ASSIGN(const KeyLiterals upper, literals(table, range.upper));
-  auto found = connection_.run(bound_query(table, {lower, upper}, rows), {}, true);
+  LOCKSTEP_ASSIGN(const LiteralRange literal, literal_range(table, range));
+  auto found = connection_.run(bound_query(table, literal, rows), {}, true);
   if (!found.has_value())
     return fail(for_table(std::move(found).error()).during("while planning " + table.text()));
   const PgResult key = std::move(found).value();
@@ -211,14 +228,13 @@ Status PostgresReader::start_range(const TableMap& table, const KeyRange& range)
   LOCKSTEP_TRY(ready());
   LOCKSTEP_TRY(prepare_session(table));
   LOCKSTEP_ASSIGN(filenodes_, filenodes(table));
-  LOCKSTEP_ASSIGN(const KeyLiterals lower, literals(table, range.lower));
-  LOCKSTEP_ASSIGN(const KeyLiterals upper, literals(table, range.upper));
+  LOCKSTEP_ASSIGN(const LiteralRange literal, literal_range(table, range));
   // A whole table is read in heap order; everything else by its key index.
-  seqscan_ = lower.empty() && upper.empty();
+  seqscan_ = literal.lower.empty() && literal.upper.empty();
   auto started =
       connection_.run(fmt::format("SET LOCAL enable_seqscan = {};"
                                   "COPY ({}) TO STDOUT (FORMAT binary)",
-                                  seqscan_ ? "on" : "off", range_query(table, lower, upper)));
+                                  seqscan_ ? "on" : "off", range_query(table, literal)));
   if (!started.has_value())
     return fail(for_table(std::move(started).error()).during("while reading " + table.text()));
   reading_ = Reading::Range;

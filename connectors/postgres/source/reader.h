@@ -87,6 +87,7 @@ class PostgresReader : public ChunkReader {
   Status prepare_session(const TableMap& table);
   Result<std::string> operator_path(const TableMap& table);
   Result<KeyLiterals> literals(const TableMap& table, const std::optional<std::string>& key);
+  Result<LiteralRange> literal_range(const TableMap& table, const KeyRange& range);
   Result<bool> read_range(RowBatch& out, std::size_t max_bytes);
   Result<bool> read_keys(RowBatch& out, std::size_t max_bytes);
   Status check_columns(const TableMap& table);

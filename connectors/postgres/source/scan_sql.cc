@@ -54,13 +54,12 @@ std::string compared(const TableMap& table, std::string_view comparison,
   return fmt::format("({}) {} ({})", key_references(table), comparison, fmt::join(values, ", "));
 }
 
-std::string range_condition(const TableMap& table, const KeyLiterals& lower,
-                            const KeyLiterals& upper) {
-  std::string condition;
-  if (!lower.empty()) condition += " WHERE " + compared(table, ">=", lower);
-  if (!upper.empty())
-    condition += (lower.empty() ? " WHERE " : " AND ") + compared(table, "<", upper);
-  return condition;
+std::string range_condition(const TableMap& table, const LiteralRange& range) {
+  std::vector<std::string> all;
+  if (!range.lower.empty()) all.push_back(compared(table, ">=", range.lower));
+  if (!range.upper.empty()) all.push_back(compared(table, "<", range.upper));
+  if (!range.condition.empty()) all.push_back(range.condition);
+  return all.empty() ? "" : fmt::format(" WHERE {}", fmt::join(all, " AND "));
 }
 
 }  // namespace
@@ -78,8 +77,8 @@ std::uint32_t key_parameter_type(const TableMap& table, std::size_t i) {
   return column.read_as.empty() ? key_column(table, i).type.base_oid : column.read_oid;
 }
 
-std::string range_query(const TableMap& table, const KeyLiterals& lower, const KeyLiterals& upper) {
-  return select_row(table) + from(table) + range_condition(table, lower, upper);
+std::string range_query(const TableMap& table, const LiteralRange& range) {
+  return select_row(table) + from(table) + range_condition(table, range);
 }
 
 std::string bound_query(const TableMap& table, const LiteralRange& range, std::uint64_t rows) {
@@ -87,8 +86,7 @@ std::string bound_query(const TableMap& table, const LiteralRange& range, std::u
   key.reserve(table.key.size());
   for (const std::size_t i : table.key) key.push_back(selected(table, i));
   return fmt::format("SELECT {}{}{} ORDER BY {} OFFSET {} LIMIT 1", fmt::join(key, ", "),
-                     from(table), range_condition(table, range.lower, range.upper),
-                     key_references(table), rows);
+                     from(table), range_condition(table, range), key_references(table), rows);
 }
 
 std::string keys_query(const TableMap& table, std::size_t count) {

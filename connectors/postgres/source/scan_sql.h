@@ -23,14 +23,15 @@ std::string literals_query(std::size_t count);
 // The type of key column `i` as a parameter: its cells are text in the text plane.
 std::uint32_t key_parameter_type(const TableMap& table, std::size_t i);
 
-// SELECT of the mapped columns with lower <= key < upper, in no order.
-std::string range_query(const TableMap& table, const KeyLiterals& lower, const KeyLiterals& upper);
-
 // A range of keys, as KeyRange has it.
 struct LiteralRange {
-  KeyLiterals lower;
-  KeyLiterals upper;
+  KeyLiterals lower{};
+  KeyLiterals upper{};
+  std::string condition{};  // Of the one partition that is read; "": all of the table.
 };
+
+// SELECT of the mapped columns with lower <= key < upper, in no order.
+std::string range_query(const TableMap& table, const LiteralRange& range);
 
 // SELECT of the key `rows` keys after the range's lower bound, itself counted if it is there.
 std::string bound_query(const TableMap& table, const LiteralRange& range, std::uint64_t rows);

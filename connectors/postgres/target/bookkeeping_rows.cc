@@ -157,13 +157,14 @@ Status Bookkeeping::read_chunks(Claim& claim) {
                       " upper_bound, rows FROM {} WHERE {}"
                       " ORDER BY source_schema, source_table, first_chunk",
                       table("chunk"), mine(options_.name))));
-  for (int row = 0; row < PQntuples(rows.get()); ++row)
-    claim.chunks.push_back({table_name(rows, row),
-                            {0,
-                             number<std::uint64_t>(field(rows, row, 2)),
-                             number<std::uint64_t>(field(rows, row, 3)),
-                             {bound_of(rows, row, 4), bound_of(rows, row, 5)},
-                             number<std::uint64_t>(field(rows, row, 6))}});
+  for (int row = 0; row < PQntuples(rows.get()); ++row) {
+    ChunkMark mark;
+    mark.first = number<std::uint64_t>(field(rows, row, 2));
+    mark.last = number<std::uint64_t>(field(rows, row, 3));
+    mark.range = {bound_of(rows, row, 4), bound_of(rows, row, 5)};
+    mark.rows = number<std::uint64_t>(field(rows, row, 6));
+    claim.chunks.push_back({table_name(rows, row), std::move(mark)});
+  }
   return {};
 }
 
