@@ -16,6 +16,7 @@ namespace json = boost::json;
 std::string_view table_state(const RunTableStatus& table) {
   if (!table.stopped.empty()) return "stopped";
   const TableLife& life = table.counts.life;
+  if (life.stage == Stage::Healing) return "healing";
   if (life.copied) return "following";
   return life.stage == Stage::Waiting ? "pending" : "backfill";
 }

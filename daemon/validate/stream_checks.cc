@@ -149,21 +149,28 @@ void check_altered_publication(Validation& validation, const At<std::string>& na
   for (const StoredMapping& stored : validation.claim->mappings)
     if (stored.fingerprint != kForgotten)
       known[stored.source] = parse_files(stored.files).value_or(KnownFiles{}).files;
-  std::vector<TableName> altered;
+  std::vector<TableName> healed;
+  std::vector<TableName> stopped;
   for (std::size_t i = 0; i < begun.size(); ++i) {
     const TableSpec& table = begun[i]->source;
     for (const TableFile& now : (*files)[i])
       for (const TableFile& then : known[table.name])
         if (now.relation == table.oid && then.relation == table.oid && now.bond != then.bond)
-          altered.push_back(table.name);
+          (begun[i]->heals() ? healed : stopped).push_back(table.name);
   }
-  if (altered.empty()) return;
-  validation.findings.error(
-      name.where,
-      fmt::format("publication {} was altered or made again since the copy began: what was written "
-                  "meanwhile may be in no stream, of {}",
-                  name.value, shown_list(altered)),
-      "let run stop them; then empty them on the target and start again: they are copied anew");
+  const auto what = [&](const std::vector<TableName>& tables) {
+    return fmt::format(
+        "publication {} was altered or made again since the copy began: what was written meanwhile "
+        "may be in no stream, of {}",
+        name.value, shown_list(tables));
+  };
+  if (!healed.empty())
+    validation.findings.warn(name.where, what(healed),
+                             "run compares them, and reads again what differs");
+  if (!stopped.empty())
+    validation.findings.error(
+        name.where, what(stopped),
+        "let run stop them; then empty them on the target and start again: they are copied anew");
 }
 
 }  // namespace

@@ -60,6 +60,20 @@ void TableBoard::copy_again(TableId table, bool empties, std::uint32_t partition
   status.life.empties = status.life.empties || empties;
 }
 
+bool TableBoard::miss(TableId table, const std::string& why) {
+  const MutexLock lock(mutex_);
+  TableLife& life = tables_[table].life;
+  if (!life.on(Happening::Missed)) return false;
+  life.reason = why;
+  return true;
+}
+
+void TableBoard::healed(TableId table, std::uint64_t missed) {
+  const MutexLock lock(mutex_);
+  TableLife& life = tables_[table].life;
+  life.healed = std::max(life.healed, missed);
+}
+
 void TableBoard::settle(TableId table) {
   const MutexLock lock(mutex_);
   TableLife& life = tables_[table].life;

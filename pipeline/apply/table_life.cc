@@ -9,14 +9,15 @@ namespace {
 using enum Stage;
 
 // By happening and stage: the header's table.  What it leaves out keeps the stage.
-constexpr Stage kNext[7][6] = {
-    {Copying, Copying, Following, Noticed, CopyingAgain, Stopped},       // Planned
-    {Following, Following, Following, Noticed, CopyingAgain, Stopped},   // Copied
-    {Waiting, Copying, Copying, Noticed, CopyingAgain, Stopped},         // Voided
-    {Noticed, Noticed, Noticed, Noticed, Noticed, Stopped},              // Noticed
-    {Waiting, Copying, Following, CopyingAgain, CopyingAgain, Stopped},  // Passed
-    {Waiting, Copying, Following, Noticed, Following, Stopped},          // Settled
-    {Stopped, Stopped, Stopped, Stopped, Stopped, Stopped},              // Stopped
+constexpr Stage kNext[8][7] = {
+    {Copying, Copying, Following, Healing, Noticed, CopyingAgain, Stopped},       // Planned
+    {Following, Following, Following, Healing, Noticed, CopyingAgain, Stopped},   // Copied
+    {Waiting, Copying, Copying, Copying, Noticed, CopyingAgain, Stopped},         // Voided
+    {Waiting, Copying, Healing, Healing, Noticed, CopyingAgain, Stopped},         // Missed
+    {Noticed, Noticed, Noticed, Noticed, Noticed, Noticed, Stopped},              // Noticed
+    {Waiting, Copying, Following, Healing, CopyingAgain, CopyingAgain, Stopped},  // Passed
+    {Waiting, Copying, Following, Following, Noticed, Following, Stopped},        // Settled
+    {Stopped, Stopped, Stopped, Stopped, Stopped, Stopped, Stopped},              // Stopped
 };
 
 }  // namespace
@@ -31,9 +32,11 @@ bool TableLife::on(Happening what) {
     copied = false;
   }
   if (what == Happening::Copied) copied = true;
+  if (what == Happening::Missed) ++missed;
   // A TRUNCATE may have come since the last look.
   if (what == Happening::Settled && stage == Stage::Following && !copied) stage = Stage::Copying;
-  return stage != before.stage || copied != before.copied || generation != before.generation;
+  if (stage == Stage::Following && !is_whole()) stage = Stage::Healing;
+  return stage != before.stage || copied != before.copied || version() != before.version();
 }
 
 }  // namespace lockstep

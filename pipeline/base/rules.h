@@ -42,6 +42,7 @@ enum class Rule : std::uint8_t {
   HoldBusyKey,          // V7
   ArriveAfterCommit,    // V7: a lane is at a held key once all before it is committed
   HoldNoticesReread,    // V7: a row read again for a debt may be newer than S
+  HealComparesAll,      // I15: a heal ends once every row was compared
 };
 
 #ifdef LOCKSTEP_MUTANTS

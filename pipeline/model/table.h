@@ -253,7 +253,7 @@ struct Constant {
 };
 
 enum class LaneMode : std::uint8_t { Auto, One, All };
-enum class PartitionPolicy : std::uint8_t { Stop, Keep, Delete };
+enum class PartitionPolicy : std::uint8_t { Heal, Stop, Keep, Delete };
 
 struct TableMap {
   TableId id = 0;
@@ -264,11 +264,15 @@ struct TableMap {
   std::vector<std::size_t> key;          // Indices into columns, in key order.
   std::vector<CanonicalRule> canonical;  // One per key column.
   LaneMode lanes = LaneMode::Auto;
-  PartitionPolicy partitions = PartitionPolicy::Stop;
+  PartitionPolicy partitions = PartitionPolicy::Heal;
   bool one_lane = false;     // I2: opaque key, or ordered and not `lanes: all`.
   bool ordered = false;      // I19: has a secondary unique constraint, or an opaque key.
   bool direct_copy = false;  // Chunk rows may be COPYed straight in: no cast, all binary.
   bool existing = false;     // `existing: upsert`: the target may hold rows of its own.
+
+  // What changes its rows in no event is found by a comparison, and not by a person.  Rows that
+  // only the target has say nothing where it may hold rows of its own.
+  bool heals() const { return partitions == PartitionPolicy::Heal && !existing; }
 
   const Column& source_column(std::size_t i) const { return source.columns[columns[i].source]; }
   const Column& target_column(std::size_t i) const { return target.columns[columns[i].target]; }

@@ -17,6 +17,7 @@ struct TableSweep {
   std::uint64_t resolved = 0;    // Differed once, and were equal later.
   std::uint64_t repaired = 0;    // Are equal after we had them read again.
   std::uint64_t failed = 0;      // Were not, after that.
+  std::uint64_t healed = 0;      // Were read again, since they had changed in no event.
   std::uint64_t suspects = 0;    // Are looked at again.
   std::uint64_t unverified = 0;  // Were in doubt whenever they were looked at.
   // The least position of the source that its ranges were compared at; nothing: one never was.

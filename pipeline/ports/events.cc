@@ -89,6 +89,13 @@ void Events::partition_copied(std::string_view table, std::string_view partition
   write(spdlog::level::warn, "a partition that was attached with rows is copied",
         {{"table", std::string(table)}, {"partition", std::string(partition)}});
 }
+void Events::heals(std::string_view table, std::string_view why) {
+  write(spdlog::level::warn, "a table is compared, and what differs is read again",
+        {{"table", std::string(table)}, {"why", std::string(why)}});
+}
+void Events::healed(std::string_view table) {
+  write(spdlog::level::info, "a table is healed", {{"table", std::string(table)}});
+}
 void Events::newcomer(std::string_view table) {
   write(spdlog::level::warn, "a table came after this run had begun: start lockstep again",
         {{"table", std::string(table)}});

@@ -37,6 +37,9 @@ class Events {
   // The table's chunks are all read again (I15).
   void copied_again(std::string_view table, std::string_view why);
   void partition_copied(std::string_view table, std::string_view partition);
+  // Rows of it have changed in no event: all are compared, and those that differ are read again.
+  void heals(std::string_view table, std::string_view why);
+  void healed(std::string_view table);
   void newcomer(std::string_view table);
   // The run goes on as it is; somebody should know.
   void target_warning(std::string_view table, std::string_view what);

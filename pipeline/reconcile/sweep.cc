@@ -35,6 +35,7 @@ void Sweep::Table::begin(std::uint64_t with_seed) {
   seed = with_seed;
   compared.reset();
   ranges.release_all();
+  cut_on_target = false;
   suspects.clear();
   told_of.clear();
   told = {};
@@ -188,16 +189,11 @@ Result<Sweep::Step> Sweep::start_target() {
 Result<Sweep::Step> Sweep::read_target() {
   auto more = read(ports_.target, From::Target, target_rows_);
   if (!more) return give_up(std::move(more).error());
-  // Ranges are cut where the source has so many rows: the target may have any number.
+  // Ranges are cut where the source has so many rows, and the target may have any number.
   if (work_.keys.empty() && target_rows_.digests.size() > kRowsOfTarget * options_.chunk_rows) {
-    const std::string name = tables_[work_.table]->map.target.name.text();
-    return give_up(
-        {Reaction::StopTable,
-         fmt::format("{} has more than {} rows where the source has {}: it is compared "
-                     "once they are gone",
-                     name, kRowsOfTarget * options_.chunk_rows, source_rows_.digests.size()),
-         ExitCode::Different,
-         {}});
+    tables_[work_.table]->cut_on_target = true;
+    finish();
+    return Step::Working;
   }
   if (*more) return Step::Working;
   auto judged = judge();
@@ -214,7 +210,7 @@ Result<Sweep::Step> Sweep::judge() {
   LOCKSTEP_TRY(ask_debts(table));
   const TableLife life = shared_.board.life(work_.table);
   // V5: rows of before and after a copy that began anew say nothing of each other.
-  if (life.stage != Stage::Following || life.generation != work_.generation) {
+  if (!life.is_comparable() || life.version() != work_.version) {
     finish();
     return Step::Working;
   }
@@ -268,6 +264,7 @@ Status Sweep::ask_debts(const Table& table) {
 Status Sweep::judge_range(Table& table) {
   const auto now_us = shared_.clock.wall_us();
   std::size_t suspects = 0;
+  std::vector<std::string> owed;
   for_each_key(source_rows_.digests, target_rows_.digests, [&](std::size_t i, std::size_t j) {
     if (i != kNone && j != kNone && source_rows_.digests[i] == target_rows_.digests[j]) return;
     const Rows& rows = i == kNone ? target_rows_ : source_rows_;
@@ -282,7 +279,10 @@ Status Sweep::judge_range(Table& table) {
     if (fresh) suspect->second.busy = doubt && !owed_.contains(key);
     suspect->second.ranges.push_back(work_.range_id);
     ++suspects;
+    if (table.heals() && !doubt) owed.push_back(rows.keys[at]);
   });
+  table.told.healed += owed.size();
+  owe(table, owed);
   const std::uint64_t rows = source_rows_.digests.size();
   table.told.rows += rows;
   rest(rows);
@@ -316,8 +316,12 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
   }
   if (in_doubt(table, key)) return leave_in_doubt(table, suspect);
   table.all_next = work_.held;
-  if (suspect->second.unequal++ == 0 || suspect->second.unequal <= options_.confirmations)
+  if (suspect->second.unequal++ == 0 || suspect->second.unequal <= options_.confirmations) {
+    if (!table.heals()) return {};
+    table.told.healed += suspect->second.unequal == 1 ? 1 : 0;
+    owe(table, {&suspect->second.key, 1});
     return {};
+  }
   Finding seen;
   seen.kind = j == kNone   ? FindingKind::MissingInTarget
               : i == kNone ? FindingKind::ExtraInTarget

@@ -5,9 +5,13 @@
 //                    then a snapshot of the target ──────┘                             │
 //   suspects, by key, under fresh snapshots, again and again ──> equal, or a finding <─┘
 //
-// Which range is next: of a table that somebody asked for, each once, without a pause; else, where
-// the comparison is continuous, the range that was compared longest ago, within a budget, and only
-// while the stream keeps up.  Ranges and findings are kept in the store.
+// Which range is next: of a table that somebody asked for, or that is to be healed, each once,
+// without a pause; else, where the comparison is continuous, the range that was compared longest
+// ago, within a budget, and only while the stream keeps up.  Ranges and findings are kept in the
+// store.
+//
+// Of a table that is healed (TableLife) what differs is no finding: it is read again from the
+// source and looked at again until it is equal, and only what that does not cure is found.
 //
 // A key that differs while a change is known that S does not see, or while a debt of it is open, is
 // in doubt (V4): it says nothing, and is looked at again.  A key that changes all the time is in
@@ -23,6 +27,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -137,9 +142,13 @@ class Sweep {
     std::optional<Compared> compared;  // Once something of the table is compared.
     RangeBook ranges;
     std::uint64_t chunk_rows = 0;  // Of its next range; 0: as the options say.
-    std::uint64_t generation = 0;  // Of the table's life that the ranges are of.
-    bool loaded = false;           // The ranges and the open findings, from the store.
-    bool asked = false;            // Somebody waits for every range.
+    bool cut_on_target = false;    // The target has far more rows of a range than the source.
+    std::uint64_t version = 0;     // Of the table's life that the ranges are of.
+    std::uint64_t missed = 0;      // Of that life, while it is to be healed; else 0.
+    std::uint64_t undecided = 0;   // Rows that a heal could not compare.
+    bool heals() const { return missed != 0; }
+    bool loaded = false;  // The ranges and the open findings, from the store.
+    bool asked = false;   // Somebody waits for every range.
     Suspects suspects;
     bool all_next = false;  // The next look is not at held keys: it takes a proof (V3).
     // Open findings that are looked at again, and how many there are in all.
@@ -176,7 +185,7 @@ class Sweep {
     KeyRange range;
     RangeBook::RangeId range_id = 0;  // Taken; 0: not yet, or suspects.
     std::vector<std::string> keys;    // Of suspects; empty: the range.
-    std::uint64_t generation = 0;     // Of the table's life.
+    std::uint64_t version = 0;        // Of the table's life.
     std::chrono::steady_clock::time_point begun{};
     std::chrono::steady_clock::time_point read_begun{};  // On the source.
     bool held = false;                                   // The keys are (V7).
@@ -188,6 +197,7 @@ class Sweep {
   Status load(Table& table);
   Result<Step> pick();
   Result<bool> is_ready(Table& table, const TableLife& life);
+  void end_heal(TableId id);
   // Ranges that were tried before it are due.
   std::int64_t due_before(const Table& table) const;
   bool may_go_on();
@@ -227,7 +237,8 @@ class Sweep {
   Status resolve_all(Table& table);
   Status keep(Table& table, Finding finding);
   bool may_repair(const Table& table, const Finding& known, const Finding& now) const;
-  void owe(const Table& table, const Finding& finding);
+  // Has the rows of these keys read again; `keys` are cells, in the source's form.
+  void owe(const Table& table, std::span<const std::string> keys);
   // `seen`: the kind, and the rows as far as they are kept.
   Status find(Table& table, const Suspect& suspect, Finding seen);
   Result<Step> give_up(Error error);

@@ -92,7 +92,7 @@ Status Sweep::keep(Table& table, Finding finding) {
   if (may_repair(table, open ? *known : finding, finding)) finding.state = FindingState::Repairing;
   LOCKSTEP_ASSIGN(finding.id, ports_.store.save_finding(finding));
   const bool repairing = finding.state == FindingState::Repairing;
-  if (repairing) owe(table, finding);
+  if (repairing) owe(table, {&finding.key, 1});
   if (repairing && options_.repairs) ++table.repairs;
   if (table.open.size() < options_.suspects_max)
     table.open[finding.key_hash] = {finding.id, finding.key, finding.last_seen_us, false,
@@ -124,19 +124,26 @@ bool Sweep::may_repair(const Table& table, const Finding& known, const Finding& 
   return static_cast<double>(wrong) <= most && wrong <= options_.repair_rows_max;
 }
 
-// A debt, which outlives us: its row is read again under a newer snapshot and written in its lane,
+// Debts, which outlive us: each row is read again under a newer snapshot and written in its lane,
 // behind what is applied and before what comes.
-void Sweep::owe(const Table& table, const Finding& finding) {
-  OweItem item;
-  item.table = &table.map;
-  item.keys.add(finding.key);
-  item.hashes.push_back(finding.key_hash);
-  item.reason = DebtReason::Divergent;
+void Sweep::owe(const Table& table, std::span<const std::string> keys) {
   const auto lanes = static_cast<std::uint32_t>(shared_.queues.size());
-  LaneItem queued = std::move(item);
-  const std::size_t bytes = item_bytes(queued);
-  // A queue that is closing takes nothing: the finding stays, and is looked at by the next run.
-  shared_.queues[lane_of(table.map, finding.key_hash, lanes)]->push(std::move(queued), bytes);
+  std::vector<OweItem> items(lanes);
+  for (const std::string& key : keys) {
+    const Hash128 hash = key_hash(table.map, key);
+    OweItem& item = items[lane_of(table.map, hash, lanes)];
+    item.keys.add(key);
+    item.hashes.push_back(hash);
+  }
+  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+    if (items[lane].hashes.empty()) continue;
+    items[lane].table = &table.map;
+    items[lane].reason = DebtReason::Divergent;
+    LaneItem queued = std::move(items[lane]);
+    const std::size_t bytes = item_bytes(queued);
+    // A queue that is closing takes nothing: what differs is found again by the next run.
+    shared_.queues[lane]->push(std::move(queued), bytes);
+  }
 }
 
 }  // namespace lockstep

@@ -114,6 +114,8 @@ Status Sweep::leave_in_doubt(Table& table, Suspects::iterator at) {
   suspect.doubts += counts ? 1 : 0;
   if (suspect.doubts < options_.doubts_max && ++suspect.looks < options_.looks_max) return {};
   ++table.told.unverified;
+  // What is owed is counted by its debt, which is settled or quarantined.
+  if (!owed_.contains(at->first)) ++table.undecided;
   table.trouble_us = shared_.clock.wall_us();
   // A repair that comes to no end, such as of a row that the target refuses, is looked at rarely.
   if (const auto open = table.open.find(at->first); open != table.open.end()) {

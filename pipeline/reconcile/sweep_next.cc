@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "pipeline/base/rules.h"
 #include "pipeline/reconcile/sweep.h"
 
 namespace lockstep {
@@ -87,25 +88,32 @@ Result<bool> Sweep::is_ready(Table& table, const TableLife& life) {
     if (table.asked || shared_.clock.wall_us() - table.left_us < again) return false;
     table.told.left.clear();
   }
-  if (!table.loaded) {
-    LOCKSTEP_TRY(load(table));
-    table.generation = life.generation;
-  }
-  // What was compared was of rows that are gone.
-  if (life.stage != Stage::Following || table.generation != life.generation) {
+  if (!table.loaded) LOCKSTEP_TRY(load(table));
+  // What was compared was of rows that are gone, or may have changed since.
+  if (!life.is_comparable() || table.version != life.version()) {
     if (table.ranges.coverage().any_known() || table.ranges.busy())
       LOCKSTEP_TRY(table.ranges.forget());
     if (table.asked) table.ranges.ask();
     LOCKSTEP_TRY(resolve_all(table));
     table.suspects.clear();
-    table.generation = life.generation;
+    table.version = life.version();
+    table.undecided = 0;
   }
-  return life.stage == Stage::Following;
+  table.missed = life.is_whole() ? 0 : life.missed;
+  return life.is_comparable();
+}
+
+// Every range was compared, but for rows that are owed.
+void Sweep::end_heal(TableId id) {
+  Table& table = *tables_[id];
+  if (!table.told.left.empty()) return;
+  if (std::exchange(table.undecided, 0) > 0) return table.ranges.ask();
+  shared_.board.healed(id, table.missed);
 }
 
 // Never 0, which is before every range: one that was never tried is due.
 std::int64_t Sweep::due_before(const Table& table) const {
-  if (table.asked) return 1;
+  if (table.asked || table.heals()) return 1;
   if (!options_.continuous) return 0;
   const std::int64_t before =
       shared_.clock.wall_us() - std::chrono::microseconds(options_.every).count();
@@ -126,7 +134,7 @@ Result<Sweep::Step> Sweep::pick() {
   if (!asked_now && !repair_now && shared_.clock.now() < idle_until_) return Step::Done;
   ready_.assign(tables_.size(), false);
   bool open = false;
-  bool asked = false;
+  bool urgent = false;  // Somebody waits.
   for (std::size_t id = 0; id < tables_.size(); ++id) {
     Table& table = *tables_[id];
     LOCKSTEP_ASSIGN(const bool now, is_ready(table, shared_.board.life(static_cast<TableId>(id))));
@@ -138,16 +146,19 @@ Result<Sweep::Step> Sweep::pick() {
       tell(table);
       table.answer = table.told;
     }
-    asked = asked || table.asked;
+    if (now && table.heals() && (is_over(table) || !rule_on(Rule::HealComparesAll)))
+      end_heal(static_cast<TableId>(id));
+    urgent = urgent || table.asked || (now && table.heals());
     open = open || !table.suspects.empty();
   }
   std::optional<std::size_t> suspects;
   std::optional<std::size_t> range;
   if (shared_.clock.now() >= next_look_)
     suspects = next_table([](const Table& table) { return !table.suspects.empty(); });
-  if (asked || may_go_on())
+  if (urgent || may_go_on())
     range = next_table([&](const Table& table) {
-      return (table.asked || !asked) && table.suspects.size() <= options_.suspects_max &&
+      return (table.asked || table.heals() || !urgent) &&
+             table.suspects.size() <= options_.suspects_max &&
              table.ranges.coverage().due(due_before(table), options_.chunk_rows);
     });
   // In turn: rows that stay in doubt, and proofs that take long, keep nobody else from being read.
@@ -159,7 +170,7 @@ Result<Sweep::Step> Sweep::pick() {
   suspects_turn_ = true;
   if (range) return pick_range(*range);
   publish();
-  if (open || asked) return Step::Waiting;
+  if (open || urgent) return Step::Waiting;
   // Thousands of tables are not asked in vain ten times a second.
   const auto now = shared_.clock.now();
   idle_until_ = std::clamp(next_range_, now, now + kIdle);
@@ -200,7 +211,7 @@ void Sweep::recall(Table& table) {
 Sweep::Work Sweep::work_on(std::size_t id) const {
   Work work;
   work.table = static_cast<TableId>(id);
-  work.generation = tables_[id]->generation;
+  work.version = tables_[id]->version;
   work.begun = shared_.clock.now();
   return work;
 }
@@ -233,6 +244,15 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
     if (!bound) return give_up(std::move(bound).error());
     cut = std::move(*bound);
     if (!cut) break;
+  }
+  // Either side's cut will do, since each row is in one range of its own side's order.
+  if (table.cut_on_target) {
+    KeyRange range = due->range;
+    if (cut) range.upper = cut;
+    auto bound =
+        ports_.target.bound_after(table.compared->view(From::Target), range, table.chunk_rows);
+    if (!bound) return give_up(std::move(bound).error());
+    if (*bound) cut = std::move(*bound);
   }
   LOCKSTEP_ASSIGN(work_.range_id, table.ranges.take(due->range, cut));
   if (cut) work_.range.upper = std::move(cut);

@@ -35,7 +35,7 @@ struct TableRule {
   std::set<std::string> reread_arrays;  // Source columns with `array_bounds: reread`.
   std::set<std::string> compare_value;  // Source columns with `compare: value`.
   LaneMode lanes = LaneMode::Auto;
-  PartitionPolicy partitions = PartitionPolicy::Stop;
+  PartitionPolicy partitions = PartitionPolicy::Heal;
 };
 
 enum class Severity : std::uint8_t { Error, Warning };

@@ -30,12 +30,15 @@ std::string empty_it(const TableMap& table) {
                      table.target.name.text());
 }
 
-std::string gone(const TableMap& table, const TableFile& file) {
-  if (file.relation == table.source.oid) return "the source table was dropped";
+std::string gone(const TableFile& file) {
+  return fmt::format("partition {} was detached or dropped on the source", name_of(file));
+}
+
+std::string keep_or_empty(const TableMap& table) {
   return fmt::format(
-      "partition {} was detached or dropped on the source; its rows are still on the target: to "
-      "keep them say `partitions: keep` for {} and start again; to be rid of them {}",
-      name_of(file), table.text(), empty_it(table));
+      "its rows are still on the target: to keep them say `partitions: keep` for {} and start "
+      "again; to be rid of them {}",
+      table.text(), empty_it(table));
 }
 
 std::string away_for_a_while(const TableMap& table, const TableFile& file) {
@@ -44,18 +47,24 @@ std::string away_for_a_while(const TableMap& table, const TableFile& file) {
           ? "taken out of the publication, for a while at least, or the publication's options were "
             "changed"
           : "detached and put back";
-  return fmt::format("{} was {}, on the source: what was written meanwhile may be in no stream; {}",
-                     name_of(file), what, empty_it(table));
+  return fmt::format("{} was {}, on the source: what was written meanwhile may be in no stream",
+                     name_of(file), what);
 }
 
 // The TRUNCATE of a whole table is in the stream; that of one partition is not, when it is
 // published through its root.
-std::string by_itself(const TableMap& table, const TableFile& file, const char* how) {
+std::string by_itself(const TableFile& file, const char* how) {
   return fmt::format(
       "partition {} was truncated or rewritten {}, and replication through the root does not tell "
-      "which: {}; if you know that it was only rewritten (VACUUM FULL), say `partitions: keep` for "
-      "{} instead",
-      name_of(file), how, empty_it(table), table.text());
+      "which",
+      name_of(file), how);
+}
+
+std::string know_better(const TableMap& table) {
+  return fmt::format(
+      "{}; if you know that it was only rewritten (VACUUM FULL), say `partitions: keep` for {} "
+      "instead",
+      empty_it(table), table.text());
 }
 
 std::string attached(const TableMap& table, const std::string& root) {
@@ -78,9 +87,10 @@ std::string keeps_others(const TableMap& table) {
 // Files of both lists that were replaced.
 std::vector<const TableFile*> replaced(const TableFiles& old, const TableFiles& now) {
   std::vector<const TableFile*> files;
-  for (const TableFile& file : now)
-    if (const TableFile* const was = find(old, file.relation); was && was->node != file.node)
-      files.push_back(&file);
+  for (const TableFile& file : now) {
+    const TableFile* const was = find(old, file.relation);
+    if (was != nullptr && was->node != 0 && was->node != file.node) files.push_back(&file);
+  }
   return files;
 }
 
@@ -145,6 +155,7 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Le
   for (TableId id = 0; id < known.size(); ++id) {
     Table& table = tables_[id];
     table.files = std::move(known[id].files);
+    table.stored = table.files;
     table.horizon = known[id].horizon;
     table.settled = std::move(known[id].definition);
     table.latest = definition_of(shared_.tables[id]->source);
@@ -161,9 +172,26 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Le
 // Without a partition: of all its rows.
 void ShapeWatch::notice(TableId id, const std::string& why, const TableFile* partition) {
   tables_[id].partition = partition == nullptr ? 0 : partition->relation;
-  if (shared_.board.notice(id, why))
-    tell_(shared_.tables[id]->text(), why, partition == nullptr ? "" : name_of(*partition));
+  if (shared_.board.notice(id, why)) {
+    const std::string table = shared_.tables[id]->text();
+    if (partition == nullptr)
+      tell_(News::CopiedAgain, table, why);
+    else
+      tell_(News::PartitionCopied, table, name_of(*partition));
+  }
   before_.reset();
+}
+
+void ShapeWatch::miss(TableId id, const std::string& what, const std::string& stop) {
+  if (!shared_.tables[id]->heals())
+    shared_.board.stop(id, what + "; " + stop);
+  else
+    miss_if_healed(id, what);
+}
+
+void ShapeWatch::miss_if_healed(TableId id, const std::string& what) {
+  const TableMap& map = *shared_.tables[id];
+  if (map.heals() && shared_.board.miss(id, what)) tell_(News::Heals, map.text(), what);
 }
 
 Result<bool> ShapeWatch::look() {
@@ -177,16 +205,21 @@ Result<bool> ShapeWatch::look() {
     if (shared_.board.stopped(id)) continue;
     Table& table = tables_[id];
     if (!table.horizon) table.horizon = horizons[id];
+    LOCKSTEP_TRY(note_partitions(id, now[id]));
     LOCKSTEP_ASSIGN(const std::uint32_t came, take_in_turn(id, now[id]));
     const bool same = table.files == now[id];
     if (!same) LOCKSTEP_TRY(judge(id, now[id], came));
     const TableLife life = shared_.board.life(id);
     if (life.is_stopped()) continue;
     const bool copied = same && life.stage == Stage::CopyingAgain && life.copied;
+    const bool healed = same && life.stage == Stage::Healing && life.is_whole();
     const bool harmless = life.is_settled() && (!same || table.settled != table.latest);
-    if (copied || harmless) {
+    if (copied && !life.is_whole()) {
+      shared_.board.settle(id);  // The heal comes next, and what is stored stays older than it.
+    } else if (copied || healed || harmless) {
       if (table.fresh) continue;  // Stored by the next look, if the definition still is as it is.
       LOCKSTEP_TRY(settle(id, now[id], horizons[id]));
+      if (healed) tell_(News::Healed, shared_.tables[id]->text(), "");
     }
     table.files = std::move(now[id]);  // With their names.
   }
@@ -261,57 +294,90 @@ Status ShapeWatch::look_at_target() {
 bool ShapeWatch::settled() const {
   for (TableId id = 0; id < tables_.size(); ++id) {
     const TableLife life = shared_.board.life(id);
-    if (life.is_doubtful() || (tables_[id].is_behind && !life.is_stopped())) return false;
+    if (life.is_stopped()) continue;
+    if (life.is_doubtful() || !life.is_whole() || life.stage == Stage::Healing) return false;
+    if (tables_[id].is_behind) return false;
   }
   return true;
 }
 
+// A partition is stored, as one whose rows are on the target in part, before anything of it is
+// read: when it is gone by the next start, its rows are known to be left.
+Status ShapeWatch::note_partitions(TableId id, const TableFiles& now) {
+  Table& table = tables_[id];
+  TableFiles stored = table.stored;
+  for (TableFile file : now) {
+    if (find(stored, file.relation) != nullptr) continue;
+    file.node = 0;
+    stored.push_back(std::move(file));
+  }
+  if (table.stored.empty() || stored.size() == table.stored.size()) return {};
+  const Lsn horizon = table.horizon.value_or(shared_.board.life(id).horizon.major);
+  LOCKSTEP_TRY(ledger_.save_files(id, files_text(stored, horizon, table.settled)));
+  table.stored = std::move(stored);
+  return {};
+}
+
 // Returns the partition that came with rows and is to be copied next: one after another, and once
-// all the rest is copied.  Others that did are taken out of `now`: they are looked at later.
+// all the rest is copied.  Others that did are marked in `now`: their rows may be read with those
+// of the whole table, so that they are on the target in part.
 Result<std::uint32_t> ShapeWatch::take_in_turn(TableId id, TableFiles& now) {
   Table& table = tables_[id];
   const TableLife life = shared_.board.life(id);
   std::uint32_t next = 0;
-  std::set<std::uint32_t> later;
-  for (const TableFile& file : now) {
-    if (file.born || find(table.files, file.relation) != nullptr) continue;
+  table.is_behind = false;
+  for (TableFile& file : now) {
+    const TableFile* const was = find(table.files, file.relation);
+    const bool known = was != nullptr && was->node != 0;
+    if (known || file.relation == shared_.tables[id]->source.oid) continue;
+    // Its first file has the number of its oid: rows that were in the stream may have gone with it.
+    if (was == nullptr && !table.files.empty() && file.node != file.relation)
+      miss_if_healed(id, "partition " + name_of(file) + " was truncated or rewritten once");
+    if (file.born) continue;
     // What was attached empty has all its rows in the stream, too.
     LOCKSTEP_ASSIGN(const bool rows, probe_.has_rows(file.relation));
     if (!rows) continue;
-    if (next == 0 && life.is_settled() && life.copied)
+    if (next == 0 && life.stage == Stage::Following) {
       next = file.relation;
-    else
-      later.insert(file.relation);
+    } else {
+      file.node = 0;
+      table.is_behind = true;
+    }
   }
-  table.is_behind = !later.empty();
-  std::erase_if(now, [&](const TableFile& file) { return later.contains(file.relation); });
   return next;
 }
 
 Status ShapeWatch::judge(TableId id, const TableFiles& now, std::uint32_t came) {
   const TableMap& map = *shared_.tables[id];
   const TableFiles& old = tables_[id].files;
-  const bool root = map.source.kind == RelationKind::PartitionedRoot;
-  const bool keeps = root && map.partitions == PartitionPolicy::Keep;
-  const auto stop = [&](const std::string& why) {
-    shared_.board.stop(id, why);
-    return Status();
-  };
+  const bool keeps = map.partitions == PartitionPolicy::Keep;
+  const auto is_leaf = [&](const TableFile& file) { return file.relation != map.source.oid; };
   for (const TableFile& file : old) {
     const TableFile* const found = find(now, file.relation);
-    const bool leaf = file.relation != map.source.oid;
-    if (found == nullptr && !(keeps && leaf)) return stop(gone(map, file));
-    if (found != nullptr && found->bond != file.bond) return stop(away_for_a_while(map, *found));
+    const bool leaf = is_leaf(file);
+    if (found == nullptr && !leaf) shared_.board.stop(id, "the source table was dropped");
+    if (found == nullptr && leaf && !keeps) miss(id, gone(file), keep_or_empty(map));
+    if (found != nullptr && found->bond != file.bond)
+      miss(id, away_for_a_while(map, *found), empty_it(map));
+    // What had been copied of it may not be what it is by now.
+    if (found != nullptr && leaf && file.node == 0 && found->node != 0)
+      miss_if_healed(id, "partition " + name_of(*found) + " was not copied to its end");
   }
   const std::vector<const TableFile*> other = replaced(old, now);
-  if (root && !keeps && !other.empty()) {
-    const auto leaves = static_cast<std::size_t>(std::ranges::count_if(
-        old, [&](const TableFile& file) { return file.relation != map.source.oid; }));
-    if (other.size() < leaves) return stop(by_itself(map, *other.front(), "by itself"));
-    tables_[id].truncated = *other.front();  // Or each leaf by itself: the stream tells.
+  const bool leaves_only =
+      !other.empty() &&
+      std::ranges::all_of(other, is_leaf,
+                          [](const TableFile* file) -> const TableFile& { return *file; });
+  if (leaves_only && !keeps) {
+    const auto leaves = static_cast<std::size_t>(std::ranges::count_if(old, is_leaf));
+    if (map.heals() || other.size() < leaves)
+      miss(id, by_itself(*other.front(), "by itself"), know_better(map));
+    // Or each leaf by itself: the stream tells.
+    if (!map.heals()) tables_[id].truncated = *other.front();
   }
+  if (shared_.board.stopped(id)) return {};
   const TableFile* const partition = find(now, came);
-  if (!other.empty())
+  if (!other.empty() && !(leaves_only && map.heals()))
     notice(id, name_of(*other.front()) + " was rewritten or truncated");
   else if (partition != nullptr)
     notice(id, "partition " + name_of(*partition) + " was attached with rows", partition);
@@ -321,6 +387,7 @@ Status ShapeWatch::judge(TableId id, const TableFiles& now, std::uint32_t came) 
 Status ShapeWatch::settle(TableId id, const TableFiles& now, Lsn horizon) {
   Table& table = tables_[id];
   LOCKSTEP_TRY(ledger_.save_files(id, files_text(now, horizon, table.latest)));
+  table.stored = now;
   table.settled = table.latest;
   table.truncated.reset();
   table.horizon = horizon;
@@ -348,8 +415,9 @@ Status ShapeWatch::copy_again() {
     const TableLife life = shared_.board.life(id);
     if (life.stage != Stage::Noticed) continue;
     if (table.truncated && life.horizon.major == table.horizon) {
-      shared_.board.stop(id, by_itself(*shared_.tables[id], *table.truncated,
-                                       "like all others, without a TRUNCATE of the whole table"));
+      shared_.board.stop(id, by_itself(*table.truncated,
+                                       "like all others, without a TRUNCATE of the whole table") +
+                                 "; " + know_better(*shared_.tables[id]));
       continue;
     }
     const TableMap& map = *shared_.tables[id];
@@ -358,7 +426,8 @@ Status ShapeWatch::copy_again() {
       shared_.board.stop(id, keeps_others(map));
       continue;
     }
-    const std::uint32_t partition = empties ? 0 : table.partition;
+    // After a TRUNCATE no chunk holds the rest.
+    const std::uint32_t partition = empties || !life.copied ? 0 : table.partition;
     shared_.board.copy_again(id, empties, partition);
     if (partition != 0) continue;  // The chunks hold all the rest.
     if (Status forgotten = ledger_.forget_chunks(id); !forgotten) {

@@ -1,13 +1,17 @@
 // ShapeWatch: notices what the stream does not tell: a table that was rewritten or defined in
 // another way, partitions that came or went (I15).
 //
-//   catalogs -- files, definitions --> ShapeWatch -- stop, or every chunk again --> TableBoard
-//                                                 -- what the rows stem from -----> bookkeeping
+//   catalogs -- files, definitions --> ShapeWatch -- stop, heal, or every chunk again -->
+//   TableBoard
+//                                                 -- what the rows stem from ---------->
+//                                                 bookkeeping
 //
 // A rewrite may have changed every row without an event (ALTER TABLE ... USING): the table is
 // copied again.  A partition that was attached brings rows without events: it alone is copied, once
-// all the rest is.  Older events would undo that, so first all of them are applied.  What a changed
-// definition means is said by tables/definition.h.
+// all the rest is.  Older events would undo that, so first all of them are applied.  A partition
+// that went, or was truncated by itself, leaves rows on the target, and of a table that was out of
+// the stream for a while anything may have changed: a comparison finds which (the heal).  What a
+// changed definition means is said by tables/definition.h.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +36,8 @@ using TableFiles = std::vector<TableFile>;
 
 // "@horizon relation/node/bond relation/node/bond ...", and the definition on the lines below, as
 // the bookkeeping stores it.  `horizon`: the table's, from before its files were read; each
-// TRUNCATE that is carried out raises it.
+// TRUNCATE that is carried out raises it.  A partition's node is 0 while its rows may be on the
+// target in part.
 std::string files_text(std::span<const TableFile> files, Lsn horizon, const Definition& definition);
 // The same files, with the mark that the table is to be copied again whatever they are now.
 std::string copy_again_text(std::string_view text);
@@ -49,12 +54,17 @@ std::optional<KnownFiles> parse_files(std::string_view text);
 // Supervisor thread only.
 //
 // Invariant: the stored files of a table are those that all its done chunks were read from, or
-// older ones.
+// older ones; while a heal is due they are older ones, so that a restart begins it anew.  They
+// name every partition of which rows may be on the target, as far as a look has seen it.
 class ShapeWatch {
  public:
-  // Told of a table that is to be copied again, and why; or of the partition that is to be copied.
-  using Tell = std::function<void(const std::string& table, const std::string& why,
-                                  const std::string& partition)>;
+  enum class News : std::uint8_t {
+    CopiedAgain,      // The table is to be; `what`: why.
+    PartitionCopied,  // `what` is to be.
+    Heals,            // The table does; `what`: why.
+    Healed,           // It has.
+  };
+  using Tell = std::function<void(News news, const std::string& table, const std::string& what)>;
   // Told of a target's table that goes on.
   using TellTarget = std::function<void(const TargetChange& change)>;
 
@@ -73,6 +83,7 @@ class ShapeWatch {
  private:
   struct Table {
     TableFiles files;             // Settled: of all its chunks; else what is to be copied.
+    TableFiles stored;            // As the bookkeeping has them.
     std::uint32_t partition = 0;  // Noticed: it came with rows, and nothing else did.
     bool is_behind = false;       // More partitions with rows have to wait for their turn.
     // One of all leaves, which were replaced: was it a TRUNCATE of the root?
@@ -92,7 +103,12 @@ class ShapeWatch {
   Status judge(TableId id, const TableFiles& now, std::uint32_t came);
   Status settle(TableId id, const TableFiles& now, Lsn horizon);
   Status copy_again();
+  Status note_partitions(TableId id, const TableFiles& now);
   void notice(TableId id, const std::string& why, const TableFile* partition = nullptr);
+  // Heals it, or stops it where the manifest says so.
+  void miss(TableId id, const std::string& what, const std::string& stop);
+  // Heals it, where the manifest does not say otherwise.
+  void miss_if_healed(TableId id, const std::string& what);
 
   const Shared shared_;
   SourceProbe& probe_;

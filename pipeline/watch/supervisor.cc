@@ -43,12 +43,7 @@ Supervisor::Supervisor(SupervisorOptions options, Shared shared, Health& health,
               [shared] { shared.flush_lanes(); }}),
       shapes_(
           shared, ports.probe, ports.proof, ports.ledger,
-          [this](const auto& table, const auto& why, const auto& partition) {
-            // At once: what the last proof says is known to be untrue from here on.
-            if (rule_on(Rule::ContradictedProof)) forget_proof();
-            if (partition.empty()) return events_.copied_again(table, why);
-            events_.partition_copied(table, partition);
-          },
+          [this](auto news, const auto& table, const auto& what) { tell(news, table, what); },
           [this](const TargetChange& change) { note_target(change); }, std::move(known_files)),
       next_tick_(options.tick_every),
       lag_known_(shared.clock.now()),
@@ -164,7 +159,23 @@ Status Supervisor::watch_shapes() {
   LOCKSTEP_ASSIGN(std::string awaited, shapes_.advance(paused()));
   changed_ = !awaited.empty();
   if (changed_) waits_for(std::move(awaited));
+  for (const TableMap* table : shared_.tables) {
+    const TableLife life = shared_.board.life(table->id);
+    if (life.stage != Stage::Healing) continue;
+    waits_for("the heal of " + table->text());
+    if (life.is_whole()) next_look_ = {};  // All that is left is a look.
+  }
   return {};
+}
+
+void Supervisor::tell(ShapeWatch::News news, const std::string& table, const std::string& what) {
+  using enum ShapeWatch::News;
+  if (news == Healed) return events_.healed(table);
+  // At once: what the last proof says is known to be untrue from here on.
+  if (rule_on(Rule::ContradictedProof)) forget_proof();
+  if (news == CopiedAgain) events_.copied_again(table, what);
+  if (news == PartitionCopied) events_.partition_copied(table, what);
+  if (news == Heals) events_.heals(table, what);
 }
 
 void Supervisor::note_target(const TargetChange& change) {

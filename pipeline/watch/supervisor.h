@@ -113,6 +113,7 @@ class Supervisor {
   Status count_debts_if_due();
   Status watch_shapes();
   Status look_around();
+  void tell(ShapeWatch::News news, const std::string& table, const std::string& what);
   void note_target(const TargetChange& change);
   bool is_complete() const;
   Result<Verdict> prove(bool want_proof);

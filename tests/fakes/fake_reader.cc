@@ -75,7 +75,7 @@ Status FakeReader::start(const TableMap& table) {
   if (!source_.lock_shared(table.id)) return lost_connection();
   locked_ = table.id;
   filenode_ = source_.filenode(table.id);
-  partitions_ = source_.partitions(table.id).size();
+  tree_version_ = source_.tree_version(table.id);
   blind_ = imported_ && filenode_ != exported_->filenodes[table.id];
   rows_.clear();
   next_ = 0;
@@ -112,7 +112,7 @@ Result<bool> FakeReader::read(RowBatch& out, std::size_t max_bytes) {
 
 Status FakeReader::check_shape(const TableMap& table) {
   const bool same =
-      filenode_ == source_.filenode(table.id) && partitions_ == source_.partitions(table.id).size();
+      filenode_ == source_.filenode(table.id) && tree_version_ == source_.tree_version(table.id);
   if (lost("check_shape") || !same) return lost_connection();
   return {};
 }

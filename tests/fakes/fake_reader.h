@@ -54,7 +54,7 @@ class FakeReader final : public ChunkReader {
   std::uint64_t generation_ = 0;
   std::optional<TableId> locked_;
   std::uint32_t filenode_ = 0;
-  std::size_t partitions_ = 0;
+  std::uint32_t tree_version_ = 0;
   std::vector<std::string> rows_;
   std::size_t next_ = 0;
 };

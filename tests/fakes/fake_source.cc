@@ -191,9 +191,8 @@ bool FakeSource::attach(TableId table, std::vector<FakeRow> rows) {
   });
   if (rows.empty()) return false;
   constexpr std::uint32_t kFirst = 1000;
-  const std::uint32_t relation =
-      kFirst * (table + 1) + static_cast<std::uint32_t>(state.partitions.size());
-  state.partitions.push_back(relation);
+  const std::uint32_t relation = kFirst * (table + 1) + ++state.tree_version;
+  state.partitions.push_back({relation, relation, 0, "partition " + std::to_string(relation)});
   const Xid xid = begin(CommitMode::Sync);
   for (const FakeRow& row : rows) {
     put(xid, table, row.id, row);
@@ -201,6 +200,27 @@ bool FakeSource::attach(TableId table, std::vector<FakeRow> rows) {
   }
   log_commit(xid);
   flush(insert_lsn_);
+  return make_visible(xid);
+}
+
+bool FakeSource::lose_partition(TableId table, Loss loss) {
+  Table& state = state_[table];
+  if (state.partitions.empty() || state.readers > 0 || state.truncated_by != 0) return false;
+  TableFile& partition = state.partitions.back();
+  std::vector<int> lost;
+  for (const auto& [id, owner] : state.owner)
+    if (owner == partition.relation) lost.push_back(id);
+  if (std::ranges::any_of(lost, [&](int id) { return !can_write(0, table, id); })) return false;
+  const Xid xid = begin(CommitMode::Sync);
+  for (const int id : lost) put(xid, table, id, std::nullopt);
+  log_commit(xid);
+  flush(insert_lsn_);
+  ++partition.node;
+  ++state.tree_version;
+  if (loss == Loss::Detached) {
+    std::erase_if(state.owner, [&](const auto& one) { return one.second == partition.relation; });
+    state.partitions.pop_back();
+  }
   return make_visible(xid);
 }
 
@@ -213,8 +233,7 @@ std::vector<TableFile> FakeSource::files(TableId table) const {
   const Table& state = state_[table];
   std::vector<TableFile> files{
       {table + 1, state.filenode, 0, tables_[table].text(), state.key_version}};
-  for (const std::uint32_t relation : state.partitions)
-    files.push_back({relation, 1, 0, "partition " + std::to_string(relation)});
+  files.insert(files.end(), state.partitions.begin(), state.partitions.end());
   return files;
 }
 

@@ -71,11 +71,13 @@ class FakeSource {
   // ALTER TABLE ... ATTACH PARTITION: rows come without an event, under keys that nobody has. False
   // where there are none, or a statement would wait.
   bool attach(TableId table, std::vector<FakeRow> rows);
-  // By their oids: those that were attached, in order; and which of them the key belongs to, 0:
-  // none.
-  const std::vector<std::uint32_t>& partitions(TableId table) const {
-    return state_[table].partitions;
-  }
+  // TRUNCATE, or DETACH, of the partition that came last: its rows go without an event.  False
+  // where there is none, or a statement would wait.
+  enum class Loss : std::uint8_t { Truncated, Detached };
+  bool lose_partition(TableId table, Loss loss);
+  // Rises whenever partitions come, go or lose their rows.
+  std::uint32_t tree_version(TableId table) const { return state_[table].tree_version; }
+  // The oid of the partition that the key belongs to; 0: none.
   std::uint32_t partition_of(TableId table, int id) const;
   std::vector<TableFile> files(TableId table) const;
   // What readers have been given.
@@ -135,7 +137,8 @@ class FakeSource {
     int readers = 0;
     std::uint32_t filenode = 1;
     std::uint32_t key_version = 1;
-    std::vector<std::uint32_t> partitions;
+    std::vector<TableFile> partitions;  // Those that were attached.
+    std::uint32_t tree_version = 0;
     std::map<int, std::uint32_t> owner;  // The partition of a key.
     std::size_t rows_read = 0;
   };

@@ -208,6 +208,11 @@ void old_checkpoints(SimOptions& options) {
   options.steps = 1500;
 }
 
+void lost_partitions(SimOptions& options) {
+  options.attach = options.lose_partition = 20;
+  options.truncate = options.rewrite = 0;
+}
+
 void following(SimOptions& options) {
   options.lost = 40;
   options.until_synced = false;
@@ -255,6 +260,7 @@ TEST(Mutant, I13ProgressWithBatch) { expect_noticed(Rule::ProgressWithBatch, sho
 // Issue E, row 3.
 TEST(Mutant, I14WhatWaitsEndsSynced) { expect_noticed(Rule::ContradictedProof, following); }
 TEST(Mutant, I15TruncateBarrier) { expect_noticed(Rule::TruncateBarrier, several_partitions); }
+TEST(Mutant, I15AHealComparesAll) { expect_noticed(Rule::HealComparesAll, lost_partitions); }
 TEST(Mutant, I17DebtForMissingRow) { expect_noticed(Rule::DebtForMissingRow, as_drawn); }
 TEST(Mutant, I17EvictHolder) { expect_noticed(Rule::EvictHolder, unique_values); }
 // Issue E, row 7.

@@ -61,6 +61,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.doubts_to_hold = static_cast<std::uint32_t>(random.between(0, 3));
   options.hold_limit_ms = random.chance(700) ? 60'000 : 2000;
   options.attach = random.chance(850) ? 0 : 5;
+  options.lose_partition = options.attach == 0 || random.chance(500) ? 0 : 5;
   return options;
 }
 

@@ -40,7 +40,8 @@ struct SimOptions {
   int reread = 3;
   int stop_table = 0;
   int rewrite = 0;
-  int attach = 0;            // A partition comes with rows.
+  int attach = 0;            // A partition comes with rows, ...
+  int lose_partition = 0;    // ... and loses them by itself.
   int old_checkpoint = 150;  // At a restart.
   int no_checkpoint = 100;
   int asynchronous = 300;  // Of transactions.

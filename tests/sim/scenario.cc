@@ -9,6 +9,7 @@ namespace lockstep {
 namespace {
 
 constexpr int kDrainRoundsMax = 60;
+constexpr int kSweepSteps = 20;
 constexpr std::uint32_t kScanner = 1;  // The first reader is left to the debts.
 
 }  // namespace
@@ -189,6 +190,7 @@ std::string Scenario::settle() {
     watch();
     if (ours_->status().proof) return difference();
     scan_all();
+    for (int i = 0; i < kSweepSteps; ++i) step(Process::Actor::Sweep);
     read_debts(8);
     apply();
   }

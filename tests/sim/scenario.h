@@ -52,7 +52,9 @@ class Scenario final : public Chaos {
   // What is logged is decoded first.
   void watch();
   RunStatus status() const { return ours_->status(); }
-  // Compares everything, the supervisor and the lanes helping, until that is over.
+  // One step of the comparison, the supervisor and the lanes helping.
+  void sweep_round();
+  // Compares everything, until that is over.
   SweepStatus sweep();
   // Lets the continuous comparison go on for a while, likewise; debts are settled meanwhile.
   SweepStatus sweep_on();
@@ -83,7 +85,6 @@ class Scenario final : public Chaos {
 
  private:
   void step(Process::Actor actor, std::uint32_t index = 0);
-  void sweep_round();
 
   const SimOptions options_;
   Random random_;

@@ -11,7 +11,7 @@ namespace {
 
 constexpr Xid kFirstXid = (Xid{1} << 32) - 20;  // Runs over the 32-bit limit soon.
 constexpr int kDepthMax = 2;
-constexpr int kRoundsMax = 400;
+constexpr int kRoundsMax = 1500;
 
 }  // namespace
 
@@ -243,6 +243,14 @@ void Simulator::make_trouble() {
     if (workload_.attach(table)) note("a partition comes with rows", std::to_string(table));
     return;
   }
+  if (options_.lose_partition > 0 && random_.chance(options_.lose_partition * 20)) {
+    const auto table = static_cast<TableId>(random_.below(tables_.size()));
+    const auto loss =
+        random_.chance(500) ? FakeSource::Loss::Truncated : FakeSource::Loss::Detached;
+    if (knows_last_partition(table) && source_.lose_partition(table, loss))
+      note("a partition is lost", std::to_string(table));
+    return;
+  }
   if (options_.mode == StreamMode::Kafka && random_.chance(options_.repeat * 10)) {
     note("the connector repeats itself");
     return log_.repeat(static_cast<std::size_t>(random_.between(1, 4)));
@@ -257,6 +265,13 @@ void Simulator::make_trouble() {
     if (random_.chance(500)) return ours_->break_event(table);
     ours_->break_table(static_cast<std::uint32_t>(random_.below(options_.lanes)), table);
   }
+}
+
+// One that comes and goes between two looks leaves rows that nothing tells of.
+bool Simulator::knows_last_partition(TableId table) const {
+  const auto known = parse_files(store_.files(table));
+  const std::uint32_t last = source_.files(table).back().relation;
+  return known && std::ranges::find(known->files, last, &TableFile::relation) != known->files.end();
 }
 
 void Simulator::interleave(std::string_view where) {

@@ -50,6 +50,7 @@ class Simulator final : public Chaos {
   void settle();
   void settle_round();
   void check_sweep();
+  bool knows_last_partition(TableId table) const;
   bool proven() const;
   void check_proof();
   std::string why_unsettled() const;

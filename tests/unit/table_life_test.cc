@@ -52,8 +52,26 @@ TEST(TableLife, WhatIsNoticedDuringANewCopyBeginsItOnceMore) {
   EXPECT_EQ(after({Copied, Noticed, Passed, Noticed, Passed}).generation, 2U);
 }
 
+TEST(TableLife, HealsOnceAllItsChunksAreCopied) {
+  EXPECT_EQ(after({Missed, Planned}).stage, Stage::Copying);
+  EXPECT_FALSE(after({Missed, Planned}).is_settled());
+  EXPECT_EQ(after({Missed, Planned, Copied}).stage, Stage::Healing);
+  EXPECT_EQ(after({Copied, Missed}).stage, Stage::Healing);
+  EXPECT_EQ(after({Copied, Missed, Voided}).stage, Stage::Copying);
+  EXPECT_EQ(after({Copied, Missed, Settled}).stage, Stage::Healing) << "It is not over.";
+  TableLife life = after({Copied, Missed});
+  life.healed = 1;
+  life.on(Settled);
+  EXPECT_EQ(life.stage, Stage::Following);
+}
+
+TEST(TableLife, ANewCopyCuresNothingOfWhatWasMissed) {
+  EXPECT_EQ(after({Copied, Missed, Noticed, Passed, Copied, Settled}).stage, Stage::Healing);
+  EXPECT_EQ(after({Copied, Noticed, Passed, Missed, Copied, Settled}).stage, Stage::Healing);
+}
+
 TEST(TableLife, NothingHappensToAStoppedOne) {
-  for (const Happening one : {Planned, Copied, Voided, Noticed, Passed, Settled, Stopped}) {
+  for (const Happening one : {Planned, Copied, Voided, Missed, Noticed, Passed, Settled, Stopped}) {
     TableLife life = after({Stopped});
     EXPECT_FALSE(life.on(one));
     EXPECT_EQ(life.stage, Stage::Stopped);
