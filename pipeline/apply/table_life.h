@@ -1,14 +1,16 @@
 // TableLife: where one table is in a run, and what each thing that happens to it makes of that.
 //
-//              Waiting    Copying    Following  Healing    Noticed       CopyingAgain Stopped
-//   Planned    Copying    -          -          -          -             -                    -
-//   Copied     Following  Following  -          -          - (copied)    - (copied)           -
-//   Voided     Waiting    Copying    Copying    Copying    -             -                    -
-//   Missed     -          -          Healing    -          -             -                    -
-//   Noticed    Noticed    Noticed    Noticed    Noticed    -             Noticed              -
-//   Passed     -          -          -          -          CopyingAgain  -                    -
-//   Settled    -          -          -          Following  -             Following | Copying  -
-//   Stopped    Stopped    Stopped    Stopped    Stopped    Stopped       Stopped              -
+//           Waiting    Copying    Following  Healing    Noticed       CopyingAgain  Stopped
+//  Planned  Copying    -          -          -          -             -             -
+//  Copied   Following  Following  -          -          - (copied)    - (copied)    -
+//  Voided   Waiting    Copying    Copying    Copying    -             -             -
+//  Missed   -          -          Healing    -          -             -             -
+//  Noticed  Noticed    Noticed    Noticed    Noticed    -             Noticed       -
+//  Passed   -          -          -          -          CopyingAgain  -             -
+//  Settled  -          -          -          Following  -             Following *   -
+//  Stopped  Stopped    Stopped    Stopped    Stopped    Stopped       Stopped       -
+//
+//  * or Copying, when it was emptied meanwhile.
 //
 // Planned: the first chunk is cut.  Copied: every chunk of the generation is on the target.
 // Voided: every chunk must be read again (a TRUNCATE).  Missed: some of its rows have changed, and

@@ -281,6 +281,7 @@ Status Sweep::judge_range(Table& table) {
     ++suspects;
     if (table.heals() && !doubt) owed.push_back(rows.keys[at]);
   });
+  if (!owed.empty()) table.trouble_us = now_us;
   table.told.healed += owed.size();
   owe(table, owed);
   const std::uint64_t rows = source_rows_.digests.size();

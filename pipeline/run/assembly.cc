@@ -344,8 +344,12 @@ RunStatus Assembly::status() const {
                      : !sweep.continuous   ? "off"
                      : sweep.waits.empty() ? "continuous"
                                            : "waits: " + sweep.waits;
-  for (const auto& [id, table] : sweep.tables)
-    if (id < status.tables.size()) status.tables[id].sweep = table;
+  for (const auto& [id, table] : sweep.tables) {
+    if (id >= status.tables.size()) continue;
+    status.tables[id].sweep = table;
+    if (status.tables[id].counts.life.stage == Stage::Healing && !table.left.empty())
+      status.waiting_for.push_back("rows of " + tables_[id]->text() + " to compare: " + table.left);
+  }
   return status;
 }
 

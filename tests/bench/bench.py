@@ -149,8 +149,8 @@ def main():
     parser.add_argument("--peers", action="store_true", help="also run the alternatives")
     parser.add_argument("--only-peers", action="store_true", help="run nothing but them")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, default=3_000_000)
+    parser.add_argument("--events", type=int, default=600_000)
     parser.add_argument("--rate", type=int, default=5_000,
                         help="transactions per second under which latency is measured")
     arguments = parser.parse_args()
