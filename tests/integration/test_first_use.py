@@ -222,7 +222,8 @@ def test_an_obstacle_that_is_gone_before_anybody_looked(direct):
     """Issue E, row 28: its table goes on as well, and one whose obstacle lasts is tried once."""
     migration = direct(TABLE + "CREATE TABLE log (id int PRIMARY KEY) PARTITION BY RANGE (id);"
                        "CREATE TABLE low PARTITION OF log FOR VALUES FROM (0) TO (10)",
-                       tables=[{"source": "public.t"}, {"source": "public.log"}])
+                       tables=[{"source": "public.t"},
+                               {"source": "public.log", "partitions": "stop"}])
     migration.prepare()
     with migration.running() as lockstep:
         lockstep.await_follow()
