@@ -273,7 +273,9 @@ Effect Lane::owed(const TableMap& table, const Hash128& key, std::string_view ke
   effect.table = &table;
   effect.kind = WriteKind::OpenDebt;
   effect.rule = DebtRule::Keep;
-  effect.write = {{}, key_cells, key, 0, shared_.clock.wall_us(), reason, {}};
+  // What a comparison found is no change that is late.
+  const std::int64_t since_us = reason == DebtReason::Divergent ? 0 : shared_.clock.wall_us();
+  effect.write = {{}, key_cells, key, 0, since_us, reason, {}};
   return effect;
 }
 

@@ -334,6 +334,7 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
 }
 
 Status Sweep::drop_suspect(Table& table, Suspects::iterator suspect, bool told) {
+  work_.settled = true;
   const std::vector<RangeBook::RangeId> ranges = std::move(suspect->second.ranges);
   table.suspects.erase(suspect);
   for (const RangeBook::RangeId range : ranges)
@@ -357,7 +358,8 @@ Result<Sweep::Step> Sweep::give_up(Error error) {
 }
 
 void Sweep::finish() {
-  if (!work_.keys.empty() && !work_.held) next_look_ = shared_.clock.now() + options_.again_after;
+  if (!work_.keys.empty() && !work_.held && !work_.settled)
+    next_look_ = shared_.clock.now() + options_.again_after;
   let_go();
   if (work_.range_id != 0) tables_[work_.table]->ranges.released(work_.range_id);
   work_ = {};

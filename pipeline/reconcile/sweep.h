@@ -189,6 +189,7 @@ class Sweep {
     std::chrono::steady_clock::time_point begun{};
     std::chrono::steady_clock::time_point read_begun{};  // On the source.
     bool held = false;                                   // The keys are (V7).
+    bool settled = false;                                // Some of the keys need no other look.
     std::vector<std::string> later;  // Held keys that are not read on the target yet.
   };
 

@@ -125,25 +125,28 @@ bool Sweep::may_repair(const Table& table, const Finding& known, const Finding& 
 }
 
 // Debts, which outlive us: each row is read again under a newer snapshot and written in its lane,
-// behind what is applied and before what comes.
+// behind what is applied and before what comes.  A few at a time: a lane has changes to apply, too.
 void Sweep::owe(const Table& table, std::span<const std::string> keys) {
   const auto lanes = static_cast<std::uint32_t>(shared_.queues.size());
   std::vector<OweItem> items(lanes);
-  for (const std::string& key : keys) {
-    const Hash128 hash = key_hash(table.map, key);
-    OweItem& item = items[lane_of(table.map, hash, lanes)];
-    item.keys.add(key);
-    item.hashes.push_back(hash);
-  }
-  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-    if (items[lane].hashes.empty()) continue;
-    items[lane].table = &table.map;
-    items[lane].reason = DebtReason::Divergent;
-    LaneItem queued = std::move(items[lane]);
+  const auto push = [&](std::uint32_t lane) {
+    OweItem item = std::exchange(items[lane], {});
+    item.table = &table.map;
+    item.reason = DebtReason::Divergent;
+    LaneItem queued = std::move(item);
     const std::size_t bytes = item_bytes(queued);
     // A queue that is closing takes nothing: what differs is found again by the next run.
     shared_.queues[lane]->push(std::move(queued), bytes);
+  };
+  for (const std::string& key : keys) {
+    const Hash128 hash = key_hash(table.map, key);
+    const std::uint32_t lane = lane_of(table.map, hash, lanes);
+    items[lane].keys.add(key);
+    items[lane].hashes.push_back(hash);
+    if (items[lane].hashes.size() == options_.keys_max) push(lane);
   }
+  for (std::uint32_t lane = 0; lane < lanes; ++lane)
+    if (!items[lane].hashes.empty()) push(lane);
 }
 
 }  // namespace lockstep
