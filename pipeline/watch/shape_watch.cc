@@ -156,6 +156,7 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Le
     Table& table = tables_[id];
     table.files = std::move(known[id].files);
     table.stored = table.files;
+    table.stored_again = known[id].copy_again;
     table.horizon = known[id].horizon;
     table.settled = std::move(known[id].definition);
     table.latest = definition_of(shared_.tables[id]->source);
@@ -313,7 +314,8 @@ Status ShapeWatch::note_partitions(TableId id, const TableFiles& now) {
   }
   if (table.stored.empty() || stored.size() == table.stored.size()) return {};
   const Lsn horizon = table.horizon.value_or(shared_.board.life(id).horizon.major);
-  LOCKSTEP_TRY(ledger_.save_files(id, files_text(stored, horizon, table.settled)));
+  const std::string text = files_text(stored, horizon, table.settled);
+  LOCKSTEP_TRY(ledger_.save_files(id, table.stored_again ? copy_again_text(text) : text));
   table.stored = std::move(stored);
   return {};
 }
@@ -388,6 +390,7 @@ Status ShapeWatch::settle(TableId id, const TableFiles& now, Lsn horizon) {
   Table& table = tables_[id];
   LOCKSTEP_TRY(ledger_.save_files(id, files_text(now, horizon, table.latest)));
   table.stored = now;
+  table.stored_again = false;
   table.settled = table.latest;
   table.truncated.reset();
   table.horizon = horizon;

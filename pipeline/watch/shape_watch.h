@@ -83,7 +83,8 @@ class ShapeWatch {
  private:
   struct Table {
     TableFiles files;             // Settled: of all its chunks; else what is to be copied.
-    TableFiles stored;            // As the bookkeeping has them.
+    TableFiles stored;            // As the bookkeeping has them, ...
+    bool stored_again = false;    // ... with the mark of copy_again_text().
     std::uint32_t partition = 0;  // Noticed: it came with rows, and nothing else did.
     bool is_behind = false;       // More partitions with rows have to wait for their turn.
     // One of all leaves, which were replaced: was it a TRUNCATE of the root?

@@ -315,6 +315,23 @@ TEST(ShapeScenario, ThePartitionsCopyBeginsAnewAfterACrash) {
   EXPECT_EQ(s.settle(), "");
 }
 
+// A partition that comes is stored at once, and what is stored still says what was to be done.
+TEST(ShapeScenario, AMarkOutlastsAPartitionThatComes) {
+  Scenario s;
+  s.seed(row(1, 1));
+  s.start();
+  s.scan_all();
+  s.store.save_files(0, copy_again_text(s.store.files(0)));
+  s.crash();
+  ASSERT_TRUE(s.source.attach(0, {row(30, 2)}));
+  s.watch();
+  const auto stored = parse_files(s.store.files(0));
+  ASSERT_TRUE(stored.has_value());
+  EXPECT_EQ(stored->files.size(), 2U);
+  EXPECT_TRUE(stored->copy_again);
+  EXPECT_EQ(s.settle(), "");
+}
+
 void lose_a_partition(FakeSource::Loss loss, bool crashes) {
   Scenario s;
   for (int id = 1; id <= 20; ++id) s.seed(row(id, 1));
