@@ -75,7 +75,7 @@ class ManifestReader {
     if (const YamlNode* const reconcile = fields.find("reconcile")) read_reconcile(*reconcile);
     const auto keyless = fields.choice("keyless", {"refuse", "exact"});
     manifest_.keyless = {static_cast<KeylessPolicy>(keyless.value), keyless.where};
-    const auto existing = fields.choice("existing", {"refuse", "upsert"});
+    const auto existing = fields.choice("existing", {"refuse", "upsert", "heal"});
     manifest_.existing = {static_cast<ExistingPolicy>(existing.value), existing.where};
     manifest_.debt_attempts = fields.number("debt_attempts", {5, 1, 1000}).value;
     if (const YamlNode* const tables = fields.require("tables", "- source: public.*")) {

@@ -115,7 +115,7 @@ struct ReconcileSection {
 };
 
 enum class KeylessPolicy : std::uint8_t { Refuse, Exact };
-enum class ExistingPolicy : std::uint8_t { Refuse, Upsert };
+enum class ExistingPolicy : std::uint8_t { Refuse, Upsert, Heal };
 
 // One entry of `tables`.
 struct ManifestRule {

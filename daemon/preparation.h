@@ -58,6 +58,7 @@ class Preparation {
   void floor_and_unseen(const StartFacts& start);
   Status finish();
   void set_sweep(SweepOptions& options) const;
+  void mark_filled(std::vector<StoredMapping>& mappings) const;
   Result<std::vector<StoredMapping>> mappings(const ExportedSnapshot* exported = nullptr);
   StreamContext context() {
     return {manifest_,   source_, out_.source, out_.source_specs,
@@ -75,6 +76,7 @@ class Preparation {
   bool first_ = false;
   std::set<TableName> begun_;      // Tables of an earlier run.
   std::set<TableName> forgotten_;  // Left out by one since: kForgotten.
+  std::set<TableName> filled_;     // Have rows on the target, and are healed.
   Prepared out_;
 };
 

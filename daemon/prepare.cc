@@ -144,7 +144,11 @@ Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& ta
     if (manifest_.existing.value == ExistingPolicy::Upsert && !was_left_out) continue;
     LOCKSTEP_ASSIGN(const bool found, has_rows(*target_, table->target));
     if (!found) continue;
-    (was_left_out ? stale : filled).push_back(table->target.name);
+    const bool compares = was_left_out || manifest_.existing.value == ExistingPolicy::Heal;
+    if (compares && table->heals())
+      filled_.insert(table->source.name);
+    else
+      (was_left_out ? stale : filled).push_back(table->target.name);
   }
   if (!stale.empty())
     return refuse("the target still has rows in " + shown_list(stale) +
@@ -152,8 +156,18 @@ Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& ta
                   "empty it, and it is copied anew");
   if (filled.empty()) return {};
   return refuse("the target already has rows in " + shown_list(filled) +
-                "; empty the tables, or say `existing: upsert` to keep what the source lacks and "
-                "overwrite the rest");
+                "; empty the tables, say `existing: heal` to have them compared and made equal, or "
+                "`existing: upsert` to keep what the source lacks and overwrite the rest");
+}
+
+// What the target holds is healed.  Where it is said to be nearly equal nothing is copied: the heal
+// finds what is missing, too.
+void Preparation::mark_filled(std::vector<StoredMapping>& mappings) const {
+  for (StoredMapping& mapping : mappings) {
+    if (!filled_.contains(mapping.source)) continue;
+    mapping.files = heal_text(mapping.files);
+    mapping.compared = !forgotten_.contains(mapping.source);
+  }
 }
 
 // The tables as they are before anything of them is read.  A rewrite that came earlier is noticed
@@ -194,7 +208,8 @@ Status Preparation::first_start() {
   LOCKSTEP_TRY(need_slot(context()));
   LOCKSTEP_ASSIGN(const auto begins, first_positions(context()));
   failpoint("prepare_after_slot");
-  LOCKSTEP_ASSIGN(const std::vector<StoredMapping> tables, mappings(exported_.get()));
+  LOCKSTEP_ASSIGN(std::vector<StoredMapping> tables, mappings(exported_.get()));
+  mark_filled(tables);
   PostgresProbe probe({connection_options(manifest_, Side::Source, "prepare"), out_.source,
                        manifest_.migration.value, manifest_.source.publication.value});
   LOCKSTEP_ASSIGN(const Xid start_xid, probe.assign_xid());

@@ -204,6 +204,7 @@ Status Preparation::compare_mappings() {
   if (fresh.empty()) return {};
   exported_.reset();  // They are younger: under a snapshot from before them they look empty.
   LOCKSTEP_TRY(refuse_filled_targets(fresh_tables));
+  mark_filled(fresh);
   LOCKSTEP_TRY(outlast_transactions(context()));
   for (const StoredMapping& mapping : fresh)
     if (forgotten_.contains(mapping.source))

@@ -105,7 +105,8 @@ void check_mapping(const TableMap& map, Where where, const Validation& validatio
 
 // P5.  A table that the running migration fills is not empty, of course.
 void check_empty(const TableMap& map, Where where, Validation& validation) {
-  if (validation.manifest.existing.value == ExistingPolicy::Upsert) return;
+  const ExistingPolicy policy = validation.manifest.existing.value;
+  if (policy == ExistingPolicy::Upsert || (policy == ExistingPolicy::Heal && map.heals())) return;
   if (validation.has_begun(map.source.name)) return;
   const auto filled = has_rows(validation.target.connection, map.target);
   if (!filled) {
@@ -117,7 +118,10 @@ void check_empty(const TableMap& map, Where where, Validation& validation) {
   if (!*filled) return;
   validation.findings.error(
       where, fmt::format("{} has rows on the target already", map.target.name.text()),
-      "empty it, or say `existing: upsert` to keep what the source lacks and overwrite the rest");
+      policy == ExistingPolicy::Heal
+          ? "empty it, or leave out its `partitions`: `existing: heal` goes with `partitions: heal`"
+          : "empty it, say `existing: heal` to have it compared and made equal, or `existing: "
+            "upsert` to keep what the source lacks and overwrite the rest");
 }
 
 void check_index_functions(CheckedServer& server, const std::map<TableName, Where>& places,

@@ -13,6 +13,8 @@ namespace {
 
 // In front of files whose rows lack what an ALTER of the table brought.
 constexpr std::string_view kCopyAgain = "again ";
+// In front of files of a table that a heal has not gone through yet.
+constexpr std::string_view kHeal = "heal ";
 
 const TableFile* find(const TableFiles& files, std::uint32_t relation) {
   const auto found = std::ranges::find(files, relation, &TableFile::relation);
@@ -109,10 +111,25 @@ std::string copy_again_text(std::string_view text) {
   return std::string(marked ? "" : kCopyAgain) + std::string(text);
 }
 
+std::string heal_text(std::string_view text) {
+  const bool again = text.starts_with(kCopyAgain);
+  if (again) text.remove_prefix(kCopyAgain.size());
+  const bool marked = text.starts_with(kHeal);
+  return std::string(again ? kCopyAgain : "") + std::string(marked ? "" : kHeal) +
+         std::string(text);
+}
+
+std::string ShapeWatch::Table::marked(std::string text) const {
+  if (stored_heals) text = heal_text(text);
+  return stored_again ? copy_again_text(text) : text;
+}
+
 std::optional<KnownFiles> parse_files(std::string_view text) {
   KnownFiles known;
   known.copy_again = text.starts_with(kCopyAgain);
   if (known.copy_again) text.remove_prefix(kCopyAgain.size());
+  known.heals = text.starts_with(kHeal);
+  if (known.heals) text.remove_prefix(kHeal.size());
   const std::size_t line = std::min(text.find('\n'), text.size());
   known.definition = parse_definition(text.substr(std::min(line + 1, text.size())));
   text = text.substr(0, line);
@@ -157,6 +174,8 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Le
     table.files = std::move(known[id].files);
     table.stored = table.files;
     table.stored_again = known[id].copy_again;
+    table.stored_heals = known[id].heals;
+    if (known[id].heals) miss_if_healed(id, "the target had rows of it before");
     table.horizon = known[id].horizon;
     table.settled = std::move(known[id].definition);
     table.latest = definition_of(shared_.tables[id]->source);
@@ -275,7 +294,7 @@ Status ShapeWatch::judge_source(TableId id, const TableSpec& spec) {
   if (names_other_rows(spec) && life.is_settled() && !table.settled.empty()) {
     const Lsn horizon = table.horizon.value_or(life.horizon.major);
     LOCKSTEP_TRY(ledger_.save_files(
-        id, files_text(table.files, horizon, with_other_identity(table.settled))));
+        id, table.marked(files_text(table.files, horizon, with_other_identity(table.settled)))));
   }
   shared_.board.stop(id, problems.front().text + ": " + problems.front().hint);
   return {};
@@ -314,8 +333,7 @@ Status ShapeWatch::note_partitions(TableId id, const TableFiles& now) {
   }
   if (table.stored.empty() || stored.size() == table.stored.size()) return {};
   const Lsn horizon = table.horizon.value_or(shared_.board.life(id).horizon.major);
-  const std::string text = files_text(stored, horizon, table.settled);
-  LOCKSTEP_TRY(ledger_.save_files(id, table.stored_again ? copy_again_text(text) : text));
+  LOCKSTEP_TRY(ledger_.save_files(id, table.marked(files_text(stored, horizon, table.settled))));
   table.stored = std::move(stored);
   return {};
 }
@@ -391,6 +409,7 @@ Status ShapeWatch::settle(TableId id, const TableFiles& now, Lsn horizon) {
   LOCKSTEP_TRY(ledger_.save_files(id, files_text(now, horizon, table.latest)));
   table.stored = now;
   table.stored_again = false;
+  table.stored_heals = false;
   table.settled = table.latest;
   table.truncated.reset();
   table.horizon = horizon;

@@ -41,14 +41,17 @@ using TableFiles = std::vector<TableFile>;
 std::string files_text(std::span<const TableFile> files, Lsn horizon, const Definition& definition);
 // The same files, with the mark that the table is to be copied again whatever they are now.
 std::string copy_again_text(std::string_view text);
+// Likewise, with the mark that a heal is due.
+std::string heal_text(std::string_view text);
 
 struct KnownFiles {
   TableFiles files;            // Without names.
   std::optional<Lsn> horizon;  // Unknown of files that an older lockstep stored.
   Definition definition;       // Empty where none is known.
   bool copy_again = false;
+  bool heals = false;
 };
-// The reverse of both; nothing of a text that is neither's.
+// The reverse of all three; nothing of a text that is none of theirs.
 std::optional<KnownFiles> parse_files(std::string_view text);
 
 // Supervisor thread only.
@@ -84,7 +87,8 @@ class ShapeWatch {
   struct Table {
     TableFiles files;             // Settled: of all its chunks; else what is to be copied.
     TableFiles stored;            // As the bookkeeping has them, ...
-    bool stored_again = false;    // ... with the mark of copy_again_text().
+    bool stored_again = false;    // ... with the mark of copy_again_text(), ...
+    bool stored_heals = false;    // ... with that of heal_text().
     std::uint32_t partition = 0;  // Noticed: it came with rows, and nothing else did.
     bool is_behind = false;       // More partitions with rows have to wait for their turn.
     // One of all leaves, which were replaced: was it a TRUNCATE of the root?
@@ -94,6 +98,9 @@ class ShapeWatch {
     Definition latest;           // As last read, ...
     std::uint64_t version = 0;   // ... after the catalog said this.
     bool fresh = false;          // Found changed in this look: it may be younger than the files.
+
+    // `text` of files with the marks of those that are stored: they last until settle().
+    [[nodiscard]] std::string marked(std::string text) const;
   };
 
   Status look_at_definitions(const std::vector<TableFiles>& now);

@@ -167,17 +167,19 @@ def test_a_large_transaction_is_resumed_inside(direct):
 
 @pytest.mark.usefixtures("owning_role")
 @pytest.mark.parametrize("existing", ["refuse", "upsert"])
-def test_a_table_taken_out_of_the_publication_is_copied_anew(direct, existing):
-    """Put back by us, and only onto an empty table: its changes meanwhile are in no stream."""
+def test_a_table_taken_out_of_the_publication_is_healed(direct, existing):
+    """Its changes meanwhile are in no stream; where the target may hold rows of its own nobody knows
+    which of them the source has deleted."""
     moved = direct(existing=existing)
     moved.prepare()
     moved.finish()
     moved.source(f"ALTER PUBLICATION {moved.publication} DROP TABLE t")
     moved.source("DELETE FROM t WHERE id = 1")
     moved.assert_halts("does not cover public.t any more")
-    moved.lockstep.start("--until", "synced")
-    assert moved.lockstep.wait_exit() == 78
-    moved.target("TRUNCATE t")
+    if existing == "upsert":
+        moved.lockstep.start("--until", "synced")
+        assert moved.lockstep.wait_exit() == 78
+        moved.target("TRUNCATE t")
     moved.finish()
 
 

@@ -198,6 +198,49 @@ def test_what_no_event_tells_of_a_partition_is_healed(migrate, change, is_down):
     assert migration.source(rows) == migration.target(rows)
 
 
+WRITTEN = ("SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::int FROM pg_stat_user_tables"
+           " WHERE relname = 'goods'")
+GOODS = """
+CREATE TABLE goods (id int PRIMARY KEY, v text, n numeric);
+INSERT INTO goods SELECT g, 'v' || g, g FROM generate_series(1, 20000) g
+"""
+DAMAGE = """
+DELETE FROM goods WHERE id % 400 = 1;
+UPDATE goods SET n = n + 0.01 WHERE id % 400 = 2;
+INSERT INTO goods SELECT 30000 + g, 'nobody', 0 FROM generate_series(1, 50) g
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_target_that_is_nearly_equal_is_healed_at_the_first_start(migrate, killed):
+    migration = migrate(GOODS, existing="heal", reconcile={"mode": "off"})
+    migration.prepare()
+    migration.target("INSERT INTO goods SELECT g, 'v' || g, g FROM generate_series(1, 20000) g")
+    migration.target(DAMAGE)
+    before = migration.target(WRITTEN)[0][0]
+    assert migration.lockstep.verb("validate").returncode == 0
+    if killed:
+        migration.lockstep.start(failpoint="debt_before_settle").wait()
+    with migration.in_background("UPDATE goods SET v = 'new' WHERE id = 7",
+                                 "DELETE FROM goods WHERE id = 8"):
+        migration.lockstep.run_until_synced()
+    migration.finish()
+    migration.await_target(f"SELECT ({WRITTEN}) - {before} BETWEEN 150 AND 160", True)
+
+
+def test_a_table_that_was_left_out_for_a_while_is_healed(direct):
+    migration = direct(GOODS + "; CREATE TABLE other (id int PRIMARY KEY)")
+    migration.prepare()
+    migration.lockstep.run_until_synced()
+    migration.lockstep.write({**migration.manifest, "tables": [
+        {"source": "public.goods", "skip": True}, {"source": "public.other"}]})
+    migration.lockstep.run_until_synced()
+    migration.source("DELETE FROM goods WHERE id < 100; UPDATE goods SET v = 'x' WHERE id < 200")
+    migration.lockstep.write(migration.manifest)
+    migration.lockstep.run_until_synced()
+    migration.finish()
+
+
 def test_rows_that_nobody_wrote_are_left_alone_by_a_heal(migrate):
     """What is written to the target is what differs, whatever the table's size."""
     migration = migrate(LOG + "INSERT INTO log SELECT g, DATE '2021-01-01' + g % 300, 'x'"

@@ -32,6 +32,16 @@ TEST(ShapeWatchFiles, TheMarkIsSetOnceAndKeepsTheFiles) {
             files_text(kTwo, 77, kMade));
 }
 
+TEST(ShapeWatchFiles, BothMarksAreReadInWhicheverOrderTheyWereSet) {
+  const std::string files = files_text(kTwo, 77, kMade);
+  const std::string both = heal_text(copy_again_text(files));
+  EXPECT_EQ(both, copy_again_text(heal_text(files)));
+  EXPECT_EQ(heal_text(both), both);
+  const KnownFiles known = parse_files(both).value();
+  EXPECT_TRUE(known.copy_again && known.heals);
+  EXPECT_FALSE(parse_files(heal_text(files)).value().copy_again);
+}
+
 // As earlier versions wrote them.
 TEST(ShapeWatchFiles, MayComeWithoutAHorizon) {
   const KnownFiles known = parse_files("16384/0/0 16390/5/7").value();

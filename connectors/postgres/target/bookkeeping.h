@@ -53,7 +53,8 @@ struct StoredMapping {
   std::string state = "active";  // active, copied, stopped.
   std::string reason;
   Position horizon;
-  std::string files;  // As files_text() writes them: what all chunks were read from (I15).
+  std::string files;      // As files_text() writes them: what all chunks were read from (I15).
+  bool compared = false;  // Its rows are compared, and none is copied.  To be written only.
 };
 
 struct StoredProgress {

@@ -273,7 +273,7 @@ Status Bookkeeping::add_mappings(std::span<const StoredMapping> mappings,
 }
 
 Status Bookkeeping::insert_mappings(std::span<const StoredMapping> mappings) {
-  for (const StoredMapping& mapping : mappings)
+  for (const StoredMapping& mapping : mappings) {
     LOCKSTEP_TRY(run(fmt::format(
         "INSERT INTO {} (migration, source_schema, source_table, fingerprint, state, reason,"
         " horizon_major, horizon_minor, files)"
@@ -283,6 +283,14 @@ Status Bookkeeping::insert_mappings(std::span<const StoredMapping> mappings) {
         quote_literal(mapping.fingerprint), quote_literal(mapping.state),
         quote_literal(mapping.reason), mapping.horizon.major, mapping.horizon.minor,
         quote_literal(mapping.files))));
+    // One chunk of all keys is done, without a row.
+    if (mapping.compared)
+      LOCKSTEP_TRY(run(
+          fmt::format("INSERT INTO {} (migration, source_schema, source_table, first_chunk,"
+                      " last_chunk, rows) VALUES ({}, {}, {}, 0, 0, 0) ON CONFLICT DO NOTHING",
+                      table("chunk"), quote_literal(options_.name.migration),
+                      quote_literal(mapping.source.schema), quote_literal(mapping.source.table))));
+  }
   return {};
 }
 
