@@ -43,6 +43,12 @@ class CheckpointReader {
   Result<std::map<std::string, StoredSetting>> load_settings() const;
   Result<std::optional<std::string>> load_note(std::string_view name) const;
 
+  Result<std::vector<VerifiedRange>> load_ranges(std::string_view table) const {
+    return lockstep::load_ranges(database_, table);
+  }
+  Result<std::optional<Finding>> find_finding(std::string_view table, const Hash128& key) const {
+    return lockstep::find_finding(database_, table, key);
+  }
   // In no order that means anything.
   Status for_each_finding(const VisitFinding& visit) const {
     return lockstep::for_each_finding(database_, visit);

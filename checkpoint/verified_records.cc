@@ -7,9 +7,9 @@
 
 namespace lockstep {
 
-Result<std::vector<VerifiedRange>> VerifiedRecords::load_ranges(std::string_view table) {
+Result<std::vector<VerifiedRange>> load_ranges(const Database& database, std::string_view table) {
   std::vector<VerifiedRange> ranges;
-  LOCKSTEP_TRY(database_.scan(table_prefix(RecordKind::Range, table), [&](auto key, auto value) {
+  LOCKSTEP_TRY(database.scan(table_prefix(RecordKind::Range, table), [&](auto key, auto value) {
     return decode(key, value, ranges.emplace_back());
   }));
   return ranges;
@@ -36,10 +36,10 @@ Status VerifiedRecords::forget_ranges(std::string_view table) {
   return database_.write(writes, Durability::Unsynced);
 }
 
-Result<std::optional<Finding>> VerifiedRecords::find(std::string_view table,
-                                                     const Hash128& key_hash) {
+Result<std::optional<Finding>> find_finding(const Database& database, std::string_view table,
+                                            const Hash128& key_hash) {
   const std::string key = finding_key(table, key_hash);
-  LOCKSTEP_ASSIGN(const std::optional<std::string> value, database_.get(key));
+  LOCKSTEP_ASSIGN(const std::optional<std::string> value, database.get(key));
   if (!value) return std::optional<Finding>();
   Finding finding;
   LOCKSTEP_TRY(decode(key, *value, finding));

@@ -15,17 +15,26 @@
 
 namespace lockstep {
 
+// What VerifiedStore answers, beside an owner.
+Result<std::vector<VerifiedRange>> load_ranges(const Database& database, std::string_view table);
+Result<std::optional<Finding>> find_finding(const Database& database, std::string_view table,
+                                            const Hash128& key_hash);
+
 // One thread.  Nothing is synced: what a power cut takes away is compared again.
 class VerifiedRecords final : public VerifiedStore {
  public:
   // Borrows the database.
   explicit VerifiedRecords(Database& database) : database_(database) {}
 
-  Result<std::vector<VerifiedRange>> load_ranges(std::string_view table) override;
+  Result<std::vector<VerifiedRange>> load_ranges(std::string_view table) override {
+    return lockstep::load_ranges(database_, table);
+  }
   Status save_ranges(std::string_view table, std::span<const VerifiedRange> put,
                      std::span<const std::optional<std::string>> gone) override;
   Status forget_ranges(std::string_view table) override;
-  Result<std::optional<Finding>> find(std::string_view table, const Hash128& key_hash) override;
+  Result<std::optional<Finding>> find(std::string_view table, const Hash128& key_hash) override {
+    return find_finding(database_, table, key_hash);
+  }
   Result<std::uint64_t> save_finding(const Finding& finding) override;
   Result<std::uint64_t> count_open(std::string_view table) override;
   Result<std::vector<Finding>> open_findings(std::string_view table, std::size_t limit) override;

@@ -15,7 +15,9 @@
 namespace lockstep {
 
 inline constexpr const char* kStatusPath = "/api/v1/status";
-inline constexpr const char* kProofPath = "/api/v1/proof";  // POST: begin one now.
+// POST: begin a proof now, {"proof": N, "applied": M}; GET: {"applied": M}, the last one of which
+// all is applied that was committed before it was asked for.
+inline constexpr const char* kProofPath = "/api/v1/proof";
 
 struct ControlRequest {
   std::string method;  // "GET", "POST"

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <boost/json.hpp>
 #include <utility>
 #include <vector>
 
@@ -111,6 +112,15 @@ std::string hex_text(const std::string& bytes) {
   std::string hex = "\\x";
   for (const char c : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
   return hex;
+}
+
+boost::json::value parts_json(const KeyTexts::Parts& parts, const std::string& bytes) {
+  if (bytes.empty()) return nullptr;
+  if (parts.empty()) return boost::json::value(hex_text(bytes));
+  boost::json::object object;
+  for (const auto& [name, text] : parts)
+    object[name] = text ? boost::json::value(*text) : boost::json::value(nullptr);
+  return object;
 }
 
 }  // namespace lockstep

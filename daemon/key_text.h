@@ -4,6 +4,7 @@
 // the types: the source those of keys, the target those of compared rows.
 #pragma once
 
+#include <boost/json/fwd.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,6 +22,9 @@ class KeyTexts {
  public:
   // Plans the tables; waits for both servers.  Where that fails every text is hex.
   explicit KeyTexts(const Manifest& manifest);
+  // Of tables that are planned, over the connections that planned them.
+  KeyTexts(PostgresConnection source, PostgresConnection target, TablePlan plan)
+      : source_(std::move(source)), target_(std::move(target)), plan_(std::move(plan)) {}
 
   // Returns "id=17, region=eu"; the bytes in hex when the table is not known any more, or the
   // source does not answer.
@@ -41,5 +45,8 @@ class KeyTexts {
 
 // "\x0001ff".
 std::string hex_text(const std::string& bytes);
+
+// The parts of `bytes` as an object; the bytes in hex where nobody tells their parts, null of none.
+boost::json::value parts_json(const KeyTexts::Parts& parts, const std::string& bytes);
 
 }  // namespace lockstep

@@ -54,6 +54,7 @@ class Verbs {
     add_reconcile();
     add_findings();
     add_repair();
+    add_explain_row();
     add_resume();
     add_quarantine();
     add_reset();
@@ -136,6 +137,21 @@ class Verbs {
     verb.callback([this] { chosen_ = [this] { return repair_command(repair_); }; });
   }
 
+  void add_explain_row() {
+    CLI::App& verb = add_verb(app_, "explain-row", "All that is known of one row of both sides",
+                              explain_row_.manifest);
+    verb.add_option("TABLE", explain_row_.question.table, "schema.table as status names it")
+        ->required();
+    verb.add_option("KEY", explain_row_.question.key,
+                    "17, id=17, tenant=eu,id=17, or a JSON object")
+        ->required();
+    verb.add_flag_callback(
+        "--show-values", [this] { explain_row_.question.values = ShowValues::Yes; },
+        "Print both rows");
+    add_format(verb, explain_row_.format);
+    verb.callback([this] { chosen_ = [this] { return explain_row_command(explain_row_); }; });
+  }
+
   void add_resume() {
     CLI::App& verb = add_verb(app_, "resume", "Try stopped tables again at once", resume_.manifest);
     verb.add_option("--table", resume_.table, "schema.table as status names it; none: all");
@@ -194,6 +210,7 @@ class Verbs {
   bool once_ = false;
   FindingsCommand findings_;
   RepairCommand repair_;
+  ExplainRowCommand explain_row_;
   ResumeCommand resume_;
   QuarantineCommand quarantine_;
   ResetCommand reset_;

@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 #include <utility>
 
+#include "connectors/postgres/wire/rows.h"
 #include "daemon/offline_status.h"
 #include "daemon/quarantine.h"
 #include "daemon/status_json.h"
@@ -123,12 +124,8 @@ RunStatus RunState::status() const {
 }
 
 ControlResponse RunState::answer(const ControlRequest& request) {
-  if (request.path == kProofPath) {
-    if (request.method != "POST") return {405, R"({"title":"a proof is asked for with POST"})"};
-    const MutexLock lock(mutex_);
-    if (runner_ != nullptr) runner_->prove();
-    return {200, "{}"};
-  }
+  if (request.path == kProofPath) return answer_proof(request);
+  if (request.path == kRowPath) return answer_row(request);
   if (request.path == kStatusPath) {
     if (request.method != "GET") return {405, R"({"title":"status is read with GET"})"};
     const MutexLock lock(mutex_);
@@ -143,6 +140,33 @@ ControlResponse RunState::answer(const ControlRequest& request) {
   if (request.path == kReconcilePath) return answer_reconcile(request);
   if (request.path == kRepairPath) return answer_repair(request);
   return {404, R"({"title":"no such resource"})"};
+}
+
+ControlResponse RunState::answer_proof(const ControlRequest& request) {
+  const MutexLock lock(mutex_);
+  boost::json::object answer;
+  if (runner_ != nullptr && request.method == "POST") answer["proof"] = runner_->prove();
+  if (runner_ != nullptr) answer["applied"] = runner_->applied_proof();
+  return {200, boost::json::serialize(answer)};
+}
+
+ControlResponse RunState::answer_row(const ControlRequest& request) {
+  boost::system::error_code broken;
+  const boost::json::value parsed = boost::json::parse(request.body, broken);
+  const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
+  const boost::json::value* hash = wanted == nullptr ? nullptr : wanted->if_contains("key_hash");
+  const auto key =
+      parse_key_hash(hash != nullptr && hash->is_string() ? std::string_view(hash->get_string())
+                                                          : std::string_view());
+  if (!key) return {400, R"({"title":"expected {\"table\": text, \"key_hash\": hex}"})"};
+  const std::string table = text_of(*wanted, "table");
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr) return {503, R"({"title":"lockstep is still preparing: ask again"})"};
+  boost::json::object answer{{"transaction", nullptr}};
+  for (const TableMap* map : prepared_->tables)
+    if (map->text() == table)
+      if (const auto xid = runner_->last_change(map->id, *key)) answer["transaction"] = *xid;
+  return {200, boost::json::serialize(answer)};
 }
 
 // A POST answers what was known before it: the sweep that it asks for has a higher number.

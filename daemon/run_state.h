@@ -24,6 +24,10 @@ inline constexpr const char* kResumePath = "/api/v1/resume";
 // Where the control socket takes {"ids": [17, 18]}: open findings to be repaired.
 inline constexpr const char* kRepairPath = "/api/v1/repair";
 
+// Where the control socket takes {"table": "public.orders", "key_hash": "00ff.."} and answers
+// {"transaction": N}, the last one that is remembered of the row; else null.
+inline constexpr const char* kRowPath = "/api/v1/row";
+
 // Safe for concurrent use: the main thread moves it on, the control thread asks.
 class RunState {
  public:
@@ -62,6 +66,8 @@ class RunState {
   RunStatus status() const REQUIRES(mutex_);
   // The reason why a table stopped, and the next step.
   std::string explained(const RunTableStatus& table) const REQUIRES(mutex_);
+  ControlResponse answer_proof(const ControlRequest& request);
+  ControlResponse answer_row(const ControlRequest& request);
   ControlResponse answer_resume(const ControlRequest& request);
   ControlResponse answer_reconcile(const ControlRequest& request);
   ControlResponse answer_repair(const ControlRequest& request);

@@ -127,11 +127,14 @@ PostgresConnection connect(const Manifest& manifest, Side side, const std::strin
 }
 
 Result<TablePlan> plan_tables(PostgresConnection& source, PostgresConnection& target,
-                              const Manifest& manifest) {
+                              const Manifest& manifest, const std::string& only) {
   LOCKSTEP_TRY(source.open());
   LOCKSTEP_TRY(target.open());
   LOCKSTEP_ASSIGN(const std::vector<ListedTable> listed, list_for_selection(source, manifest));
   Selection selection = select_tables(manifest, listed);
+  if (!only.empty())
+    std::erase_if(selection.tables,
+                  [&](const SelectedTable& table) { return table.source.text() != only; });
   std::vector<TableName> source_names;
   std::vector<TableName> target_names;
   for (const SelectedTable& table : selection.tables) {

@@ -45,9 +45,10 @@ struct TablePlan {
   std::vector<Problem> problems;     // Of the selection as a whole.
 };
 
-// Selects and plans every table.  Maps are numbered in order, over those that could be planned.
+// Selects and plans every table, or `only` the one of that name ("public.orders").  Maps are
+// numbered in order, over those that could be planned.
 Result<TablePlan> plan_tables(PostgresConnection& source, PostgresConnection& target,
-                              const Manifest& manifest);
+                              const Manifest& manifest, const std::string& only = "");
 
 // The source's half of a plan: selection and specs, no maps.  For when the target does not answer.
 Result<TablePlan> plan_source(PostgresConnection& source, const Manifest& manifest);

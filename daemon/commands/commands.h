@@ -10,6 +10,7 @@
 
 #include "config/manifest.h"
 #include "config/problem.h"
+#include "daemon/explain_row.h"
 #include "daemon/findings_list.h"
 #include "pipeline/base/result.h"
 
@@ -81,6 +82,14 @@ struct RepairCommand {
   bool yes = false;  // Otherwise it only prints the SQL.
 };
 ExitCode repair_command(const RepairCommand& command);
+
+struct ExplainRowCommand {
+  std::string manifest;
+  RowQuestion question;
+  OutputFormat format = OutputFormat::Text;
+};
+// 0 equal, 2 differs, 3 not to be told.
+ExitCode explain_row_command(const ExplainRowCommand& command);
 
 struct ResumeCommand {
   std::string manifest;

@@ -15,21 +15,12 @@ namespace {
 
 namespace json = boost::json;
 
-json::value parts_object(const KeyTexts::Parts& parts, const std::string& bytes) {
-  if (bytes.empty()) return nullptr;
-  if (parts.empty()) return json::value(hex_text(bytes));
-  json::object object;
-  for (const auto& [name, text] : parts)
-    object[name] = text ? json::value(*text) : json::value(nullptr);
-  return object;
-}
-
 json::object finding_object(const Finding& finding, KeyTexts& texts, bool values) {
   const TableName table = table_of(finding.table);
   json::object object;
   object["id"] = finding.id;
   object["table"] = finding.table;
-  object["key"] = parts_object(texts.parts(table, finding.key), finding.key);
+  object["key"] = parts_json(texts.parts(table, finding.key), finding.key);
   object["kind"] = kind_text(finding.kind);
   json::array columns;
   for (const std::string& column : finding.columns) columns.emplace_back(column);
@@ -40,8 +31,8 @@ json::object finding_object(const Finding& finding, KeyTexts& texts, bool values
   object["first_seen"] = time_text(finding.first_seen_us);
   object["last_seen"] = time_text(finding.last_seen_us);
   if (!values) return object;
-  object["source_row"] = parts_object(texts.row(table, finding.source_row), finding.source_row);
-  object["target_row"] = parts_object(texts.row(table, finding.target_row), finding.target_row);
+  object["source_row"] = parts_json(texts.row(table, finding.source_row), finding.source_row);
+  object["target_row"] = parts_json(texts.row(table, finding.target_row), finding.target_row);
   return object;
 }
 

@@ -81,6 +81,12 @@ Verdict Recent::judge(TableId table, const Hash128& key, const Snapshot& snapsho
   return judge_locked(table, key, snapshot);
 }
 
+std::optional<Xid> Recent::last_change(TableId table, const Hash128& key) const {
+  const MutexLock lock(mutex_);
+  const auto found = entries_[table].find(key);
+  return found == entries_[table].end() ? std::nullopt : std::optional(found->second);
+}
+
 bool Recent::maybe_written(TableId table, const Hash128& key) const {
   if (!any_written_[table]) return false;
   for (const std::uint64_t bit : {key.low & kBloomMask, key.high & kBloomMask})

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -41,6 +42,8 @@ class Recent {
   void record_table(TableId table, Xid xid);
 
   Verdict judge(TableId table, const Hash128& key, const Snapshot& snapshot) const;
+  // The transaction of the key's last change, while it is remembered; for people.
+  std::optional<Xid> last_change(TableId table, const Hash128& key) const;
 
   // For a direct COPY: judges each key and, where the verdict is Write, opens it: one step, so that
   // no event of the key slips between (I18).  All three spans have one length.  A key whose table

@@ -274,6 +274,10 @@ struct TableMap {
   // only the target has say nothing where it may hold rows of its own.
   bool heals() const { return partitions == PartitionPolicy::Heal && !existing; }
 
+  // Rows that only the target has are nobody's: it had them before, or partitions that are gone
+  // have left them.
+  bool keeps_rows() const { return existing || partitions == PartitionPolicy::Keep; }
+
   const Column& source_column(std::size_t i) const { return source.columns[columns[i].source]; }
   const Column& target_column(std::size_t i) const { return target.columns[columns[i].target]; }
   const std::string text() const { return source.name.text(); }

@@ -35,6 +35,12 @@ struct OpenSnapshot {
   bool begins_stream = false;
 };
 
+// Who wrote a row last, as far as its server tells.
+struct RowWriter {
+  Xid xid = 0;                 // The transaction; 0: not known any more.
+  std::int64_t commit_us = 0;  // Microseconds since 1970; 0: not known (track_commit_timestamp).
+};
+
 // One source connection; one scan thread each.
 class ChunkReader {
  public:

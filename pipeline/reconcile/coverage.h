@@ -71,6 +71,8 @@ class Coverage {
   // Rows of the ranges that were compared.
   std::uint64_t rows() const;
   std::size_t ranges() const { return parts_.size(); }
+  // In the order of the keys.
+  const VerifiedRange& range(std::size_t i) const { return parts_[i].is; }
 
  private:
   struct Part {

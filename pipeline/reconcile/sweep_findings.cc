@@ -7,24 +7,6 @@
 #include "pipeline/reconcile/sweep.h"
 
 namespace lockstep {
-namespace {
-
-// The names of the columns whose cells differ.
-std::vector<std::string> unequal_columns(const TableMap& map, std::string_view a,
-                                         std::string_view b) {
-  std::vector<std::string> names;
-  CellReader left(a);
-  CellReader right(b);
-  for (std::size_t i = 0; i < map.columns.size(); ++i)
-    if (left.next() != right.next()) names.push_back(map.source_column(i).name);
-  return names;
-}
-
-bool keeps_rows(const TableMap& map) {
-  return map.existing || map.partitions == PartitionPolicy::Keep;
-}
-
-}  // namespace
 
 // What was found before and is equal now.
 Status Sweep::resolve(Table& table, const Hash128& key) {
@@ -57,8 +39,7 @@ Status Sweep::resolve_all(Table& table) {
 }
 
 Status Sweep::find(Table& table, const Suspect& suspect, Finding seen) {
-  // Rows that the target had before, or that partitions which are gone have left, are nobody's.
-  if (seen.kind == FindingKind::ExtraInTarget && keeps_rows(table.map)) {
+  if (seen.kind == FindingKind::ExtraInTarget && table.map.keeps_rows()) {
     ++table.told.kept;
     return {};
   }

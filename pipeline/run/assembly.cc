@@ -316,6 +316,10 @@ Result<Assembly::Turn> Assembly::step_sweep() {
                                         : Turn::Idle;
 }
 
+std::optional<Xid> Assembly::last_change(TableId table, const Hash128& key) const {
+  return recents_[lane_of(*tables_[table], key, options_.lanes)]->last_change(table, key);
+}
+
 // When there are more of them than at the last line of the table, and not more than once a minute.
 void Assembly::tell_findings() {
   if (ports_.clock.now() < next_findings_) return;

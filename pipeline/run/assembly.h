@@ -101,6 +101,9 @@ class Assembly {
     asked_.wake();
     return proof;
   }
+  std::uint64_t applied_proof() const { return supervisor_.applied_proof(); }
+  // The transaction that changed a row last, while its lane remembers it.
+  std::optional<Xid> last_change(TableId table, const Hash128& key) const;
   // Asks for a comparison of these tables, from now on; how far it is.
   void sweep(std::vector<TableId> tables) { sweep_.begin(std::move(tables)); }
   void repair(std::vector<std::uint64_t> findings) { sweep_.repair(std::move(findings)); }

@@ -35,7 +35,11 @@ class Runner::Threads {
   Result<ExitCode> run();
   void stop() { run_.stop(); }
   void restate(TableId table, const std::string& reason) { run_.restate(table, reason); }
-  void prove() { run_.prove(); }
+  std::uint64_t prove() { return run_.prove(); }
+  std::uint64_t applied_proof() const { return run_.applied_proof(); }
+  std::optional<Xid> last_change(TableId table, const Hash128& key) const {
+    return run_.last_change(table, key);
+  }
   void sweep(std::vector<TableId> tables) { run_.sweep(std::move(tables)); }
   void repair(std::vector<std::uint64_t> findings) { run_.repair(std::move(findings)); }
   SweepStatus sweep_status() const { return run_.sweep_status(); }
@@ -197,7 +201,11 @@ Beside::~Beside() { stop_(); }
 Result<ExitCode> Runner::run() { return threads_->run(); }
 void Runner::stop() { threads_->stop(); }
 void Runner::restate(TableId table, const std::string& reason) { threads_->restate(table, reason); }
-void Runner::prove() { threads_->prove(); }
+std::uint64_t Runner::prove() { return threads_->prove(); }
+std::uint64_t Runner::applied_proof() const { return threads_->applied_proof(); }
+std::optional<Xid> Runner::last_change(TableId table, const Hash128& key) const {
+  return threads_->last_change(table, key);
+}
 void Runner::sweep(std::vector<TableId> tables) { threads_->sweep(std::move(tables)); }
 void Runner::repair(std::vector<std::uint64_t> findings) { threads_->repair(std::move(findings)); }
 SweepStatus Runner::sweep_status() const { return threads_->sweep_status(); }

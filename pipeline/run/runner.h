@@ -6,8 +6,10 @@
 // watermark, all threads are joined.  A halt skips the draining: the target stays as it is.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "pipeline/run/run_options.h"
@@ -29,8 +31,13 @@ class Runner {
   void stop();
   // A table that has stopped did so for another reason by now: for status.  As stop().
   void restate(TableId table, const std::string& reason);
-  // Asks for a proof of being synced that begins now; status() tells of it.  As stop().
-  void prove();
+  // Asks for a proof of being synced that begins now; status() tells of it.  Returns its number.
+  // As stop().
+  std::uint64_t prove();
+  // The last proof of which all is on the target that was committed before it was asked for.
+  std::uint64_t applied_proof() const;
+  // The transaction that changed a row last, while the lane remembers it.
+  std::optional<Xid> last_change(TableId table, const Hash128& key) const;
   // Asks for a comparison of these tables, which begins now; sweep_status() tells of it.  As
   // stop().
   void sweep(std::vector<TableId> tables);

@@ -90,4 +90,14 @@ bool Compared::digest(From side, std::string_view row, RowDigest& digest, Scratc
   return true;
 }
 
+std::vector<std::string> unequal_columns(const TableMap& map, std::string_view source,
+                                         std::string_view target) {
+  std::vector<std::string> names;
+  CellReader left(source);
+  CellReader right(target);
+  for (std::size_t i = 0; i < map.columns.size(); ++i)
+    if (left.next() != right.next()) names.push_back(map.source_column(i).name);
+  return names;
+}
+
 }  // namespace lockstep

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pipeline/model/key.h"
 #include "pipeline/model/row.h"
@@ -65,5 +66,9 @@ class Compared {
   const Translator to_target_;
   const Translator key_to_source_;
 };
+
+// The source's names of the columns whose compared cells differ.
+std::vector<std::string> unequal_columns(const TableMap& map, std::string_view source,
+                                         std::string_view target);
 
 }  // namespace lockstep

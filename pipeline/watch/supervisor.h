@@ -90,11 +90,10 @@ class Supervisor {
   std::uint64_t prove_from_now() {
     return proofs_asked_.fetch_add(1, std::memory_order_acq_rel) + 1;
   }
-  // Whether all that was committed before that proof was asked for is on the target, but for rows
-  // that are owed.
-  bool is_applied(std::uint64_t proof) const {
-    return proofs_applied_.load(std::memory_order_acquire) >= proof;
-  }
+  // The last one of which all that was committed before it was asked for is on the target, but for
+  // rows that are owed.
+  std::uint64_t applied_proof() const { return proofs_applied_.load(std::memory_order_acquire); }
+  bool is_applied(std::uint64_t proof) const { return applied_proof() >= proof; }
   // Lanes are in each other's way: a constraint of the target may be new.
   void look_at_once() { look_at_once_.store(true, std::memory_order_release); }
   // Commit time of the oldest change that `lane` holds; 0: none.

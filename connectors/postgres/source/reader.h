@@ -74,10 +74,23 @@ class PostgresReader : public ChunkReader {
   Status check_shape(const TableMap& table) override;
   void end() override;
 
+  // Of single rows, for people.  REQUIRES: no read is under way.
+  //
+  // The key whose columns have these texts, as cells.  Halt, exit Usage: one of them is no value of
+  // its column.
+  Result<std::string> parse_key(const TableMap& table, std::span<const std::string> texts);
+  // Nothing where there is no such row.
+  Result<std::optional<RowWriter>> writer_of(const TableMap& table, const std::string& key);
+  // In the order of ranges.
+  Result<bool> is_before(const TableMap& table, const std::string& key, const std::string& other);
+
  protected:
   PostgresConnection& connection() { return connection_; }
 
  private:
+  Result<std::string> parse_value(const TableMap& table, std::size_t i, const std::string& text);
+  Result<PgResult> ask_of_keys(const TableMap& table, const std::string& sql,
+                               std::span<const std::string> keys);
   enum class Reading { Nothing, Range, Keys };
 
   Status ready();

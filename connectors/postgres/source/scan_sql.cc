@@ -89,18 +89,24 @@ std::string bound_query(const TableMap& table, const LiteralRange& range, std::u
                      from(table), range_condition(table, range), key_references(table), rows);
 }
 
-std::string keys_query(const TableMap& table, std::size_t count) {
+namespace {
+
+// The key of parameters from `first` on: "$1, $2::public.mood".
+std::string key_parameters(const TableMap& table, std::size_t first) {
   std::string values;
-  std::size_t parameter = 0;
-  for (std::size_t row = 0; row < count; ++row) {
-    values += row == 0 ? "(" : ", (";
-    for (std::size_t i = 0; i < table.key.size(); ++i) {
-      values += fmt::format("{}${}", i == 0 ? "" : ", ", ++parameter);
-      if (key_parameter_type(table, i) != key_column(table, i).type.base_oid)
-        values += "::" + key_column(table, i).type.base_sql;
-    }
-    values += ')';
+  for (std::size_t i = 0; i < table.key.size(); ++i) {
+    values += fmt::format("{}${}", i == 0 ? "" : ", ", first + i);
+    if (key_parameter_type(table, i) != key_column(table, i).type.base_oid)
+      values += "::" + key_column(table, i).type.base_sql;
   }
+  return values;
+}
+
+std::string from_keys(const TableMap& table, std::size_t count) {
+  std::string values;
+  for (std::size_t row = 0; row < count; ++row)
+    values += fmt::format("{}({})", row == 0 ? "" : ", ",
+                          key_parameters(table, 1 + row * table.key.size()));
   std::string names;
   std::string equal;
   for (std::size_t i = 0; i < table.key.size(); ++i) {
@@ -108,8 +114,30 @@ std::string keys_query(const TableMap& table, std::size_t count) {
     equal += fmt::format("{}{} = k.k{}", i == 0 ? "" : " AND ",
                          column_reference(key_column(table, i)), i);
   }
-  return fmt::format("{}{} JOIN (VALUES {}) k({}) ON {}", select_row(table), from(table), values,
-                     names, equal);
+  return fmt::format("{} JOIN (VALUES {}) k({}) ON {}", from(table), values, names, equal);
+}
+
+}  // namespace
+
+std::string keys_query(const TableMap& table, std::size_t count) {
+  return select_row(table) + from_keys(table, count);
+}
+
+std::string writer_query(const TableMap& table) {
+  return "SELECT t.xmin, CASE WHEN pg_catalog.current_setting('track_commit_timestamp') = 'on'"
+         " THEN (extract(epoch FROM pg_catalog.pg_xact_commit_timestamp(t.xmin)) * 1000000)::bigint"
+         " END, pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())" +
+         from_keys(table, 1);
+}
+
+// A parameter has no collation of its own: beside the column, in one list, it takes that one's.
+std::string before_query(const TableMap& table) {
+  std::string names;
+  for (std::size_t i = 0; i < table.key.size(); ++i)
+    names += fmt::format("{}k{}", i == 0 ? "" : ", ", i);
+  return fmt::format("SELECT ({}) < ({}) FROM (SELECT {}{} WHERE false UNION ALL SELECT {}) k({})",
+                     names, key_parameters(table, 1 + table.key.size()), key_references(table),
+                     from(table), key_parameters(table, 1), names);
 }
 
 std::string shape_query(const TableMap& table) { return "SELECT *" + from(table); }

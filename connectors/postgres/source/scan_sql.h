@@ -39,6 +39,14 @@ std::string bound_query(const TableMap& table, const LiteralRange& range, std::u
 // SELECT of the mapped columns of `count` keys, whose cells are the parameters, key by key.
 std::string keys_query(const TableMap& table, std::size_t count);
 
+// SELECT of who wrote the row of one key, whose cells are the parameters: xmin, its commit time in
+// microseconds or NULL, and where the server's transaction ids end.
+std::string writer_query(const TableMap& table);
+
+// Whether the key of the first parameters comes before the one of the others, in the order of
+// ranges.
+std::string before_query(const TableMap& table);
+
 // SELECT of nothing, for the shape of all columns.
 std::string shape_query(const TableMap& table);
 

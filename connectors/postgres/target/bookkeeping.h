@@ -87,7 +87,7 @@ struct Claim {
   std::vector<StoredDebts> debts;  // For TableCounts: add(all()).
 };
 
-// One row set aside, for `quarantine list` and `show`.
+// One row that is owed or set aside, for `quarantine` and `explain-row`.
 struct QuarantinedRow {
   std::string id;  // Hex of the key's hash.
   TableName source;
@@ -95,7 +95,7 @@ struct QuarantinedRow {
   Xid xid = 0;
   std::int64_t commit_us = 0;
   std::string reason;
-  std::string state;  // quarantined, dropped.
+  std::string state;  // quarantined, dropped; of find_debt() also open.
   std::uint32_t attempts = 0;
   std::string detail;
   std::string holder;  // The key of the row in its way; shown only on request.
@@ -161,6 +161,8 @@ class Bookkeeping {
   Result<std::vector<TableSpec>> altered_targets(std::span<const TableMap* const> tables);
 
   Result<std::vector<QuarantinedRow>> quarantined();
+  // The debt of one key, whatever its state; nothing where it has none.
+  Result<std::optional<QuarantinedRow>> find_debt(const TableName& source, const Hash128& key);
   // Opens the rows of a table again that were quarantined since the target refused them.
   Status retry_refused(const TableName& source);
   // Opens quarantined or dropped rows again, or accepts their difference.  No ids: all.
@@ -189,6 +191,7 @@ class Bookkeeping {
   Status read_all(Claim& claim);
   Status insert_mappings(std::span<const StoredMapping> mappings);
   Status insert_progress(std::span<const ProgressRow> progress);
+  Result<std::vector<QuarantinedRow>> read_debts(const std::string& condition);
   Result<std::uint64_t> set_debt_state(const std::string& to, std::span<const std::string> ids);
   Result<PgResult> run(const std::string& sql, const std::vector<PgParam>& params = {});
   std::string table(const std::string& name) const {

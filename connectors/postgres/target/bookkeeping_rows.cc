@@ -406,13 +406,25 @@ Status Bookkeeping::level_lanes(const std::string& whole, const std::string& own
 }
 
 Result<std::vector<QuarantinedRow>> Bookkeeping::quarantined() {
+  return read_debts(mine(options_.name) + " AND state <> 'open'");
+}
+
+Result<std::optional<QuarantinedRow>> Bookkeeping::find_debt(const TableName& source,
+                                                             const Hash128& key) {
+  LOCKSTEP_ASSIGN(std::vector<QuarantinedRow> found,
+                  read_debts(fmt::format("{} AND key_hash = '\\x{}'",
+                                         of_table(options_.name, source), key_hash_text(key))));
+  if (found.empty()) return std::optional<QuarantinedRow>();
+  return std::optional(std::move(found.front()));
+}
+
+Result<std::vector<QuarantinedRow>> Bookkeeping::read_debts(const std::string& condition) {
   LOCKSTEP_ASSIGN(
       const PgResult rows,
       run(fmt::format("SELECT source_schema, source_table, encode(key_hash, 'hex'), key,"
                       " xid, commit_us, reason, state, attempts, detail,"
-                      " coalesce(holder, '') FROM {} WHERE {} AND state <> 'open'"
-                      " ORDER BY 1, 2, opened_at, 3",
-                      table("debt"), mine(options_.name))));
+                      " coalesce(holder, '') FROM {} WHERE {} ORDER BY 1, 2, opened_at, 3",
+                      table("debt"), condition)));
   std::vector<QuarantinedRow> all;
   for (int row = 0; row < PQntuples(rows.get()); ++row)
     all.push_back({std::string(field(rows, row, 2)), table_name(rows, row),

@@ -1,6 +1,9 @@
 #include "connectors/postgres/wire/rows.h"
 
+#include <fmt/format.h>
+
 #include <bit>
+#include <charconv>
 #include <cstring>
 
 namespace lockstep {
@@ -70,6 +73,23 @@ std::string key_hash_bytes(const Hash128& hash) {
 
 Hash128 read_key_hash(std::string_view bytes) {
   return {read_be64(bytes.substr(8)), read_be64(bytes)};
+}
+
+std::string key_hash_text(const Hash128& hash) {
+  return fmt::format("{:016x}{:016x}", hash.high, hash.low);
+}
+
+std::optional<Hash128> parse_key_hash(std::string_view text) {
+  constexpr std::size_t kDigits = 16;
+  Hash128 hash;
+  if (text.size() != 2 * kDigits) return std::nullopt;
+  const char* const middle = text.data() + kDigits;
+  const char* const end = middle + kDigits;
+  constexpr int kHex = 16;
+  if (std::from_chars(text.data(), middle, hash.high, kHex).ptr != middle ||
+      std::from_chars(middle, end, hash.low, kHex).ptr != end)
+    return std::nullopt;
+  return hash;
 }
 
 }  // namespace lockstep

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,6 +58,9 @@ class RowArrayBuilder : public ArrayBuilder {
 std::string key_hash_bytes(const Hash128& hash);
 // REQUIRES: 16 bytes.
 Hash128 read_key_hash(std::string_view bytes);
+// That hex form, and back; nothing of any other text.
+std::string key_hash_text(const Hash128& hash);
+std::optional<Hash128> parse_key_hash(std::string_view text);
 
 // OIDs of PostgreSQL's own types, fixed for ever.
 inline constexpr std::uint32_t kByteaOid = 17;
