@@ -68,6 +68,26 @@ Status RocksdbStore::confirm(const MigrationIdentity& identity) {
   return save_rare({key, encode(key, known)});
 }
 
+Status RocksdbStore::begin_anew(const MigrationIdentity& identity) {
+  std::vector<RecordWrite> gone;
+  const auto add = [&](std::string_view key, std::string_view) -> Status {
+    gone.push_back({std::string(key), std::nullopt});
+    return {};
+  };
+  for (const RecordKind kind :
+       {RecordKind::Intent, RecordKind::Range, RecordKind::Finding, RecordKind::Evidence})
+    LOCKSTEP_TRY(reader_.database_.scan(record_key(kind), add));
+  LOCKSTEP_TRY(reader_.database_.write(gone, Durability::Synced));
+  const MutexLock guard(mutex_);
+  evidence_.clear();
+  evidence_sequence_.clear();
+  evidence_bytes_ = 0;
+  const std::string key = record_key(RecordKind::Identity);
+  const std::vector<RecordWrite> rare{{record_key(RecordKind::Incarnation), std::nullopt},
+                                      {key, encode(key, identity)}};
+  return save_rare(rare);
+}
+
 Status RocksdbStore::begin_incarnation(const Incarnation& incarnation) {
   const std::string key = record_key(RecordKind::Incarnation);
   return save_rare({key, encode(key, incarnation)});

@@ -55,6 +55,11 @@ class RocksdbStore final : public CheckpointStore {
   // known only once the servers answer).  Halt, exit BadData: it is another migration's.
   Status confirm(const MigrationIdentity& identity);
 
+  // The stream and the servers may be others from now on: everything that was known of the former
+  // ones goes, and the notes, settings and the audit log stay.
+  // REQUIRES: nothing else uses the store.
+  Status begin_anew(const MigrationIdentity& identity);
+
   // Records the incarnation that begins: its epoch, its floor and the U it inherits.  Durable on
   // return.  REQUIRES: called after the fence was taken and before any lane saves an intent; a
   // start that leaves it out is safe, and the next start falls back on I5's other rule.

@@ -10,6 +10,7 @@
 #include <functional>
 
 #include "daemon/status_json.h"
+#include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
 namespace {
@@ -19,6 +20,8 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 
 constexpr std::chrono::seconds kTimeout{30};
+constexpr std::chrono::milliseconds kAskEvery{200};
+constexpr std::chrono::seconds kPreparingMax{60};
 
 std::unexpected<Error> unanswered(const std::string& socket, const std::string& why) {
   return fail(Reaction::Retry, "the daemon does not answer on " + socket + ": " + why,
@@ -71,6 +74,29 @@ Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& requ
               answer.status == 404                ? ExitCode::Usage
               : preparing || answer.status == 409 ? ExitCode::Temporary
                                                   : ExitCode::Failed);
+}
+
+Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& request) {
+  const auto until = std::chrono::steady_clock::now() + kPreparingMax;
+  StopFlag never;
+  for (;;) {
+    auto answer = ask_owner(owner, request);
+    const bool again = !answer && answer.error().reaction == Reaction::Retry &&
+                       std::chrono::steady_clock::now() < until;
+    if (!again) return answer;
+    never.wait(kAskEvery);
+  }
+}
+
+Result<std::optional<LockOwner>> await_owner(const Manifest& manifest) {
+  const auto until = std::chrono::steady_clock::now() + kPreparingMax;
+  StopFlag never;
+  for (;;) {
+    auto owner = read_lock_owner(manifest.state_dir.value.string());
+    const bool starting = owner && *owner && (*owner)->socket.empty();
+    if (!starting || std::chrono::steady_clock::now() >= until) return owner;
+    never.wait(kAskEvery);
+  }
 }
 
 }  // namespace lockstep

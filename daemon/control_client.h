@@ -1,9 +1,11 @@
 // Asks a running daemon over its control socket.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "checkpoint/state_lock.h"
+#include "config/manifest.h"
 #include "daemon/control_server.h"
 #include "pipeline/base/result.h"
 
@@ -15,5 +17,13 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
 // The same of a daemon whose lock was read: the body of an answer that is well.  Retry: it is still
 // preparing; Halt: what it says is wrong, exit code Usage when it does not know what was asked for.
 Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request);
+
+// The same, a minute long, of a daemon that may be preparing its run, at a start or when a stopped
+// table is tried again.
+Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& request);
+
+// Who owns the state directory.  Waits, a minute long, for a daemon that is only just starting to
+// say where it listens.
+Result<std::optional<LockOwner>> await_owner(const Manifest& manifest);
 
 }  // namespace lockstep

@@ -56,6 +56,7 @@ class Verbs {
     add_repair();
     add_explain_row();
     add_resume();
+    add_resync();
     add_quarantine();
     add_reset();
     add_connector_config();
@@ -158,6 +159,15 @@ class Verbs {
     verb.callback([this] { chosen_ = [this] { return resume_command(resume_); }; });
   }
 
+  void add_resync() {
+    CLI::App& verb =
+        add_verb(app_, "resync", "Make rows equal by comparison, since events of them are lost",
+                 resync_.manifest);
+    verb.add_option("--table", resync_.tables,
+                    "schema.table as status names it; none: all, and the stream begins anew");
+    verb.callback([this] { chosen_ = [this] { return resync_command(resync_); }; });
+  }
+
   void add_quarantine() {
     CLI::App& group = *app_.add_subcommand("quarantine", "Rows that were set aside");
     group.require_subcommand(1);
@@ -212,6 +222,7 @@ class Verbs {
   RepairCommand repair_;
   ExplainRowCommand explain_row_;
   ResumeCommand resume_;
+  ResyncCommand resync_;
   QuarantineCommand quarantine_;
   ResetCommand reset_;
   std::string config_manifest_;

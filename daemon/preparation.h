@@ -1,6 +1,7 @@
 // Preparation: one run of prepare(), from two servers that answer to everything that a run needs.
 //
-// prepare.cc has its way to a first start and its end, prepare_later.cc what a later start finds.
+// prepare.cc has its way to a first start and its end, prepare_later.cc what a later start finds,
+// prepare_resync.cc what somebody asked for since events were lost.
 #pragma once
 
 #include <map>
@@ -16,6 +17,7 @@
 #include "connectors/postgres/wire/facts.h"
 #include "daemon/prepare.h"
 #include "daemon/prepare_stream.h"
+#include "daemon/resync.h"
 #include "daemon/tables.h"
 
 namespace lockstep {
@@ -46,6 +48,10 @@ class Preparation {
   Status refuse_filled_targets(const std::vector<const TableMap*>& tables);
   Status know_start();
   Status later_start();
+  Status leave_stream();
+  Status mark_resync();
+  std::string what_was_lost(const std::vector<std::pair<std::string, Position>>& begins) const;
+  bool heals(const TableMap& table) const;
   Status forget(const TableName& name);
   Status forget_removed();
   Status forget_emptied();
@@ -73,7 +79,8 @@ class Preparation {
   std::shared_ptr<PostgresConnection> target_;
   Bookkeeping bookkeeping_;
   ServerFacts target_facts_;
-  bool first_ = false;
+  bool first_ = false;  // The stream begins.
+  Resync resync_;
   std::set<TableName> begun_;      // Tables of an earlier run.
   std::set<TableName> forgotten_;  // Left out by one since: kForgotten.
   std::set<TableName> filled_;     // Have rows on the target, and are healed.

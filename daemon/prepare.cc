@@ -36,9 +36,10 @@ Status Preparation::know_servers() {
   if (target_facts_.in_recovery)
     return wait_for("the target to accept writes: it is a standby; promote it");
   LOCKSTEP_TRY(refuse_opposite(source));
-  return store_.confirm({manifest_.migration.value, out_.source.system_identifier,
-                         target_facts_.system_identifier, stream_kind(manifest_),
-                         stream_name(manifest_)});
+  const MigrationIdentity identity{manifest_.migration.value, out_.source.system_identifier,
+                                   target_facts_.system_identifier, stream_kind(manifest_),
+                                   stream_name(manifest_)};
+  return resync_.all ? store_.begin_anew(identity) : store_.confirm(identity);
 }
 
 // First it says that it comes, then it looks: of two that begin at once one sees the other at
@@ -144,8 +145,9 @@ Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& ta
     if (manifest_.existing.value == ExistingPolicy::Upsert && !was_left_out) continue;
     LOCKSTEP_ASSIGN(const bool found, has_rows(*target_, table->target));
     if (!found) continue;
-    const bool compares = was_left_out || manifest_.existing.value == ExistingPolicy::Heal;
-    if (compares && table->heals())
+    const bool compares =
+        was_left_out || resync_.all || manifest_.existing.value == ExistingPolicy::Heal;
+    if (compares && heals(*table))
       filled_.insert(table->source.name);
     else
       (was_left_out ? stale : filled).push_back(table->target.name);
@@ -204,6 +206,7 @@ Result<std::vector<StoredMapping>> Preparation::mappings(const ExportedSnapshot*
 // for a standby may itself be xmax.)
 Status Preparation::first_start() {
   LOCKSTEP_TRY(refuse_filled_targets(out_.tables));
+  if (resync_.all) LOCKSTEP_TRY(leave_stream());
   LOCKSTEP_TRY(need_publication(context()));
   LOCKSTEP_TRY(need_slot(context()));
   LOCKSTEP_ASSIGN(const auto begins, first_positions(context()));
@@ -226,7 +229,12 @@ Status Preparation::first_start() {
                          stream_name(manifest_),
                          start_xid,
                          lanes};
-  LOCKSTEP_TRY(bookkeeping_.save_start(facts, tables, progress));
+  if (resync_.all) {
+    LOCKSTEP_TRY(bookkeeping_.replace_start(facts, tables, progress));
+    out_.resynced = what_was_lost(begins);
+  } else {
+    LOCKSTEP_TRY(bookkeeping_.save_start(facts, tables, progress));
+  }
   failpoint("prepare_after_positions");
   return {};
 }
@@ -332,13 +340,15 @@ void Preparation::set_sweep(SweepOptions& options) const {
 }
 
 Result<Prepared> Preparation::run() {
+  LOCKSTEP_ASSIGN(resync_, load_resync(store_.read()));
   LOCKSTEP_TRY(know_servers());
   LOCKSTEP_TRY(bookkeeping_.create());
   LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.claim());
-  first_ = !out_.claim.start;
+  first_ = !out_.claim.start || resync_.all;
   if (!first_) LOCKSTEP_TRY(know_start());
   LOCKSTEP_TRY(choose_tables());
   LOCKSTEP_TRY(first_ ? first_start() : later_start());
+  if (resync_.wanted()) LOCKSTEP_TRY(forget_resync(store_));
   const std::uint64_t epoch = out_.claim.epoch;
   LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.read());
   if (out_.claim.epoch != epoch || !out_.claim.start)

@@ -45,6 +45,7 @@ struct Prepared {
   std::shared_ptr<PostgresConnection> target;
   std::shared_ptr<ExportedSnapshot> exported;  // Of this start; null: tables are copied by merge.
   RunOptions options;
+  std::string resynced;  // What was in no event, when the stream has just begun anew.
 };
 
 // Prepares a run.  Safe to call again after an error.

@@ -40,6 +40,7 @@ Status Preparation::later_start() {
   LOCKSTEP_TRY(need_slot(context()));
   LOCKSTEP_TRY(store_reasons());
   LOCKSTEP_TRY(compare_mappings());
+  LOCKSTEP_TRY(mark_resync());
   return hold_tables();
 }
 
@@ -117,7 +118,8 @@ void Preparation::leave_forgotten() {
 }
 
 // A table that somebody took out of the publication: what was written since is in no stream, and
-// putting it back would hide that.
+// putting it back would hide that.  Where it is healed the next try, which takes it for a new one,
+// puts it back.
 Status Preparation::forget_unpublished() {
   if (manifest_.source.stream.value != StreamKind::Direct) return {};
   std::vector<TableName> known;
@@ -128,6 +130,12 @@ Status Preparation::forget_unpublished() {
   LOCKSTEP_ASSIGN(const PublicationFacts facts, read_publication(source_, name, known));
   if (!facts.exists || facts.missing.empty()) return {};
   for (const TableName& table : facts.missing) LOCKSTEP_TRY(forget(table));
+  const bool healed = std::ranges::all_of(out_.maps, [&](const TableMap& map) {
+    return map.heals() || std::ranges::find(facts.missing, map.source.name) == facts.missing.end();
+  });
+  if (healed)
+    return wait_for(fmt::format("publication {} to cover {} again, which is compared then", name,
+                                shown_list(facts.missing)));
   return fail(Reaction::Halt,
               fmt::format("publication {} does not cover {} any more: what was written since is in "
                           "no stream; empty it on the target and start again: it is copied anew",
@@ -193,10 +201,10 @@ Status Preparation::compare_mappings() {
       continue;
     }
     if (!same_rule(found->second.fingerprint, now))
-      return refuse(
-          fmt::format("the manifest maps {} in another way than when the migration began; "
-                      "that cannot change while it runs: put the rule back, or begin anew",
-                      map.source.name.text()));
+      return refuse(fmt::format(
+          "the manifest maps {} in another way than when the migration began; "
+          "that cannot change while it runs: put the rule back, or begin the migration anew",
+          map.source.name.text()));
     // Before the fingerprint: a start that dies in between does both again.
     LOCKSTEP_TRY(bookkeeping_.set_files(map.source.name, copy_again_text(found->second.files)));
     LOCKSTEP_TRY(bookkeeping_.set_fingerprint(map.source.name, now));

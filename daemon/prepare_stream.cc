@@ -55,8 +55,8 @@ Status make_publication(const StreamContext& context) {
     if (slot.exists)
       return fail(Reaction::Halt,
                   fmt::format("publication {} does not exist, but slot {} does: what is written "
-                              "meanwhile can never be read from that slot; drop the slot and begin "
-                              "the migration anew",
+                              "meanwhile can never be read from that slot; begin the "
+                              "migration anew",
                               name, context.manifest.source.slot.value),
                   context.first ? ExitCode::Config : ExitCode::BadData);
   }
@@ -242,8 +242,8 @@ Status need_slot(const StreamContext& context) {
       return wait_for(
           fmt::format("slot {}: it {}; {}", name, why, what_of_connector(context.manifest)));
     return fail(Reaction::Halt,
-                fmt::format("slot {} is gone: changes since then are lost to the stream; forget "
-                            "the migration and begin anew",
+                fmt::format("slot {} is gone: changes since then are lost to the stream; begin "
+                            "the migration anew",
                             name));
   }
   if (slot.wal_status == "lost")

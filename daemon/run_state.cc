@@ -9,6 +9,7 @@
 #include "connectors/postgres/wire/rows.h"
 #include "daemon/offline_status.h"
 #include "daemon/quarantine.h"
+#include "daemon/resync.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
 
@@ -137,6 +138,7 @@ ControlResponse RunState::answer(const ControlRequest& request) {
   if (request.path.starts_with(kQuarantinePath))
     return answer_quarantine(manifest_, store_, request);
   if (request.path == kResumePath) return answer_resume(request);
+  if (request.path == kResyncPath) return answer_resync(request);
   if (request.path == kReconcilePath) return answer_reconcile(request);
   if (request.path == kRepairPath) return answer_repair(request);
   return {404, R"({"title":"no such resource"})"};
@@ -220,6 +222,26 @@ ControlResponse RunState::answer_repair(const ControlRequest& request) {
   if (const Status saved = store_.append_audit(entry); !saved)
     return {500, boost::json::serialize(boost::json::object{{"title", saved.error().message}})};
   runner_->repair(std::move(chosen));
+  return {200, "{}"};
+}
+
+// While nothing runs it is prepared, and a note that comes in the middle of that might be lost.
+ControlResponse RunState::answer_resync(const ControlRequest& request) {
+  if (request.method != "POST") return {405, R"({"title":"a resync is asked for with POST"})"};
+  const auto refused = [](unsigned status, const std::string& why) -> ControlResponse {
+    return {status, boost::json::serialize(boost::json::object{{"title", why}})};
+  };
+  const auto wanted = parse_resync(request.body);
+  if (!wanted) return refused(400, wanted.error().message);
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr)
+    return refused(503, "lockstep is still preparing: ask again, or stop it first");
+  if (const std::string fault = resync_fault(*wanted, prepared_->tables); !fault.empty())
+    return refused(404, fault);
+  if (const Status asked = ask_for_resync(store_, *wanted, request.actor); !asked)
+    return refused(500, asked.error().message);
+  resume_ = true;
+  runner_->stop();
   return {200, "{}"};
 }
 

@@ -69,6 +69,7 @@ class RunState {
   ControlResponse answer_proof(const ControlRequest& request);
   ControlResponse answer_row(const ControlRequest& request);
   ControlResponse answer_resume(const ControlRequest& request);
+  ControlResponse answer_resync(const ControlRequest& request);
   ControlResponse answer_reconcile(const ControlRequest& request);
   ControlResponse answer_repair(const ControlRequest& request);
 

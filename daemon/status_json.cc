@@ -39,10 +39,15 @@ void add_verified(json::object& object, const RunTableStatus& table) {
   object["findings"] = nullptr;
   object["clean_pass_since"] = nullptr;
   object["not_compared"] = nullptr;
+  object["healed_rows"] = nullptr;
+  object["compared_bytes"] = nullptr;
   if (!table.sweep) return;
   const TableSweep& sweep = *table.sweep;
   object["verified_rows"] = sweep.verified_rows;
   object["findings"] = sweep.open_findings;
+  object["healed_rows"] = sweep.healed;
+  object["compared_bytes"] =
+      json::object{{"source", sweep.source_bytes}, {"target", sweep.target_bytes}};
   if (!sweep.left.empty()) object["not_compared"] = sweep.left;
   if (sweep.clean_since_us != 0) object["clean_pass_since"] = time_text(sweep.clean_since_us);
   if (!sweep.verified_through) return;

@@ -141,8 +141,7 @@ Status KafkaProof::source_reaches(Lsn committed) {
   return fail(
       Reaction::Halt,
       fmt::format("the source's log ends at {}, before {}, up to which it was read already: "
-                  "it was restored from a backup; begin the migration anew from an empty "
-                  "target",
+                  "it was restored from a backup; begin the migration anew",
                   lsn_text(end), lsn_text(committed)));
 }
 

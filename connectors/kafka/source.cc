@@ -263,12 +263,10 @@ Status KafkaSource::note_missing(const std::string& topic) {
   if (steady_clock::now() - missing_since_[topic] < options_.topic_missing_max) {
     return unassign_held();
   }
-  return fail(
-      Reaction::Halt,
-      fmt::format("Kafka topic {} or some of its partitions were deleted: changes may be "
-                  "missing, so nothing more is applied: copy the tables again from an empty "
-                  "target",
-                  topic));
+  return fail(Reaction::Halt,
+              fmt::format("Kafka topic {} or some of its partitions were deleted: changes may be "
+                          "missing, so nothing more is applied: begin the migration anew",
+                          topic));
 }
 
 // A topic that had disappeared is back: it must be the same one.
@@ -372,7 +370,7 @@ Status KafkaSource::check_order(Stream& stream, const Change& change) {
         Reaction::Halt,
         fmt::format("the source's log position went back from {} to {} although the commit "
                     "is newer: the source was restored or its slot made again; nothing more "
-                    "is applied: copy the tables again from an empty target",
+                    "is applied: begin the migration anew",
                     lsn_text(stream.sequence.major), lsn_text(change.sequence.major)));
   }
   stream.sequence = std::max(stream.sequence, change.sequence);
@@ -412,7 +410,7 @@ Status KafkaSource::judge_out_of_range() {
     LOCKSTEP_TRY(check_within({stream.at, stream.next}, ends[stream.at]));
     return fail(Reaction::Halt,
                 fmt::format("{}: offset {} was out of range ({}); the topic was created again or "
-                            "its log cut: copy the tables again from an empty target",
+                            "its log cut: begin the migration anew",
                             place(stream.at), stream.next.major, what));
   }
   return {};

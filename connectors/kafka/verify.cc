@@ -14,8 +14,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::string_view kStartOver =
-    "changes may be missing, so nothing more is applied: copy the tables again from an empty "
-    "target";
+    "changes may be missing, so nothing more is applied: begin the migration anew";
 
 // What is known of one partition while the record before its position is looked for.
 struct Search {

@@ -97,6 +97,12 @@ struct ResumeCommand {
 };
 ExitCode resume_command(const ResumeCommand& command);
 
+struct ResyncCommand {
+  std::string manifest;
+  std::vector<std::string> tables;  // None: all, and the stream begins anew.
+};
+ExitCode resync_command(const ResyncCommand& command);
+
 struct ResetCommand {
   std::string manifest;
   bool yes = false;  // Otherwise it only says what it would do.

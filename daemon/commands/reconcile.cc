@@ -18,33 +18,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::milliseconds kAskEvery{200};
-constexpr std::chrono::seconds kPreparingMax{60};
-
-// Asks a daemon that may be preparing its run, at a start or when a stopped table is tried again.
-Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& request) {
-  const auto until = std::chrono::steady_clock::now() + kPreparingMax;
-  StopFlag never;
-  for (;;) {
-    auto answer = ask_owner(owner, request);
-    const bool again = !answer && answer.error().reaction == Reaction::Retry &&
-                       std::chrono::steady_clock::now() < until;
-    if (!again) return answer;
-    never.wait(kAskEvery);
-  }
-}
-
-// Who owns the state directory.  Waits for a daemon that is only just starting to say where it
-// listens.
-Result<std::optional<LockOwner>> await_owner(const Manifest& manifest) {
-  const auto until = std::chrono::steady_clock::now() + kPreparingMax;
-  StopFlag never;
-  for (;;) {
-    auto owner = read_lock_owner(manifest.state_dir.value.string());
-    const bool starting = owner && *owner && (*owner)->socket.empty();
-    if (!starting || std::chrono::steady_clock::now() >= until) return owner;
-    never.wait(kAskEvery);
-  }
-}
 
 // Has the running daemon compare, and waits for the end of it.
 Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand& command) {

@@ -16,6 +16,7 @@
 #include "daemon/offline_status.h"
 #include "daemon/prepare.h"
 #include "daemon/resume_watch.h"
+#include "daemon/resync.h"
 #include "daemon/run_log.h"
 #include "daemon/run_parts.h"
 #include "daemon/run_state.h"
@@ -147,6 +148,7 @@ Result<ExitCode> run_prepared(Begin& begin) {
   LOCKSTEP_ASSIGN(RunParts parts, make_parts(manifest, prepared));
   events.started(version_text(), prepared.claim.epoch);
   events.prepared(prepared.tables.size(), prepared.options.progress.size());
+  if (!prepared.resynced.empty()) events.stream_begins_anew(prepared.resynced);
   LOCKSTEP_TRY(note_left_out(begin.store, prepared.left_out));
   for (const LeftOut& table : prepared.left_out) events.table_stopped(table.table, table.reason);
   const SystemClock clock;
@@ -211,9 +213,8 @@ bool knows_servers(const Manifest& manifest) {
 ExitCode tell_end(Result<ExitCode> ended, const Begin& begin) {
   Events& events = begin.events;
   RocksdbStore& store = begin.store;
-  // How that is done: README's step 8.
-  if (!ended && ended.error().message.find("anew") != std::string::npos)
-    ended.error().message += "; lockstep reset " + begin.manifest.path + " says what goes first";
+  if (!ended && asks_for_resync(ended.error().message))
+    ended.error().message += "; " + resync_hint(begin.manifest.path);
   // Asked to stop while it prepared: what was to end synced is not.
   if (!ended && ended.error().reaction == Reaction::Cancel)
     ended = stopped_code(begin.command.ends());

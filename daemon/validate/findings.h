@@ -9,6 +9,7 @@
 
 #include "config/manifest.h"
 #include "config/problem.h"
+#include "daemon/resync.h"
 #include "pipeline/base/result.h"
 
 namespace lockstep {
@@ -21,9 +22,7 @@ class Findings {
       : file_(std::move(file)), problems_(of_file), of_file_(std::move(of_file)) {}
 
   void error(Where where, std::string text, std::string hint = {}) {
-    // How that is done: README's step 8.
-    if (hint.find("begin the migration anew") != hint.npos)
-      hint += ": lockstep reset " + file_ + " first";
+    if (asks_for_resync(hint)) hint += ": " + resync_hint(file_);
     problems_.push_back({file_, where, Severity::Error, std::move(text), std::move(hint)});
   }
   void warn(Where where, std::string text, std::string hint = {}) {

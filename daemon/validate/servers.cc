@@ -225,7 +225,7 @@ void check_start(Validation& validation) {
                    fmt::format("the target is another server (system {}) than the one this "
                                "migration began with ({})",
                                validation.target.facts.system_identifier, start.target_system),
-                   "connect to that one, or begin anew under another name");
+                   "connect to that one, or begin the migration anew");
   const bool known = manifest.source.debezium || manifest.source.stream.value == StreamKind::Direct;
   if (known &&
       (start.stream_kind != stream_kind(manifest) || start.stream_name != stream_name(manifest)))

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -190,6 +191,22 @@ void check_publication(Validation& validation) {
   }
 }
 
+// Of a migration that has begun, while nobody reads on.
+void check_position(Validation& validation) {
+  if (validation.running || validation.claim->progress.empty()) return;
+  Lsn progress = std::numeric_limits<Lsn>::max();
+  for (const StoredProgress& stored : validation.claim->progress)
+    progress = std::min(progress, stored.row.position.major);
+  const Where where = validation.manifest.source.slot.where;
+  const auto end = validation.source.connection.ask("SELECT pg_current_wal_insert_lsn()");
+  if (!end) return validation.findings.failed(where, end.error());
+  const auto insert_lsn = parse_lsn(field(*end, 0, 0));
+  if (!insert_lsn) return validation.findings.failed(where, insert_lsn.error());
+  if (auto fault = stream_fault(validation.manifest.source.slot.value, *validation.slot,
+                                *insert_lsn, progress))
+    validation.findings.error(where, *fault, "begin the migration anew");
+}
+
 // The slot that `run` reads; it makes one that does not exist.
 void check_direct(Validation& validation) {
   constexpr int kBinaryStream = 140000;
@@ -214,6 +231,7 @@ void check_direct(Validation& validation) {
     return findings.error(name.where, fmt::format("slot {} {}", name.value, *fault),
                           begun ? "begin the migration anew"
                                 : "drop it, and run makes it; or give source.slot another name");
+  if (begun) check_position(validation);
   if (slot.active && !validation.running)
     findings.warn(name.where,
                   fmt::format("slot {} is in use by pid {}: run waits until it lets go", name.value,
@@ -247,8 +265,7 @@ void check_slot(Validation& validation) {
   if (slot.database != validation.source.facts.database)
     return error("belongs to database " + slot.database, "give source.slot another name");
   if (slot.temporary) return error("is temporary", "let the connector make a lasting one");
-  if (slot.wal_status == "lost")
-    return error("has lost its log", "drop it and begin the migration anew");
+  if (slot.wal_status == "lost") return error("has lost its log", "begin the migration anew");
   if (!slot.confirmed_flush_lsn)
     return findings.warn(name.where,
                          fmt::format("slot {} has no position yet: run waits for it", name.value));

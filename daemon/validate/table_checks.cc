@@ -99,7 +99,7 @@ void check_mapping(const TableMap& map, Where where, const Validation& validatio
                                 fmt::format("the manifest maps {} in another way than when the "
                                             "migration began",
                                             map.text()),
-                                "put the rule back, or begin anew");
+                                "put the rule back, or begin the migration anew");
   }
 }
 

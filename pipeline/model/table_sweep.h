@@ -11,13 +11,15 @@ namespace lockstep {
 
 // The counts up to `unverified` begin when somebody asks, else with the run.
 struct TableSweep {
-  std::uint64_t rows = 0;        // Of the source, compared.
-  std::uint64_t findings = 0;    // All, listed or not.
-  std::uint64_t kept = 0;        // Are on the target only, where the manifest says so.
-  std::uint64_t resolved = 0;    // Differed once, and were equal later.
-  std::uint64_t repaired = 0;    // Are equal after we had them read again.
-  std::uint64_t failed = 0;      // Were not, after that.
-  std::uint64_t healed = 0;      // Were read again, since they had changed in no event.
+  std::uint64_t rows = 0;          // Of the source, compared.
+  std::uint64_t findings = 0;      // All, listed or not.
+  std::uint64_t kept = 0;          // Are on the target only, where the manifest says so.
+  std::uint64_t resolved = 0;      // Differed once, and were equal later.
+  std::uint64_t repaired = 0;      // Are equal after we had them read again.
+  std::uint64_t failed = 0;        // Were not, after that.
+  std::uint64_t healed = 0;        // Were read again, since they had changed in no event.
+  std::uint64_t source_bytes = 0;  // Of the rows that were read from it.
+  std::uint64_t target_bytes = 0;
   std::uint64_t suspects = 0;    // Are looked at again.
   std::uint64_t unverified = 0;  // Were in doubt whenever they were looked at.
   // The least position of the source that its ranges were compared at; nothing: one never was.

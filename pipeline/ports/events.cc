@@ -156,6 +156,10 @@ void Events::cut_off(std::chrono::milliseconds limit) {
 void Events::resumed(std::string_view part) {
   write(spdlog::level::info, "going on", {{"part", std::string(part)}});
 }
+void Events::stream_begins_anew(std::string_view lost) {
+  write(spdlog::level::warn, "the stream begins anew, and every table is compared",
+        {{"lost", std::string(lost)}});
+}
 void Events::table_stopped(std::string_view table, std::string_view reason) {
   write(spdlog::level::err, "a table stopped; the others go on",
         {{"table", std::string(table)}, {"reason", std::string(reason)}});

@@ -175,7 +175,7 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Le
     table.stored = table.files;
     table.stored_again = known[id].copy_again;
     table.stored_heals = known[id].heals;
-    if (known[id].heals) miss_if_healed(id, "the target had rows of it before");
+    if (known[id].heals) heal(id, "a comparison of all its rows was asked for");
     table.horizon = known[id].horizon;
     table.settled = std::move(known[id].definition);
     table.latest = definition_of(shared_.tables[id]->source);
@@ -210,8 +210,11 @@ void ShapeWatch::miss(TableId id, const std::string& what, const std::string& st
 }
 
 void ShapeWatch::miss_if_healed(TableId id, const std::string& what) {
-  const TableMap& map = *shared_.tables[id];
-  if (map.heals() && shared_.board.miss(id, what)) tell_(News::Heals, map.text(), what);
+  if (shared_.tables[id]->heals()) heal(id, what);
+}
+
+void ShapeWatch::heal(TableId id, const std::string& why) {
+  if (shared_.board.miss(id, why)) tell_(News::Heals, shared_.tables[id]->text(), why);
 }
 
 Result<bool> ShapeWatch::look() {

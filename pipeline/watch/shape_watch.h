@@ -115,6 +115,7 @@ class ShapeWatch {
   void notice(TableId id, const std::string& why, const TableFile* partition = nullptr);
   // Heals it, or stops it where the manifest says so.
   void miss(TableId id, const std::string& what, const std::string& stop);
+  void heal(TableId id, const std::string& why);
   // Heals it, where the manifest does not say otherwise.
   void miss_if_healed(TableId id, const std::string& what);
 

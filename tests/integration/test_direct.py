@@ -175,8 +175,8 @@ def test_a_table_taken_out_of_the_publication_is_healed(direct, existing):
     moved.finish()
     moved.source(f"ALTER PUBLICATION {moved.publication} DROP TABLE t")
     moved.source("DELETE FROM t WHERE id = 1")
-    moved.assert_halts("does not cover public.t any more")
     if existing == "upsert":
+        moved.assert_halts("does not cover public.t any more")
         moved.lockstep.start("--until", "synced")
         assert moved.lockstep.wait_exit() == 78
         moved.target("TRUNCATE t")

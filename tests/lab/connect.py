@@ -97,6 +97,20 @@ producer.max.request.size=16777216
         self.request("PUT", f"/connectors/{name}/resume")
         self.await_state(name, "RUNNING")
 
+    def stop_reading(self, name):
+        """Lets go of the slot, which a paused connector keeps."""
+        self.request("PUT", f"/connectors/{name}/stop")
+        wait_until(lambda: self.status(name)["connector"]["state"] == "STOPPED"
+                   and not self.status(name)["tasks"],
+                   f"connector {name} to be stopped", alive=self._process)
+
+    def forget_offsets(self, name, meanwhile):
+        """Has the connector begin anew: stops it, calls `meanwhile`, forgets where it had read to."""
+        self.stop_reading(name)
+        meanwhile()
+        self.request("DELETE", f"/connectors/{name}/offsets")
+        self.resume(name)
+
     def status(self, name):
         return self.request("GET", f"/connectors/{name}/status")
 

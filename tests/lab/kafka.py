@@ -114,7 +114,14 @@ log.message.timestamp.after.max.ms=9223372036854775807
 
     def retain_little(self, topic):
         """Lets records of the topic expire as soon as later ones follow."""
-        settings = {"retention.ms": "100", "segment.ms": "100", "file.delete.delay.ms": "0"}
+        self._configure(topic, {"retention.ms": "100", "segment.ms": "100",
+                                "file.delete.delay.ms": "0"})
+
+    def retain_again(self, topic):
+        """As long as the broker does."""
+        self._configure(topic, {})
+
+    def _configure(self, topic, settings):
         admin = self._admin()
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, set_config=settings)
         for future in admin.alter_configs([resource]).values():

@@ -131,6 +131,11 @@ class Migration:
         self.stack.connect.put(self.connector, config)
         self.await_streaming()
 
+    def begin_connector_anew(self):
+        """As the operator of a connector does whose slot is gone, or its source another."""
+        self.stack.connect.forget_offsets(self.connector, self.drop_slot)
+        self.await_streaming()
+
     def prepare(self):
         """Everything between `the source has its tables` and `lockstep run`."""
         self.copy_schema()

@@ -87,9 +87,8 @@ Error ReplicationLink::why_ended() {
     // The catalogs are read as of the log: made again, it is still missing where it was.
     if (error.code == kNoSuchObject)
       error.message += fmt::format(
-          "; where publication {} was dropped the stream ends for good: drop slot {} and begin the "
-          "migration anew",
-          publication_, slot_);
+          "; where publication {} was dropped the stream ends for good: begin the migration anew",
+          publication_);
     break;
   }
   close();

@@ -46,6 +46,21 @@ std::optional<std::string> slot_fault(const SlotFacts& slot, const std::string& 
   return std::nullopt;
 }
 
+std::optional<std::string> stream_fault(const std::string& name, const SlotFacts& slot,
+                                        Lsn insert_lsn, Lsn progress) {
+  if (const Lsn at = slot.confirmed_flush_lsn.value_or(0); at > progress)
+    return fmt::format(
+        "slot {} stands at {}, ahead of lockstep's progress {}: somebody else read "
+        "from it or made it again, and what lies between is lost to the stream",
+        name, lsn_text(at), lsn_text(progress));
+  if (insert_lsn < progress)
+    return fmt::format(
+        "the source's log ends at {}, before lockstep's progress {}: it was "
+        "restored from a backup",
+        lsn_text(insert_lsn), lsn_text(progress));
+  return std::nullopt;
+}
+
 Status ask_to_look_for_us(PostgresConnection& connection) {
   auto asked = connection.run("SET client_connection_check_interval = '1s'");
   if (!asked) return fail(for_server(std::move(asked).error()));

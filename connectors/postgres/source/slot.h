@@ -19,6 +19,12 @@ namespace lockstep {
 // Nothing: a stream can be read from it.
 std::optional<std::string> slot_fault(const SlotFacts& slot, const std::string& database);
 
+// Why the stream of a slot that exists lacks changes behind `progress`, up to which lockstep has
+// applied them: the slot was moved, or the source was restored and `insert_lsn` is where its log
+// ends.  Nothing: it lacks none.
+std::optional<std::string> stream_fault(const std::string& name, const SlotFacts& slot,
+                                        Lsn insert_lsn, Lsn progress);
+
 // Makes the slot and returns the position its stream begins at.  The server waits for every
 // transaction that is open; meanwhile `goes_on` is asked twice a second, and false gives up
 // (Cancel).  REQUIRES: the connection is open.

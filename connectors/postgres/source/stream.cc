@@ -62,24 +62,15 @@ Status PostgresStream::connect() {
 Status PostgresStream::check_slot(const StreamFacts& facts) {
   const std::string& name = options_.replication.slot;
   const Position at = decoder_.position();
-  const char* const remedy = "begin the migration anew from an empty target";
+  const char* const remedy = "begin the migration anew";
   if (!facts.slot.exists)
     return halt(fmt::format("slot {} is gone: changes since {} are lost to the stream; {}", name,
                             lsn_text(at.major), remedy));
   if (auto fault = slot_fault(facts.slot, facts.slot.database))
     return halt(
         fmt::format("slot {} {}: changes are lost to the stream; {}", name, *fault, remedy));
-  if (facts.slot.confirmed_flush_lsn.value_or(0) > at.major)
-    return halt(
-        fmt::format("slot {} stands at {}, ahead of lockstep's progress {}: somebody else "
-                    "read from it or made it again, and what lies between is lost to the "
-                    "stream; {}",
-                    name, lsn_text(*facts.slot.confirmed_flush_lsn), lsn_text(at.major), remedy));
-  if (facts.insert_lsn < at.major)
-    return halt(
-        fmt::format("the source's log ends at {}, before lockstep's progress {}: it was "
-                    "restored from a backup; {}",
-                    lsn_text(facts.insert_lsn), lsn_text(at.major), remedy));
+  if (auto fault = stream_fault(name, facts.slot, facts.insert_lsn, at.major))
+    return halt(*fault + "; " + remedy);
   return {};
 }
 
@@ -195,7 +186,7 @@ Status PostgresStream::mind_limit() {
       "the source keeps {} MiB of its log for slot {}, more than source.wal_limit allows",
       kept_bytes_ >> 20, slot);
   if (limit.then == WalAction::Stop)
-    return halt(what + "; the slot stays: raise the limit, or drop the slot and begin anew");
+    return halt(what + "; the slot stays: raise the limit, or begin the migration anew");
   const auto reader = link_.streams() ? std::optional(link_.server_pid()) : std::nullopt;
   if (const Status dropped = drop_slot(control_, slot, reader); !dropped)
     // What was polled meanwhile is handed on; the next look tries again.

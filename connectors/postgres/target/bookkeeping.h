@@ -124,6 +124,9 @@ class Bookkeeping {
   // Halt when another start is recorded.  REQUIRES: claim().
   Status save_start(const StartFacts& facts, std::span<const StoredMapping> mappings,
                     std::span<const ProgressRow> progress);
+  // The same in place of what is known of an earlier start, which is forgotten but for its epoch.
+  Status replace_start(const StartFacts& facts, std::span<const StoredMapping> mappings,
+                       std::span<const ProgressRow> progress);
   // Adds tables, and rows of progress, that a later run brought in; leaves existing ones as they
   // are.
   Status add_mappings(std::span<const StoredMapping> mappings,
@@ -189,6 +192,7 @@ class Bookkeeping {
   Status read_progress(Claim& claim);
   Status read_chunks(Claim& claim);
   Status read_all(Claim& claim);
+  Status insert_start(const StartFacts& facts);
   Status insert_mappings(std::span<const StoredMapping> mappings);
   Status insert_progress(std::span<const ProgressRow> progress);
   Result<std::vector<QuarantinedRow>> read_debts(const std::string& condition);

@@ -251,17 +251,35 @@ Status Bookkeeping::save_start(const StartFacts& facts, std::span<const StoredMa
                   "another start of this migration is recorded on the target: use another name, or "
                   "remove the old one's bookkeeping");
     if (known.start) return {};
-    LOCKSTEP_TRY(run(fmt::format(
-        "INSERT INTO {} (migration, source_system, source_timeline, target_system,"
-        " target_timeline, stream_kind, stream_name, start_xid, lanes)"
-        " VALUES ({}, {}, {}, {}, {}, {}, {}, '{}', {})",
-        table("start"), quote_literal(options_.name.migration), quote_literal(facts.source_system),
-        facts.source_timeline, quote_literal(facts.target_system), facts.target_timeline,
-        quote_literal(facts.stream_kind), quote_literal(facts.stream_name), facts.start_xid,
-        facts.lanes)));
+    LOCKSTEP_TRY(insert_start(facts));
     LOCKSTEP_TRY(insert_mappings(mappings));
     return insert_progress(progress);
   });
+}
+
+Status Bookkeeping::replace_start(const StartFacts& facts, std::span<const StoredMapping> mappings,
+                                  std::span<const ProgressRow> progress) {
+  CHECK(epoch_ != 0);
+  return transact([&]() -> Status {
+    for (const std::string& name : bookkeeping_tables())
+      if (name != "fence")  // An older process stays shut out.
+        LOCKSTEP_TRY(run(fmt::format("DELETE FROM {} WHERE {}", table(name), mine(options_.name))));
+    LOCKSTEP_TRY(insert_start(facts));
+    LOCKSTEP_TRY(insert_mappings(mappings));
+    return insert_progress(progress);
+  });
+}
+
+Status Bookkeeping::insert_start(const StartFacts& facts) {
+  LOCKSTEP_TRY(run(fmt::format(
+      "INSERT INTO {} (migration, source_system, source_timeline, target_system,"
+      " target_timeline, stream_kind, stream_name, start_xid, lanes)"
+      " VALUES ({}, {}, {}, {}, {}, {}, {}, '{}', {})",
+      table("start"), quote_literal(options_.name.migration), quote_literal(facts.source_system),
+      facts.source_timeline, quote_literal(facts.target_system), facts.target_timeline,
+      quote_literal(facts.stream_kind), quote_literal(facts.stream_name), facts.start_xid,
+      facts.lanes)));
+  return {};
 }
 
 Status Bookkeeping::add_mappings(std::span<const StoredMapping> mappings,

@@ -1,0 +1,48 @@
+// Resync: somebody asks that rows be made equal by comparison, since events of them are lost.
+//
+//   lockstep resync ──> note of the checkpoint ──> prepare(), which carries it out and removes it
+//
+// Of single tables: each is healed, and the stream goes on.  Of all: the stream begins anew, at a
+// new slot or the present ends of the topics, and every table is healed.
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checkpoint/rocksdb_store.h"
+#include "pipeline/base/result.h"
+#include "pipeline/model/table.h"
+
+namespace lockstep {
+
+// Where the control socket takes what resync_text() writes.
+inline constexpr const char* kResyncPath = "/api/v1/resync";
+
+struct Resync {
+  bool all = false;
+  std::set<std::string> tables;  // As status names them; empty with `all`.
+
+  bool wanted() const { return all || !tables.empty(); }
+};
+
+// One JSON document: {"all": true}, or {"tables": ["public.orders"]}.
+std::string resync_text(const Resync& resync);
+Result<Resync> parse_resync(std::string_view text);
+
+// What somebody has asked for and no run has carried out yet.
+Result<Resync> load_resync(const CheckpointReader& checkpoint);
+// Adds to that.  `actor`: as the audit log names people.
+Status ask_for_resync(RocksdbStore& store, const Resync& resync, const std::string& actor);
+Status forget_resync(RocksdbStore& store);
+
+// Whether a message advises to begin the migration anew, and how that is done without copying.
+bool asks_for_resync(std::string_view message);
+std::string resync_hint(const std::string& manifest);
+
+// Why it cannot be done, of the migration's tables; "": it can be.  Rows that only the target has
+// go, so that a table which is meant to keep such rows is refused.
+std::string resync_fault(const Resync& resync, const std::vector<const TableMap*>& tables);
+
+}  // namespace lockstep
