@@ -20,7 +20,7 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 
 constexpr std::chrono::seconds kTimeout{30};
-constexpr std::chrono::milliseconds kAskEvery{200};
+constexpr std::chrono::milliseconds kAgainEvery{200};
 constexpr std::chrono::seconds kPreparingMax{60};
 
 std::unexpected<Error> unanswered(const std::string& socket, const std::string& why) {
@@ -84,7 +84,7 @@ Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& 
     const bool again = !answer && answer.error().reaction == Reaction::Retry &&
                        std::chrono::steady_clock::now() < until;
     if (!again) return answer;
-    never.wait(kAskEvery);
+    never.wait(kAgainEvery);
   }
 }
 
@@ -95,7 +95,7 @@ Result<std::optional<LockOwner>> await_owner(const Manifest& manifest) {
     auto owner = read_lock_owner(manifest.state_dir.value.string());
     const bool starting = owner && *owner && (*owner)->socket.empty();
     if (!starting || std::chrono::steady_clock::now() >= until) return owner;
-    never.wait(kAskEvery);
+    never.wait(kAgainEvery);
   }
 }
 

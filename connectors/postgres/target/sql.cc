@@ -120,6 +120,15 @@ std::string bookkeeping_table(const BookkeepingName& name, const std::string& ta
   return quoted({name.schema, table});
 }
 
+std::string of_migration(const BookkeepingName& name) {
+  return "migration = " + quote_literal(name.migration);
+}
+
+std::string of_table(const BookkeepingName& name, const TableName& source) {
+  return fmt::format("{} AND source_schema = {} AND source_table = {}", of_migration(name),
+                     quote_literal(source.schema), quote_literal(source.table));
+}
+
 std::string create_row_type_sql(const std::string& name, const std::vector<std::string>& types) {
   std::vector<std::string> attributes;
   for (std::size_t i = 0; i < types.size(); ++i)

@@ -25,6 +25,9 @@ struct BookkeepingName {
 
 // "lockstep"."debt".
 std::string bookkeeping_table(const BookkeepingName& name, const std::string& table);
+// The condition of rows of the migration there, and of one table of it.
+std::string of_migration(const BookkeepingName& name);
+std::string of_table(const BookkeepingName& name, const TableName& source);
 
 // Classifies key of the two advisory locks' class: "lock" in ASCII.
 inline constexpr std::int32_t kAdvisoryClass = 0x6c6f636b;

@@ -21,12 +21,6 @@ std::string copy_header() {
   return header;
 }
 
-std::string table_rows_are(const BookkeepingName& name, const TableName& table) {
-  return fmt::format("migration = {} AND source_schema = {} AND source_table = {}",
-                     quote_literal(name.migration), quote_literal(table.schema),
-                     quote_literal(table.table));
-}
-
 }  // namespace
 
 // ---------------------------------------------------------------- direct COPY (I18)
@@ -196,7 +190,7 @@ Status PostgresTarget::truncate(const Truncation& truncation) {
 Status PostgresTarget::truncate_by(const Truncation& truncation, const std::string& sql) {
   const BookkeepingName& name = options_.session.bookkeeping;
   const TableMap& table = map(truncation.table);
-  const std::string rows = table_rows_are(name, table.source.name);
+  const std::string rows = of_table(name, table.source.name);
   LOCKSTEP_TRY(open());
   LOCKSTEP_TRY(session_.begin());
   LOCKSTEP_TRY(session_.queue_sql(
@@ -235,7 +229,7 @@ Status PostgresTarget::truncate_by(const Truncation& truncation, const std::stri
 
 std::string PostgresTarget::debt_row_is(TableId table, const Hash128& key) const {
   return fmt::format("{} AND key_hash = '\\x{:016x}{:016x}'",
-                     table_rows_are(options_.session.bookkeeping, map(table).source.name), key.high,
+                     of_table(options_.session.bookkeeping, map(table).source.name), key.high,
                      key.low);
 }
 
@@ -259,7 +253,7 @@ Result<std::vector<Debt>> PostgresTarget::open_debts(TableId table, std::size_t 
               "SELECT key_hash, key, xid, commit_us, reason, attempts, detail FROM {}"
               " WHERE {} AND state = 'open' ORDER BY attempts, commit_us, key_hash LIMIT {}",
               bookkeeping_table(options_.session.bookkeeping, "debt"),
-              table_rows_are(options_.session.bookkeeping, map(table).source.name), limit),
+              of_table(options_.session.bookkeeping, map(table).source.name), limit),
           {}, true));
   std::vector<Debt> debts;
   for (int row = 0; row < PQntuples(rows.get()); ++row) {
