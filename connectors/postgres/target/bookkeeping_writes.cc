@@ -7,6 +7,7 @@
 #include "connectors/postgres/source/stream.h"
 #include "connectors/postgres/target/bookkeeping.h"
 #include "connectors/postgres/target/bookkeeping_schema.h"
+#include "pipeline/tables/translate.h"
 
 namespace lockstep {
 namespace {
