@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "config/connector_settings.h"
+#include "config/manifest_aggregates.h"
 #include "config/manifest_connect.h"
 #include "config/manifest_tables.h"
 #include "config/name_pattern.h"
@@ -73,6 +74,8 @@ class ManifestReader {
     if (const YamlNode* const target = fields.require("target")) read_target(*target);
     if (const YamlNode* const backfill = fields.find("backfill")) read_backfill(*backfill);
     if (const YamlNode* const reconcile = fields.find("reconcile")) read_reconcile(*reconcile);
+    if (const YamlNode* const aggregates = fields.find("aggregates"))
+      manifest_.aggregates = read_aggregates(*aggregates, aggregates_every_, report_);
     const auto keyless = fields.choice("keyless", {"refuse", "exact"});
     manifest_.keyless = {static_cast<KeylessPolicy>(keyless.value), keyless.where};
     const auto existing = fields.choice("existing", {"refuse", "upsert", "heal"});
@@ -307,6 +310,7 @@ class ManifestReader {
     reconcile.mode = {static_cast<ReconcileMode>(mode.value), mode.where};
     reconcile.rows_per_second = fields.number("rows_per_second", {0, 0, 1'000'000'000}).value;
     reconcile.every = fields.duration("every", reconcile.every).value;
+    if (fields.find("every") != nullptr) aggregates_every_ = reconcile.every;
     const auto repair = fields.choice("repair", {"off", "confirm", "auto"});
     reconcile.repair = {static_cast<RepairPolicy>(repair.value), repair.where};
     fields.finish();
@@ -315,6 +319,7 @@ class ManifestReader {
   Report& report_;
   std::filesystem::path directory_;
   Manifest manifest_;
+  std::chrono::seconds aggregates_every_{3600};
 };
 
 // Returns the file's text, or nothing after reporting why.

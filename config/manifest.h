@@ -114,6 +114,16 @@ struct ReconcileSection {
   At<RepairPolicy> repair;
 };
 
+// A pair of statements whose one rows are to be equal.
+struct ManifestAggregate {
+  Where where;
+  At<std::string> name;
+  At<std::string> source;  // SQL, without the semicolon that may end it.
+  At<std::string> target;
+  std::string tolerance;  // Of each column that is a number; "": none.
+  std::chrono::seconds every{3600};
+};
+
 enum class KeylessPolicy : std::uint8_t { Refuse, Exact };
 enum class ExistingPolicy : std::uint8_t { Refuse, Upsert, Heal };
 
@@ -141,6 +151,7 @@ struct Manifest {
   At<KeylessPolicy> keyless;
   At<ExistingPolicy> existing;
   std::uint64_t debt_attempts = 5;
+  std::vector<ManifestAggregate> aggregates;
   std::vector<ManifestRule> rules;
   Where tables;
 

@@ -55,6 +55,7 @@ class Verbs {
     add_findings();
     add_repair();
     add_explain_row();
+    add_aggregates();
     add_resume();
     add_resync();
     add_quarantine();
@@ -136,6 +137,14 @@ class Verbs {
     auto* const yes = verb.add_flag("--yes", repair_.yes, "Do it");
     verb.add_flag_callback("--dry-run", [] {}, "Only print the SQL of it (default)")->excludes(yes);
     verb.callback([this] { chosen_ = [this] { return repair_command(repair_); }; });
+  }
+
+  void add_aggregates() {
+    CLI::App& verb = add_verb(app_, "aggregates",
+                              "What the manifest's aggregates came to on both sides, and when",
+                              aggregates_.manifest);
+    add_format(verb, aggregates_.format);
+    verb.callback([this] { chosen_ = [this] { return aggregates_command(aggregates_); }; });
   }
 
   void add_explain_row() {
@@ -220,6 +229,7 @@ class Verbs {
   bool once_ = false;
   FindingsCommand findings_;
   RepairCommand repair_;
+  AggregatesCommand aggregates_;
   ExplainRowCommand explain_row_;
   ResumeCommand resume_;
   ResyncCommand resync_;

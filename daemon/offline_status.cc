@@ -49,6 +49,7 @@ class OfflineStatus {
   std::map<std::string, Position> positions_;
   std::map<TableName, RunTableStatus> tables_;
   std::string left_out_;  // The note of the last run.
+  std::vector<AggregateResult> aggregates_;
 };
 
 std::string with_next_step(std::string_view reason) {
@@ -150,6 +151,9 @@ void OfflineStatus::read_last_end() {
   const auto left_out = (*checkpoint)->load_note(kLeftOut);
   if (!left_out) return wait_for(left_out.error().message);
   if (*left_out) left_out_ = **left_out;
+  const auto aggregates = (*checkpoint)->load_note(kAggregatesNote);
+  if (!aggregates) return wait_for(aggregates.error().message);
+  if (*aggregates) aggregates_ = parse_results(**aggregates);
 }
 
 // Some have no rows in the bookkeeping that say why.
@@ -176,7 +180,7 @@ Result<std::string> OfflineStatus::document() {
   status_.positions.assign(positions_.begin(), positions_.end());
   for (auto& [name, table] : tables_) status_.tables.push_back(std::move(table));
   add_left_out();
-  return status_json(manifest_.migration.value, status_);
+  return status_json(manifest_.migration.value, status_, results_of(manifest_, aggregates_));
 }
 
 }  // namespace

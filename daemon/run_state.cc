@@ -29,6 +29,7 @@ void RunState::running(Runner& runner, const Prepared& prepared) {
   {
     const MutexLock lock(mutex_);
     runner_ = &runner;
+    ++runs_;
     prepared_ = &prepared;
     left_out_ = prepared.left_out;
     resume_ = false;
@@ -124,6 +125,27 @@ RunStatus RunState::status() const {
   return status;
 }
 
+std::optional<AlignedMoment> RunState::begin_moment() {
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr) return std::nullopt;
+  return AlignedMoment{runs_, runner_->begin_moment(), 0};
+}
+
+void RunState::prove(AlignedMoment& moment) {
+  const MutexLock lock(mutex_);
+  if (is_current(moment)) moment.proof = runner_->prove();
+}
+
+bool RunState::is_applied(const AlignedMoment& moment) const {
+  const MutexLock lock(mutex_);
+  return is_current(moment) && moment.proof != 0 && runner_->applied_proof() >= moment.proof;
+}
+
+bool RunState::end_moment(const AlignedMoment& moment, const Snapshot& snapshot) {
+  const MutexLock lock(mutex_);
+  return is_current(moment) && runner_->end_moment(moment.ticket, snapshot);
+}
+
 ControlResponse RunState::answer(const ControlRequest& request) {
   if (request.path == kProofPath) return answer_proof(request);
   if (request.path == kRowPath) return answer_row(request);
@@ -133,7 +155,7 @@ ControlResponse RunState::answer(const ControlRequest& request) {
     RunStatus now = status();
     for (RunTableStatus& table : now.tables)
       if (!table.stopped.empty()) table.stopped = explained(table);
-    return {200, status_json(manifest_.migration.value, now)};
+    return {200, status_json(manifest_.migration.value, now, aggregates_.results())};
   }
   if (request.path.starts_with(kQuarantinePath))
     return answer_quarantine(manifest_, store_, request);
@@ -177,7 +199,8 @@ ControlResponse RunState::answer_reconcile(const ControlRequest& request) {
   if (runner_ == nullptr)
     return {503,
             R"({"title":"lockstep is still preparing: lockstep status says what it waits for"})"};
-  const SweepStatus status = runner_->sweep_status();
+  SweepStatus status = runner_->sweep_status();
+  status.running = status.running || aggregates_.asked();
   if (request.method == "POST") {
     // Whoever waits for the one under way would be told the result of another.
     if (status.running)
@@ -191,8 +214,12 @@ ControlResponse RunState::answer_reconcile(const ControlRequest& request) {
     if (!ids)
       return {404, boost::json::serialize(boost::json::object{{"title", ids.error().message}})};
     runner_->sweep(std::move(*ids));
+    aggregates_wanted_ = table == "-";
+    if (aggregates_wanted_) aggregates_.ask();
   }
-  return {200, sweep_json(status, prepared_->tables, left_out_)};
+  return {200,
+          sweep_json(status, prepared_->tables, left_out_,
+                     aggregates_wanted_ ? aggregates_.results() : std::vector<AggregateResult>())};
 }
 
 ControlResponse RunState::answer_repair(const ControlRequest& request) {

@@ -8,6 +8,7 @@
 
 #include "checkpoint/rocksdb_store.h"
 #include "config/manifest.h"
+#include "daemon/aggregates/board.h"
 #include "daemon/control_server.h"
 #include "daemon/prepare.h"
 #include "daemon/resume_watch.h"
@@ -28,11 +29,19 @@ inline constexpr const char* kRepairPath = "/api/v1/repair";
 // {"transaction": N}, the last one that is remembered of the row; else null.
 inline constexpr const char* kRowPath = "/api/v1/row";
 
+// A moment at which both sides may see the same (daemon/aggregates/watch.h).
+struct AlignedMoment {
+  std::uint64_t run = 0;  // Which of the daemon's runs.
+  Visibility::Ticket ticket = 0;
+  std::uint64_t proof = 0;
+};
+
 // Safe for concurrent use: the main thread moves it on, the control thread asks.
 class RunState {
  public:
-  // Both outlive it.  `store` takes the audit log.
-  RunState(const Manifest& manifest, RocksdbStore& store) : manifest_(manifest), store_(store) {}
+  // All outlive it.  `store` takes the audit log.
+  RunState(const Manifest& manifest, RocksdbStore& store, AggregateBoard& aggregates)
+      : manifest_(manifest), store_(store), aggregates_(aggregates) {}
 
   // prepare() waits for something.
   void waiting(const std::string& reason);
@@ -57,6 +66,19 @@ class RunState {
   // one.
   Status restate(const StoppedTable& table);
 
+  // The status as of now, with the tables that the run left out.
+  RunStatus run_status() const {
+    const MutexLock lock(mutex_);
+    return status();
+  }
+  // Assembly::begin_moment() of the present run; nothing while none runs.
+  std::optional<AlignedMoment> begin_moment();
+  // Asks for a proof of the moment.
+  void prove(AlignedMoment& moment);
+  bool is_applied(const AlignedMoment& moment) const;
+  // Assembly::end_moment(); false of a run that is over.
+  bool end_moment(const AlignedMoment& moment, const Snapshot& snapshot);
+
   // What the run that finished() was waiting for, such as tables that came later.
   std::string unfinished() const;
 
@@ -73,15 +95,22 @@ class RunState {
   ControlResponse answer_reconcile(const ControlRequest& request);
   ControlResponse answer_repair(const ControlRequest& request);
 
+  bool is_current(const AlignedMoment& moment) const REQUIRES(mutex_) {
+    return runner_ != nullptr && moment.run == runs_;
+  }
+
   const Manifest& manifest_;
   RocksdbStore& store_;            // Safe for concurrent use.
+  AggregateBoard& aggregates_;     // Likewise.
   BoundedQueue<char> stopped_{1};  // Closed once somebody asked to stop.
   mutable Mutex mutex_;
   Runner* runner_ GUARDED_BY(mutex_) = nullptr;
+  std::uint64_t runs_ GUARDED_BY(mutex_) = 0;  // So many were begun.
   std::vector<LeftOut> left_out_ GUARDED_BY(mutex_);
   const Prepared* prepared_ GUARDED_BY(mutex_) = nullptr;  // The runner's.
   RunStatus last_ GUARDED_BY(mutex_);
   bool resume_ GUARDED_BY(mutex_) = false;
+  bool aggregates_wanted_ GUARDED_BY(mutex_) = false;  // By the last request to compare.
   ResumeWatch::Obstacles obstacles_ GUARDED_BY(mutex_);
 };
 

@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <exception>
+#include <map>
 
 namespace lockstep {
 namespace {
@@ -90,6 +91,31 @@ std::string verified_text(const json::object& table) {
                           : fmt::format("{:.0f} h ago", seconds / 3600);
 }
 
+std::string shown(const std::vector<std::string>& names) {
+  constexpr std::size_t kShownMax = 5;
+  std::string list;
+  for (std::size_t i = 0; i < std::min(names.size(), kShownMax); ++i)
+    list += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > kShownMax) list += fmt::format(" and {} more", names.size() - kShownMax);
+  return list;
+}
+
+// "aggregates 3 equal, 1 different (revenue): lockstep aggregates FILE".
+std::string aggregates_text(const json::object& status) {
+  const json::value* const all = status.if_contains("aggregates");
+  if (all == nullptr || !all->is_array() || all->get_array().empty()) return {};
+  std::map<std::string, std::vector<std::string>> names;  // By state.
+  for (const json::value& one : all->get_array())
+    names[text_of(one.as_object(), "state")].push_back(text_of(one.as_object(), "name"));
+  std::string text;
+  for (const auto& [state, of_state] : names) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", of_state.size(), state);
+    if (state != "equal") text += fmt::format(" ({})", shown(of_state));
+  }
+  return "aggregates " + text +
+         (names.size() > 1 || !names.contains("equal") ? ": lockstep aggregates FILE\n" : "\n");
+}
+
 std::string proof_text(const json::object& status) {
   const json::value* age = status.if_contains("proof_age_seconds");
   if (age == nullptr || age->is_null()) return "  proof " + text_of(status, "proof");
@@ -116,7 +142,8 @@ std::string text_of(const json::object& object, std::string_view key) {
   return value->is_string() ? std::string(value->as_string()) : json::serialize(*value);
 }
 
-std::string status_json(const std::string& migration, const RunStatus& status) {
+std::string status_json(const std::string& migration, const RunStatus& status,
+                        const std::vector<AggregateResult>& aggregates) {
   json::object document;
   document["migration"] = migration;
   document["phase"] = phase_text(status.phase);
@@ -147,6 +174,7 @@ std::string status_json(const std::string& migration, const RunStatus& status) {
   json::array tables;
   for (const RunTableStatus& table : status.tables) tables.push_back(table_object(table));
   document["tables"] = std::move(tables);
+  document["aggregates"] = results_json(aggregates);
   return json::serialize(document);
 }
 
@@ -169,6 +197,7 @@ std::string status_text(const std::string& text) {
       out += fmt::format("waiting for {}\n", std::string(line.as_string()));
     if (const std::string reconcile = text_of(status, "reconcile"); reconcile.size() > 1)
       out += fmt::format("reconcile {}\n", reconcile);
+    out += aggregates_text(status);
     out += fmt::format("{:<40} {:<10} {:>12} {:>13} {:>8} {:>11} {:>12} {:>8}  {}\n", "table",
                        "state", "rows done", "rows ~total", "debts", "quarantined", "verified",
                        "findings", "reason");

@@ -6,14 +6,17 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "daemon/aggregates/result.h"
 #include "pipeline/model/table.h"
 #include "pipeline/watch/run_status.h"
 
 namespace lockstep {
 
 // `status --format json` of 08-manifest.md, one document.
-std::string status_json(const std::string& migration, const RunStatus& status);
+std::string status_json(const std::string& migration, const RunStatus& status,
+                        const std::vector<AggregateResult>& aggregates = {});
 
 // The same for people, several lines, from the JSON document that a daemon answered.
 // Returns the document itself when it is not a status.

@@ -90,7 +90,8 @@ std::string finding_text(const json::object& finding) {
 }  // namespace
 
 std::string sweep_json(const SweepStatus& status, const std::vector<const TableMap*>& tables,
-                       const std::vector<LeftOut>& left_out) {
+                       const std::vector<LeftOut>& left_out,
+                       const std::vector<AggregateResult>& aggregates) {
   json::array shown;
   bool complete = !status.running && status.sweep > 0 && left_out.empty();
   std::uint64_t findings = 0;
@@ -108,11 +109,16 @@ std::string sweep_json(const SweepStatus& status, const std::vector<const TableM
   json::array found;
   for (const Finding& finding : status.findings) found.push_back(finding_object(finding));
   json::object document;
-  document["result"] = findings > 0 ? "different" : complete ? "equal" : "incomplete";
+  const ExitCode taken = exit_of(aggregates);
+  complete = complete && taken == ExitCode::Ok;
+  document["result"] = findings > 0 || taken == ExitCode::Different ? "different"
+                       : complete                                   ? "equal"
+                                                                    : "incomplete";
   document["sweep"] = status.sweep;
   document["running"] = status.running;
   document["tables"] = std::move(shown);
   document["findings"] = std::move(found);
+  document["aggregates"] = results_json(aggregates);
   return json::serialize(document);
 }
 
@@ -158,6 +164,12 @@ std::string sweep_text(const std::string& document) {
       if (const std::string why = text_of(table, "reason"); why != "-") text += "; " + why;
       text += "\n";
     }
+  if (const json::array* aggregates = array_of(*object, "aggregates"))
+    for (const json::value& value : *aggregates)
+      text += fmt::format(
+          "  aggregate {}: {}{}\n", text_of(value.as_object(), "name"),
+          text_of(value.as_object(), "state"),
+          text_of(value.as_object(), "state") == "equal" ? "" : ": lockstep aggregates FILE");
   const json::array* const findings = array_of(*object, "findings");
   if (findings == nullptr || findings->empty()) return text;
   for (std::size_t i = 0; i < std::min(findings->size(), kFindingsShown); ++i)

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/manifest.h"
+#include "daemon/aggregates/result.h"
 #include "daemon/prepare.h"
 #include "pipeline/base/result.h"
 #include "pipeline/reconcile/sweep_status.h"
@@ -16,9 +17,11 @@ namespace lockstep {
 inline constexpr const char* kReconcilePath = "/api/v1/reconcile";
 
 // `reconcile --format json` of 08-manifest.md, with "sweep" and "running" besides, and each key as
-// the bytes of its cells in hex: a daemon asks no server about types.
+// the bytes of its cells in hex: a daemon asks no server about types.  `aggregates`: those that
+// were taken for it.
 std::string sweep_json(const SweepStatus& status, const std::vector<const TableMap*>& tables,
-                       const std::vector<LeftOut>& left_out);
+                       const std::vector<LeftOut>& left_out,
+                       const std::vector<AggregateResult>& aggregates);
 
 // The document with keys as the source writes them.  Waits for the source; a key that it does not
 // tell stays as it is.

@@ -83,6 +83,13 @@ struct RepairCommand {
 };
 ExitCode repair_command(const RepairCommand& command);
 
+struct AggregatesCommand {
+  std::string manifest;
+  OutputFormat format = OutputFormat::Text;
+};
+// The last results: 0 all equal, 2 one differs, 3 one could not be told.
+ExitCode aggregates_command(const AggregatesCommand& command);
+
 struct ExplainRowCommand {
   std::string manifest;
   RowQuestion question;

@@ -11,6 +11,7 @@
 #include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/rocksdb_store.h"
 #include "config/selection.h"
+#include "daemon/aggregates/watch.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_server.h"
 #include "daemon/offline_status.h"
@@ -38,6 +39,7 @@ struct Begin {
   RunState& state;
   Events& events;
   RunLog& log;
+  AggregateBoard& aggregates;
   bool checked;  // check_first_start() found nothing that speaks against it.
 
   // Waits.  False: somebody wants the program to end.
@@ -157,6 +159,7 @@ Result<ExitCode> run_prepared(Begin& begin) {
   options.until_compared = begin.command.compare.wanted;
   // What was asked for, and no more.
   if (options.until_compared) options.sweep.continuous = options.sweep.repairs = false;
+  options.compared_too = [&board = begin.aggregates] { return !board.asked(); };
   options.tables_left_out = !prepared.left_out.empty();
   options.on_progress = [&](const RunStatus& status) { begin.log.progress(status, clock.now()); };
   share_snapshot(manifest, prepared, options, events);
@@ -183,7 +186,9 @@ Result<ExitCode> run_prepared(Begin& begin) {
   begin.state.running(runner, prepared);
   Result<ExitCode> ended = runner.run();
   if (compare.wanted)
-    *compare.document = sweep_json(runner.sweep_status(), prepared.tables, prepared.left_out);
+    *compare.document = sweep_json(
+        runner.sweep_status(), prepared.tables, prepared.left_out,
+        compare.table.empty() ? begin.aggregates.results() : std::vector<AggregateResult>());
   const RunStatus last = runner.status();
   if (ended == ExitCode::Ok && last.proof && last.proof->complete)
     if (const Status saved = begin.store.save_note(kLastProof, proof_note(*last.proof)); !saved)
@@ -257,7 +262,8 @@ ExitCode run_command(const RunCommand& command) {
 
   Events events(::isatty(STDERR_FILENO) == 1 ? LogFormat::Logfmt : LogFormat::Json,
                 manifest->migration.value);
-  RunState state(*manifest, **store);
+  AggregateBoard aggregates(*manifest, **store);
+  RunState state(*manifest, **store, aggregates);
   const auto server = ControlServer::open(
       socket, [&state](const ControlRequest& request) { return state.answer(request); },
       {[&state] { state.stop(); }, [&events] { events.hung_up(); }});
@@ -269,7 +275,7 @@ ExitCode run_command(const RunCommand& command) {
     if (const Status forgotten = (*store)->remove_note(note); !forgotten)
       return complain(forgotten.error());
   RunLog log(events, manifest->migration.value);
-  Begin begin{*manifest, command, **store, state, events, log, first.away.empty()};
+  Begin begin{*manifest, command, **store, state, events, log, aggregates, first.away.empty()};
   ResumeWatch watch(*manifest,
                     {[&state] { return state.stopped_tables(); },
                      [&state](const ResumeWatch::Obstacles& found) { state.explain(found); },
@@ -281,6 +287,9 @@ ExitCode run_command(const RunCommand& command) {
                        events.resumed("table " + table + ": what stopped it may be gone");
                        state.resume();
                      }});
+  if (command.compare.wanted && command.compare.table.empty()) aggregates.ask();
+  AggregateWatch taking(*manifest, state, aggregates, !command.ends());
+  const Beside aggregating([&taking] { taking.run(); }, [&taking] { taking.stop(); });
   const Beside watching([&watch] { watch.run(); }, [&watch] { watch.stop(); });
   return tell_end(run_repeatedly(begin), begin);
 }

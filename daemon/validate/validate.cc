@@ -166,6 +166,7 @@ void check_all(Validation& validation) {
   }
   if (validation.source.answered && validation.target.answered) check_opposite(validation);
   check_stream(validation);
+  check_aggregates(validation);
 }
 
 // No finding: most servers are so, and it does no harm while lockstep runs.

@@ -64,6 +64,9 @@ void check_bookkeeping_grants(Validation& validation);
 void check_tables(Validation& validation);
 void check_disk(Validation& validation);
 
+// Of the aggregates: each side's statement, as far as the server plans it.
+void check_aggregates(Validation& validation);
+
 // REQUIRE: a source that answered.  check_direct() is for `stream: direct`.
 void check_publication(Validation& validation);
 void check_direct(Validation& validation);

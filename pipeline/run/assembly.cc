@@ -316,6 +316,13 @@ Result<Assembly::Turn> Assembly::step_sweep() {
                                         : Turn::Idle;
 }
 
+// Until the ticket has a value U only grows, so that nothing of what S does not see is missing.
+bool Assembly::end_moment(Visibility::Ticket ticket, const Snapshot& snapshot) {
+  const bool sees_all = visibility_.accept(ticket, snapshot);
+  visibility_.end(ticket);
+  return sees_all;
+}
+
 std::optional<Xid> Assembly::last_change(TableId table, const Hash128& key) const {
   return recents_[lane_of(*tables_[table], key, options_.lanes)]->last_change(table, key);
 }
@@ -377,7 +384,8 @@ std::optional<ExitCode> Assembly::compared() const {
 Result<std::optional<ExitCode>> Assembly::tick() {
   LOCKSTEP_ASSIGN(const Supervisor::Verdict verdict,
                   told("supervisor", supervisor_.tick(options_.until_synced), health_));
-  if (options_.until_compared) return compared();
+  if (options_.until_compared)
+    return options_.compared_too && !options_.compared_too() ? std::nullopt : compared();
   if (verdict == Supervisor::Verdict::GoOn) return std::nullopt;
   if (verdict == Supervisor::Verdict::Incomplete || options_.tables_left_out)
     return ExitCode::Incomplete;

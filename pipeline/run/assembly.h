@@ -101,6 +101,10 @@ class Assembly {
     asked_.wake();
     return proof;
   }
+  // Between both: whether S, which was taken after begin_moment(), sees every change that was sent
+  // to the target until end_moment(); false also where that is not known any more.
+  Visibility::Ticket begin_moment() { return visibility_.begin(); }
+  bool end_moment(Visibility::Ticket ticket, const Snapshot& snapshot);
   std::uint64_t applied_proof() const { return supervisor_.applied_proof(); }
   // The transaction that changed a row last, while its lane remembers it.
   std::optional<Xid> last_change(TableId table, const Hash128& key) const;

@@ -65,6 +65,8 @@ struct RunOptions {
   std::function<Result<std::vector<std::string>>()> newcomers;
   // SupervisorPorts::plan_again; on the main thread.
   std::function<void()> plan_again;
+  // What else is to be over before a run that is to be compared ends; may be empty.
+  std::function<bool()> compared_too;
   // Called on the main thread: every second at first, later every 5 s, then every 30 s.
   std::function<void(const RunStatus&)> on_progress;
 };

@@ -1,0 +1,221 @@
+#include "daemon/aggregates/watch.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/commands/commands.h"
+#include "daemon/tables.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::chrono::milliseconds kLookEvery{200};
+constexpr std::chrono::milliseconds kProofEvery{2};
+constexpr std::chrono::milliseconds kAgainAfter{50};
+constexpr std::chrono::seconds kProofMax{10};
+// A writer that pauses now and then leaves a moment in which both sides stand alike.
+constexpr std::chrono::seconds kAttemptsMax{15};
+constexpr std::chrono::seconds kRetryAfter{60};
+
+std::int64_t wall_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+bool is_following(const RunTableStatus& table) {
+  const TableLife& life = table.counts.life;
+  return !table.stopped.empty() || life.is_stopped() ||
+         (life.stage == Stage::Following && life.is_settled());
+}
+
+std::uint64_t debts_opened(const RunStatus& status) {
+  std::uint64_t opened = 0;
+  for (const RunTableStatus& table : status.tables) opened += table.counts.debts_opened;
+  return opened;
+}
+
+}  // namespace
+
+AggregateWatch::AggregateWatch(const Manifest& manifest, RunState& state, AggregateBoard& board,
+                               bool scheduled)
+    : manifest_(manifest),
+      state_(state),
+      board_(board),
+      scheduled_(scheduled),
+      bookkeeping_{manifest.target.schema.value, manifest.migration.value},
+      source_(connection_options(manifest, Side::Source, "aggregates"), over_),
+      target_(connection_options(manifest, Side::Target, "aggregates"), over_) {}
+
+void AggregateWatch::run() {
+  while (!manifest_.aggregates.empty() && !over_.drained()) {
+    over_.take(1, kLookEvery);
+    if (over_.drained()) return;
+    const bool asked = board_.asked();
+    const auto wanted = due();
+    if (wanted.empty() || !is_ready()) continue;
+    take(wanted);
+    if (asked && !over_.drained()) board_.answered();
+  }
+}
+
+std::vector<const ManifestAggregate*> AggregateWatch::due() const {
+  const bool asked = board_.asked();
+  const std::vector<AggregateResult> results = board_.results();
+  std::vector<const ManifestAggregate*> wanted;
+  for (const ManifestAggregate& aggregate : manifest_.aggregates) {
+    const auto last = std::ranges::find(results, aggregate.name.value, &AggregateResult::name);
+    const bool told =
+        last->state == AggregateState::Equal || last->state == AggregateState::Different;
+    const auto every = told ? aggregate.every : std::min(aggregate.every, kRetryAfter);
+    const bool late = last->at_us + std::chrono::microseconds(every).count() <= wall_us();
+    if (asked || (scheduled_ && late)) wanted.push_back(&aggregate);
+  }
+  return wanted;
+}
+
+bool AggregateWatch::is_ready() const {
+  const RunStatus status = state_.run_status();
+  return status.phase == Phase::Follow && std::ranges::all_of(status.tables, is_following);
+}
+
+// ---------------------------------------------------------------- one position of both sides
+
+Result<bool> AggregateWatch::wait_for_proof(const AlignedMoment& moment, Time until) {
+  const Time last = std::min(until, std::chrono::steady_clock::now() + kProofMax);
+  while (!state_.is_applied(moment)) {
+    over_.take(1, kProofEvery);
+    if (over_.drained()) return fail(Reaction::Cancel, "the run ends");
+    if (std::chrono::steady_clock::now() >= last) return false;
+  }
+  return true;
+}
+
+// Returns whether both sides' transactions are open and see the same.
+Result<bool> AggregateWatch::align(Time until) {
+  LOCKSTEP_ASSIGN(const std::uint64_t owed, target_.owed(bookkeeping_, "'open'"));
+  why_ = fmt::format("{} rows are owed to the target", owed);
+  if (owed > 0) return false;
+  const std::uint64_t opened = debts_opened(state_.run_status());
+  std::optional<AlignedMoment> moment = state_.begin_moment();
+  why_ = "the run is being prepared";
+  if (!moment) return false;
+  const auto look = [&]() -> Result<std::optional<Snapshot>> {
+    LOCKSTEP_ASSIGN(const OpenSnapshot source, source_.begin());
+    state_.prove(*moment);
+    LOCKSTEP_ASSIGN(const bool proven, wait_for_proof(*moment, until));
+    why_ = "it could not be proven in time that everything is applied";
+    if (!proven) return std::optional<Snapshot>();
+    LOCKSTEP_TRY(target_.begin());
+    position_ = source.insert_lsn;
+    return std::optional(source.snapshot);
+  };
+  const auto snapshot = look();
+  const bool same = state_.end_moment(*moment, snapshot && *snapshot ? **snapshot : Snapshot());
+  if (!snapshot) return fail(snapshot.error());
+  if (!*snapshot) return false;
+  why_ =
+      "the source was written to all the time, and changes were applied between the snapshots of "
+      "both sides";
+  if (!same) return false;
+  LOCKSTEP_ASSIGN(const std::uint64_t owed_now, target_.owed(bookkeeping_, "'open'"));
+  why_ = "rows were owed to the target meanwhile";
+  return owed_now == 0 && debts_opened(state_.run_status()) == opened;
+}
+
+// ---------------------------------------------------------------- what they come to
+
+void AggregateWatch::put_all(const std::vector<const ManifestAggregate*>& wanted,
+                             AggregateState state, const std::string& reason) {
+  std::vector<AggregateResult> results;
+  for (const ManifestAggregate* aggregate : wanted) {
+    AggregateResult& result = results.emplace_back();
+    result.name = aggregate->name.value;
+    result.state = state;
+    result.at_us = wall_us();
+    result.reason = reason;
+  }
+  if (const Status saved = board_.put(results); !saved) complain(saved.error());
+}
+
+void AggregateWatch::take(const std::vector<const ManifestAggregate*>& wanted) {
+  const Time until = std::chrono::steady_clock::now() + kAttemptsMax;
+  std::vector<AggregateResult> results;
+  const auto take_all = [&]() -> Result<bool> {
+    for (;;) {
+      LOCKSTEP_ASSIGN(const bool aligned, align(until));
+      if (aligned) break;
+      source_.end();
+      target_.end();
+      if (std::chrono::steady_clock::now() >= until) return false;
+      over_.take(1, kAgainAfter);
+      if (over_.drained()) return fail(Reaction::Cancel, "the run ends");
+    }
+    for (const ManifestAggregate* aggregate : wanted) {
+      LOCKSTEP_ASSIGN(AggregateResult result, compare(*aggregate));
+      results.push_back(std::move(result));
+    }
+    return true;
+  };
+  const auto taken = take_all();
+  source_.end();
+  target_.end();
+  if (!taken && taken.error().reaction == Reaction::Cancel) return;
+  if (!taken) return put_all(wanted, AggregateState::Failed, taken.error().message);
+  if (!*taken) return put_all(wanted, AggregateState::Unaligned, why_);
+  if (const Status saved = board_.put(results); !saved) complain(saved.error());
+}
+
+// Why the target cannot have everything: that is known without them.
+Result<std::string> AggregateWatch::known_lack() {
+  for (const RunTableStatus& table : state_.run_status().tables)
+    if (!table.stopped.empty()) return table.table + " has stopped: lockstep status";
+  LOCKSTEP_ASSIGN(const std::uint64_t aside,
+                  target_.owed(bookkeeping_, "'quarantined', 'dropped'"));
+  return aside == 0 ? "" : fmt::format("{} rows were set aside: lockstep quarantine list", aside);
+}
+
+Status AggregateWatch::judge(const ManifestAggregate& aggregate, const AggregateRow& source,
+                             const AggregateRow& target, AggregateResult& result) {
+  result.state = AggregateState::Equal;
+  bool same = source.values.size() == target.values.size();
+  for (std::size_t i = 0; same && i < source.values.size(); ++i) {
+    const auto& [a, b] = std::pair(source.values[i], target.values[i]);
+    if (a == b) continue;
+    same = a && b && source.numbers[i] && target.numbers[i];
+    if (!same) break;
+    LOCKSTEP_ASSIGN(same, target_.are_near(*a, *b, aggregate.tolerance));
+  }
+  if (same) return {};
+  LOCKSTEP_ASSIGN(result.reason, known_lack());
+  result.state = result.reason.empty() ? AggregateState::Different : AggregateState::Unaligned;
+  return {};
+}
+
+Result<AggregateResult> AggregateWatch::compare(const ManifestAggregate& aggregate) {
+  AggregateResult result;
+  result.name = aggregate.name.value;
+  result.at_us = wall_us();
+  result.position = position_;
+  const auto read = [&](AggregateSide& side, const At<std::string>& sql,
+                        const char* which) -> Result<std::optional<AggregateRow>> {
+    auto row = side.row_of(sql.value);
+    if (row) return std::optional(*std::move(row));
+    if (row.error().reaction != Reaction::Halt) return fail(std::move(row).error());
+    result.state = AggregateState::Failed;
+    result.reason =
+        fmt::format("{} ({}:{}): {}", which, manifest_.path, sql.where.line, row.error().message);
+    return std::optional<AggregateRow>();
+  };
+  LOCKSTEP_ASSIGN(const auto source, read(source_, aggregate.source, "source"));
+  if (source) result.columns = source->columns;
+  if (source) result.source = source->values;
+  LOCKSTEP_ASSIGN(const auto target, read(target_, aggregate.target, "target"));
+  if (target) result.target = target->values;
+  if (source && target) LOCKSTEP_TRY(judge(aggregate, *source, *target, result));
+  return result;
+}
+
+}  // namespace lockstep
