@@ -19,11 +19,23 @@
 
 namespace lockstep {
 
+namespace {
+
+constexpr const char* kNoForeignWriters =
+    "foreign writers cannot be told apart: track_commit_timestamp is off on the target; where a "
+    "difference is to name who wrote it: ALTER SYSTEM SET track_commit_timestamp = on there, as a "
+    "superuser, and restart that server";
+
+}  // namespace
+
 Status Preparation::know_servers() {
   LOCKSTEP_TRY(source_.open());
   LOCKSTEP_ASSIGN(out_.source, read_identity(source_));
   LOCKSTEP_ASSIGN(const ServerFacts source, read_server(source_));
   LOCKSTEP_ASSIGN(target_facts_, read_server(*target_));
+  LOCKSTEP_ASSIGN(const PgResult times,
+                  target_->ask("SELECT current_setting('track_commit_timestamp')"));
+  if (field(times, 0, 0) != "on") out_.foreign_writers = kNoForeignWriters;
   if (source.encoding == kNoEncoding)
     return refuse(
         "the source's encoding is SQL_ASCII: nobody knows what its bytes mean; move it "

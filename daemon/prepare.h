@@ -40,7 +40,8 @@ struct Prepared {
   Lsn catalog_lsn = 0;        // Where the source's log ended before `source_specs` were read.
   std::set<TableId> renewed;  // DirectOptions::renewed.
   Claim claim;
-  std::string hold_direction;  // For every session that writes: hold_direction_sql().
+  std::string foreign_writers;  // Why those of the target cannot be told apart; "": they can (V9).
+  std::string hold_direction;   // For every session that writes: hold_direction_sql().
   // The session that holds it while the others are not connected yet.
   std::shared_ptr<PostgresConnection> target;
   std::shared_ptr<ExportedSnapshot> exported;  // Of this start; null: tables are copied by merge.

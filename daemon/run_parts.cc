@@ -65,8 +65,9 @@ KafkaProofOptions proof_options(const Manifest& manifest, const Prepared& prepar
 }
 
 PostgresTargetOptions target_options(const Manifest& manifest, const Prepared& prepared,
-                                     const std::string& role) {
+                                     const std::string& role, OwnTransactions& own) {
   PostgresTargetOptions options;
+  options.session.own = &own;
   options.session.connection =
       with_setup(run_options(manifest, Side::Target, role), prepared.hold_direction);
   options.session.bookkeeping = {manifest.target.schema.value, manifest.migration.value};
@@ -146,24 +147,25 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) 
     for (const TableMap* table : prepared.tables)
       if (table->source.name == stored.source)
         parts.debts->add(table->id, static_cast<std::int64_t>(stored.all()));
+  parts.own = std::make_unique<OwnTransactions>();
   for (std::uint32_t lane = 0; lane < prepared.options.lanes; ++lane)
     parts.lane_targets.push_back(std::make_unique<PostgresTarget>(
-        target_options(manifest, prepared, fmt::format("lane {}", lane)), prepared.tables,
-        *parts.debts));
+        target_options(manifest, prepared, fmt::format("lane {}", lane), *parts.own),
+        prepared.tables, *parts.debts));
   for (std::uint64_t scan = 0; scan < manifest.backfill.workers; ++scan) {
     const std::string role = fmt::format("scan {}", scan);
     ScanPorts ports;
     ports.reader = std::make_unique<PostgresReader>(PostgresReader::Options{
         run_options(manifest, Side::Source, role), prepared.source, prepared.exported});
-    ports.target = std::make_unique<PostgresTarget>(target_options(manifest, prepared, role),
-                                                    prepared.tables, *parts.debts);
+    ports.target = std::make_unique<PostgresTarget>(
+        target_options(manifest, prepared, role, *parts.own), prepared.tables, *parts.debts);
     parts.scans.push_back(std::move(ports));
   }
   parts.compare_source = std::make_unique<PostgresReader>(PostgresReader::Options{
       run_options(manifest, Side::Source, "compare"), prepared.source, nullptr});
   parts.compare_target = std::make_unique<PostgresTargetReader>(
       run_options(manifest, Side::Target, "compare"),
-      BookkeepingName{manifest.target.schema.value, manifest.migration.value});
+      BookkeepingName{manifest.target.schema.value, manifest.migration.value}, *parts.own);
   return parts;
 }
 

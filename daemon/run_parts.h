@@ -6,6 +6,7 @@
 
 #include "connectors/postgres/source/probe.h"
 #include "connectors/postgres/target/bookkeeping.h"
+#include "connectors/postgres/target/own_transactions.h"
 #include "connectors/postgres/target/target.h"
 #include "connectors/postgres/target/target_reader.h"
 #include "daemon/prepare.h"
@@ -36,6 +37,7 @@ struct RunParts {
   std::unique_ptr<PostgresProbe> marker_probe;
   std::unique_ptr<PostgresLedger> ledger;
   std::unique_ptr<TableCounts> debts;
+  std::unique_ptr<OwnTransactions> own;  // Of the sessions that write to the target.
   std::vector<std::unique_ptr<Target>> lane_targets;
   std::vector<ScanPorts> scans;
   std::unique_ptr<PostgresReader> compare_source;

@@ -115,6 +115,7 @@ std::string RunState::unfinished() const {
 RunStatus RunState::status() const {
   RunStatus status = runner_ != nullptr ? runner_->status() : last_;
   status.synced = status.synced && left_out_.empty();
+  if (prepared_ != nullptr) status.foreign_writers = prepared_->foreign_writers;
   for (const LeftOut& table : left_out_) {
     RunTableStatus entry;
     entry.table = table.table;

@@ -169,6 +169,8 @@ std::string status_json(const std::string& migration, const RunStatus& status,
       status.last_run.empty() ? json::value(nullptr) : json::value(status.last_run);
   document["source"] = status.source_state;
   document["queue_bytes"] = status.queue_bytes;
+  document["foreign_writers"] =
+      status.foreign_writers.empty() ? json::value(nullptr) : json::value(status.foreign_writers);
   document["reconcile"] =
       status.reconcile.empty() ? json::value(nullptr) : json::value(status.reconcile);
   json::array tables;
@@ -197,6 +199,8 @@ std::string status_text(const std::string& text) {
       out += fmt::format("waiting for {}\n", std::string(line.as_string()));
     if (const std::string reconcile = text_of(status, "reconcile"); reconcile.size() > 1)
       out += fmt::format("reconcile {}\n", reconcile);
+    const std::string foreign = text_of(status, "foreign_writers");
+    if (foreign.size() > 1 && text_of(status, "reconcile") != "off") out += foreign + "\n";
     out += aggregates_text(status);
     out += fmt::format("{:<40} {:<10} {:>12} {:>13} {:>8} {:>11} {:>12} {:>8}  {}\n", "table",
                        "state", "rows done", "rows ~total", "debts", "quarantined", "verified",

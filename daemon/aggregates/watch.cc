@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLookEvery{200};
 constexpr std::chrono::milliseconds kProofEvery{2};
-constexpr std::chrono::milliseconds kAgainAfter{50};
+constexpr std::chrono::milliseconds kAgainAfter{20};
 constexpr std::chrono::seconds kProofMax{10};
 // A writer that pauses now and then leaves a moment in which both sides stand alike.
 constexpr std::chrono::seconds kAttemptsMax{15};
@@ -121,8 +121,8 @@ Result<bool> AggregateWatch::align(Time until) {
       "both sides";
   if (!same) return false;
   LOCKSTEP_ASSIGN(const std::uint64_t owed_now, target_.owed(bookkeeping_, "'open'"));
-  why_ = "rows were owed to the target meanwhile";
-  return owed_now == 0 && debts_opened(state_.run_status()) == opened;
+  why_ = "rows were owed to the target, or a table was about to be read again, meanwhile";
+  return owed_now == 0 && debts_opened(state_.run_status()) == opened && is_ready();
 }
 
 // ---------------------------------------------------------------- what they come to

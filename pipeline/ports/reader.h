@@ -78,6 +78,9 @@ class OwedKeys {
   // Those of `keys` that have a debt, open or quarantined.
   virtual Result<std::vector<Hash128>> owed(const TableMap& table,
                                             std::span<const Hash128> keys) = 0;
+  // Who wrote the target's row of `key`, where that certainly was not us, for people; else "" (V9).
+  // `table`: the target's view.
+  virtual Result<std::string> foreign_writer(const TableMap& table, const std::string& key) = 0;
 };
 
 }  // namespace lockstep

@@ -53,6 +53,13 @@ Status Sweep::find(Table& table, const Suspect& suspect, Finding seen) {
     seen.columns = unequal_columns(table.map, seen.source_row, seen.target_row);
     seen.cause = cause_of(table.map, seen.source_row, seen.target_row);
   }
+  if (!seen.target_row.empty()) {
+    LOCKSTEP_ASSIGN(
+        const std::string writer,
+        ports_.owed.foreign_writer(table.compared->view(Compared::From::Target), seen.key));
+    if (!seen.cause.empty() && !writer.empty()) seen.cause += "; ";
+    seen.cause += writer;
+  }
   for (std::string* row : {&seen.source_row, &seen.target_row})
     if (row->size() > options_.row_bytes_max) row->clear();
   return keep(table, std::move(seen));

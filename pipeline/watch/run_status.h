@@ -50,7 +50,8 @@ struct RunStatus {
   std::string source_state;
   std::string last_run;  // Of a run that is over and ended synced: what was proven.
   std::uint64_t queue_bytes = 0;
-  std::string reconcile;  // "continuous", "waits: ..", "off"; empty: not known.
+  std::string foreign_writers;  // Why those of the target cannot be told apart; "": they can (V9).
+  std::string reconcile;        // "continuous", "waits: ..", "off"; empty: not known.
 };
 
 }  // namespace lockstep

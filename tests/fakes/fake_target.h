@@ -64,6 +64,9 @@ class FakeTargetReader final : public ChunkReader, public OwedKeys {
   Status check_shape(const TableMap&) override { return {}; }
   void end() override;
   Result<std::vector<Hash128>> owed(const TableMap& table, std::span<const Hash128> keys) override;
+  Result<std::string> foreign_writer(const TableMap&, const std::string&) override {
+    return std::string();
+  }
 
  private:
   Status alive(std::string_view where);

@@ -43,7 +43,8 @@ def test_are_taken_by_themselves_and_shown(orders):
     assert states(taken(migration, (3,))) == dict.fromkeys(("total", "mean", "wrong"), "pending")
     with migration.running() as lockstep:
         status = lockstep.await_status(
-            lambda status: "pending" not in states(status).values(), "the aggregates")
+            lambda status: "pending" not in states(status).values() and states(status),
+            "the aggregates")
         assert states(status) == {"total": "equal", "mean": "equal", "wrong": "failed"}, status
         total, _, wrong = taken(migration, (3,))["aggregates"]
         assert total["source"] == total["target"] == ["625625.00", "1000"], total
@@ -77,7 +78,8 @@ def test_what_differs_makes_a_comparison_different(orders, daemon):
 
     if daemon:
         with migration.running() as lockstep:
-            lockstep.await_follow()
+            # Only a daemon that has its state directory says so.
+            lockstep.await_status(lambda status: status["synced"], "the daemon to follow")
             check()
     else:
         check()

@@ -342,7 +342,7 @@ std::string fence_sql(const BookkeepingName& name) {
       " THEN CAST('{}, epoch ' || coalesce(f.epoch::text, 'none') AS int4)"
       " WHEN $2::int4 NOT IN (0, pg_backend_pid())"
       " THEN CAST('{}, pid ' || pg_backend_pid()::text AS int4)"
-      " ELSE pg_backend_pid() END"
+      " ELSE pg_backend_pid() END, pg_current_xact_id()"
       " FROM (SELECT (SELECT epoch FROM {} WHERE migration = {}) AS epoch) AS f",
       kFencedMark, kPooledMark, bookkeeping_table(name, "fence"), quote_literal(name.migration));
 }

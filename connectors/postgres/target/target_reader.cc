@@ -1,6 +1,10 @@
 #include "connectors/postgres/target/target_reader.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
 
 #include "connectors/postgres/wire/rows.h"
 #include "pipeline/tables/translate.h"
@@ -23,6 +27,61 @@ Result<std::vector<Hash128>> PostgresTargetReader::owed(const TableMap& table,
   for (int row = 0; row < PQntuples(rows.get()); ++row)
     owed.push_back(read_key_hash(field(rows, row, 0)));
   return owed;
+}
+
+// A row may name a part of a transaction (a savepoint, a block of PL/pgSQL): its commit has the
+// time of the whole.
+Result<bool> PostgresTargetReader::is_ours(const RowWriter& writer,
+                                           const std::vector<Xid>& candidates) {
+  std::string ids;
+  for (const Xid xid : candidates) {
+    if (xid == writer.xid) return true;
+    ids += fmt::format("{}{}", ids.empty() ? "" : ",", static_cast<std::uint32_t>(xid));
+  }
+  const std::string array = "{" + ids + "}";
+  const std::string time = std::to_string(writer.commit_us);
+  LOCKSTEP_ASSIGN(
+      const PgResult found,
+      connection().ask("SELECT EXISTS (SELECT FROM unnest($1::xid[]) x WHERE"
+                       " (extract(epoch FROM pg_xact_commit_timestamp(x)) * 1000000)::bigint"
+                       " = $2::bigint)",
+                       {{.value = array}, {.value = time}}));
+  return bool_field(found, 0, 0);
+}
+
+// Who else is connected now: a hint, and no more.
+Result<std::string> PostgresTargetReader::others() {
+  LOCKSTEP_ASSIGN(
+      const PgResult rows,
+      connection().ask("SELECT DISTINCT format('%s (%s)', coalesce(nullif(application_name, ''),"
+                       " 'a session'), usename) FROM pg_stat_activity"
+                       " WHERE datname = current_database() AND usename IS NOT NULL"
+                       " AND application_name NOT LIKE 'lockstep %' ORDER BY 1"));
+  constexpr int kShownMax = 3;
+  std::string text;
+  for (int row = 0; row < std::min(kShownMax, PQntuples(rows.get())); ++row)
+    text += (text.empty() ? "; connected now: " : ", ") + text_field(rows, row, 0);
+  if (const int more = PQntuples(rows.get()) - kShownMax; more > 0)
+    text += fmt::format(" and {} more", more);
+  return text;
+}
+
+Result<std::string> PostgresTargetReader::foreign_writer(const TableMap& table,
+                                                         const std::string& key) {
+  // Fewer of ours were under way at once than that.
+  constexpr std::size_t kCandidatesMax = 10'000;
+  LOCKSTEP_ASSIGN(const std::optional<RowWriter> writer, writer_of(table, key));
+  if (!writer || writer->commit_us == 0) return std::string();
+  const auto candidates = own_.up_to(writer->xid, kCandidatesMax, own_.begun());
+  if (!candidates) return std::string();
+  LOCKSTEP_ASSIGN(const bool ours, is_ours(*writer, *candidates));
+  if (ours) return std::string();
+  LOCKSTEP_ASSIGN(const std::string connected, others());
+  const std::chrono::sys_time<std::chrono::microseconds> at{
+      std::chrono::microseconds(writer->commit_us)};
+  return fmt::format(
+      "written on the target by another session, transaction {}, at {:%Y-%m-%dT%H:%M:%S}Z{}",
+      writer->xid, std::chrono::floor<std::chrono::seconds>(at), connected);
 }
 
 }  // namespace lockstep

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "connectors/postgres/source/reader.h"
+#include "connectors/postgres/target/own_transactions.h"
 #include "connectors/postgres/target/sql.h"
 
 namespace lockstep {
@@ -16,14 +18,23 @@ namespace lockstep {
 // Not thread-safe.  Needs SELECT on the tables, and on the bookkeeping.
 class PostgresTargetReader final : public PostgresReader, public OwedKeys {
  public:
-  PostgresTargetReader(PostgresOptions connection, BookkeepingName bookkeeping)
+  // Borrows `own`.
+  PostgresTargetReader(PostgresOptions connection, BookkeepingName bookkeeping,
+                       const OwnTransactions& own)
       : PostgresReader({std::move(connection), std::nullopt, nullptr, false}),
-        bookkeeping_(std::move(bookkeeping)) {}
+        bookkeeping_(std::move(bookkeeping)),
+        own_(own) {}
 
   Result<std::vector<Hash128>> owed(const TableMap& table, std::span<const Hash128> keys) override;
+  // Of a server that keeps the time of each commit.
+  Result<std::string> foreign_writer(const TableMap& table, const std::string& key) override;
 
  private:
+  Result<bool> is_ours(const RowWriter& writer, const std::vector<Xid>& candidates);
+  Result<std::string> others();
+
   const BookkeepingName bookkeeping_;
+  const OwnTransactions& own_;
 };
 
 }  // namespace lockstep

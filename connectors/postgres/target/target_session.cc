@@ -65,6 +65,12 @@ void TargetSession::close() {
   connection_.close();
   if (backend_) previous_ = std::exchange(backend_, std::nullopt);
   queued_ = 0;
+  if (options_.own != nullptr) options_.own->lose(own_);
+}
+
+void TargetSession::transaction_over() {
+  if (options_.own != nullptr) options_.own->end(own_, xid_);
+  xid_ = 0;
 }
 
 Status TargetSession::open() {
@@ -142,6 +148,9 @@ Status TargetSession::send_failed() {
 
 Status TargetSession::begin() {
   LOCKSTEP_TRY(resume());
+  fenced_ = true;
+  xid_ = 0;
+  if (options_.own != nullptr) options_.own->begin(own_);
   LOCKSTEP_TRY(queue_sql("BEGIN"));
   LOCKSTEP_TRY(queue_sql(shared_lock_sql(options_.bookkeeping)));
   const std::optional<std::string_view> params[] = {epoch_parameter_, pid_parameter_};
@@ -239,6 +248,8 @@ Result<PipelineOutcome> TargetSession::flush() {
       outcome.failure = failure_of(i, result.get());
   }
   LOCKSTEP_TRY(next_result());  // The synchronisation point.
+  if (std::exchange(fenced_, false) && outcome.results.size() >= kFenceStatements)
+    xid_ = read_be64(field(outcome.results[kFenceStatements - 1], 0, 1));
   if (PQexitPipelineMode(connection_.raw()) != 1) {
     LOCKSTEP_TRY(send_failed());
   }
@@ -259,6 +270,7 @@ Result<PipelineOutcome> TargetSession::commit(std::string_view failpoint_before,
     rollback();
   else  // The server answers ROLLBACK, as a success, to the COMMIT of a failed transaction.
     CHECK(std::string_view(PQcmdStatus(outcome.results.back().get())) == "COMMIT");
+  transaction_over();
   return outcome;
 }
 
@@ -269,9 +281,10 @@ void TargetSession::rollback() {
     close();  // Broken off in the middle of a pipeline or a COPY: the server rolls back.
     return;
   }
-  if (PQtransactionStatus(connection_.raw()) == PQTRANS_IDLE) return;
+  if (PQtransactionStatus(connection_.raw()) == PQTRANS_IDLE) return transaction_over();
   // Whatever goes wrong here, the connection is of no more use, and the server rolls back.
-  if (!connection_.run("ROLLBACK").has_value()) close();
+  if (!connection_.run("ROLLBACK").has_value()) return close();
+  transaction_over();
 }
 
 Error TargetSession::fence_error(const StatementFailure& failure) {

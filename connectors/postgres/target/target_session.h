@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "connectors/postgres/target/own_transactions.h"
 #include "connectors/postgres/target/sql.h"
 #include "connectors/postgres/wire/connection.h"
 
@@ -21,7 +22,8 @@ namespace lockstep {
 struct TargetSessionOptions {
   PostgresOptions connection;  // application_name tells lanes and scanners apart.
   BookkeepingName bookkeeping;
-  std::uint64_t epoch = 0;  // What Bookkeeping::claim() answered.
+  std::uint64_t epoch = 0;         // What Bookkeeping::claim() answered.
+  OwnTransactions* own = nullptr;  // Told of every transaction; may be null.
   // A client that was stopped inside a transaction loses it after this time, and its locks.
   std::chrono::milliseconds idle_in_transaction_max{60000};
 };
@@ -92,6 +94,7 @@ class TargetSession {
     std::string start;
   };
 
+  void transaction_over();
   Status send_failed();
   Status end_backend(const Backend& backend);
   Status register_backend();
@@ -106,6 +109,9 @@ class TargetSession {
   std::optional<Backend> backend_;   // Of the open connection.
   std::optional<Backend> previous_;  // Of a closed one, until it is known to be gone.
   std::size_t queued_ = 0;           // Statements of the open pipeline.
+  bool fenced_ = false;              // The open pipeline began the transaction.
+  Xid xid_ = 0;                      // Of the open transaction; 0: not known yet.
+  OwnTransactions::Session own_;
 };
 
 }  // namespace lockstep
