@@ -54,7 +54,8 @@ class CheckpointReader {
     return lockstep::for_each_finding(database_, visit);
   }
 
-  // Reads everything; Halt with the key of the first record that is damaged.
+  // Reads everything; Halt with the key of the first record that is damaged, but for those that the
+  // owner throws away.
   Status verify() const;
 
  private:

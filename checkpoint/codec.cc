@@ -237,6 +237,8 @@ std::string key_text(std::string_view key) {
       return fmt::format("note '{}'", name);
     case RecordKind::Setting:
       return fmt::format("setting '{}'", name);
+    case RecordKind::Shape:
+      return fmt::format("shape of {}", name);
   }
   std::string hex;
   for (const char byte : key) hex += fmt::format("{:02x}", static_cast<std::uint8_t>(byte));
@@ -372,7 +374,7 @@ Status decode(std::string_view key, std::string_view value, Finding& record) {
   Reader reader(key, value);
   record.id = reader.number();
   record.kind = static_cast<FindingKind>(reader.number_up_to(2));
-  record.state = static_cast<FindingState>(reader.number_up_to(3));
+  record.state = static_cast<FindingState>(reader.number_up_to(4));
   record.first_seen_us = reader.signed_number();
   record.last_seen_us = reader.signed_number();
   record.position = reader.number();
@@ -403,10 +405,15 @@ Status decode(std::string_view key, std::string_view value, VerifiedRange& recor
 }
 
 Status decode(std::string_view key, std::string_view value, std::string& text) {
-  if (!is_kind(key, RecordKind::Note)) return bad_key(key);
+  if (!is_kind(key, RecordKind::Note) && !is_kind(key, RecordKind::Shape)) return bad_key(key);
   Reader reader(key, value);
   text = reader.text();
   return reader.finish();
+}
+
+bool is_forgettable(std::string_view key) {
+  return is_kind(key, RecordKind::Finding) || is_kind(key, RecordKind::Range) ||
+         is_kind(key, RecordKind::Shape);
 }
 
 namespace {
@@ -435,6 +442,7 @@ Status check_record(std::string_view key, std::string_view value) {
     case RecordKind::Intent:
       return check_as<LaneIntent>(key, value);
     case RecordKind::Note:
+    case RecordKind::Shape:
       return check_as<std::string>(key, value);
     case RecordKind::Range:
       return check_as<VerifiedRange>(key, value);

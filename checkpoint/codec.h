@@ -32,6 +32,7 @@ enum class RecordKind : char {
   Note = 'n',     // + name
   Range = 'r',    // + table, 0, lower bound: 0 for none, or 1 and the key's cells
   Setting = 's',  // + name
+  Shape = 'v',    // + table
 };
 
 // Keys.  Numbers are big-endian, so that RocksDB's byte order is theirs.
@@ -58,7 +59,7 @@ std::string encode(std::string_view key, const Evidence& record);
 std::string encode(std::string_view key, const StoredSetting& record);
 std::string encode(std::string_view key, const Finding& record);
 std::string encode(std::string_view key, const VerifiedRange& record);
-std::string encode(std::string_view key, std::string_view text);  // A note.
+std::string encode(std::string_view key, std::string_view text);  // A note, a shape.
 
 // Fills `record` from what is stored under `key`; on an error it is left half filled.
 Status decode(std::string_view key, std::string_view value, MigrationIdentity& record);
@@ -70,6 +71,9 @@ Status decode(std::string_view key, std::string_view value, StoredSetting& recor
 Status decode(std::string_view key, std::string_view value, Finding& record);
 Status decode(std::string_view key, std::string_view value, VerifiedRange& record);
 Status decode(std::string_view key, std::string_view value, std::string& text);
+
+// Whether the record that `key` names may be thrown away: what it said is compared anew.
+bool is_forgettable(std::string_view key);
 
 // Checks that `value` is a whole record of the kind that `key` names.
 Status check_record(std::string_view key, std::string_view value);

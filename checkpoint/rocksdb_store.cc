@@ -46,12 +46,28 @@ Result<std::unique_ptr<RocksdbStore>> RocksdbStore::open(const StoreOptions& opt
   LOCKSTEP_ASSIGN(Database database, Database::open(options.directory));
   std::unique_ptr<RocksdbStore> store(
       new RocksdbStore(options, std::move(lock), std::move(database)));
+  LOCKSTEP_TRY(store->drop_damaged());
   if (Status status = store->reader_.verify(); !status)
     return fail(damaged(options.directory, std::move(status).error()));
   LOCKSTEP_TRY(store->check_seal());
   LOCKSTEP_TRY(store->confirm(options.identity));
   LOCKSTEP_TRY(store->load_indexes());
   return store;
+}
+
+Status RocksdbStore::drop_damaged() {
+  std::vector<RecordWrite> writes;
+  const auto check = [&](std::string_view key, std::string_view value) -> Status {
+    if (!is_forgettable(key)) return {};
+    const Status whole = check_record(key, value);
+    if (whole) return {};
+    dropped_.push_back(whole.error().message);
+    writes.push_back({std::string(key), std::nullopt});
+    return {};
+  };
+  if (Status scanned = reader_.database_.scan("", check); !scanned)
+    return fail(damaged(options_.directory, std::move(scanned).error()));
+  return writes.empty() ? Status() : reader_.database_.write(writes, Durability::Unsynced);
 }
 
 Status RocksdbStore::confirm(const MigrationIdentity& identity) {

@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/database.h"
@@ -44,7 +45,8 @@ struct StoreOptions {
 // Invariant: the directory's lock is held, and its identity is this migration's.
 class RocksdbStore final : public CheckpointStore {
  public:
-  // Takes the lock, makes what is missing, verifies every record.  All errors are Halt:
+  // Takes the lock, makes what is missing, verifies every record.  What is damaged of ranges and
+  // findings is thrown away (dropped()): it is compared anew.  All errors are Halt:
   //   exit Temporary   another process owns the directory, which is named
   //   exit BadData     damaged, or another migration's (both values are named)
   //   exit Io          disk full, I/O error
@@ -80,6 +82,8 @@ class RocksdbStore final : public CheckpointStore {
   Status remove_note(std::string_view name);
 
   const CheckpointReader& read() const { return reader_; }
+  // What opening it has thrown away, for people.
+  const std::vector<std::string>& dropped() const { return dropped_; }
   // What reconciliation keeps here; lives as long as this.
   VerifiedStore& verified() { return verified_; }
 
@@ -91,6 +95,7 @@ class RocksdbStore final : public CheckpointStore {
 
   RocksdbStore(const StoreOptions& options, StateLock lock, Database database);
 
+  Status drop_damaged();
   // Compares the records with their seal, which then stands for exactly these.
   Status check_seal();
   // Reads what save_evidence() and append_audit() go on from.
@@ -106,6 +111,7 @@ class RocksdbStore final : public CheckpointStore {
   const StateLock lock_;  // Before the database: released after it is closed.
   CheckpointReader reader_;
   VerifiedRecords verified_{reader_.database_};
+  std::vector<std::string> dropped_;  // By open() alone.
 
   Mutex mutex_;
   std::map<std::uint64_t, Kept> evidence_ GUARDED_BY(mutex_);  // By sequence.

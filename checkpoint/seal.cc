@@ -48,8 +48,7 @@ Status write_file(const std::string& path, const std::string& text) {
 bool is_rare(std::string_view key) {
   if (key.empty()) return false;
   const auto kind = static_cast<RecordKind>(key.front());
-  return kind != RecordKind::Intent && kind != RecordKind::Evidence &&
-         kind != RecordKind::Finding && kind != RecordKind::Range;
+  return kind != RecordKind::Intent && kind != RecordKind::Evidence && !is_forgettable(key);
 }
 
 void Fingerprint::toggle(std::string_view key, std::string_view value) {

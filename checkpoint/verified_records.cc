@@ -1,6 +1,7 @@
 #include "checkpoint/verified_records.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "checkpoint/codec.h"
@@ -26,13 +27,34 @@ Status VerifiedRecords::save_ranges(std::string_view table, std::span<const Veri
   return database_.write(writes, Durability::Unsynced);
 }
 
-Status VerifiedRecords::forget_ranges(std::string_view table) {
-  std::vector<RecordWrite> writes;
-  const auto add = [&](std::string_view key, std::string_view) -> Status {
+Status VerifiedRecords::add_removals(RecordKind kind, std::string_view table,
+                                     std::vector<RecordWrite>& writes) {
+  return database_.scan(table_prefix(kind, table), [&](auto key, auto) -> Status {
     writes.push_back({std::string(key), std::nullopt});
     return {};
-  };
-  LOCKSTEP_TRY(database_.scan(table_prefix(RecordKind::Range, table), add));
+  });
+}
+
+Status VerifiedRecords::forget_ranges(std::string_view table) {
+  std::vector<RecordWrite> writes;
+  LOCKSTEP_TRY(add_removals(RecordKind::Range, table, writes));
+  return database_.write(writes, Durability::Unsynced);
+}
+
+Result<std::string> VerifiedRecords::load_shape(std::string_view table) {
+  const std::string key = record_key(RecordKind::Shape, table);
+  LOCKSTEP_ASSIGN(const std::optional<std::string> value, database_.get(key));
+  std::string shape;
+  if (value) LOCKSTEP_TRY(decode(key, *value, shape));
+  return shape;
+}
+
+Status VerifiedRecords::begin_shape(std::string_view table, std::string_view shape) {
+  std::vector<RecordWrite> writes;
+  LOCKSTEP_TRY(add_removals(RecordKind::Range, table, writes));
+  LOCKSTEP_TRY(add_removals(RecordKind::Finding, table, writes));
+  const std::string key = record_key(RecordKind::Shape, table);
+  writes.push_back({key, encode(key, shape)});
   return database_.write(writes, Durability::Unsynced);
 }
 
@@ -44,6 +66,15 @@ Result<std::optional<Finding>> find_finding(const Database& database, std::strin
   Finding finding;
   LOCKSTEP_TRY(decode(key, *value, finding));
   return std::optional<Finding>(std::move(finding));
+}
+
+Result<std::optional<Finding>> VerifiedRecords::find(std::uint64_t id) {
+  std::optional<Finding> found;
+  LOCKSTEP_TRY(for_each_finding(database_, [&](const Finding& finding) -> Status {
+    if (finding.id == id) found = finding;
+    return {};
+  }));
+  return found;
 }
 
 Result<std::uint64_t> VerifiedRecords::new_id() {
@@ -93,10 +124,32 @@ Result<std::vector<Finding>> VerifiedRecords::open_findings(std::string_view tab
   return open;
 }
 
+// Their times first: there may be very many.
+Status VerifiedRecords::prune(std::int64_t before_us, std::size_t most) {
+  std::vector<std::int64_t> times;
+  LOCKSTEP_TRY(for_each_finding(database_, [&](const Finding& finding) -> Status {
+    if (!is_open(finding.state)) times.push_back(finding.last_seen_us);
+    return {};
+  }));
+  if (times.size() > most) {
+    const auto oldest_kept = times.end() - static_cast<std::ptrdiff_t>(most);
+    std::ranges::nth_element(times, oldest_kept);
+    before_us =
+        std::max(before_us, most == 0 ? std::numeric_limits<std::int64_t>::max() : *oldest_kept);
+  }
+  std::vector<RecordWrite> writes;
+  LOCKSTEP_TRY(for_each_finding(database_, [&](const Finding& finding) -> Status {
+    if (!is_open(finding.state) && finding.last_seen_us < before_us)
+      writes.push_back({finding_key(finding.table, finding.key_hash), std::nullopt});
+    return {};
+  }));
+  return writes.empty() ? Status() : database_.write(writes, Durability::Unsynced);
+}
+
 Status for_each_finding(const Database& database, const VisitFinding& visit) {
   return database.scan(record_key(RecordKind::Finding), [&](auto key, auto value) -> Status {
     Finding finding;
-    LOCKSTEP_TRY(decode(key, value, finding));
+    if (const Status read = decode(key, value, finding); !read) return {};
     return visit(finding);
   });
 }

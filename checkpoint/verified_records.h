@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/codec.h"
 #include "checkpoint/database.h"
 #include "pipeline/base/result.h"
 #include "pipeline/ports/verified.h"
@@ -32,21 +33,28 @@ class VerifiedRecords final : public VerifiedStore {
   Status save_ranges(std::string_view table, std::span<const VerifiedRange> put,
                      std::span<const std::optional<std::string>> gone) override;
   Status forget_ranges(std::string_view table) override;
+  Result<std::string> load_shape(std::string_view table) override;
+  Status begin_shape(std::string_view table, std::string_view shape) override;
+  Status prune(std::int64_t before_us, std::size_t most) override;
   Result<std::optional<Finding>> find(std::string_view table, const Hash128& key_hash) override {
     return find_finding(database_, table, key_hash);
   }
+  Result<std::optional<Finding>> find(std::uint64_t id) override;
   Result<std::uint64_t> save_finding(const Finding& finding) override;
   Result<std::uint64_t> count_open(std::string_view table) override;
   Result<std::vector<Finding>> open_findings(std::string_view table, std::size_t limit) override;
 
  private:
   Result<std::uint64_t> new_id();
+  // Removals of all records of a kind of a table.
+  Status add_removals(RecordKind kind, std::string_view table, std::vector<RecordWrite>& writes);
 
   Database& database_;
   std::uint64_t last_id_ = 0;  // 0: not looked up yet.
 };
 
-// Calls `visit` for every finding, in no order that means anything.
+// Calls `visit` for every finding that can be read, in no order that means anything.  Others go
+// when the directory is opened by its owner, who tells of them.
 using VisitFinding = std::function<Status(const Finding& finding)>;
 Status for_each_finding(const Database& database, const VisitFinding& visit);
 

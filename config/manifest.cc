@@ -313,6 +313,8 @@ class ManifestReader {
     if (fields.find("every") != nullptr) aggregates_every_ = reconcile.every;
     const auto repair = fields.choice("repair", {"off", "confirm", "auto"});
     reconcile.repair = {static_cast<RepairPolicy>(repair.value), repair.where};
+    reconcile.repairs_per_minute =
+        fields.number("repairs_per_minute", {6000, 0, 1'000'000'000}).value;
     fields.finish();
   }
 

@@ -112,6 +112,7 @@ struct ReconcileSection {
   std::uint64_t rows_per_second = 0;   // 0: no limit but a share of the time.
   std::chrono::seconds every{86'400};  // Between two comparisons of a range.
   At<RepairPolicy> repair;
+  std::uint64_t repairs_per_minute = 6000;  // 0: no limit.
 };
 
 // A pair of statements whose one rows are to be equal.

@@ -37,7 +37,7 @@ using From = Compared::From;
 
 // For the proofs that rows which differ are looked at for.
 constexpr std::chrono::milliseconds kProofsMax{600};
-constexpr std::chrono::milliseconds kAskEvery{5};
+constexpr std::chrono::milliseconds kAskProofEvery{5};
 
 PostgresOptions soon(const Manifest& manifest, Side side) {
   PostgresOptions options = connection_options(manifest, side, "explain-row");
@@ -294,7 +294,7 @@ Result<bool> Explainer::prove(std::chrono::steady_clock::time_point until) {
   const json::value* const proof = begun.as_object().if_contains("proof");
   if (proof == nullptr) return false;  // It is being prepared anew.
   while (std::chrono::steady_clock::now() < until) {
-    never.wait(kAskEvery);
+    never.wait(kAskProofEvery);
     LOCKSTEP_ASSIGN(answer, ask_owner(*owner_, {"GET", kProofPath, ""}));
     const json::value now = json::parse(answer);
     const json::value* const applied = now.as_object().if_contains("applied");

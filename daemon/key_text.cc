@@ -34,6 +34,8 @@ std::uint32_t compared_type(const ColumnMap& column, const Type& type) {
   return column.read_as == "pg_catalog.text[]" ? kTextArray : type.base_oid;
 }
 
+constexpr std::uint32_t kBpchar = 1042;
+
 // Nothing where the cells do not fit the columns, or the server does not answer.
 KeyTexts::Parts render(PostgresConnection& server, const std::vector<Shown>& columns,
                        const std::string& row) {
@@ -48,8 +50,12 @@ KeyTexts::Parts render(PostgresConnection& server, const std::vector<Shown>& col
     parameter.binary = column.binary;
     if (column.binary) parameter.type = column.type;
     parameters.push_back(parameter);
-    sql += fmt::format("{}${}::pg_catalog.text", parameters.size() == 1 ? "" : ", ",
-                       parameters.size());
+    // A cast of bpchar would cut its blanks off; of NULL there is nothing to cut.
+    const bool padded = column.binary && column.type == kBpchar && parameter.value;
+    const std::size_t number = parameters.size();
+    if (number > 1) sql += ", ";
+    sql += padded ? fmt::format("pg_catalog.concat(${})", number)
+                  : fmt::format("${}::pg_catalog.text", number);
   }
   const auto answer = server.run(sql, parameters);
   if (!answer) return {};

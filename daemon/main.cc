@@ -129,14 +129,41 @@ class Verbs {
     }
   }
 
+  // Its FILE may be a verb of its own.
   void add_repair() {
     CLI::App& verb =
-        add_verb(app_, "repair", "Make rows that are not equal so on the target", repair_.manifest);
+        *app_.add_subcommand("repair", "Make rows that are not equal so on the target");
+    verb.add_option("FILE", repair_.manifest, "The migration's manifest (YAML)");
     verb.add_option("--table", repair_.filter.table, "schema.table as status names it; none: all");
     verb.add_option("--id", repair_.filter.ids, "As `findings list` prints them; none: all");
     auto* const yes = verb.add_flag("--yes", repair_.yes, "Do it");
     verb.add_flag_callback("--dry-run", [] {}, "Only print the SQL of it (default)")->excludes(yes);
-    verb.callback([this] { chosen_ = [this] { return repair_command(repair_); }; });
+    auto* const insert = verb.add_flag_callback(
+        "--insert-only", [this] { repair_.filter.scope = RepairScope::Insert; },
+        "Only rows that the target lacks: nothing that is there is changed");
+    verb.add_flag_callback(
+            "--upsert-only", [this] { repair_.filter.scope = RepairScope::Upsert; },
+            "Only rows that the target lacks, or that differ: nothing is deleted")
+        ->excludes(insert);
+    const CLI::App* const undo = add_undo(verb);
+    verb.callback([this, undo] {
+      if (undo->parsed()) return;
+      chosen_ = [this] {
+        if (!repair_.manifest.empty()) return repair_command(repair_);
+        std::cerr << "FILE is required\nRun with --help for more information.\n";
+        return ExitCode::Usage;
+      };
+    });
+  }
+
+  const CLI::App* add_undo(CLI::App& group) {
+    CLI::App& verb = add_verb(group, "undo", "Put back the row of before a repair", undo_.manifest);
+    verb.add_option("ID", undo_.id, "Of a finding that is repaired (`findings list --all`)")
+        ->required();
+    auto* const yes = verb.add_flag("--yes", undo_.yes, "Do it");
+    verb.add_flag_callback("--dry-run", [] {}, "Only print the SQL of it (default)")->excludes(yes);
+    verb.callback([this] { chosen_ = [this] { return undo_command(undo_); }; });
+    return &verb;
   }
 
   void add_aggregates() {
@@ -231,6 +258,7 @@ class Verbs {
   RepairCommand repair_;
   AggregatesCommand aggregates_;
   ExplainRowCommand explain_row_;
+  UndoCommand undo_;
   ResumeCommand resume_;
   ResyncCommand resync_;
   QuarantineCommand quarantine_;

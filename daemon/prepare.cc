@@ -349,6 +349,7 @@ void Preparation::set_sweep(SweepOptions& options) const {
   options.every = reconcile.mode.value == ReconcileMode::Once ? kNever : reconcile.every;
   options.rows_per_second = reconcile.rows_per_second;
   options.repairs = reconcile.repair.value == RepairPolicy::Auto;
+  options.repairs_per_minute = reconcile.repairs_per_minute;
 }
 
 Result<Prepared> Preparation::run() {

@@ -3,71 +3,167 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
+#include "connectors/postgres/target/sql.h"
 #include "daemon/status_json.h"
 #include "pipeline/tables/translate.h"
 
 namespace lockstep {
 namespace {
 
+using Parts = KeyTexts::Parts;
+
 std::string literal(const std::optional<std::string>& text) {
   return text ? quote_literal(*text) : "NULL";
 }
 
-// What the target calls a column of the source.
-std::string target_column(const TableMap& map, const std::string& source) {
-  for (std::size_t i = 0; i < map.columns.size(); ++i)
-    if (map.source_column(i).name == source) return quote_identifier(map.target_column(i).name);
-  return quote_identifier(source);
-}
-
-std::string condition(const TableMap& map, const KeyTexts::Parts& key) {
-  std::string sql;
-  for (const auto& [name, text] : key)
-    sql += fmt::format("{}{} = {}", sql.empty() ? "" : " AND ", target_column(map, name),
-                       literal(text));
-  return sql;
-}
-
-std::string insert(const TableMap& map, const KeyTexts::Parts& row) {
-  std::string names;
-  std::string values;
-  for (const auto& [name, text] : row) {
-    names += (names.empty() ? "" : ", ") + target_column(map, name);
-    values += (values.empty() ? "" : ", ") + literal(text);
+// Whether the type's own `=` tells apart what its text does.
+bool is_equal_by_text(const Column& column) {
+  switch (column.type.kind) {
+    case TypeKind::Bool:
+    case TypeKind::Int2:
+    case TypeKind::Int4:
+    case TypeKind::Int8:
+    case TypeKind::Oid:
+    case TypeKind::Name:
+    case TypeKind::Enum:
+    case TypeKind::Bytea:
+    case TypeKind::Uuid:
+    case TypeKind::Date:
+    case TypeKind::Time:
+    case TypeKind::Timestamp:
+    case TypeKind::TimestampTz:
+      return true;
+    case TypeKind::Text:
+    case TypeKind::Varchar:
+      return column.deterministic_collation;
+    case TypeKind::Bpchar:
+      return column.deterministic_collation && column.type.typmod >= 0;
+    default:
+      return false;
   }
-  return fmt::format("INSERT INTO {} ({}) VALUES ({});", quoted(map.target.name), names, values);
 }
 
-std::string update(const TableMap& map, const Finding& finding, const KeyTexts::Parts& row,
-                   const KeyTexts::Parts& key) {
-  std::string sets;
-  for (const auto& [name, text] : row)
-    if (std::ranges::find(finding.columns, name) != finding.columns.end())
-      sets += fmt::format("{}{} = {}", sets.empty() ? "" : ", ", target_column(map, name),
-                          literal(text));
-  if (sets.empty()) return fmt::format("-- finding {}: the rows are too large", finding.id);
-  return fmt::format("UPDATE {} SET {} WHERE {};", quoted(map.target.name), sets,
-                     condition(map, key));
+// A condition that holds for just this value: 1.0 is not 1.00, and -0 is not 0.
+std::string holds(const Column& column, const std::optional<std::string>& text) {
+  const std::string name = quote_identifier(column.name);
+  if (!text) return name + " IS NULL";
+  if (is_equal_by_text(column)) return fmt::format("{} = {}", name, literal(text));
+  // A cast of bpchar to text would cut its blanks off.
+  const std::string_view as_text =
+      column.type.kind == TypeKind::Bpchar ? "pg_catalog.concat({})" : "CAST({} AS text)";
+  return fmt::format("{} COLLATE \"C\" = {}", fmt::format(fmt::runtime(as_text), name),
+                     literal(text));
+}
+
+// The row of the target by its key, as long as it holds what `row` says.
+std::string where(const TableMap& map, const Parts& key, const Parts& row) {
+  std::vector<std::string> terms;
+  for (std::size_t i = 0; i < key.size(); ++i)
+    terms.push_back(fmt::format("{} = {}", quote_identifier(map.target_column(map.key[i]).name),
+                                literal(key[i].second)));
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const Column& column = map.target_column(i);
+    const bool told = std::ranges::find(map.key, i) != map.key.end() && is_equal_by_text(column);
+    if (!told) terms.push_back(holds(column, row[i].second));
+  }
+  return joined(terms, " AND ");
+}
+
+std::string insert(const TableMap& map, const Parts& row) {
+  std::vector<std::string> names;
+  std::vector<std::string> values;
+  bool identity = false;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const Column& column = map.target_column(i);
+    names.push_back(quote_identifier(column.name));
+    values.push_back(literal(row[i].second));
+    identity = identity || column.identity != Identity::None;
+  }
+  for (const Constant& constant : map.constants) {
+    names.push_back(quote_identifier(map.target.columns[constant.target].name));
+    values.push_back(constant_sql(map, constant));
+  }
+  return fmt::format("INSERT INTO {} ({}){} VALUES ({}) ON CONFLICT DO NOTHING;",
+                     quoted(map.target.name), joined(names, ", "),
+                     identity ? " OVERRIDING SYSTEM VALUE" : "", joined(values, ", "));
+}
+
+// Nothing where no UPDATE may write a column that differs.
+std::optional<std::string> assignments(const TableMap& map, const Parts& now, const Parts& then) {
+  std::vector<std::string> sets;
+  for (std::size_t i = 0; i < then.size(); ++i) {
+    if (now[i].second == then[i].second) continue;
+    const Column& column = map.target_column(i);
+    if (column.identity == Identity::Always) return std::nullopt;
+    sets.push_back(fmt::format("{} = {}", quote_identifier(column.name), literal(then[i].second)));
+  }
+  if (sets.empty()) return std::nullopt;
+  return joined(sets, ", ");
+}
+
+// What becomes of one row: cells as the target holds them, "" where there is none.
+struct RowChange {
+  const std::string& key;  // In the source's form.
+  const std::string& now;
+  const std::string& then;
+};
+
+std::unexpected<Error> none(std::string why) {
+  return fail(Reaction::Halt, std::move(why), ExitCode::Failed);
+}
+
+Result<std::string> change_sql(const std::string& table_text, const RowChange& change,
+                               KeyTexts& texts) {
+  const TableName table = table_of(table_text);
+  const TableMap* const map = texts.find(table);
+  const Parts key = texts.parts(table, change.key);
+  if (map == nullptr || key.empty())
+    return none("a server does not answer, or " + table_text + " is not moved");
+  const Parts now = change.now.empty() ? Parts() : texts.row(table, change.now);
+  const Parts then = change.then.empty() ? Parts() : texts.row(table, change.then);
+  if (now.empty() != change.now.empty() || then.empty() != change.then.empty())
+    return none("the columns of " + table_text + " are not those of then");
+  if (now.empty()) return insert(*map, then);
+  const std::string only = own_rows(map->target);
+  if (then.empty()) return fmt::format("DELETE FROM {} WHERE {};", only, where(*map, key, now));
+  const auto sets = assignments(*map, now, then);
+  if (!sets) return none("a column that differs is GENERATED ALWAYS AS IDENTITY");
+  return fmt::format("UPDATE {} SET {} WHERE {};", only, *sets, where(*map, key, now));
+}
+
+// Of either row of a finding, as far as there is one.
+bool are_kept(const Finding& finding) {
+  return (finding.kind == FindingKind::ExtraInTarget || !finding.source_row.empty()) &&
+         (finding.kind == FindingKind::MissingInTarget || !finding.target_row.empty());
 }
 
 }  // namespace
 
-std::string repair_sql(const Finding& finding, KeyTexts& texts) {
-  const TableName table = table_of(finding.table);
-  const TableMap* const map = texts.find(table);
-  const KeyTexts::Parts key = texts.parts(table, finding.key);
-  if (map == nullptr || key.empty())
-    return fmt::format("-- finding {} of {}: a server does not answer, or the table is not moved",
-                       finding.id, finding.table);
-  if (finding.kind == FindingKind::ExtraInTarget)
-    return fmt::format("DELETE FROM {} WHERE {};", quoted(map->target.name), condition(*map, key));
-  const KeyTexts::Parts row = texts.row(table, finding.source_row);
-  if (row.empty())
-    return fmt::format("-- finding {} of {}: the row is too large to be shown", finding.id,
-                       finding.table);
-  return finding.kind == FindingKind::MissingInTarget ? insert(*map, row)
-                                                      : update(*map, finding, row, key);
+Result<std::string> repair_sql(const Finding& finding, KeyTexts& texts) {
+  if (!are_kept(finding)) return none("the row is too large to be shown");
+  return change_sql(finding.table, {finding.key, finding.target_row, finding.source_row}, texts);
+}
+
+Result<std::string> undo_sql(const Finding& finding, KeyTexts& texts) {
+  if (!are_kept(finding)) return none("the row was too large to be kept");
+  return change_sql(finding.table, {finding.key, finding.source_row, finding.target_row}, texts);
+}
+
+std::string unknown_columns(const Finding& finding, const KeyTexts& texts) {
+  const TableMap* const map = texts.find(table_of(finding.table));
+  if (map == nullptr || finding.kind != FindingKind::ExtraInTarget) return {};
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < map->target.columns.size(); ++i) {
+    const Column& column = map->target.columns[i];
+    const bool is_mapped =
+        std::ranges::find(map->columns, i, &ColumnMap::target) != map->columns.end() ||
+        std::ranges::find(map->constants, i, &Constant::target) != map->constants.end();
+    if (!is_mapped && !column.generated) names.push_back(column.name);
+  }
+  return joined(names, ", ");
 }
 
 }  // namespace lockstep

@@ -1,5 +1,7 @@
-// The SQL that would make a row of the target equal, for people: what lockstep itself does is to
-// read the row from the source once more.
+// The SQL that makes a row of the target equal, and the one that takes it back.
+//
+// For people: what lockstep itself does to repair a row is to read it from the source once more.
+// What it does to take a repair back is just this statement.
 #pragma once
 
 #include <string>
@@ -9,7 +11,16 @@
 
 namespace lockstep {
 
-// One statement.  Waits for both servers; a comment that says why where there is no statement.
-std::string repair_sql(const Finding& finding, KeyTexts& texts);
+// One statement, which hits no row unless the target's is still the one that was found, value by
+// value.  Waits for both servers.  Halt: there is none, and why.
+Result<std::string> repair_sql(const Finding& finding, KeyTexts& texts);
+
+// The statement that puts back the row of before the repair, if the target's is what it wrote.
+// REQUIRES: the finding is Repaired.
+Result<std::string> undo_sql(const Finding& finding, KeyTexts& texts);
+
+// Of a row that undo_sql() inserts: the target's columns of which nobody knows what they held, as a
+// list for people; "" where there are none.
+std::string unknown_columns(const Finding& finding, const KeyTexts& texts);
 
 }  // namespace lockstep

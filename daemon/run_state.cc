@@ -9,6 +9,7 @@
 #include "connectors/postgres/wire/rows.h"
 #include "daemon/offline_status.h"
 #include "daemon/quarantine.h"
+#include "daemon/repair_json.h"
 #include "daemon/resync.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
@@ -164,6 +165,7 @@ ControlResponse RunState::answer(const ControlRequest& request) {
   if (request.path == kResyncPath) return answer_resync(request);
   if (request.path == kReconcilePath) return answer_reconcile(request);
   if (request.path == kRepairPath) return answer_repair(request);
+  if (request.path == kMarkPath) return answer_mark(request);
   return {404, R"({"title":"no such resource"})"};
 }
 
@@ -223,33 +225,46 @@ ControlResponse RunState::answer_reconcile(const ControlRequest& request) {
                      aggregates_wanted_ ? aggregates_.results() : std::vector<AggregateResult>())};
 }
 
+namespace {
+
+ControlResponse preparing() {
+  return {503, R"({"title":"lockstep is still preparing: ask again"})"};
+}
+
+ControlResponse refused(unsigned status, const std::string& why) {
+  return {status, boost::json::serialize(boost::json::object{{"title", why}})};
+}
+
+}  // namespace
+
+// First the log: what nobody can trace would be worse than a line about something that failed.
 ControlResponse RunState::answer_repair(const ControlRequest& request) {
+  if (request.method == "GET") {
+    const MutexLock lock(mutex_);
+    return {200, waits_json(runner_ == nullptr ? "" : runner_->sweep_counts().held_back)};
+  }
   if (request.method != "POST") return {405, R"({"title":"a repair is asked for with POST"})"};
   if (manifest_.reconcile.repair.value == RepairPolicy::Off)
     return {409, R"({"title":"this run began with repair: off: start lockstep run again"})"};
-  boost::system::error_code broken;
-  const boost::json::value parsed = boost::json::parse(request.body, broken);
-  const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
-  const boost::json::value* ids = wanted == nullptr ? nullptr : wanted->if_contains("ids");
-  if (ids == nullptr || !ids->is_array()) return {400, R"({"title":"no list of ids"})"};
-  std::vector<std::uint64_t> chosen;
-  for (const boost::json::value& id : ids->get_array()) {
-    boost::system::error_code no_number;
-    chosen.push_back(id.to_number<std::uint64_t>(no_number));
-    if (no_number) return {400, R"({"title":"an id is no number"})"};
-  }
+  const auto wanted = parse_repair(request.body);
+  if (!wanted) return refused(400, wanted.error().message);
   const MutexLock lock(mutex_);
-  if (runner_ == nullptr) return {503, R"({"title":"lockstep is still preparing: ask again"})"};
-  AuditEntry entry;
-  entry.at_us = std::chrono::duration_cast<std::chrono::microseconds>(
-                    std::chrono::system_clock::now().time_since_epoch())
-                    .count();
-  entry.actor = request.actor;
-  entry.verb = "repair";
-  entry.details = fmt::format("{} findings", chosen.size());
-  if (const Status saved = store_.append_audit(entry); !saved)
-    return {500, boost::json::serialize(boost::json::object{{"title", saved.error().message}})};
-  runner_->repair(std::move(chosen));
+  if (runner_ == nullptr) return preparing();
+  if (const Status saved = store_.append_audit(audit_of(*wanted, request.actor)); !saved)
+    return refused(500, saved.error().message);
+  runner_->repair(wanted->ids, wanted->scope);
+  return {200, "{}"};
+}
+
+ControlResponse RunState::answer_mark(const ControlRequest& request) {
+  if (request.method != "POST") return {405, R"({"title":"a finding is marked with POST"})"};
+  const auto mark = parse_mark(request.body);
+  if (!mark) return refused(400, mark.error().message);
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr) return preparing();
+  if (const Status saved = store_.append_audit(audit_of(*mark, request.actor)); !saved)
+    return refused(500, saved.error().message);
+  runner_->mark(*mark);
   return {200, "{}"};
 }
 

@@ -22,9 +22,6 @@ namespace lockstep {
 // Where the control socket takes {"table": "public.orders"}, or {} for every stopped table.
 inline constexpr const char* kResumePath = "/api/v1/resume";
 
-// Where the control socket takes {"ids": [17, 18]}: open findings to be repaired.
-inline constexpr const char* kRepairPath = "/api/v1/repair";
-
 // Where the control socket takes {"table": "public.orders", "key_hash": "00ff.."} and answers
 // {"transaction": N}, the last one that is remembered of the row; else null.
 inline constexpr const char* kRowPath = "/api/v1/row";
@@ -94,6 +91,7 @@ class RunState {
   ControlResponse answer_resync(const ControlRequest& request);
   ControlResponse answer_reconcile(const ControlRequest& request);
   ControlResponse answer_repair(const ControlRequest& request);
+  ControlResponse answer_mark(const ControlRequest& request);
 
   bool is_current(const AlignedMoment& moment) const REQUIRES(mutex_) {
     return runner_ != nullptr && moment.run == runs_;

@@ -42,6 +42,7 @@ void add_verified(json::object& object, const RunTableStatus& table) {
   object["not_compared"] = nullptr;
   object["healed_rows"] = nullptr;
   object["compared_bytes"] = nullptr;
+  object["repairs_wait"] = nullptr;
   if (!table.sweep) return;
   const TableSweep& sweep = *table.sweep;
   object["verified_rows"] = sweep.verified_rows;
@@ -50,6 +51,7 @@ void add_verified(json::object& object, const RunTableStatus& table) {
   object["compared_bytes"] =
       json::object{{"source", sweep.source_bytes}, {"target", sweep.target_bytes}};
   if (!sweep.left.empty()) object["not_compared"] = sweep.left;
+  if (!sweep.repairs_wait.empty()) object["repairs_wait"] = sweep.repairs_wait;
   if (sweep.clean_since_us != 0) object["clean_pass_since"] = time_text(sweep.clean_since_us);
   if (!sweep.verified_through) return;
   object["verified_through"] = lsn_text(*sweep.verified_through);
@@ -212,6 +214,10 @@ std::string status_text(const std::string& text) {
           text_of(table, "state"), text_of(table, "rows_done"), text_of(table, "rows_estimated"),
           text_of(table, "debts"), text_of(table, "quarantined"), verified_text(table),
           text_of(table, "findings"), text_of(table, "reason"));
+      if (const std::string why = text_of(table, "repairs_wait"); why.size() > 1)
+        out += fmt::format(
+            "  {} is not repaired by itself: {}; next: lockstep repair FILE --table {}\n",
+            text_of(table, "table"), why, text_of(table, "table"));
     }
     return out;
   } catch (const std::exception&) {

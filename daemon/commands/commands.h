@@ -98,6 +98,14 @@ struct ExplainRowCommand {
 // 0 equal, 2 differs, 3 not to be told.
 ExitCode explain_row_command(const ExplainRowCommand& command);
 
+struct UndoCommand {
+  std::string manifest;
+  std::uint64_t id = 0;  // Of a finding.
+  bool yes = false;      // Otherwise it only prints the SQL.
+};
+// Takes one repair back.
+ExitCode undo_command(const UndoCommand& command);
+
 struct ResumeCommand {
   std::string manifest;
   std::string table;  // "": every one that stopped.

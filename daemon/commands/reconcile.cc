@@ -17,7 +17,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::chrono::milliseconds kAskEvery{200};
+constexpr std::chrono::milliseconds kAskSweepEvery{200};
 
 // Has the running daemon compare, and waits for the end of it.
 Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand& command) {
@@ -39,7 +39,7 @@ Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand&
       LOCKSTEP_ASSIGN(const std::string again, ask_patiently(owner, begin));
       LOCKSTEP_ASSIGN(before, sweep_outcome(again));
     }
-    never.wait(kAskEvery);
+    never.wait(kAskSweepEvery);
   }
 }
 

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/json.hpp>
 #include <chrono>
 #include <iostream>
 #include <limits>
@@ -11,32 +10,58 @@
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/key_text.h"
+#include "daemon/repair_json.h"
 #include "daemon/repair_sql.h"
-#include "daemon/run_state.h"
 #include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
 namespace {
 
-namespace json = boost::json;
-
 constexpr std::chrono::seconds kRepairingMax{120};
-constexpr std::chrono::milliseconds kLookEvery{500};
+constexpr std::chrono::milliseconds kLookAtRepairsEvery{500};
 constexpr std::size_t kAtOnce = 1000;
 constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
 
+// The open findings that a command is about.
+Result<FindingsList> choose(const Manifest& manifest, FindingsFilter filter) {
+  filter.undone = !filter.ids.empty();  // Somebody took the repair back: he is not overruled.
+  LOCKSTEP_ASSIGN(FindingsList list, list_findings(manifest, filter));
+  list.total -=
+      std::erase_if(list.findings, [](const Finding& finding) { return !is_open(finding.state); });
+  return list;
+}
+
+std::string left_out_text(const FindingsList& chosen) {
+  std::string text;
+  if (chosen.left_out > 0)
+    text += fmt::format("; {} rows of another kind are left out", chosen.left_out);
+  if (chosen.undone > 0)
+    text += fmt::format("; {} undone rows are left out: --id takes them", chosen.undone);
+  return text;
+}
+
+std::string nothing_text(const FindingsList& chosen) {
+  return fmt::format("nothing is to be repaired: no finding {}{}\n",
+                     chosen.left_out == 0 ? "is open" : "of that kind is open",
+                     left_out_text(chosen));
+}
+
 Status print_sql(const Manifest& manifest, const FindingsFilter& filter) {
-  LOCKSTEP_ASSIGN(const FindingsList list, list_findings(manifest, filter));
+  LOCKSTEP_ASSIGN(const FindingsList chosen, choose(manifest, filter));
+  if (chosen.findings.empty()) {
+    std::cout << nothing_text(chosen);
+    return {};
+  }
   KeyTexts texts(manifest);
-  for (const Finding& finding : list.findings)
-    if (is_open(finding.state)) std::cout << repair_sql(finding, texts) << "\n";
-  if (list.findings.empty())
-    std::cout << "nothing is to be repaired: no finding is open\n";
-  else
-    std::cout << fmt::format(
-        "-- {} rows; nothing was done: --yes reads each of them from the "
-        "source again and writes it\n",
-        list.total);
+  for (const Finding& finding : chosen.findings) {
+    const auto sql = repair_sql(finding, texts);
+    std::cout << (sql ? *sql : fmt::format("-- finding {}: {}", finding.id, sql.error().message))
+              << "\n";
+  }
+  std::cout << fmt::format(
+      "-- {} rows{}; nothing was done: --yes reads each of them from the source again and writes "
+      "it\n",
+      chosen.total, left_out_text(chosen));
   return {};
 }
 
@@ -44,6 +69,7 @@ Status print_sql(const Manifest& manifest, const FindingsFilter& filter) {
 Result<std::size_t> left_of(const Manifest& manifest, const std::set<std::uint64_t>& asked) {
   FindingsFilter open;
   open.limit = kNoLimit;
+  open.with_rows = false;
   LOCKSTEP_ASSIGN(const FindingsList now, list_findings(manifest, open));
   return static_cast<std::size_t>(std::ranges::count_if(
       now.findings, [&](const Finding& finding) { return asked.contains(finding.id); }));
@@ -51,17 +77,21 @@ Result<std::size_t> left_of(const Manifest& manifest, const std::set<std::uint64
 
 // Asks for some repairs and waits for the end of them.  Returns how many rows are equal then.
 Result<std::size_t> repair_some(const Manifest& manifest, const LockOwner& owner,
-                                const std::set<std::uint64_t>& asked) {
-  json::array ids;
-  for (const std::uint64_t id : asked) ids.emplace_back(id);
-  const std::string body = json::serialize(json::object{{"ids", std::move(ids)}});
-  LOCKSTEP_TRY(ask_owner(owner, {"POST", kRepairPath, body}));
-  const auto until = std::chrono::steady_clock::now() + kRepairingMax;
+                                const std::set<std::uint64_t>& asked, RepairScope scope) {
+  const RepairRequest request{{asked.begin(), asked.end()}, scope};
+  LOCKSTEP_TRY(ask_owner(owner, {"POST", kRepairPath, repair_json(request)}));
+  auto until = std::chrono::steady_clock::now() + kRepairingMax;
   StopFlag never;
   std::size_t left = asked.size();
+  std::string told;
   while (left > 0 && std::chrono::steady_clock::now() < until) {
-    never.wait(kLookEvery);
+    never.wait(kLookAtRepairsEvery);
     LOCKSTEP_ASSIGN(left, left_of(manifest, asked));
+    LOCKSTEP_ASSIGN(const std::string answer, ask_owner(owner, {"GET", kRepairPath, ""}));
+    const std::string waits = parse_waits(answer);
+    if (waits.empty()) continue;
+    until = std::chrono::steady_clock::now() + kRepairingMax;
+    if (told.empty()) std::cerr << (told = waits) << "\n";
   }
   return asked.size() - left;
 }
@@ -77,23 +107,24 @@ Result<ExitCode> repair(const Manifest& manifest, FindingsFilter filter) {
     return fail(Reaction::Halt, "nothing was repaired: lockstep run is what repairs; start it",
                 ExitCode::Temporary);
   filter.limit = kNoLimit;
-  LOCKSTEP_ASSIGN(const FindingsList list, list_findings(manifest, filter));
+  filter.with_rows = false;
+  LOCKSTEP_ASSIGN(const FindingsList chosen, choose(manifest, filter));
   std::set<std::uint64_t> wanted;
-  for (const Finding& finding : list.findings)
-    if (is_open(finding.state)) wanted.insert(finding.id);
+  for (const Finding& finding : chosen.findings) wanted.insert(finding.id);
   if (wanted.empty()) {
-    std::cout << "nothing is to be repaired: no finding is open\n";
+    std::cout << nothing_text(chosen);
     return ExitCode::Ok;
   }
   std::size_t equal = 0;
   for (auto next = wanted.begin(); next != wanted.end();) {
     std::set<std::uint64_t> some;
     for (; next != wanted.end() && some.size() < kAtOnce; ++next) some.insert(*next);
-    LOCKSTEP_ASSIGN(const std::size_t done, repair_some(manifest, *owner, some));
+    LOCKSTEP_ASSIGN(const std::size_t done, repair_some(manifest, *owner, some, filter.scope));
     equal += done;
     if (done < some.size()) break;  // Whatever keeps them keeps the others, too.
   }
-  std::cout << fmt::format("{} of {} rows are equal now\n", equal, wanted.size());
+  std::cout << fmt::format("{} of {} rows are equal now{}\n", equal, wanted.size(),
+                           left_out_text(chosen));
   if (equal == wanted.size()) return ExitCode::Ok;
   std::cout
       << "the others are still under way, or on the target in another way than when they were "

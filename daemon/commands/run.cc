@@ -262,6 +262,8 @@ ExitCode run_command(const RunCommand& command) {
 
   Events events(::isatty(STDERR_FILENO) == 1 ? LogFormat::Logfmt : LogFormat::Json,
                 manifest->migration.value);
+  if (const auto& dropped = (*store)->dropped(); !dropped.empty())
+    events.forgotten(dropped.size(), dropped.front());
   AggregateBoard aggregates(*manifest, **store);
   RunState state(*manifest, **store, aggregates);
   const auto server = ControlServer::open(

@@ -20,11 +20,11 @@ std::string shape(std::string_view row) {
 
 bool same_run(const Run& run, const Effect& effect) {
   return run.table == effect.table && run.kind == effect.kind && run.rule == effect.rule &&
-         run.evict == effect.evict && run.snapshot == effect.snapshot;
+         run.holders == effect.holders && run.snapshot == effect.snapshot;
 }
 
 Run new_run(const Effect& effect) {
-  return {effect.table, effect.kind, effect.rule, effect.evict, effect.snapshot, {effect.write}};
+  return {effect.table, effect.kind, effect.rule, effect.holders, effect.snapshot, {effect.write}};
 }
 
 // Keys that only the server can compare: two different hashes may be one row.
@@ -38,7 +38,7 @@ void add_in_order(std::vector<Run>& runs, const std::vector<Effect>& effects) {
   std::unordered_set<Hash128, Hash128Hasher> keys;  // Of the last run.
   for (const Effect& effect : effects) {
     const bool joins = runs.size() > first && !opaque(*effect.table) &&
-                       effect.kind != WriteKind::Update && !effect.evict &&
+                       effect.kind != WriteKind::Update && effect.holders == Holders::Stay &&
                        same_run(runs.back(), effect) && !keys.contains(effect.write.key_hash);
     if (joins) {
       runs.back().writes.push_back(effect.write);
@@ -110,7 +110,7 @@ void Fold::add(const Effect& effect) {
 }
 
 bool Fold::fold(Effect& prior, const Effect& next) {
-  if (next.evict || prior.evict) return false;
+  if (next.holders != Holders::Stay || prior.holders != Holders::Stay) return false;
   if (prior.kind == WriteKind::Forget || next.kind == WriteKind::Forget) return false;
   if (next.kind == WriteKind::OpenDebt) return false;
   if (prior.kind == WriteKind::OpenDebt) {

@@ -21,7 +21,7 @@ struct Effect {
   const TableMap* table = nullptr;
   WriteKind kind = WriteKind::Upsert;
   DebtRule rule = DebtRule::Clear;
-  bool evict = false;
+  Holders holders = Holders::Stay;
   const Snapshot* snapshot = nullptr;
   Write write;
 };

@@ -294,7 +294,7 @@ void Lane::fold_rows(const RowsItem& item) {
     return;
   }
   const auto add = [&](WriteKind kind, const Hash128& key, std::string_view row,
-                       std::string_view key_cells) {
+                       std::string_view key_cells, Holders holders) {
     const Verdict verdict = recent_.judge(table.id, key, item.read->snapshot);
     if (verdict != Verdict::Write) {
       report.retake = report.retake || verdict == Verdict::Retake;
@@ -307,7 +307,7 @@ void Lane::fold_rows(const RowsItem& item) {
     effect.table = &table;
     effect.kind = kind;
     effect.rule = DebtRule::ClearVisible;
-    effect.evict = item.settles && kind == WriteKind::Upsert && rule_on(Rule::EvictHolder);
+    effect.holders = holders;
     effect.snapshot = &item.read->snapshot;
     effect.write = {row, key_cells, key, 0, shared_.clock.wall_us(), DebtReason::None, {}};
     fold_.add(effect);
@@ -315,11 +315,14 @@ void Lane::fold_rows(const RowsItem& item) {
   };
   for (std::size_t i = 0; i < item.keys.size(); ++i) {
     CHECK(extract_key(table, item.rows.row(i), scratch_));
-    add(WriteKind::Upsert, item.keys[i], item.rows.row(i), keys_.store(scratch_));
+    const Holders holders = !item.settles || !rule_on(Rule::EvictHolder) ? Holders::Stay
+                            : item.alone[i]                              ? Holders::Keep
+                                                                         : Holders::Evict;
+    add(WriteKind::Upsert, item.keys[i], item.rows.row(i), keys_.store(scratch_), holders);
   }
   for (std::size_t i = 0; i < item.absent_keys.size(); ++i) {
     const WriteKind kind = item.absent_deleted[i] ? WriteKind::Delete : WriteKind::Forget;
-    add(kind, item.absent_keys[i], {}, item.absent.row(i));
+    add(kind, item.absent_keys[i], {}, item.absent.row(i), Holders::Stay);
   }
 }
 

@@ -52,6 +52,7 @@ struct RowsItem {
   std::shared_ptr<SourceRead> read;
   RowBatch rows;
   std::vector<Hash128> keys;         // Of `rows`.
+  std::vector<bool> alone;           // Of `rows`, read for debts: no other row goes for it.
   bool settles = false;              // Read for debts: may evict; `absent` keys have no row.
   RowBatch absent;                   // Key cells.
   std::vector<Hash128> absent_keys;  // Of `absent`.

@@ -75,7 +75,10 @@ Result<DebtReader::Step> DebtReader::open() {
   if (*ready != Reading::Ready::Yes) return Step::Waiting;
   std::vector<std::string> keys;
   keys.reserve(debts_.size());
-  for (const Debt& debt : debts_) keys.push_back(debt.key);
+  for (const Debt& debt : debts_) {
+    keys.push_back(debt.key);
+    if (debt.reason == DebtReason::DivergentAlone) alone_.insert(debt.key_hash);
+  }
   auto started = reader_.start_keys(*table_, keys);
   if (!started) return give_up(std::move(started).error());
   state_ = State::Reading;
@@ -119,6 +122,7 @@ void DebtReader::hand_rows_to_lanes(const RowBatch& rows) {
     RowsItem& item = items[lane_of(*table_, found_.back(), lanes)];
     item.rows.add(rows.row(i));
     item.keys.push_back(found_.back());
+    item.alone.push_back(alone_.contains(found_.back()));
   }
   push(std::move(items));
 }
@@ -169,6 +173,7 @@ void DebtReader::finish() {
   reading_.close();
   debts_.clear();
   found_.clear();
+  alone_.clear();
   state_ = State::Idle;
 }
 

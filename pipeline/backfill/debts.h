@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,7 @@ class DebtReader {
   const TableMap* table_ = nullptr;
   std::vector<Debt> debts_;     // Of this round.
   std::vector<Hash128> found_;  // Keys of the round that have a row.
+  std::set<Hash128> alone_;     // Of the round: for these nothing else is deleted.
   // Debts that could not be settled yet are not asked for again before.
   std::chrono::steady_clock::time_point not_before_{};
 };

@@ -8,7 +8,7 @@
 namespace lockstep {
 namespace {
 
-constexpr std::array<std::pair<DebtReason, std::string_view>, 10> kReasons{{
+constexpr std::array<std::pair<DebtReason, std::string_view>, 11> kReasons{{
     {DebtReason::None, "none"},
     {DebtReason::Doubtful, "doubtful"},
     {DebtReason::Unreadable, "unreadable"},
@@ -19,6 +19,7 @@ constexpr std::array<std::pair<DebtReason, std::string_view>, 10> kReasons{{
     {DebtReason::Evicted, "evicted"},
     {DebtReason::Snapshot, "snapshot"},
     {DebtReason::Divergent, "divergent"},
+    {DebtReason::DivergentAlone, "divergent_alone"},
 }};
 
 }  // namespace

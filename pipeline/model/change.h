@@ -47,6 +47,8 @@ enum class DebtReason : std::uint8_t {
   Evicted,     // Held a unique value that a settled debt needed.
   Snapshot,    // A snapshot event (`r`) under `snapshot_events: reread`.
   Divergent,   // A comparison found it unequal, and it is repaired.
+  // The same, by somebody who wants no row deleted: neither this one nor one in its way.
+  DivergentAlone,
 };
 
 // "doubtful", "missing_row", ...: the word in the debt table, status and metrics.

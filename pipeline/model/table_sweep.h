@@ -29,6 +29,8 @@ struct TableSweep {
   std::uint64_t open_findings = 0;  // Also of earlier sweeps.
   // Since then every comparison of the table found all rows equal, and all were compared; 0: no.
   std::int64_t clean_since_us = 0;
+  // Why what is found waits for a person, though it is to be repaired by itself; else "".
+  std::string repairs_wait;
   std::string left;   // Why it is not gone through; empty while it is, and after.
   bool over = false;  // What was asked for.
 };

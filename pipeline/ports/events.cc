@@ -148,6 +148,11 @@ void Events::diverged(std::string_view table, std::uint64_t rows) {
   write(spdlog::level::warn, "rows are not equal on both sides: see lockstep findings list",
         {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
 }
+void Events::forgotten(std::size_t records, std::string_view what) {
+  write(spdlog::level::warn,
+        "what was compared or found is forgotten in part, and compared anew: records were damaged",
+        {{"records", std::to_string(records)}, {"first", std::string(what)}});
+}
 void Events::cut_off(std::chrono::milliseconds limit) {
   write(spdlog::level::err,
         "the end took too long: what the target has not committed is read again at the next start",

@@ -65,6 +65,9 @@ class Events {
   void unreadable(std::string_view table, std::string_view what, std::uint64_t events);
   // More rows than before are set aside; `rows`: all of the table's.
   void quarantined(std::string_view table, std::uint64_t rows);
+  // So many damaged records of ranges and findings were thrown away; `what`: is wrong with the
+  // first.
+  void forgotten(std::size_t records, std::string_view what);
   // More rows than before are not equal on both sides; `rows`: all of the table's.
   void diverged(std::string_view table, std::uint64_t rows);
   // ERROR: needs a human.

@@ -70,14 +70,18 @@ class ChunkReader {
   virtual void end() = 0;
 };
 
+// What the target's bookkeeping says of some keys.
+struct KeyDebts {
+  std::vector<Hash128> owed;      // Have a debt, open or quarantined.
+  std::vector<Hash128> accepted;  // A person accepted that they differ (`quarantine drop`).
+};
+
 // Rows that the target still lacks, as its own bookkeeping says.  Of a connection that reads the
 // target: asked between begin() and end(), it answers for the same snapshot as the rows.
 class OwedKeys {
  public:
   virtual ~OwedKeys() = default;
-  // Those of `keys` that have a debt, open or quarantined.
-  virtual Result<std::vector<Hash128>> owed(const TableMap& table,
-                                            std::span<const Hash128> keys) = 0;
+  virtual Result<KeyDebts> owed(const TableMap& table, std::span<const Hash128> keys) = 0;
   // Who wrote the target's row of `key`, where that certainly was not us, for people; else "" (V9).
   // `table`: the target's view.
   virtual Result<std::string> foreign_writer(const TableMap& table, const std::string& key) = 0;

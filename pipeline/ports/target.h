@@ -79,20 +79,28 @@ struct Write {
   std::string_view detail;             // Of the debt, for people.
 };
 
+// What becomes of the rows that hold a unique value which a row needs.
+enum class Holders : std::uint8_t {
+  Stay,   // The row becomes a debt.
+  Evict,  // Of a settled debt: they are deleted and read again (I17).
+  Keep,   // Of a settled debt: they stay, and the debt is quarantined and names them.
+};
+
 // Writes of one table and one kind, executed in order as one statement or several.
 // Keys are distinct within a run; runs execute in order.
 struct Run {
   const TableMap* table = nullptr;
   WriteKind kind = WriteKind::Upsert;
   DebtRule rule = DebtRule::Clear;
-  bool evict = false;  // A settled debt: a unique conflict evicts its holders (I17).
+  Holders holders = Holders::Stay;
   const Snapshot* snapshot = nullptr;  // Set with ClearVisible.
   std::vector<Write> writes;           // Update: all have the same available columns.
 
   // Whether its rows were read for debts: a chunk's rows, read likewise, are never deleted or
   // forgotten, and evict nobody.  A row that the target refuses then counts as an attempt.
   bool settles() const {
-    return rule == DebtRule::ClearVisible && (evict || kind != WriteKind::Upsert);
+    return rule == DebtRule::ClearVisible &&
+           (holders != Holders::Stay || kind != WriteKind::Upsert);
   }
 };
 

@@ -37,13 +37,33 @@ enum class FindingState : std::uint8_t {
   Resolved,   // A later look found the row equal, and we had not repaired it.
   Repairing,  // The row is read again from the source; until a look finds it equal.
   Repaired,   // A later look found it so.
+  Undone,     // A person took the repair back: only a person has it repaired again.
 };
 // Whether the row is not known to be equal by now.
 inline bool is_open(FindingState state) {
-  return state == FindingState::Open || state == FindingState::Repairing;
+  return state == FindingState::Open || state == FindingState::Repairing ||
+         state == FindingState::Undone;
 }
 // "open", ...
 std::string_view state_text(FindingState state);
+
+// What a person did to a finding.
+struct FindingMark {
+  std::uint64_t finding = 0;
+  // Undone, of one that is repaired; Repaired, of one that is undone: it could not be.
+  FindingState to = FindingState::Undone;
+};
+
+// Which findings a person has repaired.
+enum class RepairScope : std::uint8_t {
+  All,
+  Upsert,  // Nothing is deleted.
+  Insert,  // Only rows that the target lacks: nothing that is there is changed.
+};
+bool is_in_scope(FindingKind kind, RepairScope scope);
+// "all", "upsert", "insert".
+std::string_view scope_text(RepairScope scope);
+std::optional<RepairScope> parse_scope(std::string_view text);
 
 // A row that differed under fresh snapshots again and again, with nothing under way (V6).
 struct Finding {
@@ -77,12 +97,22 @@ class VerifiedStore {
                              std::span<const std::optional<std::string>> gone) = 0;
   virtual Status forget_ranges(std::string_view table) = 0;
 
+  // In which form rows and bounds of a table are stored; "": nobody said so yet.
+  virtual Result<std::string> load_shape(std::string_view table) = 0;
+  // They have another form from now on: what is stored of the table is forgotten.
+  virtual Status begin_shape(std::string_view table, std::string_view shape) = 0;
+
   // What is known of a row that was found unequal at some time.
   virtual Result<std::optional<Finding>> find(std::string_view table, const Hash128& key_hash) = 0;
+  // The same by its id.
+  virtual Result<std::optional<Finding>> find(std::uint64_t id) = 0;
   // Writes a finding in place of what is known of the row; without an id it gets a new one, which
   // is returned.
   virtual Result<std::uint64_t> save_finding(const Finding& finding) = 0;
   virtual Result<std::uint64_t> count_open(std::string_view table) = 0;
+  // Removes findings that are not open: those last seen before `before_us`, and, but for the newest
+  // `most`, all others.
+  virtual Status prune(std::int64_t before_us, std::size_t most) = 0;
   // At most `limit` open findings of a table, without their rows.
   virtual Result<std::vector<Finding>> open_findings(std::string_view table, std::size_t limit) = 0;
 };

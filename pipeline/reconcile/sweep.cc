@@ -24,7 +24,8 @@ Sweep::Sweep(SweepOptions options, Shared shared, SweepPorts ports)
       shared_(shared),
       ports_(std::move(ports)),
       reading_(ports_.source, shared),
-      tables_(shared.tables.size()) {
+      tables_(shared.tables.size()),
+      budget_(options_.repairs_per_minute) {
   for (std::size_t id = 0; id < tables_.size(); ++id) {
     tables_[id] = std::make_unique<Table>(*shared_.tables[id], ports_.store);
     tables_[id]->begin(options_.seed);
@@ -41,15 +42,25 @@ void Sweep::Table::begin(std::uint64_t with_seed) {
   told = {};
 }
 
+void Sweep::Table::count_left_alone() {
+  left_alone = static_cast<std::uint64_t>(
+      std::ranges::count_if(open, [](const auto& finding) { return finding.second.left_alone; }));
+}
+
 void Sweep::begin(std::vector<TableId> tables) {
   const MutexLock lock(mutex_);
   wanted_ = std::move(tables);
   status_.running = true;
 }
 
-void Sweep::repair(std::vector<std::uint64_t> findings) {
+void Sweep::repair(const std::vector<std::uint64_t>& findings, RepairScope scope) {
   const MutexLock lock(mutex_);
-  repairs_.insert(findings.begin(), findings.end());
+  for (const std::uint64_t id : findings) repairs_.insert_or_assign(id, scope);
+}
+
+void Sweep::mark(FindingMark mark) {
+  const MutexLock lock(mutex_);
+  marks_.push_back(mark);
 }
 
 SweepStatus Sweep::status() const {
@@ -59,13 +70,8 @@ SweepStatus Sweep::status() const {
 
 SweepStatus Sweep::counts() const {
   const MutexLock lock(mutex_);
-  return {status_.sweep,
-          status_.running,
-          status_.continuous,
-          status_.waits,
-          status_.tables,
-          status_.asked,
-          {}};
+  return {status_.sweep,     status_.running, status_.continuous, status_.waits,
+          status_.held_back, status_.tables,  status_.asked,      {}};
 }
 
 std::vector<std::pair<TableId, std::uint64_t>> Sweep::open_findings() const {
@@ -97,6 +103,7 @@ void Sweep::Rows::sort() {
 }
 
 Result<Sweep::Step> Sweep::step() {
+  LOCKSTEP_TRY(take_marks());
   switch (state_) {
     case State::Idle:
       return pick();
@@ -252,14 +259,16 @@ bool Sweep::in_doubt(const Table& table, const Hash128& key) const {
 // Which of the unequal keys have debts, open or quarantined: the target says so itself.
 Status Sweep::ask_debts(const Table& table) {
   owed_.clear();
+  accepted_.clear();
   std::vector<Hash128> unequal;
   for_each_key(source_rows_.digests, target_rows_.digests, [&](std::size_t i, std::size_t j) {
     if (i == kNone || j == kNone || source_rows_.digests[i] != target_rows_.digests[j])
       unequal.push_back(i == kNone ? target_rows_.digests[j].key : source_rows_.digests[i].key);
   });
   if (unequal.empty()) return {};
-  LOCKSTEP_ASSIGN(const std::vector<Hash128> owed, ports_.owed.owed(table.map, unequal));
-  owed_.insert(owed.begin(), owed.end());
+  LOCKSTEP_ASSIGN(const KeyDebts debts, ports_.owed.owed(table.map, unequal));
+  owed_.insert(debts.owed.begin(), debts.owed.end());
+  accepted_.insert(debts.accepted.begin(), debts.accepted.end());
   return {};
 }
 
@@ -281,11 +290,11 @@ Status Sweep::judge_range(Table& table) {
     if (fresh) suspect->second.busy = doubt && !owed_.contains(key);
     suspect->second.ranges.push_back(work_.range_id);
     ++suspects;
-    if (table.heals() && !doubt) owed.push_back(rows.keys[at]);
+    if (table.heals() && !doubt && !accepted_.contains(key)) owed.push_back(rows.keys[at]);
   });
   if (!owed.empty()) table.trouble_us = now_us;
   table.told.healed += owed.size();
-  owe(table, owed);
+  owe(table, owed, DebtReason::Divergent);
   const std::uint64_t rows = source_rows_.digests.size();
   table.told.rows += rows;
   rest(rows);
@@ -298,12 +307,19 @@ Status Sweep::judge_suspects(Table& table) {
   for_each_key(source_rows_.digests, target_rows_.digests, [&](std::size_t i, std::size_t j) {
     found[i == kNone ? target_rows_.digests[j].key : source_rows_.digests[i].key] = {i, j};
   });
+  table.unequal =
+      static_cast<std::uint64_t>(std::ranges::count_if(table.suspects, [&](const auto& suspect) {
+        return suspect.second.unequal > 0 && !table.open.contains(suspect.first);
+      }));
+  table.count_left_alone();
   for (const std::string& cells : work_.keys) {
     const Hash128 key = key_hash(table.map, cells);
     const auto at = found.find(key);
     const auto [i, j] = at == found.end() ? std::pair(kNone, kNone) : at->second;
     LOCKSTEP_TRY(judge_key(table, key, i, j));
   }
+  table.unequal = 0;
+  table.count_left_alone();
   return {};
 }
 
@@ -320,9 +336,9 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
   if (in_doubt(table, key)) return leave_in_doubt(table, suspect);
   table.all_next = work_.held;
   if (suspect->second.unequal++ == 0 || suspect->second.unequal <= options_.confirmations) {
-    if (!table.heals()) return {};
+    if (!table.heals() || accepted_.contains(key)) return {};
     table.told.healed += suspect->second.unequal == 1 ? 1 : 0;
-    owe(table, {&suspect->second.key, 1});
+    owe(table, {&suspect->second.key, 1}, DebtReason::Divergent);
     return {};
   }
   Finding seen;
@@ -370,7 +386,7 @@ void Sweep::finish() {
   state_ = State::Idle;
 }
 
-void Sweep::tell(Table& table) {
+void Sweep::tell(Table& table) const {
   TableSweep& told = table.told;
   const Coverage& coverage = table.ranges.coverage();
   told.suspects = table.suspects.size();
@@ -378,13 +394,12 @@ void Sweep::tell(Table& table) {
   told.oldest_us = coverage.oldest_us();
   told.verified_rows = coverage.rows();
   told.open_findings = table.open_count;
+  told.repairs_wait = repairs_wait(table);
   // Every range was compared after the last trouble: a clean pass began with the first of them.
   const bool clean = told.oldest_us > table.trouble_us && table.open_count == 0;
   if (!clean) table.clean_since_us = 0;
-  if (clean && table.clean_since_us == 0) {
-    table.clean_since_us = told.oldest_us;
-    table.repairs = 0;
-  }
+  if (clean && table.clean_since_us == 0) table.clean_since_us = told.oldest_us;
+  if (told.oldest_us > table.unrest_us && table.open_count <= table.left_alone) table.repairs = 0;
   told.clean_since_us = table.clean_since_us;
 }
 
@@ -394,6 +409,12 @@ void Sweep::publish() {
   status_.running = wanted_.has_value();
   status_.continuous = options_.continuous;
   status_.waits = waits_;
+  status_.held_back = held_back_ == 0
+                          ? ""
+                          : fmt::format(
+                                "{} repairs wait: no more than {} begin within a minute "
+                                "(reconcile.repairs_per_minute)",
+                                held_back_, options_.repairs_per_minute);
   status_.tables.clear();
   status_.asked.clear();
   for (TableId id = 0; id < tables_.size(); ++id) {

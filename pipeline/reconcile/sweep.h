@@ -38,6 +38,7 @@
 #include "pipeline/ports/reader.h"
 #include "pipeline/ports/verified.h"
 #include "pipeline/reconcile/range_book.h"
+#include "pipeline/reconcile/repair_budget.h"
 #include "pipeline/reconcile/sweep_status.h"
 #include "pipeline/tables/compared.h"
 
@@ -73,6 +74,7 @@ struct SweepOptions {
   // More open findings of a table than this part of its rows, or than that many, wait for a person.
   double repair_share_max = 0.001;
   std::uint64_t repair_rows_max = 10'000;
+  std::uint64_t repairs_per_minute = 0;  // Of all tables, asked for or not; 0: no limit.
 };
 
 struct SweepPorts {
@@ -105,7 +107,9 @@ class Sweep {
   void begin(std::vector<TableId> tables);
   // Asks for the repair of open findings, by their ids: each row is looked at once more and, if it
   // still is on the target as it was found, read again from the source (a debt, I17).
-  void repair(std::vector<std::uint64_t> findings);
+  void repair(const std::vector<std::uint64_t>& findings, RepairScope scope);
+  // A person took a repair back, or could not; `findings list` shows it once it is noted.
+  void mark(FindingMark mark);
   // Retry: what was under way is taken again; call again, later.
   Result<Step> step();
   // The run ends: nothing waits for the sweep any more.  On the thread of step().
@@ -156,13 +160,18 @@ class Sweep {
       std::uint64_t id = 0;
       std::string key;
       std::int64_t looked_us = 0;
-      bool repair = false;     // Somebody asked for it.
-      bool repairing = false;  // Its row is being read again.
+      bool repairing = false;              // Its row is being read again.
+      std::optional<RepairScope> asked{};  // Somebody wants it repaired.
+      bool left_alone = false;             // Nobody but a person has it repaired.
     };
     std::unordered_map<Hash128, OpenFinding, Hash128Hasher> open;
     std::uint64_t open_count = 0;
-    std::set<Hash128> told_of;  // Findings of this request, which may meet a row twice.
-    std::uint64_t repairs = 0;  // Begun without being asked, since all was equal last.
+    std::set<Hash128> told_of;     // Findings of this request, which may meet a row twice.
+    std::uint64_t repairs = 0;     // Begun without being asked, since all else was equal last.
+    std::uint64_t unequal = 0;     // Suspects that are no findings yet, at the last look.
+    std::uint64_t left_alone = 0;  // Of `open`, likewise.
+    std::int64_t unrest_us = 0;    // The last time that another row than these was not equal.
+    void count_left_alone();
     std::int64_t clean_since_us = 0;
     std::int64_t trouble_us = 0;  // The last time that some row was not equal, or not compared.
     std::int64_t left_us = 0;     // When it was left alone; see told.left.
@@ -195,6 +204,9 @@ class Sweep {
 
   bool take_request();
   bool take_repairs();
+  Status take_marks();
+  Status prune();
+  void note_mark(Table& table, const Finding& finding) const;
   Status load(Table& table);
   Result<Step> pick();
   Result<bool> is_ready(Table& table, const TableLife& life);
@@ -237,9 +249,11 @@ class Sweep {
   Status resolve(Table& table, const Hash128& key);
   Status resolve_all(Table& table);
   Status keep(Table& table, Finding finding);
-  bool may_repair(const Table& table, const Finding& known, const Finding& now) const;
+  bool may_repair(const Table& table, const Finding& known, const Finding& now);
+  // Why what is found waits for a person, though it may be repaired by itself; else "".
+  std::string repairs_wait(const Table& table) const;
   // Has the rows of these keys read again; `keys` are cells, in the source's form.
-  void owe(const Table& table, std::span<const std::string> keys);
+  void owe(const Table& table, std::span<const std::string> keys, DebtReason reason);
   // `seen`: the kind, and the rows as far as they are kept.
   Status find(Table& table, const Suspect& suspect, Finding seen);
   Result<Step> give_up(Error error);
@@ -247,7 +261,7 @@ class Sweep {
   void rest(std::uint64_t rows);
   void leave(Table& table, std::string why);
   bool is_over(const Table& table) const;
-  static void tell(Table& table);
+  void tell(Table& table) const;
   void publish();
 
   const SweepOptions options_;
@@ -263,20 +277,25 @@ class Sweep {
   Rows source_rows_;
   Rows target_rows_;
   std::set<Hash128> owed_;                            // Unequal keys that have debts.
+  std::set<Hash128> accepted_;                        // Unequal, as a person accepted.
   std::uint64_t proof_ = 0;                           // Asked for after S was taken; 0: not yet.
   std::chrono::steady_clock::time_point prove_at_{};  // Of held keys that do not arrive.
   std::chrono::steady_clock::time_point next_look_{};
   std::chrono::steady_clock::time_point next_range_{};  // Of the continuous comparison.
   std::chrono::steady_clock::time_point idle_until_{};  // Nothing was to do.
+  std::chrono::steady_clock::time_point next_prune_{};
   std::string waits_;
-  bool suspects_turn_ = true;          // Else a range is next, where both could be.
-  std::set<std::uint64_t> to_repair_;  // Ids of findings, whose tables are not looked at yet.
+  bool suspects_turn_ = true;                       // Else a range is next, where both could be.
+  std::map<std::uint64_t, RepairScope> to_repair_;  // Ids of findings that wait for their look.
+  std::uint64_t held_back_ = 0;                     // Of these, by the budget.
+  RepairBudget budget_;
   Compared::Scratch scratch_;
   std::uint64_t sweep_ = 0;
 
   mutable Mutex mutex_;
   std::optional<std::vector<TableId>> wanted_ GUARDED_BY(mutex_);
-  std::set<std::uint64_t> repairs_ GUARDED_BY(mutex_);  // Ids of findings.
+  std::map<std::uint64_t, RepairScope> repairs_ GUARDED_BY(mutex_);  // Ids of findings.
+  std::vector<FindingMark> marks_ GUARDED_BY(mutex_);
   SweepStatus status_ GUARDED_BY(mutex_);
 };
 

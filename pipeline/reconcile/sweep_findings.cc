@@ -1,4 +1,6 @@
 // What becomes of a row that is not equal, and of one that is again.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -7,13 +9,24 @@
 #include "pipeline/reconcile/sweep.h"
 
 namespace lockstep {
+namespace {
+
+// The write that takes a repair back comes within this time, or not at all.
+constexpr std::chrono::seconds kUndoTakes{60};
+
+}  // namespace
 
 // What was found before and is equal now.
 Status Sweep::resolve(Table& table, const Hash128& key) {
   if (table.open_count == 0) return {};
-  table.open.erase(key);
   LOCKSTEP_ASSIGN(std::optional<Finding> known, ports_.store.find(table.map.text(), key));
-  if (!known || !is_open(known->state)) return {};
+  const bool open = known && is_open(known->state);
+  // What takes a repair back is noted before it is done.
+  if (open && known->state == FindingState::Undone &&
+      shared_.clock.wall_us() - known->last_seen_us < std::chrono::microseconds(kUndoTakes).count())
+    return {};
+  table.open.erase(key);
+  if (!open) return {};
   const bool ours = known->state == FindingState::Repairing;
   known->state = ours ? FindingState::Repaired : FindingState::Resolved;
   if (ours) ++table.told.repaired;
@@ -73,18 +86,30 @@ Status Sweep::keep(Table& table, Finding finding) {
   if (open) {
     finding.id = known->id;
     finding.first_seen_us = known->first_seen_us;
+    if (known->state == FindingState::Undone) finding.state = FindingState::Undone;
   } else {
     ++table.open_count;
+    table.unequal -= std::min<std::uint64_t>(table.unequal, 1);
   }
   if (open && known->state == FindingState::Repairing) ++table.told.failed;
   if (may_repair(table, open ? *known : finding, finding)) finding.state = FindingState::Repairing;
   LOCKSTEP_ASSIGN(finding.id, ports_.store.save_finding(finding));
   const bool repairing = finding.state == FindingState::Repairing;
-  if (repairing) owe(table, {&finding.key, 1});
-  if (repairing && options_.repairs) ++table.repairs;
+  const auto was = table.open.find(finding.key_hash);
+  const auto asked = was == table.open.end() ? std::nullopt : was->second.asked;
+  const bool alone = asked.value_or(RepairScope::All) != RepairScope::All;
+  if (repairing)
+    owe(table, {&finding.key, 1}, alone ? DebtReason::DivergentAlone : DebtReason::Divergent);
+  if (repairing && !asked) ++table.repairs;
+  const bool left_alone =
+      finding.state == FindingState::Undone || accepted_.contains(finding.key_hash);
+  if (!left_alone) table.unrest_us = finding.last_seen_us;
   if (table.open.size() < options_.suspects_max)
-    table.open[finding.key_hash] = {finding.id, finding.key, finding.last_seen_us, false,
-                                    repairing};
+    table.open[finding.key_hash] = {.id = finding.id,
+                                    .key = finding.key,
+                                    .looked_us = finding.last_seen_us,
+                                    .repairing = repairing,
+                                    .left_alone = left_alone};
   if (table.asked && !table.told_of.insert(finding.key_hash).second) return {};
   ++table.told.findings;
   if (!table.asked) return {};
@@ -97,30 +122,76 @@ Status Sweep::keep(Table& table, Finding finding) {
 }
 
 // Somebody has seen the target's row as it was found: he did not say what becomes of another one.
-bool Sweep::may_repair(const Table& table, const Finding& known, const Finding& now) const {
+bool Sweep::may_repair(const Table& table, const Finding& known, const Finding& now) {
   const auto open = table.open.find(now.key_hash);
   // Of a row that is too large to be kept nobody can tell whether it is the same.
   const bool kept = now.kind == FindingKind::MissingInTarget || !now.target_row.empty();
-  if (open != table.open.end() && open->second.repair)
-    return kept && known.kind == now.kind && known.target_row == now.target_row;
+  if (open != table.open.end() && open->second.asked)
+    return kept && known.kind == now.kind && known.target_row == now.target_row &&
+           is_in_scope(now.kind, *open->second.asked);
   // What our own repair did not mend is left to a person, until the next look at it.
-  if (!options_.repairs || known.state == FindingState::Repairing) return false;
-  // What was repaired since all was equal counts, too: a mistake of the mapping has no end.
+  if (!options_.repairs || known.state != FindingState::Open) return false;
+  if (accepted_.contains(now.key_hash)) return false;
+  return repairs_wait(table).empty() && budget_.take(shared_.clock.now());
+}
+
+// What was repaired since all was equal counts, too: a mistake of the mapping has no end.  So does
+// what is about to be found: of many rows the first would be repaired, else.
+std::string Sweep::repairs_wait(const Table& table) const {
+  if (!options_.repairs || table.open_count == 0) return {};
   const auto rows = static_cast<double>(table.ranges.coverage().rows());
   const double most = std::max(1.0, rows * options_.repair_share_max);
-  const std::uint64_t wrong = table.open_count + table.repairs;
-  return static_cast<double>(wrong) <= most && wrong <= options_.repair_rows_max;
+  const std::uint64_t open = table.open_count - std::min(table.left_alone, table.open_count);
+  const std::uint64_t wrong = open + table.repairs + table.unequal;
+  if (static_cast<double>(wrong) <= most && wrong <= options_.repair_rows_max) return {};
+  return fmt::format("{} rows are not equal or were repaired of late, more than {} % or {}", wrong,
+                     100 * options_.repair_share_max, options_.repair_rows_max);
+}
+
+Status Sweep::take_marks() {
+  std::vector<FindingMark> marks;
+  {
+    const MutexLock lock(mutex_);
+    marks.swap(marks_);
+  }
+  for (const FindingMark& mark : marks) {
+    const bool undone = mark.to == FindingState::Undone;
+    LOCKSTEP_ASSIGN(std::optional<Finding> finding, ports_.store.find(mark.finding));
+    const FindingState from = undone ? FindingState::Repaired : FindingState::Undone;
+    if (!finding || finding->state != from) continue;
+    finding->state = mark.to;
+    if (undone) finding->last_seen_us = shared_.clock.wall_us();
+    LOCKSTEP_ASSIGN([[maybe_unused]] const std::uint64_t id, ports_.store.save_finding(*finding));
+    for (const auto& table : tables_)
+      if (table->loaded && table->map.text() == finding->table) note_mark(*table, *finding);
+  }
+  return {};
+}
+
+void Sweep::note_mark(Table& table, const Finding& finding) const {
+  if (finding.state == FindingState::Undone) {
+    ++table.open_count;
+    table.trouble_us = finding.last_seen_us;
+    if (table.open.size() < options_.suspects_max)
+      table.open[finding.key_hash] = {.id = finding.id,
+                                      .key = finding.key,
+                                      .looked_us = finding.last_seen_us,
+                                      .left_alone = true};
+  } else if (table.open_count > 0) {
+    --table.open_count;
+    table.open.erase(finding.key_hash);
+  }
 }
 
 // Debts, which outlive us: each row is read again under a newer snapshot and written in its lane,
 // behind what is applied and before what comes.  A few at a time: a lane has changes to apply, too.
-void Sweep::owe(const Table& table, std::span<const std::string> keys) {
+void Sweep::owe(const Table& table, std::span<const std::string> keys, DebtReason reason) {
   const auto lanes = static_cast<std::uint32_t>(shared_.queues.size());
   std::vector<OweItem> items(lanes);
   const auto push = [&](std::uint32_t lane) {
     OweItem item = std::exchange(items[lane], {});
     item.table = &table.map;
-    item.reason = DebtReason::Divergent;
+    item.reason = reason;
     LaneItem queued = std::move(item);
     const std::size_t bytes = item_bytes(queued);
     // A queue that is closing takes nothing: what differs is found again by the next run.

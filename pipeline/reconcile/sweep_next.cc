@@ -12,6 +12,23 @@ using From = Compared::From;
 
 constexpr std::chrono::seconds kIdle{1};
 constexpr std::chrono::seconds kLookAtRepair{1};
+constexpr std::chrono::hours kPruneEvery{1};
+// Findings that are not open any more: what `repair undo` can take back.
+constexpr std::chrono::hours kClosedKept{24 * 30};
+constexpr std::size_t kClosedMax = 100'000;
+
+// In which form the table's keys and compared rows are stored: a key that was an int is none of a
+// bigint, and the server would take the connection for broken.
+std::string stored_shape(const TableMap& map) {
+  std::string shape;
+  for (const std::size_t i : map.key)
+    shape += map.source_column(i).name + " " + map.source_column(i).type.sql + ", ";
+  shape += "of ";
+  for (std::size_t i = 0; i < map.columns.size(); ++i)
+    shape += map.source_column(i).name + " " + map.target_column(i).type.sql +
+             (map.columns[i].plane == Plane::Text ? " as text, " : ", ");
+  return shape;
+}
 
 }  // namespace
 
@@ -41,13 +58,16 @@ bool Sweep::take_request() {
 bool Sweep::take_repairs() {
   const MutexLock lock(mutex_);
   if (repairs_.empty()) return false;
-  to_repair_.merge(repairs_);
-  repairs_.clear();
+  for (const auto& [id, scope] : std::exchange(repairs_, {}))
+    to_repair_.insert_or_assign(id, scope);
   return true;
 }
 
 // What an earlier run, or an earlier generation of the table, left in the store.
 Status Sweep::load(Table& table) {
+  const std::string shape = stored_shape(table.map);
+  LOCKSTEP_ASSIGN(const std::string stored, ports_.store.load_shape(table.map.text()));
+  if (stored != shape) LOCKSTEP_TRY(ports_.store.begin_shape(table.map.text(), shape));
   LOCKSTEP_TRY(table.ranges.load(shared_.clock.wall_us()));
   if (table.asked) table.ranges.ask();
   LOCKSTEP_ASSIGN(const std::vector<Finding> open,
@@ -55,8 +75,11 @@ Status Sweep::load(Table& table) {
   LOCKSTEP_ASSIGN(table.open_count, ports_.store.count_open(table.map.text()));
   const std::int64_t looked_us = table.asked ? 0 : shared_.clock.wall_us();
   for (const Finding& finding : open)
-    table.open[finding.key_hash] = {finding.id, finding.key, looked_us, false,
-                                    finding.state == FindingState::Repairing};
+    table.open[finding.key_hash] = {.id = finding.id,
+                                    .key = finding.key,
+                                    .looked_us = looked_us,
+                                    .repairing = finding.state == FindingState::Repairing,
+                                    .left_alone = finding.state == FindingState::Undone};
   // What else was wrong before nobody remembers: a clean time begins anew (V10).
   table.trouble_us = shared_.clock.wall_us();
   table.loaded = true;
@@ -127,14 +150,24 @@ bool Sweep::may_go_on() {
   return waits_.empty();
 }
 
+Status Sweep::prune() {
+  const auto now = shared_.clock.now();
+  if (now < next_prune_) return {};
+  next_prune_ = now + kPruneEvery;
+  return ports_.store.prune(
+      shared_.clock.wall_us() - std::chrono::microseconds(kClosedKept).count(), kClosedMax);
+}
+
 // Suspects in turn with ranges, and of these first what somebody waits for.
 Result<Sweep::Step> Sweep::pick() {
+  LOCKSTEP_TRY(prune());
   const bool asked_now = take_request();
   const bool repair_now = take_repairs();
   if (!asked_now && !repair_now && shared_.clock.now() < idle_until_) return Step::Done;
   ready_.assign(tables_.size(), false);
   bool open = false;
   bool urgent = false;  // Somebody waits.
+  held_back_ = 0;
   for (std::size_t id = 0; id < tables_.size(); ++id) {
     Table& table = *tables_[id];
     LOCKSTEP_ASSIGN(const bool now, is_ready(table, shared_.board.life(static_cast<TableId>(id))));
@@ -198,9 +231,14 @@ void Sweep::recall(Table& table) {
     return finding.looked_us < now_us - every.count();
   };
   for (auto& [hash, finding] : table.open) {
-    if (to_repair_.erase(finding.id) > 0) {
-      finding.repair = true;
-      finding.looked_us = 0;
+    if (const auto asked = to_repair_.find(finding.id); asked != to_repair_.end()) {
+      if (budget_.take(shared_.clock.now())) {
+        finding.asked = asked->second;
+        finding.looked_us = 0;
+        to_repair_.erase(asked);
+      } else {
+        ++held_back_;
+      }
     }
     if (!due(finding) || table.suspects.size() >= options_.suspects_max) continue;
     finding.looked_us = now_us;

@@ -355,6 +355,7 @@ RunStatus Assembly::status() const {
                      : !sweep.continuous   ? "off"
                      : sweep.waits.empty() ? "continuous"
                                            : "waits: " + sweep.waits;
+  if (!sweep.held_back.empty()) status.reconcile += "; " + sweep.held_back;
   for (const auto& [id, table] : sweep.tables) {
     if (id >= status.tables.size()) continue;
     status.tables[id].sweep = table;

@@ -45,7 +45,10 @@ class Runner::Threads {
     return run_.last_change(table, key);
   }
   void sweep(std::vector<TableId> tables) { run_.sweep(std::move(tables)); }
-  void repair(std::vector<std::uint64_t> findings) { run_.repair(std::move(findings)); }
+  void repair(const std::vector<std::uint64_t>& findings, RepairScope scope) {
+    run_.repair(findings, scope);
+  }
+  void mark(FindingMark mark) { run_.mark(mark); }
   SweepStatus sweep_status() const { return run_.sweep_status(); }
   SweepStatus sweep_counts() const { return run_.sweep_counts(); }
   RunStatus status() const { return run_.status(); }
@@ -215,7 +218,10 @@ std::optional<Xid> Runner::last_change(TableId table, const Hash128& key) const 
   return threads_->last_change(table, key);
 }
 void Runner::sweep(std::vector<TableId> tables) { threads_->sweep(std::move(tables)); }
-void Runner::repair(std::vector<std::uint64_t> findings) { threads_->repair(std::move(findings)); }
+void Runner::repair(const std::vector<std::uint64_t>& findings, RepairScope scope) {
+  threads_->repair(findings, scope);
+}
+void Runner::mark(FindingMark mark) { threads_->mark(mark); }
 SweepStatus Runner::sweep_status() const { return threads_->sweep_status(); }
 SweepStatus Runner::sweep_counts() const { return threads_->sweep_counts(); }
 RunStatus Runner::status() const { return threads_->status(); }

@@ -45,7 +45,9 @@ class Runner {
   // stop().
   void sweep(std::vector<TableId> tables);
   // Asks for the repair of open findings, by their ids.
-  void repair(std::vector<std::uint64_t> findings);
+  void repair(const std::vector<std::uint64_t>& findings, RepairScope scope);
+  // A person took a repair back, or could not.
+  void mark(FindingMark mark);
   SweepStatus sweep_status() const;
   SweepStatus sweep_counts() const;  // Without the findings, which may be many.
   // Safe for concurrent use, also before and after run().

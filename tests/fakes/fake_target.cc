@@ -147,6 +147,7 @@ Result<OpenSnapshot> FakeTargetReader::begin() {
   LOCKSTEP_TRY(alive("target_snapshot"));
   for (const TableMap& table : tables_) snapshot_.push_back(store_.rows(table.id));
   debts_ = store_.debts();
+  accepted_ = store_.accepted();
   return OpenSnapshot{};
 }
 
@@ -182,18 +183,21 @@ Result<bool> FakeTargetReader::read(RowBatch& out, std::size_t max_bytes) {
 void FakeTargetReader::end() {
   snapshot_.clear();
   debts_.clear();
+  accepted_.clear();
   rows_.clear();
   next_ = 0;
 }
 
-Result<std::vector<Hash128>> FakeTargetReader::owed(const TableMap& table,
-                                                    std::span<const Hash128> keys) {
+Result<KeyDebts> FakeTargetReader::owed(const TableMap& table, std::span<const Hash128> keys) {
   LOCKSTEP_TRY(alive("owed"));
-  std::vector<Hash128> owed;
-  for (const Debt& debt : debts_)
-    if (debt.table == table.id && std::ranges::find(keys, debt.key_hash) != keys.end())
-      owed.push_back(debt.key_hash);
-  return owed;
+  const auto among = [&](const std::vector<Debt>& debts) {
+    std::vector<Hash128> found;
+    for (const Debt& debt : debts)
+      if (debt.table == table.id && std::ranges::find(keys, debt.key_hash) != keys.end())
+        found.push_back(debt.key_hash);
+    return found;
+  };
+  return KeyDebts{among(debts_), among(accepted_)};
 }
 
 }  // namespace lockstep

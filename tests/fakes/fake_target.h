@@ -63,7 +63,7 @@ class FakeTargetReader final : public ChunkReader, public OwedKeys {
   Result<bool> read(RowBatch& out, std::size_t max_bytes) override;
   Status check_shape(const TableMap&) override { return {}; }
   void end() override;
-  Result<std::vector<Hash128>> owed(const TableMap& table, std::span<const Hash128> keys) override;
+  Result<KeyDebts> owed(const TableMap& table, std::span<const Hash128> keys) override;
   Result<std::string> foreign_writer(const TableMap&, const std::string&) override {
     return std::string();
   }
@@ -76,6 +76,7 @@ class FakeTargetReader final : public ChunkReader, public OwedKeys {
   Chaos& chaos_;
   std::vector<TargetStore::Rows> snapshot_;  // By TableId.
   std::vector<Debt> debts_;
+  std::vector<Debt> accepted_;
   std::vector<std::string> rows_;
   std::size_t next_ = 0;
 };

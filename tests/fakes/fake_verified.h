@@ -29,9 +29,29 @@ class FakeVerified final : public VerifiedStore {
     ranges_.erase(std::string(table));
     return {};
   }
+  Result<std::string> load_shape(std::string_view table) override {
+    return shapes_[std::string(table)];
+  }
+  Status begin_shape(std::string_view table, std::string_view shape) override {
+    ranges_.erase(std::string(table));
+    std::erase_if(findings_, [&](const auto& finding) { return finding.first.first == table; });
+    shapes_[std::string(table)] = shape;
+    return {};
+  }
+  Status prune(std::int64_t before_us, std::size_t) override {
+    std::erase_if(findings_, [&](const auto& finding) {
+      return !is_open(finding.second.state) && finding.second.last_seen_us < before_us;
+    });
+    return {};
+  }
   Result<std::optional<Finding>> find(std::string_view table, const Hash128& key_hash) override {
     const auto known = findings_.find({std::string(table), key_hash});
     return known == findings_.end() ? std::optional<Finding>() : known->second;
+  }
+  Result<std::optional<Finding>> find(std::uint64_t id) override {
+    for (const auto& [key, finding] : findings_)
+      if (finding.id == id) return std::optional(finding);
+    return std::optional<Finding>();
   }
   Result<std::uint64_t> save_finding(const Finding& finding) override {
     Finding saved = finding;
@@ -56,6 +76,7 @@ class FakeVerified final : public VerifiedStore {
   using Ranges = std::map<std::optional<std::string>, VerifiedRange>;
   std::map<std::string, Ranges> ranges_;  // By lower bound.
   std::map<std::pair<std::string, Hash128>, Finding> findings_;
+  std::map<std::string, std::string> shapes_;
   std::uint64_t last_id_ = 0;
 };
 

@@ -154,7 +154,7 @@ void TargetStore::upsert(const Run& run, const Write& write, ApplyOutcome& outco
   if (swallowed_value(read.row)) return refuse(run, write, DebtReason::Swallowed, outcome);
   const std::uint32_t evictions = evictions_[{run.table->id, write.key_hash}];
   while (const auto holder = unique_holder(*run.table, read.row))
-    if (!run.evict || !evict(run, write, *holder, outcome))
+    if (run.holders == Holders::Stay || !evict(run, write, *holder, outcome))
       return refuse(run, write, DebtReason::Violation, outcome);
   if (evictions_[{run.table->id, write.key_hash}] == evictions)
     evictions_.erase({run.table->id, write.key_hash});
@@ -195,7 +195,8 @@ void TargetStore::refuse(const Run& run, const Write& write, DebtReason reason,
     Debt& debt = found->second;
     if (debt.reason != DebtReason::Unreadable) debt.reason = reason;
     const bool again_and_again = evictions_[{run.table->id, write.key_hash}] >= debt_attempts_;
-    debt.quarantined = ++debt.attempts >= debt_attempts_ || again_and_again;
+    const bool kept = run.holders == Holders::Keep && reason == DebtReason::Violation;
+    debt.quarantined = ++debt.attempts >= debt_attempts_ || again_and_again || kept;
     if (debt.quarantined) evictions_.erase({run.table->id, write.key_hash});
     outcome.opened.push_back({run.table->id, write.key_hash, reason});
     return;
@@ -207,7 +208,8 @@ bool TargetStore::evict(const Run& run, const Write& write, int holder, ApplyOut
   Rows& rows = rows_[run.table->id];
   const FakeRow row = rows.at(holder);
   std::uint32_t& evictions = evictions_[{run.table->id, write.key_hash}];
-  if (kept_value(row) || ++evictions >= debt_attempts_) return false;
+  if (kept_value(row) || run.holders == Holders::Keep || ++evictions >= debt_attempts_)
+    return false;
   rows.erase(holder);
   Debt debt = debt_of(run, write, DebtReason::Evicted);
   debt.key = key_cells(*run.table, row.id, row.scale);
@@ -232,7 +234,16 @@ void TargetStore::clear_debts(const Run& run, const Write& write) {
   debts_.erase(found);
 }
 
+void TargetStore::accept_quarantined() {
+  for (const auto& [key, debt] : debts_)
+    if (debt.quarantined) accepted_.push_back(debt);
+  std::erase_if(debts_, [](const auto& debt) { return debt.second.quarantined; });
+}
+
 void TargetStore::open_debt(const Debt& debt, ApplyOutcome& outcome) {
+  std::erase_if(accepted_, [&](const Debt& accepted) {
+    return accepted.table == debt.table && accepted.key_hash == debt.key_hash;
+  });
   const auto [found, fresh] = debts_.try_emplace({debt.table, debt.key_hash}, debt);
   if (!fresh) {
     const Debt before = found->second;

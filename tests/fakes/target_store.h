@@ -73,6 +73,9 @@ class TargetStore {
   const Rows& rows(TableId table) const { return rows_[table]; }
   Rows& edit_rows(TableId table) { return rows_[table]; }
   std::vector<Debt> debts() const;
+  const std::vector<Debt>& accepted() const { return accepted_; }
+  // Somebody accepts the difference of every row that is set aside: `quarantine drop`.
+  void accept_quarantined();
   bool copying() const { return !copies_.empty(); }
   // A write to these would wait for an open COPY.
   bool locked_by_copy(TableId table, const FakeRow& row) const;
@@ -106,6 +109,7 @@ class TargetStore {
   std::vector<Rows> rows_;
   std::vector<std::string> files_;  // By table.
   std::map<DebtKey, Debt> debts_;
+  std::vector<Debt> accepted_;
   std::map<DebtKey, std::uint32_t> evictions_;  // By settled key, since it was last written well.
   std::map<std::pair<std::string, std::uint32_t>, StoredProgress> progress_;
   std::map<std::pair<TableId, std::uint64_t>, ChunkMark> marks_;

@@ -160,7 +160,7 @@ class TargetTest : public testing::Test {
   TableRun settled(const TableMap& map, const Rows& rows) {
     TableRun run = run_of(map, WriteKind::Upsert, rows, 0);
     run.rule = DebtRule::ClearVisible;
-    run.evict = true;
+    run.holders = Holders::Evict;
     run.snapshot = &late_;
     return run;
   }

@@ -373,6 +373,18 @@ TEST_F(DebtTest, UnderUpsertTheHolderStaysAndTheDebtNamesBoth) {
   EXPECT_EQ(target_text("SELECT holder FROM books.debt"), "id = 10");
 }
 
+// Issue D, part 5: `repair --insert-only`.
+TEST_F(DebtTest, ARowThatIsToBeAloneEvictsNobody) {
+  on_target("CREATE UNIQUE INDEX ON shop.t (email); INSERT INTO shop.t VALUES (10, 1, 'm1')");
+  const TableMap& map = plan("t");
+  TableRun alone = settled(map, read(map, "id = 1"));
+  alone.holders = Holders::Keep;
+  apply({alone});
+  EXPECT_EQ(target_text("SELECT id FROM shop.t"), "10");
+  EXPECT_EQ(debts(), "t|violation|quarantined|0|0");
+  EXPECT_EQ(target_text("SELECT holder FROM books.debt"), "id = 10");
+}
+
 TEST_F(DebtTest, ASettlementThatFailsIsOneAttemptMoreUntilItIsQuarantined) {
   const TableMap& map = plan("t");
   on_target("ALTER TABLE shop.t ADD CHECK (id <> 1)");

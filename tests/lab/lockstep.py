@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab.process import LabError, Process, wait_until
@@ -83,6 +84,22 @@ class Lockstep:
     def verb(self, verb, *arguments, timeout=120):
         """Runs `lockstep VERB FILE ...` to its end; a verb of a group is "findings list"."""
         return _verb(*verb.split(), self.manifest, *arguments, timeout=timeout)
+
+    def undo(self, finding, *arguments):
+        """Runs `lockstep repair undo FILE ID ...`."""
+        return self.verb("repair undo", finding, *arguments)
+
+    @contextmanager
+    def verb_begun(self, verb, *arguments):
+        """A verb that goes on: its process, with its output to be read; ended at the exit."""
+        process = subprocess.Popen([BINARY, *verb.split(), str(self.manifest), *map(str, arguments)],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   stdin=subprocess.DEVNULL)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
     def answer(self, verb, *arguments, expected=(0,)):
         """Runs a verb and returns its JSON.  Raises LabError for another exit code."""

@@ -70,6 +70,9 @@ struct SimOptions {
   int sweep_weight = 0;
   bool sweep_continuous = false;  // Else somebody asks for one after the other.
   std::chrono::seconds sweep_every{0};
+  bool repairs = false;  // What is found, by itself.
+  double repair_share_max = 0.001;
+  std::uint64_t repairs_per_minute = 0;
 
   int hot = 0;  // Of row changes: of the first key of the first table.
   std::uint32_t doubts_max = 30;

@@ -115,6 +115,9 @@ RunOptions Process::run_options() {
   run.sweep.every = options_.sweep_every;
   run.sweep.look_every = std::max(options_.sweep_every, std::chrono::seconds(1));
   run.sweep.share = 1;
+  run.sweep.repairs = options_.repairs;
+  run.sweep.repair_share_max = options_.repair_share_max;
+  run.sweep.repairs_per_minute = options_.repairs_per_minute;
   run.sweep.doubts_max = options_.doubts_max;
   run.sweep.doubts_to_hold = options_.doubts_to_hold;
   run.sweep.hold_limit = milliseconds(options_.hold_limit_ms);

@@ -67,7 +67,8 @@ class Process {
   RunStatus status() const { return run_.status(); }
   // Compares all tables from now on.
   void sweep();
-  void repair(std::vector<std::uint64_t> findings) { run_.repair(std::move(findings)); }
+  void repair(std::uint64_t finding, RepairScope scope) { run_.repair({finding}, scope); }
+  void mark(FindingMark mark) { run_.mark(mark); }
   SweepStatus sweep_status() const { return run_.sweep_status(); }
   bool any_stopped() const { return run_.any_stopped(); }
   // A part's last step failed, and it will try again.

@@ -58,8 +58,12 @@ class Scenario final : public Chaos {
   SweepStatus sweep();
   // Lets the continuous comparison go on for a while, likewise; debts are settled meanwhile.
   SweepStatus sweep_on();
-  void repair(std::uint64_t finding) { ours_->repair({finding}); }
+  void repair(std::uint64_t finding, RepairScope scope = RepairScope::All) {
+    ours_->repair(finding, scope);
+  }
+  void mark(FindingMark mark) { ours_->mark(mark); }
   std::uint64_t finding_of(int id);
+  std::optional<Finding> finding(std::uint64_t id) { return *checkpoint_.verified().find(id); }
   SweepStatus sweep_status() const { return ours_->sweep_status(); }
   int id_of(const Finding& finding) const {
     return key_id(table_named(tables_, finding.table), finding.key);

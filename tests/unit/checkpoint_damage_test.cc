@@ -175,6 +175,42 @@ TEST_F(CheckpointFlips, TheOwnerNoticesThemToo) {
   }
 }
 
+// Issue D, part 5: a range that is forgotten is compared anew.
+TEST_F(CheckpointDamage, ADamagedRangeOrFindingIsThrownAway) {
+  Finding finding;
+  finding.table = "a.t";
+  finding.key_hash = {1, 2};
+  finding.id = 17;
+  {
+    const auto store = open();
+    ASSERT_TRUE(store->verified().save_finding(finding));
+    ASSERT_TRUE(store->verified().save_ranges("a.t", std::vector{VerifiedRange{}}, {}));
+    ASSERT_TRUE(store->verified().begin_shape("a.u", "shape"));
+    ASSERT_TRUE(store->append_audit({1, "uid 0", "repair", ""}));
+  }
+  finding.key_hash = {3, 4};
+  const std::vector<std::string> keys{finding_key("a.t", finding.key_hash), range_key("a.t", "m"),
+                                      record_key(RecordKind::Shape, "a.t")};
+  {
+    Result<Database> database = Database::open(directory_);
+    ASSERT_TRUE(database);
+    for (const std::string& key : keys) {
+      const RecordWrite damaged{key, "damaged"};
+      ASSERT_TRUE(database->write({&damaged, 1}, Durability::Synced));
+    }
+  }
+  EXPECT_FALSE(see(directory_).error) << "who only reads leaves them out";
+  {
+    const auto store = open();
+    EXPECT_EQ(store->dropped().size(), 3U);
+    EXPECT_THAT(store->dropped().front(), HasSubstr("is damaged"));
+    EXPECT_EQ(store->verified().load_ranges("a.t")->size(), 1U);
+    EXPECT_TRUE(*store->verified().find(17));
+    EXPECT_THAT(*store->read().load_audit(10), testing::SizeIs(1));
+  }
+  EXPECT_TRUE(open()->dropped().empty()) << "they are gone";
+}
+
 TEST_F(CheckpointDamage, AMissingOrDamagedSealIsNoticed) {
   fill(*open(), 3);
   std::filesystem::resize_file(directory_ + "/seal", 40);

@@ -28,7 +28,7 @@ class DebtTest : public ::testing::Test {
   }
   void owe(int id, Xid xid, DebtReason reason = DebtReason::Doubtful) {
     const std::string key = key_cells(tables_[0], id, 0);
-    lockstep::Run run{&tables_[0], WriteKind::OpenDebt, DebtRule::Keep, false, nullptr, {}};
+    lockstep::Run run{&tables_[0], WriteKind::OpenDebt, DebtRule::Keep, Holders::Stay, nullptr, {}};
     run.writes.push_back({{}, key, key_hash(tables_[0], key), xid, 0, reason, {}});
     EXPECT_TRUE(store_.apply(1, {{run}, {}, 0}).has_value());
   }
@@ -93,7 +93,7 @@ TEST_F(DebtTest, AnAbsentRowSettlesItsDebt) {
 TEST_F(DebtTest, AnUnreadableDeleteIsCarriedOut) {
   const std::string row = row_cells(tables_[0], {1, 0, "a", "t", ""}, {});
   const std::string key = key_cells(tables_[0], 1, 0);
-  lockstep::Run run{&tables_[0], WriteKind::Upsert, DebtRule::Clear, false, nullptr, {}};
+  lockstep::Run run{&tables_[0], WriteKind::Upsert, DebtRule::Clear, Holders::Stay, nullptr, {}};
   run.writes.push_back({row, key, key_hash(tables_[0], key), 40, 0, DebtReason::None, {}});
   ASSERT_TRUE(store_.apply(1, {{run}, {}, 0}).has_value());
   owe(1, 50, DebtReason::Doubtful);

@@ -58,6 +58,14 @@ TEST_F(Checkpoint, FindingsHaveNumbersAndStayOverARestart) {
   ASSERT_TRUE(known && *known);
   EXPECT_EQ((*known)->id, 2U);
   EXPECT_EQ((*known)->first_seen_us, 11);
+  const auto by_id = verified.find(2);
+  ASSERT_TRUE(by_id && *by_id);
+  EXPECT_EQ((*by_id)->key, "k2");
+  EXPECT_FALSE(*verified.find(17));
+  (*known)->state = FindingState::Undone;
+  EXPECT_EQ(verified.save_finding(**known), 2U);
+  EXPECT_EQ(verified.count_open("a.t"), 2U) << "the row is not equal";
+  EXPECT_EQ((*verified.find(2))->state, FindingState::Undone);
   (*known)->state = FindingState::Repaired;
   EXPECT_EQ(verified.save_finding(**known), 2U);
   const auto open_ones = verified.open_findings("a.t", 10);
@@ -67,6 +75,53 @@ TEST_F(Checkpoint, FindingsHaveNumbersAndStayOverARestart) {
   EXPECT_EQ(verified.count_open("a.t"), 1U);
   // Another divergence of a row that was equal in between is another finding.
   EXPECT_EQ(verified.save_finding(finding("a.t", 2, 30)), 3U);
+}
+
+// Issue D, part 5: the newest stay, as what a repair can be taken back from.
+TEST_F(Checkpoint, FindingsThatAreNotOpenGoAfterAWhile) {
+  const auto store = open();
+  VerifiedStore& verified = store->verified();
+  for (std::uint64_t key = 1; key <= 6; ++key) {
+    Finding one = finding("a.t", key, static_cast<std::int64_t>(10 * key));
+    if (key != 1) one.state = key % 2 == 0 ? FindingState::Repaired : FindingState::Resolved;
+    ASSERT_TRUE(verified.save_finding(one));
+  }
+  const auto left = [&] {
+    std::string keys;
+    for (std::uint64_t id = 1; id <= 6; ++id)
+      if (const auto found = verified.find(id); *found) keys += (*found)->key;
+    return keys;
+  };
+  ASSERT_TRUE(verified.prune(0, 10));
+  EXPECT_EQ(left(), "k1k2k3k4k5k6");
+  ASSERT_TRUE(verified.prune(25, 10));
+  EXPECT_EQ(left(), "k1k3k4k5k6") << "an open one stays, however old it is";
+  ASSERT_TRUE(verified.prune(25, 2));
+  EXPECT_EQ(left(), "k1k5k6");
+  ASSERT_TRUE(verified.prune(0, 0));
+  EXPECT_EQ(left(), "k1");
+  EXPECT_EQ(verified.save_finding(finding("a.t", 9, 1)), 7U) << "no number twice";
+}
+
+// Issue D, part 5: a key that was an int is none of a bigint.
+TEST_F(Checkpoint, WhatIsStoredInAnotherFormIsForgotten) {
+  {
+    const auto store = open();
+    VerifiedStore& verified = store->verified();
+    EXPECT_EQ(*verified.load_shape("a.t"), "");
+    ASSERT_TRUE(verified.begin_shape("a.t", "id integer"));
+    ASSERT_TRUE(verified.save_finding(finding("a.t", 1, 10)));
+    ASSERT_TRUE(verified.save_finding(finding("a.t2", 1, 10)));
+    ASSERT_TRUE(verified.save_ranges("a.t", std::vector{VerifiedRange{}}, {}));
+  }
+  const auto store = open();
+  VerifiedStore& verified = store->verified();
+  EXPECT_EQ(*verified.load_shape("a.t"), "id integer");
+  ASSERT_TRUE(verified.begin_shape("a.t", "id bigint"));
+  EXPECT_EQ(*verified.load_shape("a.t"), "id bigint");
+  EXPECT_EQ(verified.count_open("a.t"), 0U);
+  EXPECT_EQ(verified.count_open("a.t2"), 1U);
+  EXPECT_TRUE(verified.load_ranges("a.t")->empty());
 }
 
 }  // namespace

@@ -72,8 +72,8 @@ Result<PostgresTarget::Eviction> PostgresTarget::evict_from(Piece piece,
   // Rows that evict each other again and again cannot both be there.
   std::uint32_t& evictions =
       evictions_[{piece.run->table->id, piece.run->writes[piece.first].key_hash}];
-  const bool stays =
-      options_.holders == HolderPolicy::Quarantine || ++evictions >= options_.debt_attempts;
+  const bool stays = options_.holders == HolderPolicy::Quarantine ||
+                     piece.run->holders == Holders::Keep || ++evictions >= options_.debt_attempts;
   Eviction eviction;
   if (stays) {
     evictions = 0;  // Whoever takes the row up again has put something right.

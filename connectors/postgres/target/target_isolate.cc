@@ -132,7 +132,7 @@ Status PostgresTarget::isolate_piece(Piece piece, std::vector<Refusal>& refused,
     LOCKSTEP_ASSIGN(Refusal refusal, refuse({piece.run, failure.at, 1}, failure.what, attempt));
     if (refusal.write != nullptr) refused.push_back(std::move(refusal));
   }
-  if (!piece.run->evict) return {};
+  if (piece.run->holders == Holders::Stay) return {};
   for (std::size_t i = piece.first; i < piece.first + piece.count; ++i)
     if (std::ranges::find(failures, i, &Failure::at) == failures.end())
       evictions_.erase({piece.run->table->id, piece.run->writes[i].key_hash});
@@ -206,7 +206,8 @@ Result<PostgresTarget::Refusal> PostgresTarget::refuse(Piece piece, StatementFai
                                                        Attempt& attempt) {
   const Write& write = piece.run->writes[piece.first];
   Refusal refusal{&write, DebtReason::Refused, {}, {}};
-  for (int round = 0; piece.run->evict && is_conflict(failure.error) && round < kEvictionsMax;
+  for (int round = 0;
+       piece.run->holders != Holders::Stay && is_conflict(failure.error) && round < kEvictionsMax;
        ++round) {
     LOCKSTEP_ASSIGN(Eviction eviction, evict(piece, failure, attempt));
     refusal.holder = std::move(eviction.holder_text);

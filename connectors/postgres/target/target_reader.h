@@ -25,7 +25,7 @@ class PostgresTargetReader final : public PostgresReader, public OwedKeys {
         bookkeeping_(std::move(bookkeeping)),
         own_(own) {}
 
-  Result<std::vector<Hash128>> owed(const TableMap& table, std::span<const Hash128> keys) override;
+  Result<KeyDebts> owed(const TableMap& table, std::span<const Hash128> keys) override;
   // Of a server that keeps the time of each commit.
   Result<std::string> foreign_writer(const TableMap& table, const std::string& key) override;
 

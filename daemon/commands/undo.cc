@@ -1,0 +1,171 @@
+// `repair undo`: puts back the row that was on the target before a repair.
+//
+//   finding (repaired) ─> marked `undone` ─> one guarded statement ─> marked back if it hit no row
+//
+// The mark comes first: a process that dies in between leaves a finding that says `undone` while
+// the rows are equal, which the next look resolves, and not a difference that `repair: auto` would
+// repair at once.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <optional>
+
+#include "checkpoint/rocksdb_store.h"
+#include "checkpoint/state_lock.h"
+#include "daemon/commands/commands.h"
+#include "daemon/control_client.h"
+#include "daemon/repair_json.h"
+#include "daemon/repair_sql.h"
+#include "daemon/status_json.h"
+#include "pipeline/base/stop_flag.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::chrono::seconds kNotedWithin{30};
+constexpr std::chrono::milliseconds kNotedEvery{200};
+
+std::unexpected<Error> refused(const std::string& why) {
+  return fail(Reaction::Halt, "nothing was undone: " + why, ExitCode::Failed);
+}
+
+Result<Finding> finding_of(const Manifest& manifest, std::uint64_t id) {
+  FindingsFilter filter;
+  filter.ids = {id};
+  LOCKSTEP_ASSIGN(FindingsList list, list_findings(manifest, filter));
+  return std::move(list.findings.front());
+}
+
+// The findings, to be marked: the running daemon's, or the state directory's, whose lock is held.
+class Journal {
+ public:
+  static Result<Journal> open(const Manifest& manifest) {
+    Journal journal(manifest);
+    LOCKSTEP_ASSIGN(journal.owner_, read_lock_owner(manifest.state_dir.value.string()));
+    if (journal.owner_) return journal;
+    StoreOptions options;
+    options.directory = manifest.state_dir.value.string();
+    options.identity.migration = manifest.migration.value;
+    LOCKSTEP_ASSIGN(journal.store_, RocksdbStore::open(options));
+    return journal;
+  }
+
+  Status mark(FindingMark mark) {
+    if (!store_) return ask(mark);
+    LOCKSTEP_TRY(store_->append_audit(audit_of(mark, fmt::format("uid {}", ::getuid()))));
+    LOCKSTEP_ASSIGN(std::optional<Finding> finding, store_->verified().find(mark.finding));
+    if (!finding) return refused("the finding is gone");
+    finding->state = mark.to;
+    LOCKSTEP_ASSIGN([[maybe_unused]] const std::uint64_t id,
+                    store_->verified().save_finding(*finding));
+    return {};
+  }
+
+ private:
+  explicit Journal(const Manifest& manifest) : manifest_(&manifest) {}
+
+  // The sweep marks it between two steps of a comparison.
+  Status ask(FindingMark mark) {
+    LOCKSTEP_ASSIGN(const Finding before, finding_of(*manifest_, mark.finding));
+    LOCKSTEP_ASSIGN([[maybe_unused]] const std::string answer,
+                    ask_owner(*owner_, {"POST", kMarkPath, mark_json(mark)}));
+    const auto until = std::chrono::steady_clock::now() + kNotedWithin;
+    StopFlag never;
+    while (std::chrono::steady_clock::now() < until) {
+      LOCKSTEP_ASSIGN(const Finding now, finding_of(*manifest_, mark.finding));
+      if (now.state == mark.to) return {};
+      if (now.state != before.state)
+        return refused(fmt::format("the finding has become {}", state_text(now.state)));
+      never.wait(kNotedEvery);
+    }
+    // It may be noted late, and nothing is written then.
+    if (mark.to == FindingState::Undone)
+      LOCKSTEP_TRY(ask_owner(
+          *owner_, {"POST", kMarkPath, mark_json({mark.finding, FindingState::Repaired})}));
+    return refused("the daemon waits for a server (`lockstep status`): ask again");
+  }
+
+  const Manifest* manifest_;
+  std::optional<LockOwner> owner_;
+  std::unique_ptr<RocksdbStore> store_;
+};
+
+std::string why_not(const Finding& finding) {
+  switch (finding.state) {
+    case FindingState::Repaired:
+      return {};
+    case FindingState::Undone:
+      return "it is undone already";
+    case FindingState::Resolved:
+      return "lockstep did not repair it: the row became equal by itself";
+    case FindingState::Open:
+    case FindingState::Repairing:
+      return "it is not repaired";
+  }
+  return "it is not known";
+}
+
+PostgresConnection writing(const Manifest& manifest) {
+  PostgresOptions options = connection_options(manifest, Side::Target, "undo");
+  options.keywords.emplace_back("connect_timeout", "5");
+  // As the rows were written: triggers and foreign keys are not asked (I11).
+  options.setup = {"SET session_replication_role = replica", "SET statement_timeout = 10000"};
+  return PostgresConnection(std::move(options));
+}
+
+// One statement, in order with whatever else writes the row by the row's own lock: it hits what the
+// repair wrote, or nothing.
+Status put_back(const Manifest& manifest, const Finding& finding, const std::string& sql) {
+  PostgresConnection target = writing(manifest);
+  LOCKSTEP_TRY(target.open());
+  LOCKSTEP_ASSIGN(Journal journal, Journal::open(manifest));
+  LOCKSTEP_TRY(journal.mark({finding.id, FindingState::Undone}));
+  const auto done = target.run(sql);
+  if (!done && !target.is_open())
+    return fail(Reaction::Retry,
+                fmt::format("the target was lost while the row was put back: finding {} stays "
+                            "`undone` if it was, and is resolved if it was not",
+                            finding.id),
+                ExitCode::Unreachable);
+  if (done && std::string_view(PQcmdTuples(done->get())) == "1") return {};
+  LOCKSTEP_TRY(journal.mark({finding.id, FindingState::Repaired}));
+  if (!done) return refused(done.error().message);
+  return refused("the target's row is not what the repair wrote: it has changed since");
+}
+
+Result<ExitCode> undo(const Manifest& manifest, const UndoCommand& command) {
+  LOCKSTEP_ASSIGN(const Finding finding, finding_of(manifest, command.id));
+  if (const std::string why = why_not(finding); !why.empty())
+    return refused(fmt::format("finding {}: {}", finding.id, why));
+  KeyTexts texts(manifest);
+  auto sql = undo_sql(finding, texts);
+  if (!sql) return refused(fmt::format("finding {}: {}", finding.id, sql.error().message));
+  std::cout << *sql << "\n";
+  if (const std::string columns = unknown_columns(finding, texts); !columns.empty())
+    std::cout << "-- these columns get their defaults, as nobody knows what they held: " << columns
+              << "\n";
+  if (!command.yes) {
+    std::cout << "-- nothing was done: --yes does it, if the row is still what the repair wrote\n";
+    return ExitCode::Ok;
+  }
+  LOCKSTEP_TRY(put_back(manifest, finding, *sql));
+  std::cout << fmt::format(
+      "-- done: the row is what it was; it is repaired again by lockstep repair {} --id {} --yes "
+      "only\n",
+      manifest.path, finding.id);
+  return ExitCode::Ok;
+}
+
+}  // namespace
+
+ExitCode undo_command(const UndoCommand& command) {
+  const auto manifest = load_or_complain(command.manifest);
+  if (!manifest) return ExitCode::Config;
+  const auto undone = undo(*manifest, command);
+  return undone ? *undone : complain(undone.error());
+}
+
+}  // namespace lockstep

@@ -1,0 +1,101 @@
+#include "daemon/repair_json.h"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <chrono>
+#include <optional>
+
+#include "daemon/status_json.h"
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+std::unexpected<Error> no_document(const std::string& expected) {
+  return fail(Reaction::Halt, "expected " + expected, ExitCode::Usage);
+}
+
+std::optional<json::object> object_of(const std::string& document) {
+  boost::system::error_code broken;
+  const json::value parsed = json::parse(document, broken);
+  if (broken || !parsed.is_object()) return std::nullopt;
+  return parsed.get_object();
+}
+
+std::optional<std::uint64_t> id_of(const json::value& value) {
+  boost::system::error_code no_number;
+  const auto id = value.to_number<std::uint64_t>(no_number);
+  return no_number ? std::nullopt : std::optional(id);
+}
+
+AuditEntry entry_of(const std::string& actor, std::string verb, std::string details) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return {std::chrono::duration_cast<std::chrono::microseconds>(now).count(), actor,
+          std::move(verb), std::move(details)};
+}
+
+}  // namespace
+
+std::string repair_json(const RepairRequest& request) {
+  json::array ids;
+  for (const std::uint64_t id : request.ids) ids.emplace_back(id);
+  return json::serialize(
+      json::object{{"ids", std::move(ids)}, {"scope", scope_text(request.scope)}});
+}
+
+std::string mark_json(FindingMark mark) {
+  return json::serialize(json::object{{"id", mark.finding}, {"state", state_text(mark.to)}});
+}
+
+std::string waits_json(const std::string& waits) {
+  return json::serialize(
+      json::object{{"waits", waits.empty() ? json::value(nullptr) : json::value(waits)}});
+}
+
+Result<RepairRequest> parse_repair(const std::string& document) {
+  constexpr const char* kExpected = R"({"ids": [numbers], "scope": all, upsert or insert})";
+  const auto object = object_of(document);
+  const json::value* const ids = object ? object->if_contains("ids") : nullptr;
+  const auto scope = object ? parse_scope(text_of(*object, "scope")) : std::nullopt;
+  if (ids == nullptr || !ids->is_array() || !scope) return no_document(kExpected);
+  RepairRequest request{{}, *scope};
+  for (const json::value& value : ids->get_array()) {
+    const auto id = id_of(value);
+    if (!id) return no_document(kExpected);
+    request.ids.push_back(*id);
+  }
+  return request;
+}
+
+Result<FindingMark> parse_mark(const std::string& document) {
+  const auto object = object_of(document);
+  const json::value* const value = object ? object->if_contains("id") : nullptr;
+  const auto id = value == nullptr ? std::nullopt : id_of(*value);
+  for (const FindingState to : {FindingState::Undone, FindingState::Repaired})
+    if (id && text_of(*object, "state") == state_text(to)) return FindingMark{*id, to};
+  return no_document(R"({"id": a number, "state": undone or repaired})");
+}
+
+std::string parse_waits(const std::string& document) {
+  const auto object = object_of(document);
+  const std::string waits = object ? text_of(*object, "waits") : "-";
+  return waits == "-" ? std::string() : waits;
+}
+
+AuditEntry audit_of(const RepairRequest& request, const std::string& actor) {
+  return entry_of(
+      actor, "repair",
+      fmt::format("{} findings, scope {}", request.ids.size(), scope_text(request.scope)));
+}
+
+AuditEntry audit_of(FindingMark mark, const std::string& actor) {
+  const bool undone = mark.to == FindingState::Undone;
+  return entry_of(
+      actor, "repair undo",
+      fmt::format("finding {}: {}", mark.finding,
+                  undone ? "taken back" : "not taken back: the row is not what the repair wrote"));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,41 @@
+// What commands ask of the daemon about findings, as documents of the control socket.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "checkpoint/records.h"
+#include "pipeline/base/result.h"
+#include "pipeline/ports/verified.h"
+
+namespace lockstep {
+
+// POST takes a RepairRequest; GET answers {"waits": "12 repairs wait ..."}, or null.
+inline constexpr const char* kRepairPath = "/api/v1/repair";
+// POST takes a FindingMark.
+inline constexpr const char* kMarkPath = "/api/v1/findings/mark";
+
+// Open findings to be repaired.
+struct RepairRequest {
+  std::vector<std::uint64_t> ids;
+  RepairScope scope = RepairScope::All;
+};
+
+// {"ids": [17, 18], "scope": "upsert"}
+std::string repair_json(const RepairRequest& request);
+// {"id": 17, "state": "undone"}
+std::string mark_json(FindingMark mark);
+// {"waits": ...}; `waits`: "" is null.
+std::string waits_json(const std::string& waits);
+
+// Halt, exit Usage: it is no such document.
+Result<RepairRequest> parse_repair(const std::string& document);
+Result<FindingMark> parse_mark(const std::string& document);
+std::string parse_waits(const std::string& document);
+
+// The entries of the audit log, as of now.
+AuditEntry audit_of(const RepairRequest& request, const std::string& actor);
+AuditEntry audit_of(FindingMark mark, const std::string& actor);
+
+}  // namespace lockstep
