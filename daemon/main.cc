@@ -56,7 +56,11 @@ class Verbs {
     add_repair();
     add_explain_row();
     add_aggregates();
+    add_pause();
     add_resume();
+    add_settings();
+    add_audit();
+    add_stop();
     add_resync();
     add_quarantine();
     add_reset();
@@ -189,9 +193,57 @@ class Verbs {
     verb.callback([this] { chosen_ = [this] { return explain_row_command(explain_row_); }; });
   }
 
+  void add_pause() {
+    CLI::App& verb = add_verb(
+        app_, "pause", "Hold a part of the migration until it is resumed, also over restarts",
+        pause_.manifest);
+    verb.add_option("--scope", pause_.scope, "all (default), backfill, apply or reconcile");
+    verb.add_option("--reason", pause_.reason, "For status and the audit log");
+    verb.callback([this] { chosen_ = [this] { return pause_command(pause_); }; });
+  }
+
+  void add_settings() {
+    for (const char* name : {"settings", "get", "set"}) {
+      const std::string_view kind = name;
+      CLI::App& verb = add_verb(app_, name,
+                                kind == "set" ? "Change settings at once, also over restarts"
+                                              : "What may be changed while it runs, and who did",
+                                settings_.manifest);
+      if (kind == "get")
+        verb.add_option("NAME", settings_.name, "As settings names it")->required();
+      if (kind == "set") {
+        verb.add_option("NAME=VALUE", settings_.values, "NAME=manifest: what the manifest says")
+            ->required();
+        verb.add_option("--reason", settings_.reason, "For the audit log");
+      }
+      add_format(verb, settings_.format);
+      verb.callback([this] { chosen_ = [this] { return settings_command(settings_); }; });
+    }
+  }
+
+  void add_audit() {
+    CLI::App& verb =
+        add_verb(app_, "audit", "What operators have ordered, when and why", audit_.manifest);
+    verb.add_option("--limit", audit_.limit, "The newest so many")->capture_default_str();
+    add_format(verb, audit_.format);
+    verb.callback([this] { chosen_ = [this] { return audit_command(audit_); }; });
+  }
+
+  void add_stop() {
+    CLI::App& verb =
+        add_verb(app_, "stop", "Have the daemon drain and end; waits for it", stop_manifest_);
+    verb.add_flag_callback("--drain", [] {}, "What was read is applied first (it always is)");
+    verb.callback([this] { chosen_ = [this] { return stop_command(stop_manifest_); }; });
+  }
+
   void add_resume() {
-    CLI::App& verb = add_verb(app_, "resume", "Try stopped tables again at once", resume_.manifest);
-    verb.add_option("--table", resume_.table, "schema.table as status names it; none: all");
+    CLI::App& verb = add_verb(app_, "resume", "End pauses, and try stopped tables again at once",
+                              resume_.manifest);
+    auto* const table =
+        verb.add_option("--table", resume_.table, "schema.table as status names it; none: all");
+    verb.add_option("--scope", resume_.scope, "Of pauses: all, backfill, apply or reconcile")
+        ->excludes(table);
+    verb.add_option("--reason", resume_.reason, "For the audit log");
     verb.callback([this] { chosen_ = [this] { return resume_command(resume_); }; });
   }
 
@@ -259,6 +311,10 @@ class Verbs {
   AggregatesCommand aggregates_;
   ExplainRowCommand explain_row_;
   UndoCommand undo_;
+  PauseCommand pause_;
+  SettingsCommand settings_;
+  AuditCommand audit_;
+  std::string stop_manifest_;
   ResumeCommand resume_;
   ResyncCommand resync_;
   QuarantineCommand quarantine_;

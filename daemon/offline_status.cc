@@ -13,6 +13,7 @@
 #include "daemon/fingerprint.h"
 #include "daemon/prepare.h"
 #include "daemon/status_json.h"
+#include "daemon/steering.h"
 #include "daemon/tables.h"
 #include "pipeline/watch/run_status.h"
 
@@ -150,6 +151,9 @@ void OfflineStatus::read_last_end() {
   status_.last_run = proof->value_or("");
   const auto left_out = (*checkpoint)->load_note(kLeftOut);
   if (!left_out) return wait_for(left_out.error().message);
+  const auto pauses = stored_pauses(**checkpoint);
+  if (!pauses) return wait_for(pauses.error().message);
+  show_pauses(*pauses, status_);
   if (*left_out) left_out_ = **left_out;
   const auto aggregates = (*checkpoint)->load_note(kAggregatesNote);
   if (!aggregates) return wait_for(aggregates.error().message);

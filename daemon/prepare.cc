@@ -336,7 +336,6 @@ Status Preparation::finish() {
   }
   options.planner.chunk_rows_max = manifest_.backfill.chunk_rows;
   for (const TableMap* table : out_.tables) options.planner.order.push_back(table->id);
-  options.rate_limit_rows_per_second = manifest_.backfill.rate_limit_rows_per_second;
   set_sweep(options.sweep);
   return {};
 }
@@ -347,7 +346,6 @@ void Preparation::set_sweep(SweepOptions& options) const {
   const ReconcileSection& reconcile = manifest_.reconcile;
   options.continuous = reconcile.mode.value != ReconcileMode::Off;
   options.every = reconcile.mode.value == ReconcileMode::Once ? kNever : reconcile.every;
-  options.rows_per_second = reconcile.rows_per_second;
   options.repairs = reconcile.repair.value == RepairPolicy::Auto;
   options.repairs_per_minute = reconcile.repairs_per_minute;
 }

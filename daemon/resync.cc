@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <chrono>
 
+#include "daemon/steering_api.h"
 #include "daemon/tables.h"
 
 namespace lockstep {
@@ -59,14 +59,7 @@ Status ask_for_resync(RocksdbStore& store, const Resync& resync, const std::stri
   LOCKSTEP_ASSIGN(Resync all, load_resync(store.read()));
   all.all = all.all || resync.all;
   all.tables.insert(resync.tables.begin(), resync.tables.end());
-  AuditEntry entry;
-  entry.at_us = std::chrono::duration_cast<std::chrono::microseconds>(
-                    std::chrono::system_clock::now().time_since_epoch())
-                    .count();
-  entry.actor = actor;
-  entry.verb = "resync";
-  entry.details = shown(resync);
-  LOCKSTEP_TRY(store.append_audit(entry));
+  LOCKSTEP_TRY(audit(store, actor, "resync", shown(resync)));
   return store.save_note(kResync, resync_text(all));
 }
 

@@ -115,6 +115,7 @@ std::string RunState::unfinished() const {
 
 RunStatus RunState::status() const {
   RunStatus status = runner_ != nullptr ? runner_->status() : last_;
+  if (runner_ == nullptr) show_pauses(steering_.control().pauses(), status);
   status.synced = status.synced && left_out_.empty();
   if (prepared_ != nullptr) status.foreign_writers = prepared_->foreign_writers;
   for (const LeftOut& table : left_out_) {
@@ -162,6 +163,9 @@ ControlResponse RunState::answer(const ControlRequest& request) {
   if (request.path.starts_with(kQuarantinePath))
     return answer_quarantine(manifest_, store_, request);
   if (request.path == kResumePath) return answer_resume(request);
+  if (request.path == kPausePath || request.path == kSettingsPath)
+    return answer_steering(steering_, request);
+  if (request.path == kStopPath) return answer_stop(request);
   if (request.path == kResyncPath) return answer_resync(request);
   if (request.path == kReconcilePath) return answer_reconcile(request);
   if (request.path == kRepairPath) return answer_repair(request);
@@ -231,10 +235,6 @@ ControlResponse preparing() {
   return {503, R"({"title":"lockstep is still preparing: ask again"})"};
 }
 
-ControlResponse refused(unsigned status, const std::string& why) {
-  return {status, boost::json::serialize(boost::json::object{{"title", why}})};
-}
-
 }  // namespace
 
 // First the log: what nobody can trace would be worse than a line about something that failed.
@@ -247,11 +247,11 @@ ControlResponse RunState::answer_repair(const ControlRequest& request) {
   if (manifest_.reconcile.repair.value == RepairPolicy::Off)
     return {409, R"({"title":"this run began with repair: off: start lockstep run again"})"};
   const auto wanted = parse_repair(request.body);
-  if (!wanted) return refused(400, wanted.error().message);
+  if (!wanted) return problem(400, wanted.error().message);
   const MutexLock lock(mutex_);
   if (runner_ == nullptr) return preparing();
   if (const Status saved = store_.append_audit(audit_of(*wanted, request.actor)); !saved)
-    return refused(500, saved.error().message);
+    return problem(500, saved.error().message);
   runner_->repair(wanted->ids, wanted->scope);
   return {200, "{}"};
 }
@@ -259,11 +259,11 @@ ControlResponse RunState::answer_repair(const ControlRequest& request) {
 ControlResponse RunState::answer_mark(const ControlRequest& request) {
   if (request.method != "POST") return {405, R"({"title":"a finding is marked with POST"})"};
   const auto mark = parse_mark(request.body);
-  if (!mark) return refused(400, mark.error().message);
+  if (!mark) return problem(400, mark.error().message);
   const MutexLock lock(mutex_);
   if (runner_ == nullptr) return preparing();
   if (const Status saved = store_.append_audit(audit_of(*mark, request.actor)); !saved)
-    return refused(500, saved.error().message);
+    return problem(500, saved.error().message);
   runner_->mark(*mark);
   return {200, "{}"};
 }
@@ -271,23 +271,29 @@ ControlResponse RunState::answer_mark(const ControlRequest& request) {
 // While nothing runs it is prepared, and a note that comes in the middle of that might be lost.
 ControlResponse RunState::answer_resync(const ControlRequest& request) {
   if (request.method != "POST") return {405, R"({"title":"a resync is asked for with POST"})"};
-  const auto refused = [](unsigned status, const std::string& why) -> ControlResponse {
-    return {status, boost::json::serialize(boost::json::object{{"title", why}})};
-  };
   const auto wanted = parse_resync(request.body);
-  if (!wanted) return refused(400, wanted.error().message);
+  if (!wanted) return problem(400, wanted.error().message);
   const MutexLock lock(mutex_);
   if (runner_ == nullptr)
-    return refused(503, "lockstep is still preparing: ask again, or stop it first");
+    return problem(503, "lockstep is still preparing: ask again, or stop it first");
   if (const std::string fault = resync_fault(*wanted, prepared_->tables); !fault.empty())
-    return refused(404, fault);
+    return problem(404, fault);
   if (const Status asked = ask_for_resync(store_, *wanted, request.actor); !asked)
-    return refused(500, asked.error().message);
+    return problem(500, asked.error().message);
   resume_ = true;
   runner_->stop();
   return {200, "{}"};
 }
 
+ControlResponse RunState::answer_stop(const ControlRequest& request) {
+  if (request.method != "POST") return {405, R"({"title":"a stop is asked for with POST"})"};
+  if (const Status noted = audit(store_, request.actor, "stop", "drain and end"); !noted)
+    return problem(500, noted.error().message);
+  stop();
+  return {200, "{}"};
+}
+
+// Pauses end, and stopped tables are tried again: both unless one of them is named.
 ControlResponse RunState::answer_resume(const ControlRequest& request) {
   if (request.method != "POST") return {405, R"({"title":"a resume is asked for with POST"})"};
   boost::system::error_code broken;
@@ -295,14 +301,20 @@ ControlResponse RunState::answer_resume(const ControlRequest& request) {
   const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
   if (wanted == nullptr) return {400, R"({"title":"no JSON object"})"};
   const std::string table = text_of(*wanted, "table");
-  const std::vector<StoppedTable> stopped = stopped_tables();
+  const bool scopes_only = wanted->contains("scope");
   boost::json::array tried;
-  for (const StoppedTable& one : stopped)
-    if (table == "-" || table == one.table) tried.emplace_back(one.table);
-  const boost::json::object answer{{"resumed", tried}};
+  if (!scopes_only)
+    for (const StoppedTable& one : stopped_tables())
+      if (table == "-" || table == one.table) tried.emplace_back(one.table);
   if (tried.empty() && table != "-")
     return {404, R"({"title":"that table has not stopped: see lockstep status"})"};
-  resume();
+  boost::json::object answer{{"resumed", tried}, {"scopes", boost::json::array()}};
+  if (table == "-") {
+    auto scopes = resume_scopes(steering_, *wanted, request.actor);
+    if (!scopes) return problem(scopes.error());
+    answer["scopes"] = *std::move(scopes);
+  }
+  if (!tried.empty()) resume();
   return {200, boost::json::serialize(answer)};
 }
 

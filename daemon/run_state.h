@@ -12,6 +12,7 @@
 #include "daemon/control_server.h"
 #include "daemon/prepare.h"
 #include "daemon/resume_watch.h"
+#include "daemon/steering_api.h"
 #include "pipeline/base/bounded_queue.h"
 #include "pipeline/base/sync.h"
 #include "pipeline/run/runner.h"
@@ -19,8 +20,12 @@
 
 namespace lockstep {
 
-// Where the control socket takes {"table": "public.orders"}, or {} for every stopped table.
+// Where the control socket takes {"table": "public.orders"}, {"scope": "apply"}, or {} for every
+// stopped table and every pause.
 inline constexpr const char* kResumePath = "/api/v1/resume";
+
+// Where the control socket takes a POST that asks the run to drain and end.
+inline constexpr const char* kStopPath = "/api/v1/stop";
 
 // Where the control socket takes {"table": "public.orders", "key_hash": "00ff.."} and answers
 // {"transaction": N}, the last one that is remembered of the row; else null.
@@ -37,8 +42,9 @@ struct AlignedMoment {
 class RunState {
  public:
   // All outlive it.  `store` takes the audit log.
-  RunState(const Manifest& manifest, RocksdbStore& store, AggregateBoard& aggregates)
-      : manifest_(manifest), store_(store), aggregates_(aggregates) {}
+  RunState(const Manifest& manifest, RocksdbStore& store, Steering& steering,
+           AggregateBoard& aggregates)
+      : manifest_(manifest), store_(store), steering_(steering), aggregates_(aggregates) {}
 
   // prepare() waits for something.
   void waiting(const std::string& reason);
@@ -89,6 +95,7 @@ class RunState {
   ControlResponse answer_row(const ControlRequest& request);
   ControlResponse answer_resume(const ControlRequest& request);
   ControlResponse answer_resync(const ControlRequest& request);
+  ControlResponse answer_stop(const ControlRequest& request);
   ControlResponse answer_reconcile(const ControlRequest& request);
   ControlResponse answer_repair(const ControlRequest& request);
   ControlResponse answer_mark(const ControlRequest& request);
@@ -99,6 +106,7 @@ class RunState {
 
   const Manifest& manifest_;
   RocksdbStore& store_;            // Safe for concurrent use.
+  Steering& steering_;             // Likewise.
   AggregateBoard& aggregates_;     // Likewise.
   BoundedQueue<char> stopped_{1};  // Closed once somebody asked to stop.
   mutable Mutex mutex_;

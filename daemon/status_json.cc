@@ -167,6 +167,13 @@ std::string status_json(const std::string& migration, const RunStatus& status,
   json::array waiting;
   for (const std::string& line : status.waiting_for) waiting.emplace_back(line);
   document["waiting_for"] = std::move(waiting);
+  json::array paused;
+  for (const PausedScope& part : status.paused)
+    paused.push_back({{"scope", part.scope},
+                      {"by", part.actor},
+                      {"reason", part.reason},
+                      {"since", time_text(part.since_us)}});
+  document["paused"] = std::move(paused);
   document["last_run"] =
       status.last_run.empty() ? json::value(nullptr) : json::value(status.last_run);
   document["source"] = status.source_state;

@@ -106,9 +106,37 @@ struct UndoCommand {
 // Takes one repair back.
 ExitCode undo_command(const UndoCommand& command);
 
+struct PauseCommand {
+  std::string manifest;
+  std::string scope = "all";
+  std::string reason;
+};
+ExitCode pause_command(const PauseCommand& command);
+
+struct SettingsCommand {
+  std::string manifest;
+  std::string name;                 // To be shown; "": all.
+  std::vector<std::string> values;  // To be set: "NAME=VALUE".
+  std::string reason;
+  OutputFormat format = OutputFormat::Text;
+};
+ExitCode settings_command(const SettingsCommand& command);
+
+struct AuditCommand {
+  std::string manifest;
+  std::size_t limit = 100;
+  OutputFormat format = OutputFormat::Text;
+};
+ExitCode audit_command(const AuditCommand& command);
+
+// Asks the running daemon to drain and end, and waits for it.
+ExitCode stop_command(const std::string& manifest);
+
 struct ResumeCommand {
   std::string manifest;
   std::string table;  // "": every one that stopped.
+  std::string scope;  // Of pauses; "": all of them.
+  std::string reason;
 };
 ExitCode resume_command(const ResumeCommand& command);
 

@@ -37,6 +37,7 @@ struct Begin {
   const RunCommand& command;
   RocksdbStore& store;
   RunState& state;
+  const Control& control;
   Events& events;
   RunLog& log;
   AggregateBoard& aggregates;
@@ -177,7 +178,8 @@ Result<ExitCode> run_prepared(Begin& begin) {
                  std::move(parts.lane_targets),
                  std::move(parts.scans),
                  {*parts.compare_source, *parts.compare_target, *parts.compare_target,
-                  begin.store.verified()}});
+                  begin.store.verified()},
+                 begin.control});
   const CompareRun& compare = begin.command.compare;
   if (compare.wanted) {
     LOCKSTEP_ASSIGN(std::vector<TableId> ids, tables_to_compare(prepared.tables, compare.table));
@@ -265,7 +267,10 @@ ExitCode run_command(const RunCommand& command) {
   if (const auto& dropped = (*store)->dropped(); !dropped.empty())
     events.forgotten(dropped.size(), dropped.front());
   AggregateBoard aggregates(*manifest, **store);
-  RunState state(*manifest, **store, aggregates);
+  Steering steering(*manifest, **store,
+                    [&events](const std::string& what) { events.steered(what); });
+  if (const Status loaded = steering.load(); !loaded) return complain(loaded.error());
+  RunState state(*manifest, **store, steering, aggregates);
   const auto server = ControlServer::open(
       socket, [&state](const ControlRequest& request) { return state.answer(request); },
       {[&state] { state.stop(); }, [&events] { events.hung_up(); }});
@@ -277,7 +282,8 @@ ExitCode run_command(const RunCommand& command) {
     if (const Status forgotten = (*store)->remove_note(note); !forgotten)
       return complain(forgotten.error());
   RunLog log(events, manifest->migration.value);
-  Begin begin{*manifest, command, **store, state, events, log, aggregates, first.away.empty()};
+  Begin begin{*manifest, command,    **store,           state, steering.control(), events,
+              log,       aggregates, first.away.empty()};
   ResumeWatch watch(*manifest,
                     {[&state] { return state.stopped_tables(); },
                      [&state](const ResumeWatch::Obstacles& found) { state.explain(found); },

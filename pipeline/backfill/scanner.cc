@@ -133,12 +133,12 @@ Result<Scanner::Step> Scanner::open() {
 }
 
 Result<Scanner::Step> Scanner::read_piece() {
-  if (shared_.clock.now() < not_before_) return Step::Waiting;
+  if (shared_.clock.now() < pacer_.next()) return Step::Waiting;
   piece_.clear();
   auto more = reader_.read(piece_.rows, piece_bytes_);
   if (!more) return give_up(std::move(more).error());
   rows_ += piece_.rows.rows();
-  not_before_ = pacer_.spend(piece_.rows.rows(), shared_.clock.now());
+  pacer_.spend(piece_.rows.rows(), shared_.clock.now());
   read_complete_ = !*more;
   if (read_complete_) {
     auto shape = reader_.check_shape(*table_);
@@ -332,6 +332,14 @@ Result<Scanner::Step> Scanner::give_up(Error error) {
     return Step::Working;
   }
   return fail(std::move(error));
+}
+
+void Scanner::leave() {
+  if (state_ != State::Opening && state_ != State::Reading) return;
+  void_ = true;
+  piece_.clear();
+  reading_.end_reading();
+  state_ = State::Draining;
 }
 
 void Scanner::finish(bool done) {

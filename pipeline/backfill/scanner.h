@@ -48,6 +48,8 @@ class Scanner {
   Result<Step> step();
   // Between two chunks: the reader and the target are free for others.
   bool idle() const { return state_ == State::Idle; }
+  // Leaves the chunk under way, which will be taken again, unless its rows have all been read.
+  void leave();
   // Its COPY is open, or its end not known yet: keep stepping, lanes wait for it.
   bool copying() const { return state_ == State::Copying || abort_pending_; }
   bool waits_for_flush() const { return state_ == State::Opening && reading_.is_open(); }
@@ -109,7 +111,6 @@ class Scanner {
   std::uint64_t rows_ = 0;
   std::size_t piece_bytes_;
   std::chrono::steady_clock::time_point begun_;
-  std::chrono::steady_clock::time_point not_before_{};
 };
 
 }  // namespace lockstep

@@ -161,6 +161,9 @@ void Events::cut_off(std::chrono::milliseconds limit) {
 void Events::resumed(std::string_view part) {
   write(spdlog::level::info, "going on", {{"part", std::string(part)}});
 }
+void Events::steered(std::string_view what) {
+  write(spdlog::level::warn, "an operator's order", {{"order", std::string(what)}});
+}
 void Events::stream_begins_anew(std::string_view lost) {
   write(spdlog::level::warn, "the stream begins anew, and every table is compared",
         {{"lost", std::string(lost)}});

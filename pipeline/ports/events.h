@@ -59,6 +59,8 @@ class Events {
   // WARN: survived; logged when the reason changes, and once a minute.
   void waiting(std::string_view part, std::string_view reason);
   void resumed(std::string_view part);
+  // An operator's order: "pause apply: release 17, by uid 0".
+  void steered(std::string_view what);
   // After a resync; `lost`: what was in no event.
   void stream_begins_anew(std::string_view lost);
   // Of `events` since the last line; the row of each is read again.  `what`: of the last one.

@@ -66,7 +66,6 @@ struct SweepOptions {
   std::chrono::milliseconds chunk_aim{1000};
   bool continuous = false;
   std::chrono::seconds every{86'400};   // Continuous: between two comparisons of a range.
-  std::uint64_t rows_per_second = 0;    // Continuous: 0 is no limit, ...
   double share = 0.25;                  // ... but no more of the time than this.
   std::chrono::seconds look_every{60};  // At open findings, whether they still are.
   std::chrono::seconds left_again{60};  // A table that could not be read.
@@ -87,6 +86,8 @@ struct SweepPorts {
   VerifiedStore& store;
   // Why the continuous comparison should leave the servers alone right now; "": it need not.
   std::function<std::string()> busy;
+  // How many rows the continuous comparison may read in a second of its time; 0: no limit.
+  std::function<std::uint64_t()> rows_per_second;
 };
 
 // step() on one thread; begin() and what answers a status are safe for concurrent use.
@@ -112,8 +113,11 @@ class Sweep {
   void mark(FindingMark mark);
   // Retry: what was under way is taken again; call again, later.
   Result<Step> step();
-  // The run ends: nothing waits for the sweep any more.  On the thread of step().
-  void end() { finish(); }
+  // Leaves what is under way, which is taken again by the next step(): nobody waits for the sweep
+  // any more, since the run ends or the sweep is held.  On the thread of step().
+  void leave() {
+    if (state_ != State::Idle) finish();
+  }
   SweepStatus status() const;
   // The same without the findings, which may be many.
   SweepStatus counts() const;

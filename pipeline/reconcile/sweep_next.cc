@@ -313,10 +313,9 @@ void Sweep::rest(std::uint64_t rows) {
   const auto now = shared_.clock.now();
   const std::chrono::duration<double> took = now - work_.begun;
   double seconds = took.count() * (1 / options_.share - 1);
-  if (options_.rows_per_second > 0)
-    seconds = std::max(
-        seconds,
-        static_cast<double>(rows) / static_cast<double>(options_.rows_per_second) - took.count());
+  if (const std::uint64_t limit = ports_.rows_per_second(); limit > 0)
+    seconds =
+        std::max(seconds, static_cast<double>(rows) / static_cast<double>(limit) - took.count());
   next_range_ = now + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
                           std::chrono::duration<double>(seconds));
 }

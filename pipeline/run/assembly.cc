@@ -57,7 +57,7 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
       recents_(make_recents(options_, tables_.size(), visibility_)),
       queues_(make_queues(options_)),
       planner_(options_.planner, board_),
-      pacer_(options_.rate_limit_rows_per_second),
+      pacer_(ports_.control.get(Limit::BackfillRows)),
       router_({options_.lanes, options_.item_changes_max,
                [this](TableId table) { return ports_.source.streams_of(table).size() > 1; },
                !options_.shared_stream.empty()},
@@ -71,7 +71,8 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
              {ports_.compare.source, ports_.compare.target, ports_.compare.owed,
               [this] { return prove(); },
               [this](std::uint64_t proof) { return supervisor_.is_applied(proof); },
-              ports_.compare.store, [this] { return sweep_yields_to(); }}) {
+              ports_.compare.store, [this] { return sweep_yields_to(); },
+              [this] { return ports_.control.get(Limit::ReconcileRows); }}) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
   for (const TableMap* table : tables_) board_.estimate(table->id, table->source.estimated_rows);
   for (const auto& [table, horizon] : options_.horizons) board_.set_horizon(table, horizon);
@@ -218,6 +219,7 @@ Result<Assembly::Turn> Assembly::step_lane(std::uint32_t index, milliseconds wai
     abandon.wait(std::min(wait, kLaneFullWait));
   }
   supervisor_.set_oldest(index, lane.oldest_commit_us());
+  if (ports_.control.paused(Scope::Apply)) return Turn::Waiting;
   auto turn = told(lane_names_[index], apply(index), health_);
   if (!turn && turn.error().code == kDeadlock) supervisor_.look_at_once();
   return turn;
@@ -255,6 +257,7 @@ Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
 }
 
 Result<Assembly::Turn> Assembly::step_debts() {
+  if (ports_.control.paused(Scope::Apply) && debts_.idle()) return Turn::Idle;
   LOCKSTEP_ASSIGN(const DebtReader::Step step, told(scan_names_[0], debts_.step(), health_));
   if (step == DebtReader::Step::Waiting) return Turn::Waiting;
   return step == DebtReader::Step::Working || !debts_.idle() ? Turn::Busy : Turn::Idle;
@@ -262,6 +265,11 @@ Result<Assembly::Turn> Assembly::step_debts() {
 
 Result<Assembly::Turn> Assembly::step_chunk(std::size_t index) {
   Scanner& scanner = *scanners_[index];
+  pacer_.set(ports_.control.get(Limit::BackfillRows));
+  if (ports_.control.paused(Scope::Backfill)) {
+    if (scanner.idle()) return Turn::Idle;
+    scanner.leave();
+  }
   const auto step = told(scan_names_[index], scanner.step(), health_);
   health_.set(scan_names_[index] + " waits", scanner.waiting_for());
   if (scanner.waits_for_flush()) flush_wanted_.store(true, std::memory_order_relaxed);
@@ -306,8 +314,12 @@ Status Assembly::probe() {
 
 Result<Assembly::Turn> Assembly::step_sweep() {
   if (stop_of(Part::Reads).raised()) {
-    sweep_.end();
+    sweep_.leave();
     return Turn::Over;
+  }
+  if (ports_.control.paused(Scope::Reconcile)) {
+    sweep_.leave();
+    return Turn::Idle;
   }
   LOCKSTEP_ASSIGN(const Sweep::Step step, told("sweep", sweep_.step(), sweep_health_));
   tell_findings();
@@ -350,11 +362,13 @@ RunStatus Assembly::status() const {
   RunStatus status = supervisor_.status();
   const SweepStatus sweep = sweep_.counts();
   const std::vector<std::string> trouble = sweep_health_.waiting();
-  status.reconcile = sweep.running         ? "as asked"
-                     : !trouble.empty()    ? "waits: " + trouble.front()
-                     : !sweep.continuous   ? "off"
-                     : sweep.waits.empty() ? "continuous"
-                                           : "waits: " + sweep.waits;
+  show_pauses(ports_.control.pauses(), status);
+  status.reconcile = ports_.control.paused(Scope::Reconcile) ? "paused"
+                     : sweep.running                         ? "as asked"
+                     : !trouble.empty()                      ? "waits: " + trouble.front()
+                     : !sweep.continuous                     ? "off"
+                     : sweep.waits.empty()                   ? "continuous"
+                                                             : "waits: " + sweep.waits;
   if (!sweep.held_back.empty()) status.reconcile += "; " + sweep.held_back;
   for (const auto& [id, table] : sweep.tables) {
     if (id >= status.tables.size()) continue;

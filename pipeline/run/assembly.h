@@ -119,6 +119,8 @@ class Assembly {
   std::uint32_t lanes() const { return options_.lanes; }
   std::size_t readers() const { return scanners_.size(); }
   bool any_stopped() const;
+  // Whether the lanes write nothing since somebody has said so: they cannot drain.
+  bool holds_lanes() const { return ports_.control.paused(Scope::Apply); }
 
  private:
   // Names of the source's streams, published by the source's steps.

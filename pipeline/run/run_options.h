@@ -26,6 +26,7 @@
 #include "pipeline/ports/target.h"
 #include "pipeline/ports/verified.h"
 #include "pipeline/reconcile/sweep.h"
+#include "pipeline/run/control.h"
 #include "pipeline/watch/run_status.h"
 #include "pipeline/watch/shape_watch.h"
 #include "pipeline/watch/supervisor.h"
@@ -50,7 +51,6 @@ struct RunOptions {
   DebtReaderOptions debts;
   SupervisorOptions supervisor;
   SweepOptions sweep;
-  std::uint64_t rate_limit_rows_per_second = 0;
   std::size_t queue_bytes_max = 8 << 20;     // Per lane.
   std::size_t taken_bytes_max = 8 << 20;     // By a lane from its queue, at a time.
   std::size_t item_changes_max = 500;        // In one item of a lane's queue.
@@ -102,6 +102,7 @@ struct RunPorts {
   std::vector<std::unique_ptr<Target>> lane_targets;
   std::vector<ScanPorts> scans;
   ComparePorts compare;
+  const Control& control;
 };
 
 }  // namespace lockstep

@@ -181,7 +181,7 @@ Result<ExitCode> Runner::Threads::run() {
   const bool failed = run_.failure().has_value();
   const bool complete = run_.exit_code(reached) == ExitCode::Ok;
   if (!failed) events_.draining(complete ? "as asked" : "incomplete");
-  shut_down(!failed);
+  shut_down(!failed && !run_.holds_lanes());
   failpoint("drain_before_exit");
   run_.acknowledge_last();
   if (auto failure = run_.failure()) return std::unexpected(std::move(*failure));

@@ -27,6 +27,14 @@ struct RunTableStatus {
 enum class Phase : std::uint8_t { Prepare, Backfill, Follow, Drain, Stopped };
 std::string_view phase_text(Phase phase);
 
+// A part of the run that an operator holds.
+struct PausedScope {
+  std::string scope;  // "backfill", "apply", "reconcile".
+  std::string actor;
+  std::string reason;
+  std::int64_t since_us = 0;
+};
+
 // What was committed at the source before a moment is on the target.
 struct Proof {
   Lsn position = 0;       // Of the source's log, at that moment.
@@ -50,6 +58,7 @@ struct RunStatus {
   std::string source_state;
   std::string last_run;  // Of a run that is over and ended synced: what was proven.
   std::uint64_t queue_bytes = 0;
+  std::vector<PausedScope> paused;
   std::string foreign_writers;  // Why those of the target cannot be told apart; "": they can (V9).
   std::string reconcile;        // "continuous", "waits: ..", "off"; empty: not known.
 };

@@ -62,6 +62,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.hold_limit_ms = random.chance(700) ? 60'000 : 2000;
   options.attach = random.chance(850) ? 0 : 5;
   options.lose_partition = options.attach == 0 || random.chance(500) ? 0 : 5;
+  options.pause = random.chance(700) ? 0 : random.between(5, 20);
   return options;
 }
 

@@ -42,6 +42,7 @@ struct SimOptions {
   int rewrite = 0;
   int attach = 0;            // A partition comes with rows, ...
   int lose_partition = 0;    // ... and loses them by itself.
+  int pause = 0;             // An operator holds a part, or lets it go on.
   int old_checkpoint = 150;  // At a restart.
   int no_checkpoint = 100;
   int asynchronous = 300;  // Of transactions.

@@ -173,7 +173,8 @@ RunPorts Process::run_ports() {
           events_,
           std::move(lane_targets),
           std::move(scans),
-          {compare_source_, compare_target_, compare_target_, outside_.checkpoint.verified()}};
+          {compare_source_, compare_target_, compare_target_, outside_.checkpoint.verified()},
+          outside_.control};
 }
 
 Process::Process(const SimOptions& options, const Outside& outside)

@@ -32,6 +32,7 @@ struct Outside {
   FakeClock& clock;
   Random& random;
   Chaos& chaos;
+  Control& control;
   // Of the first process; dies with it.
   std::optional<FakeExport>& exported;
 };

@@ -71,8 +71,8 @@ void Scenario::commit(Xid xid) {
 }
 
 void Scenario::start() {
-  const Outside outside{tables_,     source, log_,    store, zombies_,
-                        checkpoint_, clock_, random_, *this, exported_};
+  const Outside outside{tables_, source,  log_,  store,    zombies_, checkpoint_,
+                        clock_,  random_, *this, control_, exported_};
   if (store.epoch() == 0) begin_migration(options_, outside);
   ours_ = std::make_unique<Process>(options_, outside);
 }

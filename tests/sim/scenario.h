@@ -103,6 +103,7 @@ class Scenario final : public Chaos {
   Zombies zombies_;
   FakeCheckpoint checkpoint_;
   FakeClock clock_;
+  Control control_;
   std::optional<FakeExport> exported_;
   std::unique_ptr<Process> ours_;
   bool killed_ = false;

@@ -26,7 +26,8 @@ Simulator::Simulator(const SimOptions& options)
       workload_(options_, source_, random_) {}
 
 Outside Simulator::outside() {
-  return {tables_, source_, log_, store_, zombies_, checkpoint_, clock_, random_, *this, exported_};
+  return {tables_, source_, log_,   store_,  zombies_, checkpoint_,
+          clock_,  random_, *this, control_, exported_};
 }
 
 void Simulator::note(std::string_view what, std::string_view detail) {
@@ -251,6 +252,12 @@ void Simulator::make_trouble() {
       note("a partition is lost", std::to_string(table));
     return;
   }
+  if (options_.pause > 0 && random_.chance(options_.pause * 20)) {
+    const Scope scope = kScopes[random_.below(kScopes.size())];
+    note(control_.paused(scope) ? "resume" : "pause", scope_text(scope));
+    if (!control_.resume(scope)) control_.pause(scope, {"the simulator", "", 0});
+    return;
+  }
   if (options_.mode == StreamMode::Kafka && random_.chance(options_.repeat * 10)) {
     note("the connector repeats itself");
     return log_.repeat(static_cast<std::size_t>(random_.between(1, 4)));
@@ -331,6 +338,7 @@ void Simulator::work_on() {
 void Simulator::settle() {
   note("SETTLE");
   calm_ = true;
+  for (const Scope scope : kScopes) control_.resume(scope);
   settled_ = false;
   work_on();
   for (int round = 0; round < kRoundsMax && failure_.empty(); ++round) {

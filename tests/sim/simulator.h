@@ -68,6 +68,7 @@ class Simulator final : public Chaos {
   Zombies zombies_;
   FakeCheckpoint checkpoint_;
   FakeClock clock_;
+  Control control_;
   Workload workload_;
   std::optional<FakeExport> exported_;
   std::unique_ptr<Process> ours_;

@@ -1,0 +1,171 @@
+// pause, resume, settings, get, set: what an operator tells a migration, running or not.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <iostream>
+#include <optional>
+
+#include "checkpoint/state_lock.h"
+#include "daemon/commands/commands.h"
+#include "daemon/control_client.h"
+#include "daemon/run_state.h"
+#include "daemon/status_json.h"
+#include "daemon/steering_api.h"
+#include "pipeline/base/number.h"
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+// Asks the running daemon; nothing when none runs.
+Result<std::optional<std::string>> ask_running(const Manifest& manifest,
+                                               const ControlRequest& request) {
+  LOCKSTEP_ASSIGN(const auto owner, await_owner(manifest));
+  if (!owner || owner->socket.empty()) return std::optional<std::string>();
+  LOCKSTEP_ASSIGN(std::string answer, ask_patiently(*owner, request));
+  return std::optional(std::move(answer));
+}
+
+// The same order on the checkpoint, for the next run.
+Result<std::string> order_offline(const Manifest& manifest, ControlRequest request) {
+  StoreOptions options;
+  options.directory = manifest.state_dir.value.string();
+  options.identity.migration = manifest.migration.value;
+  LOCKSTEP_ASSIGN(const auto store, RocksdbStore::open(options));
+  Steering steering(manifest, *store, [](const std::string&) {});
+  LOCKSTEP_TRY(steering.load());
+  request.actor = fmt::format("uid {}", ::getuid());
+  if (request.path != kResumePath) {
+    ControlResponse answer = answer_steering(steering, request);
+    if (answer.status == 200) return std::move(answer.body);
+    return fail(Reaction::Halt, text_of(json::parse(answer.body).as_object(), "title"),
+                answer.status == 404 ? ExitCode::Usage : ExitCode::Failed);
+  }
+  const json::value wanted = json::parse(request.body);
+  LOCKSTEP_ASSIGN(json::array scopes, resume_scopes(steering, wanted.as_object(), request.actor));
+  return json::serialize(json::object{{"scopes", std::move(scopes)}});
+}
+
+Result<std::string> order(const Manifest& manifest, const ControlRequest& request) {
+  LOCKSTEP_ASSIGN(auto answer, ask_running(manifest, request));
+  if (answer) return *std::move(answer);
+  auto done = order_offline(manifest, request);
+  if (done || done.error().exit != ExitCode::Temporary) return done;
+  LOCKSTEP_ASSIGN(answer, ask_running(manifest, request));  // A daemon has begun meanwhile.
+  return answer ? Result<std::string>(*std::move(answer)) : done;
+}
+
+std::string list_text(const json::object& document, std::string_view key) {
+  std::string text;
+  if (const json::value* const list = document.if_contains(key))
+    for (const json::value& one : list->as_array())
+      text += (text.empty() ? "" : ", ") + std::string(one.as_string());
+  return text;
+}
+
+// Of a command line: "NAME=1000", "NAME=manifest".
+Result<json::object> parse_values(const std::vector<std::string>& values) {
+  json::object parsed;
+  for (const std::string& text : values) {
+    const std::size_t equals = text.find('=');
+    std::uint64_t number = 0;
+    const bool manifest = equals != text.npos && text.substr(equals + 1) == "manifest";
+    if (equals == text.npos ||
+        (!manifest && !parse_number(std::string_view(text).substr(equals + 1), number)))
+      return fail(Reaction::Halt,
+                  text + " is not NAME=VALUE with a number, or `manifest` for what that says",
+                  ExitCode::Usage);
+    parsed[text.substr(0, equals)] = manifest ? json::value(nullptr) : json::value(number);
+  }
+  return parsed;
+}
+
+std::string setting_line(const json::object& one) {
+  const bool is_set = !one.at("by").is_null();
+  return fmt::format(
+      "{} = {}{}\n", text_of(one, "name"), text_of(one, "value"),
+      is_set ? fmt::format("  (manifest: {}; set by {} at {})", text_of(one, "manifest"),
+                           text_of(one, "by"), text_of(one, "since"))
+             : "  (as the manifest says)");
+}
+
+ExitCode print_settings(const SettingsCommand& command, const std::string& document) {
+  if (command.format == OutputFormat::Json && command.name.empty()) {
+    std::cout << document << "\n";
+    return ExitCode::Ok;
+  }
+  bool found = command.name.empty();
+  const json::value parsed = json::parse(document);
+  for (const json::value& entry : parsed.at("settings").as_array()) {
+    const json::object& one = entry.as_object();
+    if (!command.name.empty() && text_of(one, "name") != command.name) continue;
+    found = true;
+    std::cout << (command.format == OutputFormat::Json ? json::serialize(one) + "\n"
+                                                       : setting_line(one));
+  }
+  if (found) return ExitCode::Ok;
+  std::cerr << fmt::format("lockstep: there is no setting {}: see lockstep settings {}\n",
+                           command.name, command.manifest);
+  return ExitCode::Usage;
+}
+
+}  // namespace
+
+ExitCode pause_command(const PauseCommand& command) {
+  const auto manifest = load_or_complain(command.manifest);
+  if (!manifest) return ExitCode::Config;
+  const json::object wanted{{"scope", command.scope}, {"reason", command.reason}};
+  const auto answer = order(*manifest, {"POST", kPausePath, json::serialize(wanted)});
+  if (!answer) return complain(answer.error());
+  std::cout << (command.scope == "all" ? "everything" : command.scope)
+            << " is held, also over restarts, until lockstep resume " << command.manifest << "\n";
+  return ExitCode::Ok;
+}
+
+ExitCode resume_command(const ResumeCommand& command) {
+  const auto manifest = load_or_complain(command.manifest);
+  if (!manifest) return ExitCode::Config;
+  json::object wanted{{"reason", command.reason}};
+  if (!command.table.empty()) wanted["table"] = command.table;
+  if (!command.scope.empty()) wanted["scope"] = command.scope;
+  const ControlRequest request{"POST", kResumePath, json::serialize(wanted)};
+  const auto answer =
+      command.table.empty() ? order(*manifest, request) : [&]() -> Result<std::string> {
+    LOCKSTEP_ASSIGN(auto running, ask_running(*manifest, request));
+    if (running) return *std::move(running);
+    return fail(Reaction::Halt,
+                fmt::format("lockstep does not run: lockstep run {} tries every stopped table "
+                            "again",
+                            command.manifest),
+                ExitCode::Unreachable);
+  }();
+  if (!answer) return complain(answer.error());
+  const json::value document = json::parse(*answer);
+  const std::string scopes = list_text(document.as_object(), "scopes");
+  const std::string tables = list_text(document.as_object(), "resumed");
+  if (!scopes.empty()) std::cout << "goes on: " << scopes << "\n";
+  if (!tables.empty())
+    std::cout << "tried again: " << tables << "; lockstep status " << command.manifest
+              << " says how that went\n";
+  if (scopes.empty() && tables.empty())
+    std::cout << "nothing is paused, and no table has stopped\n";
+  return ExitCode::Ok;
+}
+
+ExitCode settings_command(const SettingsCommand& command) {
+  const auto manifest = load_or_complain(command.manifest);
+  if (!manifest) return ExitCode::Config;
+  ControlRequest request{"GET", kSettingsPath, ""};
+  if (!command.values.empty()) {
+    auto values = parse_values(command.values);
+    if (!values) return complain(values.error());
+    const json::object wanted{{"values", *std::move(values)}, {"reason", command.reason}};
+    request = {"PATCH", kSettingsPath, json::serialize(wanted)};
+  }
+  const auto answer = order(*manifest, request);
+  return answer ? print_settings(command, *answer) : complain(answer.error());
+}
+
+}  // namespace lockstep

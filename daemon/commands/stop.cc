@@ -1,0 +1,80 @@
+// stop, audit.
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <chrono>
+#include <iostream>
+
+#include "checkpoint/checkpoint_reader.h"
+#include "checkpoint/state_lock.h"
+#include "daemon/commands/commands.h"
+#include "daemon/control_client.h"
+#include "daemon/run_state.h"
+#include "daemon/status_json.h"
+#include "pipeline/base/stop_flag.h"
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::chrono::milliseconds kLookEvery{100};
+constexpr std::chrono::seconds kEndMax{90};  // A drain is cut off long before.
+
+Result<bool> stop(const Manifest& manifest) {
+  LOCKSTEP_ASSIGN(const auto owner, await_owner(manifest));
+  if (!owner || owner->socket.empty()) return false;
+  LOCKSTEP_TRY(ask_patiently(*owner, {"POST", kStopPath, "{}"}));
+  const auto until = std::chrono::steady_clock::now() + kEndMax;
+  StopFlag never;
+  for (;;) {
+    LOCKSTEP_ASSIGN(const auto now, read_lock_owner(manifest.state_dir.value.string()));
+    if (!now || now->pid != owner->pid) return true;
+    if (std::chrono::steady_clock::now() >= until)
+      return fail(Reaction::Halt, fmt::format("pid {} was asked to end and has not", owner->pid),
+                  ExitCode::Temporary);
+    never.wait(kLookEvery);
+  }
+}
+
+}  // namespace
+
+ExitCode stop_command(const std::string& path) {
+  const auto manifest = load_or_complain(path);
+  if (!manifest) return ExitCode::Config;
+  const auto stopped = stop(*manifest);
+  if (!stopped) return complain(stopped.error());
+  std::cout << (*stopped ? "lockstep has ended\n" : "lockstep does not run\n");
+  return ExitCode::Ok;
+}
+
+ExitCode audit_command(const AuditCommand& command) {
+  const auto manifest = load_or_complain(command.manifest);
+  if (!manifest) return ExitCode::Config;
+  const auto checkpoint = CheckpointReader::open(manifest->state_dir.value.string());
+  if (!checkpoint) return complain(checkpoint.error());
+  std::vector<AuditEntry> entries;
+  if (*checkpoint) {
+    auto loaded = (*checkpoint)->load_audit(command.limit);
+    if (!loaded) return complain(loaded.error());
+    entries = *std::move(loaded);
+  }
+  json::array list;
+  for (const AuditEntry& entry : entries) {
+    if (command.format == OutputFormat::Json)
+      list.push_back({{"at", time_text(entry.at_us)},
+                      {"by", entry.actor},
+                      {"verb", entry.verb},
+                      {"details", entry.details}});
+    else
+      std::cout << fmt::format("{}  {}  {}  {}\n", time_text(entry.at_us), entry.actor, entry.verb,
+                               entry.details);
+  }
+  if (command.format == OutputFormat::Json)
+    std::cout << json::serialize(json::object{{"audit", std::move(list)}}) << "\n";
+  else if (entries.empty())
+    std::cout << "nobody has ordered anything\n";
+  return ExitCode::Ok;
+}
+
+}  // namespace lockstep

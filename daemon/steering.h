@@ -1,0 +1,81 @@
+// Steering: what an operator tells a migration to hold or to limit, stored before it counts, so
+// that it outlives every end of the process; who said it, when, and why stands in the audit log.
+//
+//   pause, resume, set ──> Steering ──> checkpoint, Control ──> steps of the run
+//
+// The verbs use one of the running daemon, over its socket, or one of their own on the checkpoint.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/rocksdb_store.h"
+#include "config/manifest.h"
+#include "pipeline/base/result.h"
+#include "pipeline/base/sync.h"
+#include "pipeline/run/control.h"
+
+namespace lockstep {
+
+// Who asks, and why, for the audit log and for `status`.
+struct Order {
+  std::string actor;
+  std::string reason;
+};
+
+// A limit as `settings` shows it.
+struct ShownSetting {
+  std::string name;
+  std::uint64_t value = 0;
+  std::uint64_t manifest = 0;  // What it is when nobody has set it.
+  std::string actor;           // Who did; "": nobody.
+  std::int64_t at_us = 0;
+};
+
+// Safe for concurrent use.
+class Steering {
+ public:
+  // Called with what was done, as one sentence, once it is stored.
+  using Tell = std::function<void(const std::string& what)>;
+
+  // Both outlive it.  REQUIRES: load() before anything else.
+  Steering(const Manifest& manifest, RocksdbStore& store, Tell tell)
+      : manifest_(manifest), store_(store), tell_(std::move(tell)) {}
+  // The manifest's limits, and what was stored earlier.
+  Status load();
+
+  const Control& control() const { return control_; }
+
+  Status pause(const std::vector<Scope>& scopes, const Order& order);
+  // Returns those that were paused.
+  Result<std::vector<Scope>> resume(const std::vector<Scope>& scopes, const Order& order);
+  // Nothing: as the manifest says.
+  Status set(Limit limit, std::optional<std::uint64_t> value, const Order& order);
+
+  std::vector<ShownSetting> settings() const;
+
+ private:
+  Status note(const Order& order, const std::string& verb, const std::string& details);
+  std::uint64_t manifest_value(Limit limit) const;
+
+  const Manifest& manifest_;
+  RocksdbStore& store_;
+  const Tell tell_;
+  Control control_;
+  mutable Mutex mutex_;  // One order at a time.
+  std::vector<ShownSetting> settings_ GUARDED_BY(mutex_);
+};
+
+// "all" names every scope.  Error: no such scope; those there are are named.
+Result<std::vector<Scope>> scopes_of(std::string_view text);
+
+// What is stored, for a status without a daemon.
+Result<std::map<Scope, Pause>> stored_pauses(const CheckpointReader& checkpoint);
+
+}  // namespace lockstep

@@ -1,0 +1,126 @@
+#include "daemon/steering_api.h"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "daemon/status_json.h"
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+std::string member(const json::object& object, std::string_view key) {
+  const json::value* const value = object.if_contains(key);
+  return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
+}
+
+std::unexpected<Error> wrong(std::string why) {
+  return fail(Reaction::Halt, std::move(why), ExitCode::Usage);
+}
+
+std::string pauses_json(const Control& control) {
+  json::array paused;
+  for (const auto& [scope, pause] : control.pauses())
+    paused.push_back({{"scope", scope_text(scope)},
+                      {"by", pause.actor},
+                      {"reason", pause.reason},
+                      {"since", time_text(pause.since_us)}});
+  return json::serialize(json::object{{"paused", std::move(paused)}});
+}
+
+std::string settings_json(const Steering& steering) {
+  json::array settings;
+  for (const ShownSetting& one : steering.settings()) {
+    json::object object{{"name", one.name}, {"value", one.value}, {"manifest", one.manifest}};
+    object["by"] = one.actor.empty() ? json::value(nullptr) : json::value(one.actor);
+    object["since"] = one.at_us == 0 ? json::value(nullptr) : json::value(time_text(one.at_us));
+    settings.push_back(std::move(object));
+  }
+  return json::serialize(json::object{{"settings", std::move(settings)}});
+}
+
+std::string known_settings() {
+  std::string names;
+  for (const Limit limit : kLimits)
+    names += (names.empty() ? "" : ", ") + std::string(limit_text(limit));
+  return names;
+}
+
+// All of them are checked before one is set.
+Status change_settings(Steering& steering, const json::object& wanted, const Order& order) {
+  const json::value* const values = wanted.if_contains("values");
+  if (values == nullptr || !values->is_object() || values->get_object().empty())
+    return wrong("no values: {\"values\": {\"NAME\": 1000}}");
+  std::vector<std::pair<Limit, std::optional<std::uint64_t>>> changes;
+  for (const auto& [name, value] : values->get_object()) {
+    const auto limit = parse_limit(name);
+    if (!limit)
+      return wrong(fmt::format("there is no setting {}: {}", std::string(name), known_settings()));
+    boost::system::error_code no_number;
+    const auto number = value.to_number<std::uint64_t>(no_number);
+    if (no_number && !value.is_null())
+      return wrong(
+          fmt::format("{} is a number of rows per second, or null for what the manifest "
+                      "says",
+                      std::string(name)));
+    changes.emplace_back(*limit, value.is_null() ? std::nullopt : std::optional(number));
+  }
+  for (const auto& [limit, value] : changes) LOCKSTEP_TRY(steering.set(limit, value, order));
+  return {};
+}
+
+}  // namespace
+
+ControlResponse problem(unsigned status, const std::string& why) {
+  return {status, json::serialize(json::object{{"title", why}})};
+}
+
+ControlResponse problem(const Error& error) {
+  return problem(error.exit == ExitCode::Usage ? 404 : 500, error.message);
+}
+
+Status audit(RocksdbStore& store, const std::string& actor, const std::string& verb,
+             const std::string& details) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return store.append_audit(
+      {std::chrono::duration_cast<std::chrono::microseconds>(now).count(), actor, verb, details});
+}
+
+Result<json::array> resume_scopes(Steering& steering, const json::object& wanted,
+                                  const std::string& actor) {
+  LOCKSTEP_ASSIGN(const std::vector<Scope> scopes, scopes_of(member(wanted, "scope")));
+  LOCKSTEP_ASSIGN(const std::vector<Scope> resumed,
+                  steering.resume(scopes, {actor, member(wanted, "reason")}));
+  json::array names;
+  for (const Scope scope : resumed) names.emplace_back(scope_text(scope));
+  return names;
+}
+
+ControlResponse answer_steering(Steering& steering, const ControlRequest& request) {
+  const bool settings = request.path == kSettingsPath;
+  if (settings && request.method == "GET") return {200, settings_json(steering)};
+  if (request.method != (settings ? "PATCH" : "POST"))
+    return problem(405,
+                   settings ? "settings take GET and PATCH" : "a pause is asked for with POST");
+  boost::system::error_code broken;
+  const json::value parsed = json::parse(request.body, broken);
+  const json::object* const wanted = broken ? nullptr : parsed.if_object();
+  if (wanted == nullptr) return problem(400, "no JSON object");
+  const Order order{request.actor, member(*wanted, "reason")};
+  if (settings) {
+    if (const Status changed = change_settings(steering, *wanted, order); !changed)
+      return problem(changed.error());
+    return {200, settings_json(steering)};
+  }
+  const auto scopes = scopes_of(member(*wanted, "scope"));
+  if (!scopes) return problem(scopes.error());
+  if (const Status paused = steering.pause(*scopes, order); !paused) return problem(paused.error());
+  return {200, pauses_json(steering.control())};
+}
+
+}  // namespace lockstep

@@ -1,0 +1,34 @@
+// The control socket's half of Steering: JSON in, JSON out, for the running daemon and for a verb
+// that finds none.
+#pragma once
+
+#include <boost/json/fwd.hpp>
+#include <string>
+
+#include "daemon/control_server.h"
+#include "daemon/steering.h"
+
+namespace lockstep {
+
+// POST {"scope": "all", "reason": "release 17"}.
+inline constexpr const char* kPausePath = "/api/v1/pause";
+// GET, and PATCH {"values": {"NAME": 1000}, "reason": ""}; null: as the manifest says.
+inline constexpr const char* kSettingsPath = "/api/v1/settings";
+
+// Answers a request of either path.
+ControlResponse answer_steering(Steering& steering, const ControlRequest& request);
+
+// Ends the pauses of {"scope": "apply", "reason": ""}, of all without a scope.  Returns the names
+// of those that were paused.
+Result<boost::json::array> resume_scopes(Steering& steering, const boost::json::object& wanted,
+                                         const std::string& actor);
+
+// An answer that says what is wrong: {"title": why}.
+ControlResponse problem(unsigned status, const std::string& why);
+ControlResponse problem(const Error& error);
+
+// Writes a line of the audit log, as of now.
+Status audit(RocksdbStore& store, const std::string& actor, const std::string& verb,
+             const std::string& details);
+
+}  // namespace lockstep

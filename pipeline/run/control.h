@@ -1,0 +1,82 @@
+// Control: what somebody has told a run to hold or to limit while it goes on.
+//
+//   control socket, manifest ──> Control ──> steps of the Assembly, which ask it each time
+//
+// It outlives runs: one that is prepared anew within its process goes on as it was told.  Whoever
+// tells it stores that first (daemon/steering.h).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "pipeline/base/sync.h"
+#include "pipeline/watch/run_status.h"
+
+namespace lockstep {
+
+// Parts of a run that can be held.
+enum class Scope : std::uint8_t {
+  Backfill,   // Reading and writing chunks.
+  Apply,      // Every write of the lanes: changes, chunk rows that go through them, debts.
+  Reconcile,  // Reading both sides to compare them, also for a heal.
+};
+inline constexpr std::array kScopes{Scope::Backfill, Scope::Apply, Scope::Reconcile};
+// "backfill", ...
+std::string_view scope_text(Scope scope);
+std::optional<Scope> parse_scope(std::string_view text);
+
+struct Pause {
+  std::string actor;  // "uid 1000"
+  std::string reason;
+  std::int64_t since_us = 0;  // Microseconds since 1970.
+};
+
+// For people: "apply is paused since 2026-11-27T04:00:00Z by uid 0: release 17".
+std::string pause_text(Scope scope, const Pause& pause);
+
+// Numbers that may change while it runs; 0: no limit.
+enum class Limit : std::uint8_t { BackfillRows, ReconcileRows };
+inline constexpr std::array kLimits{Limit::BackfillRows, Limit::ReconcileRows};
+// The manifest's name: "backfill.rate_limit_rows_per_second".
+std::string_view limit_text(Limit limit);
+std::optional<Limit> parse_limit(std::string_view text);
+
+// Safe for concurrent use.
+class Control {
+ public:
+  void pause(Scope scope, Pause pause);
+  // Returns whether it was paused.
+  bool resume(Scope scope);
+  bool paused(Scope scope) const { return flags_[index(scope)].load(std::memory_order_acquire); }
+  std::map<Scope, Pause> pauses() const;
+
+  void set(Limit limit, std::uint64_t value) {
+    limits_[index(limit)].store(value, std::memory_order_relaxed);
+  }
+  std::uint64_t get(Limit limit) const {
+    return limits_[index(limit)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  template <typename Enum>
+  static std::size_t index(Enum value) {
+    return static_cast<std::size_t>(value);
+  }
+
+  // release/acquire: whoever sees a pause end sees what was done before that.
+  std::array<std::atomic<bool>, kScopes.size()> flags_{};
+  // Hints: nothing else depends on their order.
+  std::array<std::atomic<std::uint64_t>, kLimits.size()> limits_{};
+  mutable Mutex mutex_;
+  std::map<Scope, Pause> pauses_ GUARDED_BY(mutex_);
+};
+
+// What is held cannot be waited for, and while nothing is applied nothing is known to be equal.
+void show_pauses(const std::map<Scope, Pause>& pauses, RunStatus& status);
+
+}  // namespace lockstep
