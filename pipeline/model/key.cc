@@ -59,22 +59,24 @@ void append_folded(std::string& out, std::string_view bytes) {
   for (const char c : bytes) out.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c);
 }
 
-void append_canonical(std::string& out, CanonicalRule rule, std::string_view bytes) {
-  switch (rule) {
-    case CanonicalRule::Bytes:
-    case CanonicalRule::Opaque:
-      return append_value(out, bytes);
-    case CanonicalRule::Numeric:
-      return append_numeric(out, bytes);
-    case CanonicalRule::Float:
-      return append_float(out, bytes);
-    case CanonicalRule::TrimBlanks: {
-      while (bytes.ends_with(' ')) bytes.remove_suffix(1);
-      return append_value(out, bytes);
-    }
-    case CanonicalRule::FoldAscii:
-      return append_folded(out, bytes);
+// interval_send: microseconds, days, months.
+void append_interval(std::string& out, std::string_view bytes) {
+  constexpr std::size_t kSize = 16;
+  constexpr std::int64_t kDay = 86'400'000'000;
+  constexpr std::int64_t kMonth = 30;
+  if (bytes.size() != kSize) return append_value(out, bytes);
+  auto time = static_cast<std::int64_t>(read_be64(bytes));
+  std::int64_t days = static_cast<std::int32_t>(read_be32(bytes.substr(8))) +
+                      kMonth * static_cast<std::int32_t>(read_be32(bytes.substr(12)));
+  days += time / kDay;
+  time %= kDay;
+  if (time < 0) {
+    time += kDay;
+    --days;
   }
+  append_be32(out, kSize);
+  append_be64(out, static_cast<std::uint64_t>(days));
+  append_be64(out, static_cast<std::uint64_t>(time));
 }
 
 bool hashed_as_is(const TableMap& table) {
@@ -86,6 +88,26 @@ bool hashed_as_is(const TableMap& table) {
 }
 
 }  // namespace
+
+void append_canonical(std::string& out, CanonicalRule rule, std::string_view bytes) {
+  switch (rule) {
+    case CanonicalRule::Bytes:
+    case CanonicalRule::Opaque:
+      return append_value(out, bytes);
+    case CanonicalRule::Numeric:
+      return append_numeric(out, bytes);
+    case CanonicalRule::Float:
+      return append_float(out, bytes);
+    case CanonicalRule::Interval:
+      return append_interval(out, bytes);
+    case CanonicalRule::TrimBlanks: {
+      while (bytes.ends_with(' ')) bytes.remove_suffix(1);
+      return append_value(out, bytes);
+    }
+    case CanonicalRule::FoldAscii:
+      return append_folded(out, bytes);
+  }
+}
 
 Hash128 key_hash(const TableMap& table, std::string_view key) {
   const std::uint64_t seed = table_seed(table.source.name);

@@ -18,6 +18,9 @@ namespace lockstep {
 // REQUIRES: `key` holds one cell per key column of `table`, in key order.
 Hash128 key_hash(const TableMap& table, std::string_view key);
 
+// Appends the form of a value in which values that are equal have equal bytes.
+void append_canonical(std::string& out, CanonicalRule rule, std::string_view bytes);
+
 // Replaces `out` by the key cells of `row`, in key order; allocates only when `out` must grow.
 // Returns false when one of them is NULL or unavailable; `out` is then of no use.
 // REQUIRES: `row` holds one cell per mapped column of `table`.

@@ -228,6 +228,7 @@ enum class CanonicalRule : std::uint8_t {
   Bytes,       // Binary form is unique per value.
   Numeric,     // 1.0 = 1.00: the display scale and trailing zeros are ignored.
   Float,       // -0 = 0, and every NaN is one.
+  Interval,    // A month is 30 days, a day 24 hours; of comparisons only.
   TrimBlanks,  // bpchar: trailing blanks are ignored.
   FoldAscii,   // citext under collation C.
   Opaque,      // Equality is not computable here: the table goes to one lane, unfolded.
@@ -244,6 +245,8 @@ struct ColumnMap {
   // that type's OID where the column is of the key.
   std::string read_as{};
   std::uint32_t read_oid = 0;
+  // `compare: value`: the form in which equal values, or elements of arrays, have equal bytes.
+  CanonicalRule compared = CanonicalRule::Bytes;
 };
 
 // A constant for a target column the source lacks (`set`), as SQL text of the target's type.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pipeline/model/row.h"
+#include "pipeline/tables/compared.h"
 
 namespace lockstep {
 namespace {
@@ -52,9 +53,47 @@ std::string encoded_again(std::string_view text) {
   return twice;
 }
 
+// One character, or one byte of what is no UTF-8.
+std::string_view first_character(std::string_view text) {
+  std::size_t size = text.empty() ? 0 : 1;
+  while (size < text.size() && (text[size] & 0xC0) == 0x80) ++size;
+  return text.substr(0, size);
+}
+
+// U+0300 to U+036F: accents that stand behind their letter.
+std::size_t marks_at_begin(std::string_view text) {
+  std::size_t size = 0;
+  for (auto mark = first_character(text);
+       mark.size() == 2 && (mark[0] == '\xCC' || (mark[0] == '\xCD' && mark[1] < '\xB0'));
+       mark = first_character(text.substr(size)))
+    size += mark.size();
+  return size;
+}
+
+// Whether both say the same, if each letter with marks behind it is one that the other side has in
+// its place as one character.
+bool same_but_for_marks(std::string_view a, std::string_view b) {
+  while (!a.empty() && !b.empty()) {
+    const std::string_view left = first_character(a);
+    const std::string_view right = first_character(b);
+    a.remove_prefix(left.size());
+    b.remove_prefix(right.size());
+    if (left == right) continue;
+    const std::size_t marks_left = marks_at_begin(a);
+    const std::size_t marks_right = marks_at_begin(b);
+    const bool one_composed = (marks_left == 0 && marks_right > 0 && left.size() > 1) ||
+                              (marks_right == 0 && marks_left > 0 && right.size() > 1);
+    if (!one_composed) return false;
+    a.remove_prefix(marks_left);
+    b.remove_prefix(marks_right);
+  }
+  return a.empty() && b.empty();
+}
+
 std::string text_cause(std::string_view source, std::string_view target) {
   if (trimmed(source) == trimmed(target)) return "white space at an end";
   if (same_but_for_case(source, target)) return "letter case";
+  if (same_but_for_marks(source, target)) return "another Unicode form of accents (NFC, NFD)?";
   if (!target.empty() && source.starts_with(target)) return "the end is cut off on the target";
   if (encoded_again(source) == target) return "UTF-8 that was encoded twice on the target";
   if (encoded_again(target) == source) return "UTF-8 that was encoded twice on the source";
@@ -154,7 +193,7 @@ std::string cause_of(const TableMap& table, std::string_view source, std::string
     const ColumnMap& column = table.columns[i];
     const Unequal cells{table.target_column(i).type.kind, column.plane == Plane::Text, left.next(),
                         right.next()};
-    if (cells.source != cells.target) unequal.push_back(cells);
+    if (!same_value(table, i, cells.source, cells.target)) unequal.push_back(cells);
   }
   if (unequal.size() == 2 && unequal[0].source == unequal[1].target &&
       unequal[1].source == unequal[0].target)

@@ -1,5 +1,6 @@
 #include "pipeline/tables/compared.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "pipeline/base/result.h"
@@ -53,11 +54,47 @@ TableMap target_view(const TableMap& map) {
   return view;
 }
 
+// array_send: dimensions, whether there are NULLs, the element's type, length and lower bound of
+// each dimension, elements.
+void append_elements(std::string& out, CanonicalRule rule, std::string_view array) {
+  constexpr std::size_t kHeader = 12;
+  constexpr std::size_t kBounds = 8;
+  constexpr std::size_t kDimensionsMax = 6;
+  std::size_t at = kHeader;
+  if (array.size() >= kHeader)
+    at += kBounds * std::min<std::size_t>(read_be32(array), kDimensionsMax);
+  if (array.size() < at) return append_value(out, array);
+  out.append(array.substr(0, at));
+  for (array.remove_prefix(at); array.size() >= 4;) {
+    const std::uint32_t size = read_be32(array);
+    array.remove_prefix(4);
+    if (size > array.size()) {
+      append_null(out);
+    } else {
+      append_canonical(out, rule, array.substr(0, size));
+      array.remove_prefix(size);
+    }
+  }
+}
+
+void append_by_value(std::string& out, const TableMap& map, std::size_t column, const Cell& cell) {
+  const CanonicalRule rule = map.columns[column].compared;
+  if (rule == CanonicalRule::Bytes || cell.presence != Presence::Value)
+    append_cell(out, cell);
+  else if (map.target_column(column).type.kind == TypeKind::Array)
+    append_elements(out, rule, cell.bytes);
+  else
+    append_canonical(out, rule, cell.bytes);
+}
+
 }  // namespace
 
 Compared::Compared(const TableMap& map, std::uint64_t seed)
     : map_(map),
       seed_(seed),
+      all_by_bytes_(std::ranges::all_of(
+          map.columns,
+          [](const ColumnMap& column) { return column.compared == CanonicalRule::Bytes; })),
       source_(source_view(map)),
       target_(target_view(map)),
       to_target_(map),
@@ -70,6 +107,24 @@ std::string_view Compared::cells(From side, std::string_view row, Scratch& scrat
     row = row.substr(0, row.size() - reader.rest().size());
   }
   return side == From::Source ? to_target_.row(row, scratch.translated) : row;
+}
+
+bool same_value(const TableMap& map, std::size_t column, const Cell& a, const Cell& b) {
+  if (a == b || map.columns[column].compared == CanonicalRule::Bytes) return a == b;
+  std::string left;
+  std::string right;
+  append_by_value(left, map, column, a);
+  append_by_value(right, map, column, b);
+  return left == right;
+}
+
+std::string_view Compared::by_value(std::string_view cells, std::string& scratch) const {
+  if (all_by_bytes_) return cells;
+  scratch.clear();
+  CellReader reader(cells);
+  for (std::size_t i = 0; i < map_.columns.size(); ++i)
+    append_by_value(scratch, map_, i, reader.next());
+  return scratch;
 }
 
 std::string_view Compared::source_key(From side, std::string_view row, Scratch& scratch) const {
@@ -86,7 +141,7 @@ bool Compared::digest(From side, std::string_view row, RowDigest& digest, Scratc
   const std::string_view key = source_key(side, row, scratch);
   if (key.empty()) return false;
   digest.key = key_hash(map_, key);
-  digest.row = hash128(cells(side, row, scratch), seed_);
+  digest.row = hash128(by_value(cells(side, row, scratch), scratch.by_value), seed_);
   return true;
 }
 
@@ -96,7 +151,7 @@ std::vector<std::string> unequal_columns(const TableMap& map, std::string_view s
   CellReader left(source);
   CellReader right(target);
   for (std::size_t i = 0; i < map.columns.size(); ++i)
-    if (left.next() != right.next()) names.push_back(map.source_column(i).name);
+    if (!same_value(map, i, left.next(), right.next())) names.push_back(map.source_column(i).name);
   return names;
 }
 

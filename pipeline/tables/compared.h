@@ -28,6 +28,9 @@ struct RowDigest {
   friend bool operator==(const RowDigest&, const RowDigest&) = default;
 };
 
+// Whether two compared cells of a column count as equal: by their bytes, or by `compare: value`.
+bool same_value(const TableMap& map, std::size_t column, const Cell& a, const Cell& b);
+
 // Constant after construction.  Borrows the map.
 class Compared {
  public:
@@ -48,26 +51,29 @@ class Compared {
     std::string row;
     std::string key;
     std::string translated;
+    std::string by_value;
   };
   // Returns false when the key holds NULL, which no table with a key has.
   bool digest(From side, std::string_view row, RowDigest& digest, Scratch& scratch) const;
-  // The compared cells in the target's form, as scratch or as a part of `row`.
+  // The compared cells in the target's form, as they are, as scratch or as a part of `row`.
   std::string_view cells(From side, std::string_view row, Scratch& scratch) const;
   // The key cells in the source's form.  REQUIRES: digest() of the row answered true.
   std::string key(From side, std::string_view row, Scratch& scratch) const;
 
  private:
+  std::string_view by_value(std::string_view cells, std::string& scratch) const;
   std::string_view source_key(From side, std::string_view row, Scratch& scratch) const;
 
   const TableMap& map_;
   const std::uint64_t seed_;
+  const bool all_by_bytes_;  // No column says `compare: value`.
   const TableMap source_;
   const TableMap target_;
   const Translator to_target_;
   const Translator key_to_source_;
 };
 
-// The source's names of the columns whose compared cells differ.
+// The source's names of the columns in which two rows of compared cells differ.
 std::vector<std::string> unequal_columns(const TableMap& map, std::string_view source,
                                          std::string_view target);
 

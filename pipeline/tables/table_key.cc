@@ -198,6 +198,15 @@ CanonicalRule canonical_rule(const Column& source, const Column& target, Plane p
   return from;
 }
 
+CanonicalRule compared_rule(const Column& column, Plane plane) {
+  Column element = column;
+  if (column.type.kind == TypeKind::Array && !column.type.inner.empty())
+    element.type = column.type.inner.front();
+  const bool interval = element.type.kind == TypeKind::Interval;
+  const CanonicalRule rule = interval ? CanonicalRule::Interval : rule_of(element);
+  return rule == CanonicalRule::Bytes || plane == Plane::Binary ? rule : CanonicalRule::Opaque;
+}
+
 void plan_key_and_lanes(TableMap& map, StreamKind stream, std::vector<MapProblem>& problems) {
   KeyPlanner(map, stream, problems).plan();
 }

@@ -12,6 +12,9 @@ namespace lockstep {
 // How the canonical form of a key column is made: the coarser of both sides' equality.
 CanonicalRule canonical_rule(const Column& source, const Column& target, Plane plane);
 
+// How `compare: value` makes values, or the elements of arrays, comparable by their bytes.
+CanonicalRule compared_rule(const Column& column, Plane plane);
+
 // Fills key, canonical, ordered and one_lane of `map`, and the key of its target, or adds the
 // problems that forbid it.
 // REQUIRES: source, target, columns and lanes of `map` are set.

@@ -205,7 +205,19 @@ class MapPlanner {
                      .cast = verdict.kind == CastKind::Lossless,
                      .reread_arrays = rule_.reread_arrays.contains(from.name)};
     choose_plane(column, from, to);
+    if (rule_.compare_value.contains(from.name)) compare_value(column, from, to);
     map_.columns.push_back(column);
+  }
+
+  void compare_value(ColumnMap& column, const Column& from, const Column& to) {
+    column.compared = compared_rule(to, column.plane);
+    if (column.compared != CanonicalRule::Opaque) return;
+    error(RulePart::Compare, from.name,
+          fmt::format("compare: value is impossible: when two values of {}, which is {}, are equal "
+                      "is known to PostgreSQL only",
+                      target_name(to.name), to.type.sql),
+          fmt::format("leave {} out of columns.compare: it is compared by its bytes then",
+                      from.name));
   }
 
   void choose_plane(ColumnMap& column, const Column& from, const Column& to) {

@@ -13,7 +13,7 @@ import psycopg2
 
 from tests.lab.compare import Side, compare
 from tests.lab.lockstep import Lockstep
-from tests.lab.postgres import OWNER
+from tests.lab.postgres import OWNER, lsn_number
 from tests.lab.process import LabError, wait_until
 from tests.lab.stack import READER, WRITER
 
@@ -83,6 +83,10 @@ class Migration:
     def target(self, sql, parameters=None):
         """Runs SQL on the target as the owner; returns rows."""
         return self.stack.target.execute(self.name, sql, parameters, user=OWNER)
+
+    def source_position(self):
+        """Where the source's log ends, as a number."""
+        return lsn_number(self.source("SELECT pg_current_wal_insert_lsn()")[0][0])
 
     def source_connection(self, **options):
         return self.stack.source.connect(self.name, user=OWNER, **options)
@@ -254,6 +258,24 @@ class Migration:
             raise LabError(f"SIGTERM: exit {code}\n{self.lockstep.process.log_tail(60)}")
 
     # What must hold.
+
+    def differing(self, table, columns):
+        """The rows with the key `id` that are not equal: {id: (kind, columns)}, in lockstep's words.
+
+        By SQL that shares nothing with lockstep.  REQUIRES: nobody writes to the table.
+        """
+        texts = ", ".join(f"{each}::text" for each in columns)
+        source, target = [dict(ask(f"SELECT id::text, ARRAY[{texts}] FROM {table}"))
+                          for ask in (self.source, self.target)]
+        found = {}
+        for key in source.keys() | target.keys():
+            left, right = source.get(key), target.get(key)
+            if left is None or right is None:
+                found[key] = ("extra_in_target" if left is None else "missing_in_target", [])
+            elif left != right:
+                found[key] = ("differing", [name for name, one, other in zip(columns, left, right)
+                                            if one != other])
+        return found
 
     def compare(self, **options):
         return compare(Side(self.stack.source.client_environment(self.name)),

@@ -30,6 +30,12 @@ COMMON_SETTINGS = {
 }
 
 
+def lsn_number(text):
+    """A position of the log, such as 0/16B3748, as a number that can be compared."""
+    high, low = text.split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
 class Cluster:
     """One server and its data directory.  Several databases live in it, one per test."""
 
@@ -157,6 +163,12 @@ class Cluster:
         """Waits until pg_stat_activity has a session for which `condition` (SQL) holds."""
         wait_until(lambda: self.value("postgres", "SELECT count(*) FROM pg_stat_activity"
                                                   f" WHERE {condition}"), what)
+
+    def await_none(self, condition):
+        """Waits until no session is one for which `condition` (SQL) holds."""
+        wait_until(lambda: not self.value("postgres", "SELECT count(*) FROM pg_stat_activity"
+                                                      f" WHERE {condition}"),
+                   f"the sessions to end: {condition}")
 
     def promote(self):
         """Starts the server as a standby and promotes it.  REQUIRES: it is stopped."""

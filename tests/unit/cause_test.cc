@@ -57,6 +57,9 @@ TEST(Cause, OfTexts) {
   EXPECT_EQ(cause(TypeKind::Varchar, "abcdef", "abc"), "the end is cut off on the target");
   EXPECT_EQ(cause(TypeKind::Text, "\xC3\xA9", "\xC3\x83\xC2\xA9"),
             "UTF-8 that was encoded twice on the target");
+  EXPECT_EQ(cause(TypeKind::Text, "caf\xC3\xA9!", "cafe\xCC\x81!"),
+            "another Unicode form of accents (NFC, NFD)?");
+  EXPECT_EQ(cause(TypeKind::Text, "cafe!", "cafe\xCC\x81!"), "");
   EXPECT_EQ(cause(TypeKind::Text, "abc", "xyz"), "");
   EXPECT_EQ(cause(TypeKind::Json, R"({"a": 1})", R"({"a":1})"), "white space of the JSON text");
 }
