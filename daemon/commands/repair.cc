@@ -87,6 +87,13 @@ Result<std::size_t> repair_some(const Manifest& manifest, const LockOwner& owner
   while (left > 0 && std::chrono::steady_clock::now() < until) {
     never.wait(kLookAtRepairsEvery);
     LOCKSTEP_ASSIGN(left, left_of(manifest, asked));
+    LOCKSTEP_ASSIGN(const auto now, read_lock_owner(manifest.state_dir.value.string()));
+    if (left > 0 && (!now || now->pid != owner.pid))
+      return fail(Reaction::Halt,
+                  fmt::format("lockstep run ended before {} of {} rows were equal: start it, and "
+                              "say lockstep repair --yes again",
+                              left, asked.size()),
+                  ExitCode::Temporary);
     LOCKSTEP_ASSIGN(const std::string answer, ask_owner(owner, {"GET", kRepairPath, ""}));
     const std::string waits = parse_waits(answer);
     if (waits.empty()) continue;

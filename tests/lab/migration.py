@@ -262,7 +262,7 @@ class Migration:
     def differing(self, table, columns):
         """The rows with the key `id` that are not equal: {id: (kind, columns)}, in lockstep's words.
 
-        By SQL that shares nothing with lockstep.  REQUIRES: nobody writes to the table.
+        `table`: what may stand behind FROM.  By SQL that shares nothing with lockstep.  REQUIRES: nobody writes to the table.
         """
         texts = ", ".join(f"{each}::text" for each in columns)
         source, target = [dict(ask(f"SELECT id::text, ARRAY[{texts}] FROM {table}"))
