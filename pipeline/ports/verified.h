@@ -22,7 +22,8 @@ namespace lockstep {
 struct VerifiedRange {
   KeyRange range;
   std::int64_t at_us = 0;  // When it was last compared whole; 0: it never was.
-  Lsn position = 0;        // Of the source: no row of it was compared at an older one.
+  // Of the source: every row of it was compared under a snapshot that saw all commits before.
+  Lsn position = 0;
   std::uint64_t rows = 0;  // Of the source, then.
 
   bool known() const { return at_us != 0; }

@@ -299,7 +299,7 @@ Status Sweep::judge_range(Table& table) {
   table.told.rows += rows;
   rest(rows);
   return table.ranges.compared(std::exchange(work_.range_id, 0),
-                               {work_.range, now_us, reading_.insert_lsn(), rows}, suspects);
+                               {work_.range, now_us, work_.position, rows}, suspects);
 }
 
 Status Sweep::judge_suspects(Table& table) {

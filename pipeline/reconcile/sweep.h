@@ -83,6 +83,8 @@ struct SweepPorts {
   // Asks for a proof that begins now, and whether it has come (V3).
   std::function<std::uint64_t()> prove;
   std::function<bool(std::uint64_t proof)> is_applied;
+  // What was committed before it is applied, by a proof; 0: none has come yet.
+  std::function<Lsn()> applied_through;
   VerifiedStore& store;
   // Why the continuous comparison should leave the servers alone right now; "": it need not.
   std::function<std::string()> busy;
@@ -197,6 +199,7 @@ class Sweep {
     TableId table = 0;
     KeyRange range;
     RangeBook::RangeId range_id = 0;  // Taken; 0: not yet, or suspects.
+    Lsn position = 0;                 // Of the range: S sees all that was committed before.
     std::vector<std::string> keys;    // Of suspects; empty: the range.
     std::uint64_t version = 0;        // Of the table's life.
     std::chrono::steady_clock::time_point begun{};

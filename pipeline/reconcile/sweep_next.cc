@@ -267,12 +267,21 @@ void Sweep::pick_suspects(std::size_t id) {
 }
 
 // A range that is known stays whole until it has twice as many rows as a new one.
+//
+// The position that it is said to be compared at is that of a proof from before S: what is applied
+// is visible in S (I5), while a commit whose record lies before S may not be.
 Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
+  const Lsn position = ports_.applied_through();
+  if (position == 0) {
+    if (proof_ == 0) proof_ = ports_.prove();
+    return Step::Waiting;
+  }
   Table& table = *tables_[id];
   if (table.chunk_rows == 0) table.chunk_rows = options_.chunk_rows;
   const auto due = table.ranges.coverage().due(due_before(table), table.chunk_rows);
   if (!table.compared) table.compared.emplace(table.map, table.seed);
   work_ = work_on(id);
+  work_.position = position;
   work_.range = due->range;
   const TableMap& view = table.compared->view(From::Source);
   std::optional<std::string> cut;

@@ -71,7 +71,8 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
              {ports_.compare.source, ports_.compare.target, ports_.compare.owed,
               [this] { return prove(); },
               [this](std::uint64_t proof) { return supervisor_.is_applied(proof); },
-              ports_.compare.store, [this] { return sweep_yields_to(); },
+              [this] { return supervisor_.applied_through(); }, ports_.compare.store,
+              [this] { return sweep_yields_to(); },
               [this] { return ports_.control.get(Limit::ReconcileRows); }}) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
   for (const TableMap* table : tables_) board_.estimate(table->id, table->source.estimated_rows);

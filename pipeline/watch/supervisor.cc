@@ -263,6 +263,7 @@ Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
     const MutexLock lock(mutex_);
     applied_until_ = proof_.begun();
   }
+  applied_through_.store(proof_.marker().value_or(0), std::memory_order_release);
   proofs_applied_.store(proof_number_, std::memory_order_release);
   if (!ready) {
     proof_.reset();

@@ -94,6 +94,9 @@ class Supervisor {
   // rows that are owed.
   std::uint64_t applied_proof() const { return proofs_applied_.load(std::memory_order_acquire); }
   bool is_applied(std::uint64_t proof) const { return applied_proof() >= proof; }
+  // What was committed before it is on the target, but for rows that are owed; 0: no proof has
+  // come.
+  Lsn applied_through() const { return applied_through_.load(std::memory_order_acquire); }
   // Lanes are in each other's way: a constraint of the target may be new.
   void look_at_once() { look_at_once_.store(true, std::memory_order_release); }
   // Commit time of the oldest change that `lane` holds; 0: none.
@@ -166,6 +169,7 @@ class Supervisor {
   // committed for it, before it is told.
   std::atomic<std::uint64_t> proofs_asked_{0};
   std::atomic<std::uint64_t> proofs_applied_{0};
+  std::atomic<Lsn> applied_through_{0};  // release/acquire: what the lanes committed before.
 
   RunStatus status_ GUARDED_BY(mutex_);
   // What was committed before is on the target, but for rows that are owed.

@@ -41,8 +41,12 @@ StreamId StreamLog::stream_of(const Change& change) const {
 }
 
 void StreamLog::append(const LoggedTransaction& transaction, Position before, bool offset_hole) {
+  if (fault_ == StreamFault::StopEarly) return;
+  std::vector<SourceChange> changes = transaction.changes;
+  if (fault_ == StreamFault::SkipTransaction) changes.clear();
+  if (fault_ == StreamFault::Reorder) std::ranges::reverse(changes);
   std::uint64_t ordinal = 0;
-  for (const SourceChange& change : transaction.changes) {
+  for (const SourceChange& change : changes) {
     ++ordinal;
     for (const Change& event : change.events) {
       const StreamId id = stream_of(event);
@@ -58,6 +62,7 @@ void StreamLog::append(const LoggedTransaction& transaction, Position before, bo
       }
       copy.next = stream.end;
       const bool same = !stream.records.empty() && stream.records.back().next == copy.next;
+      if (same && fault_ == StreamFault::DropAtSharedPosition) continue;
       if (!same) stream.records.push_back({copy.next, {}});
       stream.records.back().events.push_back(std::move(copy));
     }
@@ -184,6 +189,7 @@ void FakeStream::read(ChangeBatch& batch) {
   for (const StreamId stream : order) {
     if (halted_.contains(stream)) continue;
     const auto& records = log_.records(stream);
+    if (log_.fault() == StreamFault::AdvanceOnKeepalive) next_[stream] = records.size();
     for (std::size_t taken = random_.below(burst_ + 1); taken > 0; --taken) {
       if (next_[stream] == records.size() || stops(stream, batch)) break;
       const StreamLog::Record& record = records[next_[stream]++];

@@ -22,6 +22,16 @@ namespace lockstep {
 
 enum class StreamMode : std::uint8_t { Kafka, Direct };
 
+// What is wrong with the way from the source's log to us, while our own positions look well.
+enum class StreamFault : std::uint8_t {
+  None,
+  SkipTransaction,       // Nothing of a transaction comes.
+  AdvanceOnKeepalive,    // A position is told that lies behind what was not delivered.
+  DropAtSharedPosition,  // Of two events at one position the first comes alone.
+  Reorder,               // The changes of a transaction come last first.
+  StopEarly,             // Nothing comes any more, and that is no error.
+};
+
 // The topics' partitions, or the slot.  Outlives our process.
 class StreamLog {
  public:
@@ -39,6 +49,10 @@ class StreamLog {
   void repeat(std::size_t transactions);
   // A snapshot event for a row: says nothing but "read this key again".
   void emit_reread(TableId table, int id);
+
+  // From the next transaction on.
+  void set_fault(StreamFault fault) { fault_ = fault; }
+  StreamFault fault() const { return fault_; }
 
   StreamMode mode() const { return mode_; }
   const std::vector<std::string>& names() const { return names_; }
@@ -69,6 +83,7 @@ class StreamLog {
   std::vector<std::string> names_;
   std::vector<StreamId> first_;  // By table: its partition 0.
   std::vector<Stream> streams_;
+  StreamFault fault_ = StreamFault::None;
   std::size_t decoded_ = 0;    // Transactions of the source's log.
   std::size_t confirmed_ = 0;  // The connector does not go back behind them.
 };

@@ -35,14 +35,15 @@ _FULL = ["sim", "asan", "tsan"]
 # The integration tests wait for most of their time: two parts of each stream run side by side, each
 # with servers of its own.  Files alternate between the parts, those that take longest first.
 _DIRECT = ["test_shape", "test_kill", "test_target_watch", "test_exported", "test_direct",
-           "test_direct_slot", "test_reconcile", "test_identity", "test_shapes", "test_races",
+           "test_direct_slot", "test_reconcile", "test_identity", "test_reconcile_kills",
+           "test_claims", "test_false_alarms", "test_planted", "test_shapes", "test_races",
            "test_toast", "test_restart_truth", "test_direct_load", "test_smoke", "test_refused",
            "test_direct_types", "test_quiet", "test_quarantine"]
 _DEBEZIUM = ["test_shape", "test_kill", "test_definition", "test_reconcile", "test_first_use",
              "test_races", "test_restart_truth", "test_validate", "test_identity",
              "test_bad_events", "test_connector", "test_smoke", "test_memory", "test_synced",
              "test_toast", "test_refused", "test_parity", "test_readme", "test_compare", "test_shapes",
-             "test_quarantine"]
+             "test_quarantine", "test_false_alarms"]
 _PARTS = 2
 _NO_DAEMON = "test_target"
 _LONG = {"LOCKSTEP_LONG": "1", "LOCKSTEP_SIM_SEEDS": "100000"}

@@ -40,6 +40,7 @@ class Scenario final : public Chaos {
   void deliver();
   // The connector tells only that the row is to be read again: a debt.
   void reread(int id) { log_.emit_reread(0, id); }
+  void set_fault(StreamFault fault) { log_.set_fault(fault); }
   void read_once() { step(Process::Actor::Reader); }
   void poll_once() { step(Process::Actor::Source); }
   void apply();  // All lanes, as far as they get.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 
 #include "pipeline/base/rules.h"
 #include "tests/sim/scenario.h"
@@ -119,6 +120,57 @@ TEST(SweepScenario, WhatWasComparedIsKnownAfterARestart) {
   EXPECT_EQ(after.tables[0].second.rows, 0U);
   EXPECT_EQ(after.tables[0].second.verified_through, before.tables[0].second.verified_through);
   EXPECT_EQ(after.tables[0].second.oldest_us, before.tables[0].second.oldest_us);
+}
+
+// Issue D, acceptance 3: a comparison does not rest on our own positions.  With each of these
+// mistakes everything seems to be applied, and what is wrong is found.
+TEST(SweepScenario, WhatOurPositionsDoNotTellIsFound) {
+  const std::string nothing_came = "differing 3, extra_in_target 4, missing_in_target 7";
+  const std::map<StreamFault, std::string> cases{
+      {StreamFault::None, ""},
+      {StreamFault::SkipTransaction, nothing_came},
+      {StreamFault::AdvanceOnKeepalive, nothing_came},
+      {StreamFault::DropAtSharedPosition, "missing_in_target 7"},
+      {StreamFault::Reorder, "differing 3"},
+      {StreamFault::StopEarly, nothing_came},
+  };
+  for (const auto& [fault, expected] : cases) {
+    SCOPED_TRACE(static_cast<int>(fault));
+    SimOptions options = scenario_options();
+    options.mode = StreamMode::Direct;
+    Scenario s(options);
+    copied(s);
+    s.set_fault(fault);
+    const Xid x = s.begin();
+    s.source.update(x, 0, 3, row(3, 1), {});
+    s.source.update(x, 0, 3, row(3, 2), {});
+    s.source.update(x, 0, 4, row(7, 1), {});
+    s.commit(x);
+    s.deliver();
+    s.apply();
+    for (int i = 0; i < 3; ++i) s.sweep_round();  // The supervisor looks.
+    EXPECT_TRUE(s.status().synced);
+    EXPECT_LT(s.status().lag_seconds.value_or(9), 1);
+    EXPECT_EQ(found(s), expected);
+  }
+}
+
+// V8: a commit whose record was written before S, and that S does not see, was not compared.
+TEST(SweepScenario, APositionIsClaimedOnlyOfWhatWasVisible) {
+  Scenario s;
+  copied(s);
+  Xid hidden = 0;
+  s.at("before_snapshot", [&s, &hidden] {
+    hidden = s.begin();
+    s.source.update(hidden, 0, 3, row(3, 1), {});
+    s.log(hidden);
+  });
+  s.at("after_snapshot", [&s, &hidden] { s.visible(hidden); });
+  EXPECT_EQ(found(s), "");
+  ASSERT_NE(hidden, 0U);
+  const auto verified = s.sweep_status().asked.at(0).second.verified_through;
+  ASSERT_TRUE(verified);
+  EXPECT_LT(*verified, s.source.log().back().commit_lsn);
 }
 
 // `mode: once`: of ranges that are never due again each is compared once all the same.

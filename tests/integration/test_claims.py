@@ -1,0 +1,145 @@
+"""Issue D, acceptance 5: what `verified_through` says is so.
+
+While everything changes, and somebody damages rows of the target, claims of random tables are
+taken.  Then nobody writes any more, and an independent comparison must find of each table only
+what the claim's findings name, or what was damaged after the claim.
+"""
+
+import random
+import threading
+
+import psycopg2
+
+from tests.integration.conftest import is_long
+from tests.lab.postgres import lsn_number
+
+CLAIMS = 200 if is_long() else 20
+TABLES = 20 if is_long() else 5
+ROWS = 400
+BUSY_ROWS = 200  # The application changes these; the others are damaged.
+SEED = 5
+COLUMNS = ["v", "n"]
+DAMAGE = ("UPDATE {table} SET v = v || '!' WHERE id = {id}",
+          "UPDATE {table} SET n = n + 0.001 WHERE id = {id}",
+          "DELETE FROM {table} WHERE id = {id}",
+          "UPDATE {table} SET id = -id WHERE id = {id}")
+
+
+def schema():
+    return "".join(f"CREATE TABLE t{number} (id bigint PRIMARY KEY, v text, n numeric);"
+                   f"INSERT INTO t{number} SELECT g, 'v' || g, g FROM generate_series(1, {ROWS}) g;"
+                   for number in range(TABLES))
+
+
+class Application:
+    """Meanwhile rows change, go, come back and get other keys; a transaction touches two tables."""
+
+    def __init__(self, migration):
+        self.migration = migration
+        self.transactions = 0
+        self._over = threading.Event()
+        self._failures = []
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+        assert not self._failures, self._failures
+
+    def _run(self):
+        try:
+            self._write()
+        except psycopg2.Error as error:
+            self._failures.append(error)
+
+    def _write(self):
+        rng = random.Random(SEED)
+        cursor = self.migration.source_connection().cursor()
+        while not self._over.is_set():
+            one, two = [f"t{rng.randrange(TABLES)}" for _ in range(2)]
+            key = rng.randint(1, BUSY_ROWS)
+            cursor.execute(
+                f"UPDATE {one} SET n = n + 1 WHERE id = {key};"
+                f"DELETE FROM {two} WHERE id = {rng.randint(1, BUSY_ROWS)};"
+                f"INSERT INTO {two} VALUES ({key}, 'again', 0) ON CONFLICT (id) DO NOTHING;"
+                f"UPDATE {one} SET id = id + {10**6 * (1 + self.transactions)} WHERE id = {key}")
+            self.transactions += 1
+
+
+class Claims:
+    """Takes them, and remembers what was damaged at which position of the source."""
+
+    def __init__(self, migration):
+        self.migration = migration
+        self.rng = random.Random(SEED)
+        self.damaged = {number: {} for number in range(TABLES)}  # Key of a row: position.
+        self.taken = []  # (table, position, keys of the findings)
+
+    def damage(self):
+        table = self.rng.randrange(TABLES)
+        key = self.rng.randint(BUSY_ROWS + 1, ROWS)
+        if key in self.damaged[table]:
+            return
+        self.migration.target(self.rng.choice(DAMAGE).format(table=f"t{table}", id=key))
+        self.damaged[table][key] = self.migration.source_position()
+
+    def take(self, number, status):
+        """What the status says of a table, and what is found in it by then."""
+        table = next(each for each in status["tables"] if each["table"] == f"public.t{number}")
+        found = self.found(number)
+        self.taken.append((number, lsn_number(table["verified_through"]), found))
+        known = {key for key, at in self.damaged[number].items() if at < self.taken[-1][1]}
+        assert known <= {abs(key) for key in found}, (self.taken[-1], self.damaged[number])
+
+    def found(self, number):
+        document = self.migration.lockstep.answer("findings list", "--format", "json", "--table",
+                                                  f"public.t{number}")
+        return {int(each["key"]["id"]) for each in document["findings"]}
+
+
+def through(status):
+    """What of each table is verified; a claim of one is new when it is another."""
+    return [table["verified_through"] for table in status["tables"]]
+
+
+def is_verified(status):
+    return bool(status["tables"]) and all(through(status))
+
+
+def test_what_is_verified_is_equal(migrate, capsys):
+    migration = migrate(schema(), reconcile={"every": "1s"})
+    migration.prepare()
+    claims = Claims(migration)
+    with migration.running() as lockstep:
+        with Application(migration) as application:
+            status = lockstep.await_status(is_verified, "every table to be compared")
+            first = min(map(lsn_number, through(status)))
+            while len(claims.taken) < CLAIMS:
+                before = through(status)
+                for _ in range(2):
+                    claims.damage()
+                status = lockstep.await_status(lambda now: through(now) != before, "a new claim")
+                for number in claims.rng.sample(range(TABLES), 2):
+                    claims.take(number, status)
+        end = migration.source_position()
+
+        def is_past_the_end(now):
+            return all(lsn_number(each) >= end for each in through(now))
+
+        lockstep.await_status(is_past_the_end, "all to be compared once more")
+        last = {number: claims.found(number) for number in range(TABLES)}
+    differing = {number: set(map(int, migration.differing(f"t{number}", COLUMNS)))
+                 for number in range(TABLES)}
+    assert differing == last, "the findings are not what differs"
+    for number, claimed, found in claims.taken:
+        later = {key for key, at in claims.damaged[number].items() if at >= claimed}
+        unclaimed = {key for key in differing[number] - found if abs(key) not in later}
+        assert not unclaimed, (number, claimed, found, unclaimed)
+    with capsys.disabled():
+        print(f"\n{len(claims.taken)} claims of {TABLES} tables under {application.transactions}"
+              f" transactions, {sum(map(len, claims.damaged.values()))} rows damaged meanwhile:"
+              f" 0 differences that a claim covers; positions moved on by {(end - first) >> 10} KiB")
