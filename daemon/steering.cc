@@ -19,12 +19,12 @@ std::int64_t now_us() {
       .count();
 }
 
-std::string pause_name(Scope scope) { return "pause." + std::string(scope_text(scope)); }
+std::string pause_name(Scope scope) { return "pause." + std::string(part_text(scope)); }
 
 std::string scopes_text(const std::vector<Scope>& scopes) {
   std::string text;
   for (const Scope scope : scopes)
-    text += (text.empty() ? "" : ", ") + std::string(scope_text(scope));
+    text += (text.empty() ? "" : ", ") + std::string(part_text(scope));
   return text;
 }
 
@@ -32,7 +32,7 @@ std::string scopes_text(const std::vector<Scope>& scopes) {
 
 Result<std::vector<Scope>> scopes_of(std::string_view text) {
   if (text.empty() || text == "all") return std::vector<Scope>(kScopes.begin(), kScopes.end());
-  if (const auto scope = parse_scope(text)) return std::vector<Scope>{*scope};
+  if (const auto scope = parse_part(text)) return std::vector<Scope>{*scope};
   return fail(Reaction::Halt,
               fmt::format("there is no scope {}: all, backfill, apply or reconcile", text),
               ExitCode::Usage);

@@ -26,7 +26,7 @@ std::unexpected<Error> wrong(std::string why) {
 std::string pauses_json(const Control& control) {
   json::array paused;
   for (const auto& [scope, pause] : control.pauses())
-    paused.push_back({{"scope", scope_text(scope)},
+    paused.push_back({{"scope", part_text(scope)},
                       {"by", pause.actor},
                       {"reason", pause.reason},
                       {"since", time_text(pause.since_us)}});
@@ -97,7 +97,7 @@ Result<json::array> resume_scopes(Steering& steering, const json::object& wanted
   LOCKSTEP_ASSIGN(const std::vector<Scope> resumed,
                   steering.resume(scopes, {actor, member(wanted, "reason")}));
   json::array names;
-  for (const Scope scope : resumed) names.emplace_back(scope_text(scope));
+  for (const Scope scope : resumed) names.emplace_back(part_text(scope));
   return names;
 }
 

@@ -20,7 +20,7 @@ std::optional<Enum> parse(const std::array<Enum, count>& all, std::string_view t
 
 }  // namespace
 
-std::string_view scope_text(Scope scope) {
+std::string_view part_text(Scope scope) {
   switch (scope) {
     case Scope::Backfill:
       return "backfill";
@@ -32,11 +32,11 @@ std::string_view scope_text(Scope scope) {
   return "unknown";
 }
 
-std::optional<Scope> parse_scope(std::string_view text) { return parse(kScopes, text, scope_text); }
+std::optional<Scope> parse_part(std::string_view text) { return parse(kScopes, text, part_text); }
 
 std::string pause_text(Scope scope, const Pause& pause) {
   const auto since = static_cast<std::time_t>(pause.since_us / 1'000'000);
-  return fmt::format("{} is paused since {:%FT%TZ} by {}{}", scope_text(scope), fmt::gmtime(since),
+  return fmt::format("{} is paused since {:%FT%TZ} by {}{}", part_text(scope), fmt::gmtime(since),
                      pause.actor, pause.reason.empty() ? "" : ": " + pause.reason);
 }
 
@@ -55,7 +55,7 @@ std::optional<Limit> parse_limit(std::string_view text) { return parse(kLimits, 
 void show_pauses(const std::map<Scope, Pause>& pauses, RunStatus& status) {
   for (const auto& [scope, pause] : pauses) {
     status.paused.push_back(
-        {std::string(scope_text(scope)), pause.actor, pause.reason, pause.since_us});
+        {std::string(part_text(scope)), pause.actor, pause.reason, pause.since_us});
     status.waiting_for.insert(status.waiting_for.begin(),
                               "an operator: " + pause_text(scope, pause));
     status.synced = status.synced && scope != Scope::Apply;

@@ -27,8 +27,8 @@ enum class Scope : std::uint8_t {
 };
 inline constexpr std::array kScopes{Scope::Backfill, Scope::Apply, Scope::Reconcile};
 // "backfill", ...
-std::string_view scope_text(Scope scope);
-std::optional<Scope> parse_scope(std::string_view text);
+std::string_view part_text(Scope scope);
+std::optional<Scope> parse_part(std::string_view text);
 
 struct Pause {
   std::string actor;  // "uid 1000"

@@ -254,7 +254,7 @@ void Simulator::make_trouble() {
   }
   if (options_.pause > 0 && random_.chance(options_.pause * 20)) {
     const Scope scope = kScopes[random_.below(kScopes.size())];
-    note(control_.paused(scope) ? "resume" : "pause", scope_text(scope));
+    note(control_.paused(scope) ? "resume" : "pause", part_text(scope));
     if (!control_.resume(scope)) control_.pause(scope, {"the simulator", "", 0});
     return;
   }
