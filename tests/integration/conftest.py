@@ -15,6 +15,7 @@ if str(ROOT) not in sys.path:
 from tests.lab.migration import Migration  # noqa: E402
 from tests.lab.postgres import OWNER  # noqa: E402
 from tests.lab.stack import READER, Stack, end_on_signals  # noqa: E402
+from tests.lab.suite import DIRECT  # noqa: E402
 
 _numbers = itertools.count(1)
 
@@ -37,6 +38,15 @@ INSERT INTO t SELECT g, 'v' || g, 0 FROM generate_series(1, 3000) g;
 
 def pytest_configure(config):
     end_on_signals()
+
+
+def pytest_collection_modifyitems(config, items):
+    """What runs over the direct stream whatever is chosen runs once: with that stream's files."""
+    if STREAM == "direct":
+        return
+    twice = [item for item in items if "direct" in item.fixturenames and item.path.stem in DIRECT]
+    config.hook.pytest_deselected(items=twice)
+    items[:] = [item for item in items if item not in twice]
 
 
 def is_long():
