@@ -22,7 +22,7 @@ std::string be64(std::uint64_t value) {
 std::string time_at(std::int64_t us) { return be64(static_cast<std::uint64_t>(us)); }
 std::string float8(double value) { return be64(std::bit_cast<std::uint64_t>(value)); }
 
-std::string row_of(const std::vector<Value>& values) {
+std::string row_with(const std::vector<Value>& values) {
   std::string row;
   for (const Value& value : values) {
     if (value)
@@ -45,7 +45,7 @@ std::string cause(TypeKind kind, const std::vector<Value>& source,
     table.source.columns.push_back(column);
     table.target.columns.push_back(column);
   }
-  return cause_of(table, row_of(source), row_of(target));
+  return cause_of(table, row_with(source), row_with(target));
 }
 std::string cause(TypeKind kind, const Value& source, const Value& target) {
   return cause(kind, std::vector{source}, std::vector{target});
@@ -108,7 +108,7 @@ TEST(Cause, OfSeveralColumnsOnlyWhenAllShowTheSame) {
 
 TEST(Cause, OfARowThatIsNotThereIsNotKnown) {
   TableMap table;
-  EXPECT_EQ(cause_of(table, "", row_of({"a"})), "");
+  EXPECT_EQ(cause_of(table, "", row_with({"a"})), "");
 }
 
 }  // namespace

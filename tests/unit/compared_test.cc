@@ -25,10 +25,8 @@ bool equal(const Column& column, bool by_value, const std::string& a, const std:
   Compared::Scratch scratch;
   RowDigest left;
   RowDigest right;
-  EXPECT_TRUE(compared.digest(Compared::From::Source, row_of(std::vector<std::string>{kKey, a}),
-                              left, scratch));
-  EXPECT_TRUE(compared.digest(Compared::From::Target, row_of(std::vector<std::string>{kKey, b}),
-                              right, scratch));
+  EXPECT_TRUE(compared.digest(Compared::From::Source, row_of({kKey, a}), left, scratch));
+  EXPECT_TRUE(compared.digest(Compared::From::Target, row_of({kKey, b}), right, scratch));
   const std::string one = from_hex(a);
   const std::string other = from_hex(b);
   EXPECT_EQ(left == right,
