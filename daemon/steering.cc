@@ -11,8 +11,6 @@
 namespace lockstep {
 namespace {
 
-constexpr std::uint64_t kRowsMax = 1'000'000'000;  // As in the manifest.
-
 std::int64_t now_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -110,8 +108,7 @@ Result<std::vector<Scope>> Steering::resume(const std::vector<Scope>& scopes, co
 
 Status Steering::set(Limit limit, std::optional<std::uint64_t> value, const Order& order) {
   const std::string name(limit_text(limit));
-  if (value.value_or(0) > kRowsMax)
-    return fail(Reaction::Halt, fmt::format("{} is {} at most", name, kRowsMax), ExitCode::Usage);
+  CHECK(value.value_or(0) <= kLimitMax);
   const MutexLock lock(mutex_);
   const std::string text = value ? std::to_string(*value) : "as the manifest says";
   LOCKSTEP_TRY(note(order, "set", name + "=" + text));

@@ -23,6 +23,8 @@
 
 namespace lockstep {
 
+inline constexpr std::uint64_t kLimitMax = 1'000'000'000;  // As in the manifest.
+
 // Who asks, and why, for the audit log and for `status`.
 struct Order {
   std::string actor;
@@ -55,7 +57,7 @@ class Steering {
   Status pause(const std::vector<Scope>& scopes, const Order& order);
   // Returns those that were paused.
   Result<std::vector<Scope>> resume(const std::vector<Scope>& scopes, const Order& order);
-  // Nothing: as the manifest says.
+  // Nothing: as the manifest says.  REQUIRES: it is kLimitMax at most.
   Status set(Limit limit, std::optional<std::uint64_t> value, const Order& order);
 
   std::vector<ShownSetting> settings() const;

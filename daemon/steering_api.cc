@@ -68,6 +68,8 @@ Status change_settings(Steering& steering, const json::object& wanted, const Ord
           fmt::format("{} is a number of rows per second, or null for what the manifest "
                       "says",
                       std::string(name)));
+    if (!value.is_null() && number > kLimitMax)
+      return wrong(fmt::format("{} is {} at most", std::string(name), kLimitMax));
     changes.emplace_back(*limit, value.is_null() ? std::nullopt : std::optional(number));
   }
   for (const auto& [limit, value] : changes) LOCKSTEP_TRY(steering.set(limit, value, order));

@@ -126,7 +126,9 @@ def test_a_limit_is_changed_while_it_counts(direct):
     (("pause", "--scope", "everything"), 64, "all, backfill, apply or reconcile"),
     (("set", "backfill.rows=1"), 64, "there is no setting backfill.rows"),
     (("set", "reconcile.rows_per_second=fast"), 64, "is not NAME=VALUE with a number"),
-    (("set", "reconcile.rows_per_second=9999999999"), 64, "at most"),
+    # Of several either all are set or none.
+    (("set", "backfill.rate_limit_rows_per_second=5", "reconcile.rows_per_second=9999999999"), 64,
+     "at most"),
     (("get", "nothing"), 64, "there is no setting nothing"),
     (("resume", "--table", "public.t"), 69, "does not run"),
 ])
@@ -135,4 +137,6 @@ def test_what_cannot_be_ordered_is_refused(direct, arguments, code, words):
     answer = migration.lockstep.verb(*arguments)
     assert answer.returncode == code, answer.stderr
     assert words in answer.stderr
+    settings = json.loads(migration.lockstep.verb("settings", "--format", "json").stdout)
+    assert all(one["by"] is None for one in settings["settings"])
     assert migration.lockstep.verb("stop").stdout == "lockstep does not run\n"
