@@ -2,12 +2,16 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -61,6 +65,32 @@ Status write_owner(int file, const std::string& path, const std::string& socket)
   return {};
 }
 
+// Returns when the process has ended, or after `time`.
+void await_end(int pid, std::chrono::milliseconds time) {
+  constexpr std::chrono::milliseconds kWriting{20};  // It has the lock, its text is an older one's.
+  const int process = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  pollfd end{process, POLLIN, 0};
+  ::poll(&end, 1, static_cast<int>((process < 0 ? std::min(kWriting, time) : time).count()));
+  if (process >= 0) ::close(process);
+}
+
+// Returns who keeps the lock from us, or nothing once it is ours.
+Result<std::optional<LockOwner>> take(int file, const std::string& path) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::seconds kCommandMax{30};
+  const auto until = Clock::now() + kCommandMax;
+  for (;;) {
+    struct flock wanted = whole_file(F_WRLCK);
+    if (::fcntl(file, F_OFD_SETLK, &wanted) == 0) return std::optional<LockOwner>();
+    if (errno != EAGAIN && errno != EACCES) return fail(state_error("locking " + path, errno));
+    LOCKSTEP_ASSIGN(const LockOwner owner, read_owner(file, path));
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
+    if (!owner.socket.empty() || owner.pid == ::getpid() || left.count() <= 0)
+      return std::optional(owner);
+    await_end(owner.pid, left);
+  }
+}
+
 }  // namespace
 
 Error state_error(const std::string& doing, int error_number) {
@@ -80,16 +110,13 @@ Result<StateLock> StateLock::acquire(const std::string& directory, const std::st
   const std::string path = lock_path(directory);
   StateLock lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (lock.file_ < 0) return fail(state_error("opening " + path, errno));
-  struct flock wanted = whole_file(F_WRLCK);
-  if (::fcntl(lock.file_, F_OFD_SETLK, &wanted) != 0) {
-    if (errno != EAGAIN && errno != EACCES) return fail(state_error("locking " + path, errno));
-    LOCKSTEP_ASSIGN(const LockOwner owner, read_owner(lock.file_, path));
+  LOCKSTEP_ASSIGN(const auto owner, take(lock.file_, path));
+  if (owner)
     return fail(Reaction::Halt,
                 fmt::format("state directory {} is in use by process {}; one process owns it at a "
                             "time: talk to that one, or stop it first",
-                            directory, owner.pid),
+                            directory, owner->pid),
                 ExitCode::Temporary);
-  }
   LOCKSTEP_TRY(write_owner(lock.file_, path, socket));
   return lock;
 }

@@ -22,6 +22,9 @@ struct LockOwner {
 class StateLock {
  public:
   // Makes the directory (0700) where it is missing, takes the lock, and writes down who owns it.
+  // An owner without a socket is a command that gives an order to the next run, and ends soon: its
+  // end is awaited, 30 s at most, so that no daemon fails to start because of one.  (A daemon that
+  // has just taken the lock looks the same for as long as it takes to write its text.)
   // Halt, exit Temporary: another process owns it, which is named.  Halt, exit Permission or Io:
   // the directory cannot be made or written.
   static Result<StateLock> acquire(const std::string& directory, const std::string& socket);

@@ -377,7 +377,8 @@ TEST_F(DebtTest, UnderUpsertTheHolderStaysAndTheDebtNamesBoth) {
 TEST_F(DebtTest, ARowThatIsToBeAloneEvictsNobody) {
   on_target("CREATE UNIQUE INDEX ON shop.t (email); INSERT INTO shop.t VALUES (10, 1, 'm1')");
   const TableMap& map = plan("t");
-  TableRun alone = settled(map, read(map, "id = 1"));
+  const Rows rows = read(map, "id = 1");
+  TableRun alone = settled(map, rows);
   alone.holders = Holders::Keep;
   apply({alone});
   EXPECT_EQ(target_text("SELECT id FROM shop.t"), "10");

@@ -79,7 +79,7 @@ def test_what_differs_makes_a_comparison_different(orders, daemon):
     if daemon:
         with migration.running() as lockstep:
             # Only a daemon that has its state directory says so.
-            lockstep.await_status(lambda status: status["synced"], "the daemon to follow")
+            migration.await_synced("the daemon to follow")
             check()
     else:
         check()

@@ -204,7 +204,7 @@ def test_status_names_a_task_that_fails_while_it_is_followed(migrate):
     migration = migrate("CREATE TABLE t (id int PRIMARY KEY, a timetz)")
     migration.prepare()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.source("INSERT INTO t VALUES (1, '01:02:03+01:02:03')")
         lockstep.await_said("task 0 of connector", "has FAILED", "could not be parsed",
                             "curl -X POST")

@@ -170,7 +170,7 @@ def test_what_no_event_tells_is_named_and_the_hint_fits(migrate, what):
     migration = migrate(MOODS, stream="direct")
     migration.prepare()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.source(statement)
         reason = await_stop(lockstep, "public.t")
         assert said in reason and "start lockstep again" in reason
@@ -206,7 +206,7 @@ def test_what_is_altered_on_the_target_alone(migrate):
     migration = migrate(MOODS, stream="direct")
     migration.prepare()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.target("ALTER TYPE mood RENAME VALUE 'good' TO 'fine'")
         assert ("label 'good' of enum public.mood was renamed to 'fine' on the target"
                 in await_stop(lockstep, "public.t"))
@@ -232,13 +232,13 @@ def test_keys_that_a_new_copy_lacks_go(migrate, down):
             migration.source(move)
     else:
         with migration.running() as lockstep:
-            lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+            migration.await_synced("the copy to be synced")
             with migration.in_background(*[f"UPDATE t SET v = v || '{n}' WHERE id % 50 = {n}"
                                            for n in range(50)]):
                 for move in moves:
                     migration.source(move)
             lockstep.await_status(lambda _: copied_again(migration) == 1, "it to be noticed")
-            lockstep.await_status(lambda status: status["synced"], "the new copy to be synced")
+            migration.await_synced("the new copy to be synced")
             migration.assert_equal()
     migration.finish()
     assert copied_again(migration) == 1
@@ -251,10 +251,10 @@ def test_rows_of_others_are_not_taken_for_old_keys(migrate):
     migration.prepare()
     migration.target("INSERT INTO t VALUES (77)")
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.source("VACUUM FULL t")
         lockstep.await_status(lambda _: copied_again(migration) == 1, "it to be noticed")
-        lockstep.await_status(lambda status: status["synced"], "the new copy to be synced")
+        migration.await_synced("the new copy to be synced")
         migration.source("ALTER TABLE t ALTER id TYPE int USING id + 1000")
         assert "which old keys are to go" in await_stop(lockstep, "public.t")
     assert migration.target("SELECT array_agg(id ORDER BY id) FROM t")[0][0] == [1, 2, 77]
@@ -272,7 +272,7 @@ def test_a_moved_table_becomes_a_partition_of_a_moved_one(migrate):
     migration.prepare()
     attach = "ALTER TABLE log ATTACH PARTITION log_2021 FOR VALUES FROM ('2021-01-01') TO ('2022-01-01')"
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.target(attach)
         migration.source(attach)
         migration.source("UPDATE log SET v = 'later' WHERE id < 9; DELETE FROM log WHERE id > 290")
@@ -299,7 +299,7 @@ def test_a_partition_that_is_made_and_filled_at_once_is_not_copied(migrate):
             " PARTITION BY RANGE (id);"
             "CREATE TABLE log_2021_a PARTITION OF log_2021 FOR VALUES FROM (0) TO (10000)")
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.source(made + "; INSERT INTO log SELECT g, '2021-05-05', 'y'"
                          " FROM generate_series(1, 50) g")
         lockstep.await_status(
@@ -307,6 +307,6 @@ def test_a_partition_that_is_made_and_filled_at_once_is_not_copied(migrate):
         migration.target(made)
         migration.grant()
         quarantine(migration, "retry")
-        lockstep.await_status(lambda status: status["synced"], "them to be written")
+        migration.await_synced("them to be written")
     migration.finish()
     assert copied_again(migration) == 0

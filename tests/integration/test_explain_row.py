@@ -31,7 +31,7 @@ def words(migrate):
 def test_says_what_is_on_both_sides_and_what_is_known(words):
     migration = words()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the daemon to follow")
+        migration.await_synced("the daemon to follow")
         row = explain(migration, "public.words", "17", 0)
         assert row["result"] == "equal" and row["verdict"] == "equal on both sides", row
         assert row["key"] == {"id": "17"} and row["copied"] and row["running"], row
@@ -74,7 +74,7 @@ def test_says_what_is_on_both_sides_and_what_is_known(words):
 def test_a_row_that_changes_all_the_time_is_never_said_to_differ(words):
     migration = words()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the daemon to follow")
+        migration.await_synced("the daemon to follow")
         updates = ["UPDATE words SET v = v || 'x' WHERE id = 17"] * 1500
         with migration.in_background(*updates):
             for _ in range(3):
@@ -89,7 +89,7 @@ def test_a_debt_is_named_with_its_reason(words):
     migration = words(debt_attempts=2)
     migration.target("ALTER TABLE words ADD CONSTRAINT short CHECK (length(v) < 20)")
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the daemon to follow")
+        migration.await_synced("the daemon to follow")
         migration.source("UPDATE words SET v = repeat('y', 30) WHERE id = 17")
         lockstep.await_status(lambda status: sum(table["quarantined"] for table in
                                                  status["tables"]), "a row in quarantine")

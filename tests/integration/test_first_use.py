@@ -231,7 +231,7 @@ def test_an_obstacle_that_is_gone_before_anybody_looked(direct):
         migration.target("ALTER TABLE t ADD COLUMN late int")
         migration.source("UPDATE t SET late = 7")
         migration.await_target("SELECT count(*) FROM t WHERE late = 7", 3000)
-        lockstep.await_status(lambda status: status["synced"], "t to be synced")
+        migration.await_synced("t to be synced")
         migration.source("ALTER TABLE log DETACH PARTITION low")
         tried = "table public.log: what stopped it may be gone"
         wait_until(lambda: tried in lockstep.log_text(), "it to be tried", 60,

@@ -153,10 +153,10 @@ def test_one_of_several_unique_keys_is_asked_for(direct):
     # The target has no identity at all, and two keys as well: the source's is the one.
     migration.target("ALTER TABLE t REPLICA IDENTITY DEFAULT")
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.source("UPDATE t SET b = b + 10; UPDATE t SET a = 7 WHERE a = 2")
         migration.target("CREATE INDEX another ON t (v)")
-        lockstep.await_status(lambda status: status["synced"], "them to be applied")
+        migration.await_synced("them to be applied")
     migration.finish()
     assert copied_again(migration) == 0
 
@@ -167,7 +167,7 @@ def test_a_key_that_gets_a_rival_is_not_said_to_be_gone(direct):
                        "ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (1, 2, 'x')")
     migration.prepare()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.source("CREATE UNIQUE INDEX t_b ON t (b)")
         reason = await_stop(lockstep, "public.t")
         assert 'its key "t_a_key" is one of several unique keys now (t_a_key, t_b)' in reason
@@ -220,7 +220,7 @@ def test_the_columns_of_the_identity_are_the_key(migrate):
                     UPDATE {table} SET m = m || '.' WHERE id % 10 = 8;
                     UPDATE {table} SET id = 7, m = 'new' WHERE id = 107;
                     INSERT INTO {table} VALUES (50 + {round_}, 'i' || {round_}, 'w')""")
-            lockstep.await_status(lambda status: status["synced"], "synced")
+            migration.await_synced("synced")
     migration.finish()
     assert migration.target("SELECT count(*) FROM t") == [(10,)]
 

@@ -206,7 +206,7 @@ def planted(migrate):
     migration.prepare()
     planter = Planter(migration, SEED)
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the daemon to follow")
+        migration.await_synced("the daemon to follow")
         planter.age()
         migration.await_target("SELECT count(*) FROM goods WHERE v LIKE 'newer %'",
                                len(planter.old))
@@ -232,7 +232,7 @@ def test_what_is_planted_is_found_and_nothing_else(migrate, capsys):
         "compare": {column: "value" for column in RELAXED}}}]
     migration.lockstep.write({**migration.manifest, "tables": rules})
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the daemon to follow")
+        migration.await_synced("the daemon to follow")
         strict = {key: found for key, found in expected.items() if key[0] == "public.goods"}
         left = without_relaxed(migration, strict)
         assert len(left) <= len(strict) - 4  # One of each relaxed kind was planted at least.

@@ -74,7 +74,7 @@ def test_finds_what_was_done_to_the_target_and_nothing_else(migrate, daemon):
     if daemon:
         with migration.running() as lockstep:
             # Only a daemon that has its state directory says so.
-            lockstep.await_status(lambda status: status["synced"], "the daemon to follow")
+            migration.await_synced("the daemon to follow")
             check()
     else:
         check()

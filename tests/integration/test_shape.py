@@ -70,7 +70,7 @@ def test_a_column_that_gives_its_name_to_a_new_one(migrate):
         INSERT INTO words SELECT g, g FROM generate_series(1, 300) g""")
     migration.prepare()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.source("ALTER TABLE words DROP n, ADD n int DEFAULT 7")
         migration.source("INSERT INTO words VALUES (0, 1)")
         assert "column \"n\" was dropped" in await_stop(lockstep, "public.words")
@@ -151,7 +151,7 @@ def test_a_partition_that_comes_with_rows_is_read_alone(direct, down):
                 migration.target(attach)
                 migration.source(attach)
             migration.await_target("SELECT count(*) > 2900 FROM log_2022", True)
-        lockstep.await_status(lambda status: status["synced"], "the partition to be copied")
+        migration.await_synced("the partition to be copied")
     log = migration.lockstep.log_text()
     assert copied_again(migration) == 0
     assert "a partition that was attached with rows is copied" in log, log[-2000:]
@@ -191,7 +191,7 @@ def test_what_no_event_tells_of_a_partition_is_healed(migrate, change, is_down):
             if not is_down:
                 migration.source(change)
             lockstep.await_status(lambda _: healed(migration) == 1, "the heal")
-        lockstep.await_status(lambda status: status["synced"], "it to be synced")
+        migration.await_synced("it to be synced")
     assert copied_again(migration) == 0
     migration.lockstep.run_until_synced()
     rows = "SELECT * FROM log ORDER BY id, day"
@@ -438,7 +438,7 @@ def test_table_that_the_publication_lost_and_got_back_with_its_schema(migrate, s
     migration = migrate(WORDS)
     migration.prepare()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy")
+        migration.await_synced("the copy")
         publication = f"ALTER PUBLICATION {migration.publication}"
         migration.source(f"{publication} DROP TABLE words")
         migration.source("UPDATE words SET v = 'unheard' WHERE id = 7")
@@ -461,7 +461,7 @@ def test_target_that_is_made_again_is_copied_again(migrate):
     migration.target("ALTER TABLE words ADD n int")
     migration.finish()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "a run that knows the table")
+        migration.await_synced("a run that knows the table")
         migration.target("DROP TABLE words; CREATE TABLE words (id int PRIMARY KEY, v text, n int)")
         migration.grant()
         assert "made again on the target" in await_stop(lockstep, "public.words")
@@ -475,7 +475,7 @@ def test_table_that_the_manifest_selects_later(migrate):
     migration = migrate(WORDS)
     migration.prepare()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy")
+        migration.await_synced("the copy")
         for side in (migration.source, migration.target):
             side("CREATE TABLE late (id int PRIMARY KEY)")
         migration.source("INSERT INTO late VALUES (1)")
@@ -505,7 +505,7 @@ def test_truncate_of_the_only_partition(migrate):
         lockstep.await_follow()
         migration.source("INSERT INTO log VALUES (1, 'again')")
         migration.await_target("SELECT count(*) FROM log", 1)
-        lockstep.await_status(lambda status: status["synced"], "the new copy to be settled")
+        migration.await_synced("the new copy to be settled")
         migration.source("TRUNCATE log_all")
         assert "public.log_all" in await_stop(lockstep, "public.log")
 
@@ -529,7 +529,7 @@ def test_a_child_that_comes_later_keeps_its_rows(migrate, sides):
         lockstep.await_follow()
         migration.source("DELETE FROM ONLY parent WHERE id BETWEEN 700 AND 800;"
                          "UPDATE ONLY parent SET v = 'changed' WHERE id > 850")
-        lockstep.await_status(lambda status: status["synced"], "both to be synced")
+        migration.await_synced("both to be synced")
         for table in ("ONLY parent", "child"):
             assert (migration.target(f"SELECT * FROM {table} ORDER BY id")
                     == migration.source(f"SELECT * FROM {table} ORDER BY id"))

@@ -88,7 +88,7 @@ def test_a_constraint_made_while_it_runs_changes_lanes_and_copies_nothing(migrat
     migration.prepare()
     migration.target("ALTER TABLE people DROP CONSTRAINT one_name")
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         with handing_over(migration):
             wait_until(lambda: is_made(migration, make), "the constraint to be made")
             lockstep.await_event("the run is planned again", timeout=60)
@@ -99,7 +99,7 @@ def test_a_constraint_made_while_it_runs_changes_lanes_and_copies_nothing(migrat
             assert deadlocks(migration) == before
         print(f"{before} deadlocks until it was noticed")
         assert before < 20
-        lockstep.await_status(lambda status: status["synced"], "it to be synced again")
+        migration.await_synced("it to be synced again")
     migration.finish()
     migration.target(drop)
     with migration.running() as lockstep:
@@ -119,7 +119,7 @@ def test_a_constraint_made_between_two_runs_changes_lanes_and_copies_nothing(mig
     for statement in [*CONSTRAINTS["index"], *CONSTRAINTS["exclusion"]]:
         lockstep = migration.lockstep
         lockstep.start()
-        lockstep.await_status(lambda status: status["synced"], "it to be synced")
+        migration.await_synced("it to be synced")
         with migration.target_connection(autocommit=False) as gate:
             gate.cursor().execute("SELECT FROM people WHERE id = 7 FOR UPDATE")
             migration.source("UPDATE people SET name = name || 'x' WHERE id <= 50;"
@@ -163,7 +163,7 @@ def test_what_is_made_on_the_target_is_warned_of_as_validate_does(direct, kind):
     migration = direct(PEOPLE)
     migration.prepare()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         assert said not in lockstep.log_text()
         migration.target(statement)
         wait_until(lambda: said in lockstep.log_text(), "a warning", 30, alive=lockstep.process)
@@ -180,7 +180,7 @@ def test_row_security_made_on_the_target_stops_the_table(direct):
     migration = direct(PEOPLE)
     migration.prepare()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.target("ALTER TABLE people ENABLE ROW LEVEL SECURITY")
         assert said in await_stop(lockstep, "public.people")
         lockstep.await_status(lambda status: "goes on by itself" in status["tables"][0]["reason"],
@@ -243,7 +243,7 @@ def test_a_partition_whose_identity_changes_is_noticed_while_it_runs(direct, oth
     migration = direct(LEAVES)
     migration.prepare()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.source(f"ALTER TABLE low REPLICA IDENTITY {other}")
         if other != "NOTHING":
             migration.source("UPDATE log SET id = id + 1000 WHERE id <= 50")
@@ -254,7 +254,7 @@ def test_a_partition_whose_identity_changes_is_noticed_while_it_runs(direct, oth
                               "what stands in the way to be said")
         migration.source("ALTER TABLE low REPLICA IDENTITY DEFAULT;"
                          "UPDATE log SET id = id + 2000 WHERE id BETWEEN 60 AND 70")
-        lockstep.await_status(lambda status: status["synced"], "it to go on by itself", 180)
+        migration.await_synced("it to go on by itself", 180)
     migration.finish()
     assert copied_again(migration) == (0 if other == "NOTHING" else 1)
 
@@ -285,11 +285,11 @@ def test_an_identity_that_was_another_one_before_anybody_looked(migrate, schema,
             migration.source(statement)
     else:
         with migration.running() as lockstep:
-            lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+            migration.await_synced("the copy to be synced")
             for statement in statements:
                 migration.source(statement)
             lockstep.await_status(lambda _: copied_again(migration) == 1, "it to be noticed")
-            lockstep.await_status(lambda status: status["synced"], "the new copy to be synced")
+            migration.await_synced("the new copy to be synced")
             migration.assert_equal()
     migration.finish()
     assert copied_again(migration) == 1
@@ -320,12 +320,12 @@ def test_maintenance_is_not_taken_for_another_identity(direct):
         migration.finish()
         assert copied_again(migration) == 0, statements
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "it to be synced")
+        migration.await_synced("it to be synced")
         migration.source("ALTER TABLE t REPLICA IDENTITY USING INDEX t_pkey")
         migration.source("UPDATE t SET id = id + 2000 WHERE id > 800")
         migration.source("VACUUM FULL t")
         lockstep.await_status(lambda _: copied_again(migration) == 1, "the rewrite to be noticed")
-        lockstep.await_status(lambda status: status["synced"], "the new copy to be synced")
+        migration.await_synced("the new copy to be synced")
     migration.finish()
     assert migration.lockstep.log_text().count("may have been another one") == 0
 
@@ -335,7 +335,7 @@ def test_rows_of_a_partition_that_the_target_lacks_settle_when_it_comes(direct):
     migration = direct(LEAVES, debt_attempts=2)
     migration.prepare()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["synced"], "the copy to be synced")
+        migration.await_synced("the copy to be synced")
         migration.source("CREATE TABLE new PARTITION OF log FOR VALUES FROM (20000) TO (30000);"
                          "INSERT INTO log SELECT g, g, 'new' FROM generate_series(20001, 20300) g")
         await_quarantined(lockstep, 300)

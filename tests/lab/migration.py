@@ -88,6 +88,9 @@ class Migration:
         """Where the source's log ends, as a number."""
         return lsn_number(self.source("SELECT pg_current_wal_insert_lsn()")[0][0])
 
+    def _flushed(self):
+        return lsn_number(self.source("SELECT pg_current_wal_flush_lsn()")[0][0])
+
     def source_connection(self, **options):
         return self.stack.source.connect(self.name, user=OWNER, **options)
 
@@ -286,6 +289,14 @@ class Migration:
         outcome = self.compare(**options)
         assert outcome.equal, f"\n{outcome}"
         return outcome
+
+    def await_synced(self, what, timeout=120):
+        """Waits until status says synced and rests that on a look at the source that was made after
+        this call began: what was committed until then is on the target."""
+        begun = self._flushed()
+        return self.lockstep.await_status(
+            lambda status: (status["synced"] and status["proof_position"]
+                            and lsn_number(status["proof_position"]) >= begun), what, timeout)
 
     def finish(self, timeout=300):
         """Runs until synced, then both sides must be equal."""

@@ -72,6 +72,13 @@ TEST(Helper, DISABLED_FillsAndHolds) {
   for (;;) ::pause();  // Until the test kills it.
 }
 
+TEST(Helper, DISABLED_HoldsAsACommandDoes) {
+  const auto lock = StateLock::acquire(Child::directory(), "");
+  ASSERT_TRUE(lock);
+  Child::say_ready();
+  for (;;) ::pause();
+}
+
 // Saves intents until the disk is full, and ends well if that was answered as it should be.
 TEST(Helper, DISABLED_FillsTheDisk) {
   auto store = RocksdbStore::open(helper_options());
@@ -113,6 +120,15 @@ TEST_F(Checkpoint, AKilledOwnerLeavesNoLockAndEverythingItSaved) {
   const Seen seen = see(open()->read());
   EXPECT_THAT(seen.intents, HasSubstr("1:5:20:1020,2020"));
   EXPECT_THAT(seen.events, HasSubstr("{\"broken\":"));
+}
+
+// An order to a daemon that is down keeps none from starting.
+TEST_F(Checkpoint, TheEndOfACommandIsAwaited) {
+  Child child("HoldsAsACommandDoes", directory_);
+  auto opened = std::async(std::launch::async, [&] { return open() != nullptr; });
+  EXPECT_EQ(opened.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
+  child.kill();
+  EXPECT_TRUE(opened.get());
 }
 
 TEST_F(Checkpoint, IsReadableBesideItsOwnerAndChangesNothing) {

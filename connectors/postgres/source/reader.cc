@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "connectors/postgres/wire/catalog.h"
@@ -382,10 +383,24 @@ Result<std::string> PostgresReader::filenodes(const TableMap& table) {
   return text_field(row, 0, 0);
 }
 
-void PostgresReader::end() {
-  // A read that was given up would have to be drained; a new connection costs less.
+// Reads on and forgets what comes.  A server whose client goes away in mid-answer writes
+// "connection to client lost" into its log as FATAL, which its operators take for a fault of
+// theirs: that is for reads whose rest takes longer than a new connection is worth.
+void PostgresReader::discard_rest() {
+  constexpr std::size_t kPieceBytes = 1 << 20;
+  constexpr std::chrono::seconds kDiscardMax{2};
+  const auto until = std::chrono::steady_clock::now() + kDiscardMax;
+  RowBatch rest;
+  while (reading_ != Reading::Nothing && std::chrono::steady_clock::now() < until) {
+    rest.clear();
+    if (!read(rest, kPieceBytes)) break;
+  }
   if (reading_ != Reading::Nothing) connection_.close();
   reading_ = Reading::Nothing;
+}
+
+void PostgresReader::end() {
+  discard_rest();
   if (!std::exchange(open_, false) || !connection_.is_open()) return;
   // COMMIT of a failed transaction rolls it back, and with it a search_path set inside it.
   if (PQtransactionStatus(connection_.raw()) != PQTRANS_INTRANS) path_ = "?";

@@ -103,6 +103,7 @@ class PostgresReader : public ChunkReader {
   Result<LiteralRange> literal_range(const TableMap& table, const KeyRange& range);
   Result<bool> read_range(RowBatch& out, std::size_t max_bytes);
   Result<bool> read_keys(RowBatch& out, std::size_t max_bytes);
+  void discard_rest();
   Status check_columns(const TableMap& table);
   Result<std::string> filenodes(const TableMap& table);
 
