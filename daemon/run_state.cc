@@ -128,25 +128,16 @@ RunStatus RunState::status() const {
   return status;
 }
 
-std::optional<AlignedMoment> RunState::begin_moment() {
+std::uint64_t RunState::run() const {
   const MutexLock lock(mutex_);
-  if (runner_ == nullptr) return std::nullopt;
-  return AlignedMoment{runs_, runner_->begin_moment(), 0};
+  return runner_ == nullptr ? 0 : runs_;
 }
 
-void RunState::prove(AlignedMoment& moment) {
+bool RunState::with_moment(std::uint64_t run, const std::function<void(Moment&)>& act) {
   const MutexLock lock(mutex_);
-  if (is_current(moment)) moment.proof = runner_->prove();
-}
-
-bool RunState::is_applied(const AlignedMoment& moment) const {
-  const MutexLock lock(mutex_);
-  return is_current(moment) && moment.proof != 0 && runner_->applied_proof() >= moment.proof;
-}
-
-bool RunState::end_moment(const AlignedMoment& moment, const Snapshot& snapshot) {
-  const MutexLock lock(mutex_);
-  return is_current(moment) && runner_->end_moment(moment.ticket, snapshot);
+  if (runner_ == nullptr || run != runs_) return false;
+  act(runner_->moment());
+  return true;
 }
 
 ControlResponse RunState::answer(const ControlRequest& request) {

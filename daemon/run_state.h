@@ -31,13 +31,6 @@ inline constexpr const char* kStopPath = "/api/v1/stop";
 // {"transaction": N}, the last one that is remembered of the row; else null.
 inline constexpr const char* kRowPath = "/api/v1/row";
 
-// A moment at which both sides may see the same (daemon/aggregates/watch.h).
-struct AlignedMoment {
-  std::uint64_t run = 0;  // Which of the daemon's runs.
-  Visibility::Ticket ticket = 0;
-  std::uint64_t proof = 0;
-};
-
 // Safe for concurrent use: the main thread moves it on, the control thread asks.
 class RunState {
  public:
@@ -74,13 +67,10 @@ class RunState {
     const MutexLock lock(mutex_);
     return status();
   }
-  // Assembly::begin_moment() of the present run; nothing while none runs.
-  std::optional<AlignedMoment> begin_moment();
-  // Asks for a proof of the moment.
-  void prove(AlignedMoment& moment);
-  bool is_applied(const AlignedMoment& moment) const;
-  // Assembly::end_moment(); false of a run that is over.
-  bool end_moment(const AlignedMoment& moment, const Snapshot& snapshot);
+  // Which of the daemon's runs is under way; 0: none is.
+  std::uint64_t run() const;
+  // Lets `act` use the Moment of that run.  Returns false once it is over.
+  bool with_moment(std::uint64_t run, const std::function<void(Moment&)>& act);
 
   // What the run that finished() was waiting for, such as tables that came later.
   std::string unfinished() const;
@@ -99,10 +89,6 @@ class RunState {
   ControlResponse answer_reconcile(const ControlRequest& request);
   ControlResponse answer_repair(const ControlRequest& request);
   ControlResponse answer_mark(const ControlRequest& request);
-
-  bool is_current(const AlignedMoment& moment) const REQUIRES(mutex_) {
-    return runner_ != nullptr && moment.run == runs_;
-  }
 
   const Manifest& manifest_;
   RocksdbStore& store_;            // Safe for concurrent use.

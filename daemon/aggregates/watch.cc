@@ -12,10 +12,9 @@ namespace lockstep {
 namespace {
 
 constexpr std::chrono::milliseconds kLookEvery{200};
-constexpr std::chrono::milliseconds kProofEvery{2};
+constexpr std::chrono::milliseconds kMomentEvery{2};
 constexpr std::chrono::milliseconds kAgainAfter{20};
-constexpr std::chrono::seconds kProofMax{10};
-// A writer that pauses now and then leaves a moment in which both sides stand alike.
+constexpr std::chrono::seconds kMomentMax{3};  // Longer than a lane waits.
 constexpr std::chrono::seconds kAttemptsMax{15};
 constexpr std::chrono::seconds kRetryAfter{60};
 
@@ -83,46 +82,51 @@ bool AggregateWatch::is_ready() const {
 
 // ---------------------------------------------------------------- one position of both sides
 
-Result<bool> AggregateWatch::wait_for_proof(const AlignedMoment& moment, Time until) {
-  const Time last = std::min(until, std::chrono::steady_clock::now() + kProofMax);
-  while (!state_.is_applied(moment)) {
-    over_.take(1, kProofEvery);
+// Waits until `done`, at most kMomentMax.
+Result<bool> AggregateWatch::await(const std::function<bool(Moment&)>& done) {
+  const Time until = std::chrono::steady_clock::now() + kMomentMax;
+  for (;;) {
+    bool is_done = false;
+    if (!state_.with_moment(run_, [&](Moment& moment) { is_done = done(moment); })) return false;
+    if (is_done) return true;
+    over_.take(1, kMomentEvery);
     if (over_.drained()) return fail(Reaction::Cancel, "the run ends");
-    if (std::chrono::steady_clock::now() >= last) return false;
+    if (std::chrono::steady_clock::now() >= until) return false;
   }
-  return true;
 }
 
 // Returns whether both sides' transactions are open and see the same.
-Result<bool> AggregateWatch::align(Time until) {
+Result<bool> AggregateWatch::align() {
   LOCKSTEP_ASSIGN(const std::uint64_t owed, target_.owed(bookkeeping_, "'open'"));
   why_ = fmt::format("{} rows are owed to the target", owed);
   if (owed > 0) return false;
   const std::uint64_t opened = debts_opened(state_.run_status());
-  std::optional<AlignedMoment> moment = state_.begin_moment();
+  run_ = state_.run();
   why_ = "the run is being prepared";
-  if (!moment) return false;
-  const auto look = [&]() -> Result<std::optional<Snapshot>> {
-    LOCKSTEP_ASSIGN(const OpenSnapshot source, source_.begin());
-    state_.prove(*moment);
-    LOCKSTEP_ASSIGN(const bool proven, wait_for_proof(*moment, until));
-    why_ = "it could not be proven in time that everything is applied";
-    if (!proven) return std::optional<Snapshot>();
-    LOCKSTEP_TRY(target_.begin());
-    position_ = source.insert_lsn;
-    return std::optional(source.snapshot);
-  };
-  const auto snapshot = look();
-  const bool same = state_.end_moment(*moment, snapshot && *snapshot ? **snapshot : Snapshot());
-  if (!snapshot) return fail(snapshot.error());
-  if (!*snapshot) return false;
-  why_ =
-      "the source was written to all the time, and changes were applied between the snapshots of "
-      "both sides";
-  if (!same) return false;
+  if (!state_.with_moment(run_, [](Moment& moment) { moment.begin(); })) return false;
+  const Result<bool> same = stand_still();
+  state_.with_moment(run_, [](Moment& moment) { moment.end(); });
+  if (!same || !*same) return same;
   LOCKSTEP_ASSIGN(const std::uint64_t owed_now, target_.owed(bookkeeping_, "'open'"));
   why_ = "rows were owed to the target, or a table was about to be read again, meanwhile";
   return owed_now == 0 && debts_opened(state_.run_status()) == opened && is_ready();
+}
+
+Result<bool> AggregateWatch::stand_still() {
+  LOCKSTEP_ASSIGN(const OpenSnapshot source, source_.begin());
+  position_ = source.insert_lsn;
+  state_.with_moment(run_, [&](Moment& moment) { moment.see(source.snapshot); });
+  why_ = "it could not be proven in time that everything is applied";
+  LOCKSTEP_ASSIGN(const bool stands, await([](Moment& moment) { return moment.stands(); }));
+  if (!stands) return false;
+  LOCKSTEP_TRY(target_.begin());
+  bool no_more = false;
+  state_.with_moment(run_, [&](Moment& moment) { no_more = moment.release(); });
+  why_ = "transactions of the source became visible in another order than they committed";
+  if (!no_more) return false;
+  std::optional<bool> exact;
+  LOCKSTEP_TRY(await([&](Moment& moment) { return (exact = moment.exact()).has_value(); }));
+  return exact.value_or(false);
 }
 
 // ---------------------------------------------------------------- what they come to
@@ -145,7 +149,7 @@ void AggregateWatch::take(const std::vector<const ManifestAggregate*>& wanted) {
   std::vector<AggregateResult> results;
   const auto take_all = [&]() -> Result<bool> {
     for (;;) {
-      LOCKSTEP_ASSIGN(const bool aligned, align(until));
+      LOCKSTEP_ASSIGN(const bool aligned, align());
       if (aligned) break;
       source_.end();
       target_.end();

@@ -1,16 +1,12 @@
 // AggregateWatch: takes the manifest's aggregates on both sides at one position of the source.
 //
-//   S at the source ─> all that S sees is applied (V3) ─> a snapshot of the target
-//                          └─> was anything applied that S does not see? ─> take both anew
-//
-// What a lane applies it notes in Visibility before it is sent, and while a ticket without a value
-// is out nothing of that is forgotten: so S, accepted under that ticket once the target's snapshot
-// is there, says whether the target has anything newer.  Rows that are owed are read again under
-// later snapshots, so that no debt may be open meanwhile.  Both snapshots then stay open for as
-// long as the statements take.
+// A Moment (pipeline/run/moment.h) lets the target stand still while the second snapshot is taken.
+// Rows that are owed are read again under later snapshots, so that no debt may be open meanwhile.
+// Both snapshots then stay open for as long as the statements take.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,8 +34,9 @@ class AggregateWatch {
   std::vector<const ManifestAggregate*> due() const;
   bool is_ready() const;
   void take(const std::vector<const ManifestAggregate*>& wanted);
-  Result<bool> align(Time until);
-  Result<bool> wait_for_proof(const AlignedMoment& moment, Time until);
+  Result<bool> align();
+  Result<bool> stand_still();
+  Result<bool> await(const std::function<bool(Moment&)>& done);
   Result<AggregateResult> compare(const ManifestAggregate& aggregate);
   Result<std::string> known_lack();
   Status judge(const ManifestAggregate& aggregate, const AggregateRow& source,
@@ -55,8 +52,9 @@ class AggregateWatch {
   BoundedQueue<char> over_{1};  // Closed once the run has ended.
   AggregateSide source_;
   AggregateSide target_;
-  Lsn position_ = 0;  // Of the snapshots that are open.
-  std::string why_;   // The last attempt came to nothing.
+  std::uint64_t run_ = 0;  // Whose moment it is (RunState).
+  Lsn position_ = 0;       // Of the snapshots that are open.
+  std::string why_;        // The last attempt came to nothing.
 };
 
 }  // namespace lockstep

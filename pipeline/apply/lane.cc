@@ -96,6 +96,8 @@ Result<Lane::Step> Lane::step() {
   if (std::holds_alternative<BarrierItem>(pending_.front())) {
     // A TRUNCATE raises the stream's position without the lane: what is held before it comes first.
     if (holds_ && !holds_->changed({}).empty()) return commit_progress();
+    if (has_to_wait(std::get<BarrierItem>(pending_.front()).barrier->change()))
+      return Step::Blocked;
     enter_barrier();
     return at_barrier();
   }
@@ -148,15 +150,25 @@ void Lane::fold_item(const LaneItem& item) {
   }
 }
 
-// Whether a change that a sweep holds (V7) comes next.  What lies before it in its item becomes an
+// Whether the change waits for a sweep (V7), or for a moment at which the target stands still
+// (V13). REQUIRES: it is what comes next.
+bool Lane::has_to_wait(const Change& change) {
+  const bool committed = batch_.empty() || !rule_on(Rule::ArriveAfterCommit);
+  const auto now = shared_.clock.now();
+  return shared_.hold.wait(change, committed, now) ||
+         shared_.standstill.wait(options_.index, change, committed, now);
+}
+
+// Whether a change that has to wait comes next.  What lies before it in its item becomes an
 // item of its own.  Before any of them is remembered: one that waits has not reached the target.
 bool Lane::held_back() {
   auto* item = std::get_if<ChangesItem>(&pending_.front());
-  if (item == nullptr || !shared_.hold.placed()) return false;
+  if (item == nullptr || !(shared_.hold.placed() || shared_.standstill.active())) return false;
   std::vector<Change>& changes = item->changes;
   const auto held = std::ranges::find_if(changes, [&](const Change& change) {
-    return shared_.hold.holds(change) && change.debt != DebtReason::Snapshot &&
-           !shared_.board.stopped(change.table) && !skipped(change, stream(change.stream));
+    return (shared_.hold.holds(change) || shared_.standstill.holds(change)) &&
+           change.debt != DebtReason::Snapshot && !shared_.board.stopped(change.table) &&
+           !skipped(change, stream(change.stream));
   });
   if (held == changes.end()) return false;
   // The halves of a key change may carry one position, and are not committed apart (I13).
@@ -164,10 +176,7 @@ bool Lane::held_back() {
   while (cut != changes.begin() && std::prev(cut)->stream == held->stream &&
          std::prev(cut)->next == held->next)
     --cut;
-  if (cut == changes.begin()) {
-    const bool committed = batch_.empty() || !rule_on(Rule::ArriveAfterCommit);
-    return shared_.hold.wait(*held, committed, shared_.clock.now()) || held_back();
-  }
+  if (cut == changes.begin()) return has_to_wait(*held) || held_back();
   pending_bytes_ -= item_bytes(pending_.front());
   ChangesItem before;
   std::move(changes.begin(), cut, std::back_inserter(before.changes));
@@ -188,6 +197,7 @@ bool Lane::collect_changes(ChangesItem& item) {
     if (xids.empty() || xids.back() != change.xid) xids.push_back(change.xid);
   }
   shared_.visibility.applied(xids);
+  shared_.standstill.passed(xids);
   if (any_open(item)) return false;
   batch_rows_ += item.changes.size();
   return true;

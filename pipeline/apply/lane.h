@@ -84,6 +84,7 @@ class Lane {
   bool collect_changes(ChangesItem& item);
   bool collect_rows(RowsItem& item);
   bool held_back();
+  bool has_to_wait(const Change& change);
   bool any_open(const ChangesItem& item) const;
   bool skipped(const Change& change, const StreamState& stream) const;
   void leave_out(TableId table, StreamState& stream);

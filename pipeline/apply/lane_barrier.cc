@@ -22,6 +22,7 @@ void Lane::enter_barrier() {
   recent_.record_table(change.table, change.xid);
   const Xid xids[] = {change.xid};
   shared_.visibility.applied(xids);
+  shared_.standstill.passed(xids);
 }
 
 Result<Lane::Step> Lane::at_barrier() {
@@ -42,7 +43,7 @@ Result<Lane::Step> Lane::at_barrier() {
   }
   if (!executes_barrier_) return Step::Blocked;
   LOCKSTEP_TRY(carry_out(*barrier_));
-  for (const auto& queue : shared_.queues) queue->push_now(WakeItem{}, 0);
+  shared_.wake_lanes();
   pass_barrier();
   return Step::Applied;
 }

@@ -11,6 +11,7 @@
 #include "pipeline/merge/key_hold.h"
 #include "pipeline/merge/progress.h"
 #include "pipeline/merge/recent.h"
+#include "pipeline/merge/standstill.h"
 #include "pipeline/merge/visibility.h"
 #include "pipeline/model/table.h"
 #include "pipeline/ports/checkpoint.h"
@@ -29,7 +30,12 @@ struct Shared {
   CheckpointStore& checkpoint;
   const Clock& clock;
   KeyHold& hold;
+  Standstill& standstill;
 
+  // Has every lane look again at what it waits for.
+  void wake_lanes() const {
+    for (const auto& queue : queues) queue->push_now(WakeItem{}, 0);
+  }
   // Has every lane commit the position it has reached, also one without changes.
   void flush_lanes() const {
     for (const auto& queue : queues) queue->push_now(FlushItem{}, 0);

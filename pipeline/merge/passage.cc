@@ -38,9 +38,9 @@ Result<bool> Passage::step(const std::set<std::string>& paused) {
     ends_ = std::move(answer.ends);
   }
   parts_.flush_lanes();
-  std::vector<std::pair<std::string, Position>> ends;
+  awaited_.clear();
   const auto await = [&](const std::string& name, Position end) {
-    if (!paused.contains(name)) ends.emplace_back(name, end);
+    if (!paused.contains(name)) awaited_.emplace_back(name, end);
   };
   for (const auto& [name, end] : ends_) {
     await(name, end);
@@ -48,7 +48,7 @@ Result<bool> Passage::step(const std::set<std::string>& paused) {
     for (const std::string& own : parts_.progress.own_streams(name)) await(own, end);
   }
   std::string behind;
-  if (parts_.progress.reached(ends, &behind)) return true;
+  if (parts_.progress.reached(awaited_, &behind)) return true;
   waiting_for_ = "every lane to commit " + behind;
   return false;
 }

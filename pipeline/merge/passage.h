@@ -43,6 +43,8 @@ class Passage {
   // The stream was proven to have passed the marker; whether that proof is exact (V3).
   bool stream_passed() const { return passed_; }
   bool exact() const { return exact_; }
+  // What every lane has to commit then, as of the last step().
+  const Ends& ends() const { return awaited_; }
   // Everything that was committed before it is what the passage is about; nothing before a step().
   std::optional<Lsn> marker() const { return marker_; }
   // When the marker was asked for.
@@ -57,7 +59,8 @@ class Passage {
   std::chrono::steady_clock::time_point next_marker_{};
   bool passed_ = false;
   bool exact_ = false;
-  std::vector<std::pair<std::string, Position>> ends_;
+  Ends ends_;     // As the proof told them.
+  Ends awaited_;  // Without streams that are paused, and with the tables' own ones.
   std::string waiting_for_;
 };
 

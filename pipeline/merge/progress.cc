@@ -69,8 +69,7 @@ std::vector<std::string> Progress::own_streams(const std::string& name) const {
   return names;
 }
 
-bool Progress::reached(const std::vector<std::pair<std::string, Position>>& ends,
-                       std::string* behind) const {
+bool Progress::reached(const Ends& ends, std::string* behind) const {
   const MutexLock lock(mutex_);
   for (const auto& [name, end] : ends) {
     if (least_locked(name) >= end) continue;
@@ -78,6 +77,16 @@ bool Progress::reached(const std::vector<std::pair<std::string, Position>>& ends
     return false;
   }
   return true;
+}
+
+bool Progress::reached(std::uint32_t lane, const Ends& ends) const {
+  const MutexLock lock(mutex_);
+  return std::ranges::all_of(ends, [&](const auto& end) {
+    const auto stream = streams_.find(end.first);
+    const Position at =
+        stream == streams_.end() ? Position() : stream->second[lane].value_or(Position());
+    return at >= end.second;
+  });
 }
 
 std::vector<std::pair<std::string, Position>> Progress::positions() const {

@@ -14,6 +14,9 @@
 
 namespace lockstep {
 
+// A position by the name of its stream.
+using Ends = std::vector<std::pair<std::string, Position>>;
+
 // Safe for concurrent use.
 //
 // Invariant: least(stream) <= the position of every change of the stream that is not committed.
@@ -37,8 +40,9 @@ class Progress {
   std::vector<std::string> own_streams(const std::string& name) const;
   // Whether every lane has committed past each of `ends`; else `behind` names the first that has
   // not.
-  bool reached(const std::vector<std::pair<std::string, Position>>& ends,
-               std::string* behind) const;
+  bool reached(const Ends& ends, std::string* behind) const;
+  // Whether this lane has.
+  bool reached(std::uint32_t lane, const Ends& ends) const;
   // (name, least) of every stream, by name, for status and acknowledgement.
   std::vector<std::pair<std::string, Position>> positions() const;
 

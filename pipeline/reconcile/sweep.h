@@ -250,7 +250,6 @@ class Sweep {
   bool prove_held();
   bool more_held();
   void let_go();
-  void wake_lanes() const;
   Status leave_in_doubt(Table& table, Suspects::iterator suspect);
   Status ask_debts(const Table& table);
   Status resolve(Table& table, const Hash128& key);

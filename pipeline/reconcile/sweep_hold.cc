@@ -53,7 +53,7 @@ Result<Reading::Ready> Sweep::prepare_held() {
     shared_.hold.see(reading_.snapshot());
     proof_ = 0;
     prove_at_ = shared_.clock.now() + kArrivesWithin;
-    wake_lanes();
+    shared_.wake_lanes();
   }
   return ready;
 }
@@ -84,7 +84,7 @@ bool Sweep::more_held() {
   if (!work_.held) return false;
   const TableMap& map = *shared_.tables[work_.table];
   for (const std::string& key : work_.keys) shared_.hold.release(key_hash(map, key));
-  wake_lanes();
+  shared_.wake_lanes();
   work_.keys = std::exchange(work_.later, {});
   if (work_.keys.empty()) {
     next_look_ = shared_.clock.now() + kHeldAgainAfter;
@@ -98,11 +98,7 @@ bool Sweep::more_held() {
 void Sweep::let_go() {
   if (!work_.held) return;
   shared_.hold.release_all();
-  wake_lanes();
-}
-
-void Sweep::wake_lanes() const {
-  for (const auto& queue : shared_.queues) queue->push_now(WakeItem{}, 0);
+  shared_.wake_lanes();
 }
 
 // Once a key is to be held, only looks that held it count.

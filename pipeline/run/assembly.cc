@@ -54,6 +54,7 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
       progress_(options_.lanes, options_.progress),
       board_(tables_.size()),
       hold_(options_.sweep.hold_limit),
+      standstill_(options_.lanes, options_.stand_limit),
       recents_(make_recents(options_, tables_.size(), visibility_)),
       queues_(make_queues(options_)),
       planner_(options_.planner, board_),
@@ -66,6 +67,8 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
                   {ports_.marker_probe, ports_.proof, ports_.ledger, options_.hold_stream,
                    options_.newcomers, options_.plan_again},
                   options_.files),
+      moment_({options_.lanes, visibility_, standstill_, progress_, supervisor_,
+               [this] { return prove(); }, [this] { shared().wake_lanes(); }}),
       debts_(options_.debts, shared(), *ports_.scans.at(0).reader, *ports_.scans.at(0).target),
       sweep_(options_.sweep, shared(),
              {ports_.compare.source, ports_.compare.target, ports_.compare.owed,
@@ -330,12 +333,6 @@ Result<Assembly::Turn> Assembly::step_sweep() {
 }
 
 // Until the ticket has a value U only grows, so that nothing of what S does not see is missing.
-bool Assembly::end_moment(Visibility::Ticket ticket, const Snapshot& snapshot) {
-  const bool sees_all = visibility_.accept(ticket, snapshot);
-  visibility_.end(ticket);
-  return sees_all;
-}
-
 std::optional<Xid> Assembly::last_change(TableId table, const Hash128& key) const {
   return recents_[lane_of(*tables_[table], key, options_.lanes)]->last_change(table, key);
 }

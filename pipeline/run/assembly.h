@@ -23,6 +23,7 @@
 #include "pipeline/backfill/throttle.h"
 #include "pipeline/base/health.h"
 #include "pipeline/base/stop_flag.h"
+#include "pipeline/run/moment.h"
 #include "pipeline/run/run_options.h"
 
 namespace lockstep {
@@ -101,10 +102,7 @@ class Assembly {
     asked_.wake();
     return proof;
   }
-  // Between both: whether S, which was taken after begin_moment(), sees every change that was sent
-  // to the target until end_moment(); false also where that is not known any more.
-  Visibility::Ticket begin_moment() { return visibility_.begin(); }
-  bool end_moment(Visibility::Ticket ticket, const Snapshot& snapshot);
+  Moment& moment() { return moment_; }
   std::uint64_t applied_proof() const { return supervisor_.applied_proof(); }
   // The transaction that changed a row last, while its lane remembers it.
   std::optional<Xid> last_change(TableId table, const Hash128& key) const;
@@ -138,7 +136,7 @@ class Assembly {
   StopFlag& stop_of(Part part) { return stops_[index_of(part)]; }
   Shared shared() {
     return {tables_, visibility_,       recents_,     queues_, progress_,
-            board_,  ports_.checkpoint, ports_.clock, hold_};
+            board_,  ports_.checkpoint, ports_.clock, hold_,   standstill_};
   }
   void build_lanes();
   Result<Turn> read_source(std::chrono::milliseconds wait);
@@ -165,6 +163,7 @@ class Assembly {
   Progress progress_;
   TableBoard board_;
   KeyHold hold_;
+  Standstill standstill_;
   Health health_;
   Health sweep_health_;  // Of its own: what keeps us from comparing says nothing of being synced.
   std::vector<std::unique_ptr<Recent>> recents_;    // By lane.
@@ -173,6 +172,7 @@ class Assembly {
   Pacer pacer_;
   Router router_;
   Supervisor supervisor_;
+  Moment moment_;
   StreamNames stream_names_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<std::unique_ptr<Scanner>> scanners_;

@@ -59,6 +59,7 @@ struct RunOptions {
   std::chrono::milliseconds acknowledge_every{1000};
   std::chrono::milliseconds probe_every{500};
   std::chrono::milliseconds drain_limit{30'000};
+  std::chrono::milliseconds stand_limit{2000};  // A lane waits for a Moment, at most.
   // SupervisorPorts::hold_stream; on the main thread.
   std::function<bool(std::string_view why)> hold_stream;
   // SupervisorPorts::newcomers; on the main thread.

@@ -37,10 +37,7 @@ class Runner::Threads {
   void restate(TableId table, const std::string& reason) { run_.restate(table, reason); }
   std::uint64_t prove() { return run_.prove(); }
   std::uint64_t applied_proof() const { return run_.applied_proof(); }
-  Visibility::Ticket begin_moment() { return run_.begin_moment(); }
-  bool end_moment(Visibility::Ticket ticket, const Snapshot& snapshot) {
-    return run_.end_moment(ticket, snapshot);
-  }
+  Moment& moment() { return run_.moment(); }
   std::optional<Xid> last_change(TableId table, const Hash128& key) const {
     return run_.last_change(table, key);
   }
@@ -210,10 +207,7 @@ void Runner::stop() { threads_->stop(); }
 void Runner::restate(TableId table, const std::string& reason) { threads_->restate(table, reason); }
 std::uint64_t Runner::prove() { return threads_->prove(); }
 std::uint64_t Runner::applied_proof() const { return threads_->applied_proof(); }
-Visibility::Ticket Runner::begin_moment() { return threads_->begin_moment(); }
-bool Runner::end_moment(Visibility::Ticket ticket, const Snapshot& snapshot) {
-  return threads_->end_moment(ticket, snapshot);
-}
+Moment& Runner::moment() { return threads_->moment(); }
 std::optional<Xid> Runner::last_change(TableId table, const Hash128& key) const {
   return threads_->last_change(table, key);
 }

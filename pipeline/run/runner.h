@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "pipeline/run/moment.h"
 #include "pipeline/run/run_options.h"
 
 namespace lockstep {
@@ -36,9 +37,8 @@ class Runner {
   std::uint64_t prove();
   // The last proof of which all is on the target that was committed before it was asked for.
   std::uint64_t applied_proof() const;
-  // Assembly's.
-  Visibility::Ticket begin_moment();
-  bool end_moment(Visibility::Ticket ticket, const Snapshot& snapshot);
+  // For one user at a time.  As stop().
+  Moment& moment();
   // The transaction that changed a row last, while the lane remembers it.
   std::optional<Xid> last_change(TableId table, const Hash128& key) const;
   // Asks for a comparison of these tables, which begins now; sweep_status() tells of it.  As

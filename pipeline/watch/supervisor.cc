@@ -255,6 +255,11 @@ Result<Supervisor::Verdict> Supervisor::prove(bool want_proof) {
 
 Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
   LOCKSTEP_ASSIGN(const bool applied, proof_.step(paused()));
+  if (proof_.stream_passed()) {
+    const MutexLock lock(mutex_);
+    passed_ = proof_number_;
+    passed_ends_ = proof_.ends();
+  }
   if (!applied) {
     if (!patient) waits_for(proof_.waiting_for());
     return Verdict::GoOn;
@@ -278,6 +283,11 @@ Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
   proof_.reset();
   next_proof_ = now + options_.proof_every;
   return verdict;
+}
+
+std::optional<Ends> Supervisor::passed_ends(std::uint64_t proof) const {
+  const MutexLock lock(mutex_);
+  return passed_ >= proof ? std::optional(passed_ends_) : std::nullopt;
 }
 
 // Everything before the marker is applied: is there anything else that is missing?

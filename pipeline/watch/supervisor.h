@@ -94,6 +94,9 @@ class Supervisor {
   // rows that are owed.
   std::uint64_t applied_proof() const { return proofs_applied_.load(std::memory_order_acquire); }
   bool is_applied(std::uint64_t proof) const { return applied_proof() >= proof; }
+  // Of a proof that was asked for: where every lane has to come to; nothing while the stream may
+  // still bring something of it.
+  std::optional<Ends> passed_ends(std::uint64_t proof) const;
   // What was committed before it is on the target, but for rows that are owed; 0: no proof has
   // come.
   Lsn applied_through() const { return applied_through_.load(std::memory_order_acquire); }
@@ -172,6 +175,9 @@ class Supervisor {
   std::atomic<Lsn> applied_through_{0};  // release/acquire: what the lanes committed before.
 
   RunStatus status_ GUARDED_BY(mutex_);
+  std::uint64_t passed_ GUARDED_BY(mutex_) =
+      0;                                 // The last proof whose marker the stream has passed,
+  Ends passed_ends_ GUARDED_BY(mutex_);  // and where it ended then.
   // What was committed before is on the target, but for rows that are owed.
   std::chrono::steady_clock::time_point applied_until_ GUARDED_BY(mutex_){};
   std::chrono::steady_clock::time_point proven_at_ GUARDED_BY(mutex_){};

@@ -1,7 +1,6 @@
 """Business aggregates: pairs of SQL at one position of both sides (issue D, part 7)."""
 
 import threading
-import time
 
 import pytest
 
@@ -86,23 +85,28 @@ def test_what_differs_makes_a_comparison_different(orders, daemon):
 
 
 def test_never_different_while_the_source_is_written_to(orders):
-    """A writer that pauses now and then: every taking is of one position, or says that it is not."""
+    """Writers that never pause: every taking is of one position, or says that it is not."""
     migration = orders({**TOTAL, "every": "1s"})
     over = threading.Event()
 
-    def write():
+    def write(durable):
         step = 0
-        while not over.is_set():
-            step += 1
-            migration.source(f"INSERT INTO orders VALUES ({5000 + step}, 1, 1);"
-                             f"UPDATE orders SET total = total + 1 WHERE id % 10 = {step % 10};"
-                             f"DELETE FROM orders WHERE id = {step}")
-            time.sleep(0.04 if step % 5 else 0.3)  # An application's own pace.
+        with migration.source_connection() as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute(f"SET synchronous_commit = {durable}")
+            while not over.is_set():
+                step += 1
+                key = 2 * step + (durable == "on")
+                cursor.execute(
+                    f"INSERT INTO orders VALUES ({5000 + key}, 1, 1);"
+                    f"UPDATE orders SET total = total + 1 WHERE id % 50 = {key % 50};"
+                    f"DELETE FROM orders WHERE id = {key}")
 
     with migration.running() as lockstep:
         lockstep.await_follow()
-        writer = threading.Thread(target=write)
-        writer.start()
+        writers = [threading.Thread(target=write, args=(durable,)) for durable in ("on", "off")]
+        for writer in writers:
+            writer.start()
         try:
             seen = {}
             def note(status):
@@ -115,7 +119,8 @@ def test_never_different_while_the_source_is_written_to(orders):
             lockstep.await_status(note, "four takings", 60)
         finally:
             over.set()
-            writer.join()
+            for writer in writers:
+                writer.join()
     assert len(set(seen.values())) >= 2, seen  # They are of different positions.
 
 

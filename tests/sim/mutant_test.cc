@@ -61,6 +61,14 @@ void swept(SimOptions& options) {
   options.supervisor_weight = 8;
 }
 
+// Both sides are read as of one moment, again and again.
+void looked_at(SimOptions& options) {
+  options.mode = StreamMode::Direct;
+  options.rewrite = options.attach = options.lose_partition = options.refused = 0;
+  options.moment = 200;
+  options.supervisor_weight = 8;
+}
+
 // One row changes all the time, and nothing else is in the way of its being verified.
 void busy_row(SimOptions& options) {
   swept(options);
@@ -275,6 +283,8 @@ TEST(Mutant, V4LeaveDoubtful) { expect_noticed(Rule::LeaveDoubtful, swept); }
 TEST(Mutant, V7HoldBusyKey) { expect_noticed(Rule::HoldBusyKey, busy_row); }
 TEST(Mutant, V7ArriveAfterCommit) { expect_noticed(Rule::ArriveAfterCommit, busy_row_in_batches); }
 TEST(Mutant, V7HoldNoticesReread) { expect_noticed(Rule::HoldNoticesReread, busy_row_in_batches); }
+TEST(Mutant, V13StandStill) { expect_noticed(Rule::StandStill, looked_at); }
+TEST(Mutant, V13NoticeLateChange) { expect_noticed(Rule::NoticeLateChange, looked_at); }
 TEST(Mutant, I19FoldPartialIntoFull) { expect_noticed(Rule::FoldPartialIntoFull, large_batches); }
 
 }  // namespace

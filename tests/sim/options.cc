@@ -63,6 +63,9 @@ SimOptions draw_options(std::uint64_t seed) {
   options.attach = random.chance(850) ? 0 : 5;
   options.lose_partition = options.attach == 0 || random.chance(500) ? 0 : 5;
   options.pause = random.chance(700) ? 0 : random.between(5, 20);
+  // A connector that repeats itself takes rows back, and some changes have no event.
+  const bool told = options.mode == StreamMode::Direct && options.rewrite + options.attach == 0;
+  options.moment = told && random.chance(500) ? random.between(5, 100) : 0;
   return options;
 }
 

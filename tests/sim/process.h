@@ -70,6 +70,7 @@ class Process {
   void sweep();
   void repair(std::uint64_t finding, RepairScope scope) { run_.repair({finding}, scope); }
   void mark(FindingMark mark) { run_.mark(mark); }
+  Moment& moment() { return run_.moment(); }
   SweepStatus sweep_status() const { return run_.sweep_status(); }
   bool any_stopped() const { return run_.any_stopped(); }
   // A part's last step failed, and it will try again.

@@ -26,7 +26,7 @@ Simulator::Simulator(const SimOptions& options)
       workload_(options_, source_, random_) {}
 
 Outside Simulator::outside() {
-  return {tables_, source_, log_,   store_,  zombies_, checkpoint_,
+  return {tables_, source_, log_,  store_,   zombies_, checkpoint_,
           clock_,  random_, *this, control_, exported_};
 }
 
@@ -144,6 +144,7 @@ void Simulator::after_step() {
   if (!ours_->draining()) check_proof();
   if (ours_->waiting() && ours_->status().synced) failure_ = "synced beside a part that waits";
   check_sweep();
+  if (options_.moment > 0) step_look();
   if (!ours_->draining() && (ours_->reached() || settled_)) {
     note("ENDS");
     ours_->drain();
@@ -184,6 +185,70 @@ void Simulator::check_sweep() {
   if (options_.sweep_weight > 0 && !options_.sweep_continuous && !status.running) ours_->sweep();
 }
 
+// Nothing is on its way to the target but what the stream brings.
+bool Simulator::all_is_told() const {
+  const std::vector<RunTableStatus> tables = ours_->status().tables;
+  return store_.debts().empty() && std::ranges::all_of(tables, [](const RunTableStatus& table) {
+           const TableLife& life = table.counts.life;
+           return table.stopped.empty() && life.stage == Stage::Following && life.is_settled();
+         });
+}
+
+std::uint64_t Simulator::debts_opened() const {
+  std::uint64_t opened = 0;
+  for (const RunTableStatus& table : ours_->status().tables) opened += table.counts.debts_opened;
+  return opened;
+}
+
+void Simulator::step_look() {
+  constexpr std::size_t kStepsMax = 2000;
+  if (!look_) {
+    if (ours_->draining() || !random_.chance(options_.moment) || !all_is_told()) return;
+    note("LOOKS at both sides");
+    ours_->moment().begin();
+    look_ = Look{steps_ + kStepsMax, debts_opened(), {}, {}};
+    return;
+  }
+  if (ours_->draining() || steps_ >= look_->until) {
+    note("gives up the look");
+    ours_->moment().end();
+    look_.reset();
+  } else if (!look_->source) {
+    const Snapshot snapshot = source_.snapshot();
+    ours_->moment().see(snapshot);
+    look_->source.emplace(tables_.size());
+    for (TableId table = 0; table < tables_.size(); ++table)
+      for (const FakeRow& row : source_.rows(table, snapshot))
+        (*look_->source)[table][row.id] = row;
+  } else {
+    look_at_target();
+  }
+}
+
+void Simulator::look_at_target() {
+  Moment& moment = ours_->moment();
+  bool good = true;
+  if (!look_->target) {
+    if (!moment.stands()) return;
+    look_->target.emplace();
+    for (TableId table = 0; table < tables_.size(); ++table)
+      look_->target->push_back(store_.rows(table));
+    good = moment.release();
+    if (good) return;
+  } else {
+    const auto exact = moment.exact();
+    if (!exact) return;
+    good = *exact;
+  }
+  good = good && all_is_told() && debts_opened() == look_->debts_opened;
+  note("the look is over", good ? "it counts" : "it does not count");
+  if (good) ++looks_;
+  if (good && look_->source != look_->target)
+    failure_ = "the two sides are not alike at a moment at which they should be";
+  moment.end();
+  look_.reset();
+}
+
 void Simulator::bury() {
   note("KILLED");
   ours_.reset();
@@ -202,6 +267,7 @@ void Simulator::restart() {
     checkpoint_.wipe();
   }
   if (random_.chance(50)) store_.claim();  // A start that died before it recorded itself.
+  look_.reset();                           // It was of the process before.
   ours_ = std::make_unique<Process>(options_, outside());
   note("RESTART", fmt::format("epoch {}", store_.epoch()));
 }

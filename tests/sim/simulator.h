@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ class Simulator final : public Chaos {
   std::string run();
   void print_trace() { trace_ = true; }
   std::size_t steps() const { return steps_; }
+  std::size_t looks() const { return looks_; }  // At both sides alike.
 
   // Chaos
   void interleave(std::string_view where) override;
@@ -34,6 +36,14 @@ class Simulator final : public Chaos {
   void tell(const std::string& what) override { note("  ", what); }
 
  private:
+  // At both sides, which are to be alike (run/moment.h).
+  struct Look {
+    using Tables = std::vector<TargetStore::Rows>;
+    std::size_t until = 0;  // The step at which it has taken too long.
+    std::uint64_t debts_opened = 0;
+    std::optional<Tables> source;
+    std::optional<Tables> target;
+  };
   enum class Kind : std::uint8_t { Apps, Visible, Decode, Our, Time, Trouble };
 
   void prepare();
@@ -50,6 +60,10 @@ class Simulator final : public Chaos {
   void settle();
   void settle_round();
   void check_sweep();
+  void step_look();
+  void look_at_target();
+  std::uint64_t debts_opened() const;
+  bool all_is_told() const;
   bool knows_last_partition(TableId table) const;
   bool proven() const;
   void check_proof();
@@ -72,12 +86,14 @@ class Simulator final : public Chaos {
   Workload workload_;
   std::optional<FakeExport> exported_;
   std::unique_ptr<Process> ours_;
+  std::optional<Look> look_;
   bool killed_ = false;
   bool calm_ = false;     // No more trouble.
   bool settled_ = false;  // The supervisor has said so since then.
   bool trace_ = false;
   int depth_ = 0;
   std::size_t steps_ = 0;
+  std::size_t looks_ = 0;
   std::size_t noted_ = 0;  // Transactions of the source's log that the trace has told of.
   std::string failure_;
 };

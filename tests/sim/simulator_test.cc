@@ -50,6 +50,17 @@ TEST(Simulator, TargetEqualsSourceWhateverHappens) {
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) expect_equal(seed, false);
 }
 
+// Both sides were read alike, which run() has judged.
+TEST(Simulator, ManyLooksAtBothSidesCount) {
+  std::size_t looks = 0;
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    Simulator simulator(draw_options(seed));
+    EXPECT_EQ(simulator.run(), "") << seed;
+    looks += simulator.looks();
+  }
+  EXPECT_GT(looks, 20U);
+}
+
 TEST(Simulator, SameSeedSameRun) {
   Simulator first(draw_options(7));
   Simulator second(draw_options(7));

@@ -118,8 +118,9 @@ class LaneTest : public ::testing::Test {
   TargetStore store_{tables_};
   Zombies zombies_;
   KeyHold hold_{std::chrono::seconds(2)};
+  Standstill standstill_{2, std::chrono::seconds(2)};
   const Shared shared_{pointers_, visibility_, recents_, queues_, progress_,
-                       board_,    checkpoint_, clock_,   hold_};
+                       board_,    checkpoint_, clock_,   hold_,   standstill_};
   std::vector<std::unique_ptr<FakeTarget>> targets_;
   std::vector<std::unique_ptr<Lane>> lanes_;
 };

@@ -53,8 +53,9 @@ class RouteTest : public ::testing::Test {
   Progress progress_{3, {}};
   TableBoard board_{1};
   KeyHold hold_{std::chrono::seconds(2)};
+  Standstill standstill_{3, std::chrono::seconds(2)};
   const Shared shared_{tables_, visibility_, recents_, queues_, progress_,
-                       board_,  checkpoint_, clock_,   hold_};
+                       board_,  checkpoint_, clock_,   hold_,   standstill_};
 };
 
 TEST_F(RouteTest, OneKeyOneLaneInOrder) {
