@@ -348,6 +348,7 @@ void Preparation::set_sweep(SweepOptions& options) const {
   options.every = reconcile.mode.value == ReconcileMode::Once ? kNever : reconcile.every;
   options.repairs = reconcile.repair.value == RepairPolicy::Auto;
   options.repairs_per_minute = reconcile.repairs_per_minute;
+  options.sample_per_second = reconcile.sample;
 }
 
 Result<Prepared> Preparation::run() {

@@ -42,6 +42,8 @@ void add_verified(json::object& object, const RunTableStatus& table) {
   object["not_compared"] = nullptr;
   object["healed_rows"] = nullptr;
   object["compared_bytes"] = nullptr;
+  object["sample_matches"] = nullptr;
+  object["sample_divergences"] = nullptr;
   object["repairs_wait"] = nullptr;
   if (!table.sweep) return;
   const TableSweep& sweep = *table.sweep;
@@ -50,6 +52,8 @@ void add_verified(json::object& object, const RunTableStatus& table) {
   object["healed_rows"] = sweep.healed;
   object["compared_bytes"] =
       json::object{{"source", sweep.source_bytes}, {"target", sweep.target_bytes}};
+  object["sample_matches"] = sweep.sample_matches;
+  object["sample_divergences"] = sweep.sample_divergences;
   if (!sweep.left.empty()) object["not_compared"] = sweep.left;
   if (!sweep.repairs_wait.empty()) object["repairs_wait"] = sweep.repairs_wait;
   if (sweep.clean_since_us != 0) object["clean_pass_since"] = time_text(sweep.clean_since_us);

@@ -436,6 +436,7 @@ void Lane::committed(const ApplyOutcome& outcome) {
   }
   for (const DebtOpened& debt : outcome.opened) shared_.board.debts_opened(debt.table, 1);
   for (const auto& [table, events] : batch_events_) shared_.board.events_applied(table, events);
+  sample_batch();
   std::size_t next_report = 0;
   for (const LaneItem& item : batch_) {
     const auto* rows = std::get_if<RowsItem>(&item);
@@ -451,6 +452,27 @@ void Lane::committed(const ApplyOutcome& outcome) {
   flush_ = flush_ && !pending_.empty();
   last_commit_ = shared_.clock.now();
   recent_.forget();
+}
+
+// A few of the keys that were just committed, from all over the batch.
+void Lane::sample_batch() {
+  std::size_t changes = 0;
+  for (const auto& [table, events] : batch_events_) changes += events;
+  if (changes == 0) return;
+  const std::size_t wanted = shared_.sample.allowance(shared_.clock.now());
+  if (wanted == 0) return;
+  const std::size_t every = std::max<std::size_t>(1, changes / wanted);
+  std::size_t next = 0;
+  for (const LaneItem& item : batch_) {
+    const auto* of_item = std::get_if<ChangesItem>(&item);
+    if (of_item == nullptr) continue;
+    for (const Change& change : of_item->changes) {
+      if (next++ % every != 0) continue;
+      const bool is_row = change.kind != ChangeKind::Delete;
+      if (is_row && !extract_key(*shared_.tables[change.table], change.row, scratch_)) continue;
+      shared_.sample.add({change.table, is_row ? scratch_ : change.row});
+    }
+  }
 }
 
 Result<Lane::Step> Lane::commit_watermark() {

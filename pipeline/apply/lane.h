@@ -100,6 +100,7 @@ class Lane {
   Result<Step> apply_batch();
   Status save_intent();
   void committed(const ApplyOutcome& outcome);
+  void sample_batch();
   Result<Step> commit_watermark();
   Result<Step> commit_progress();
   void enter_barrier();

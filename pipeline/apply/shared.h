@@ -16,6 +16,7 @@
 #include "pipeline/model/table.h"
 #include "pipeline/ports/checkpoint.h"
 #include "pipeline/ports/clock.h"
+#include "pipeline/merge/sample.h"
 
 namespace lockstep {
 
@@ -31,6 +32,7 @@ struct Shared {
   const Clock& clock;
   KeyHold& hold;
   Standstill& standstill;
+  Sample& sample;
 
   // Has every lane look again at what it waits for.
   void wake_lanes() const {

@@ -22,6 +22,8 @@ struct TableSweep {
   std::uint64_t target_bytes = 0;
   std::uint64_t suspects = 0;    // Are looked at again.
   std::uint64_t unverified = 0;  // Were in doubt whenever they were looked at.
+  std::uint64_t sample_matches = 0;      // Of keys that had just changed, of this run: equal,
+  std::uint64_t sample_divergences = 0;  // and findings.
   // The least position of the source that its ranges were compared at; nothing: one never was.
   std::optional<Lsn> verified_through;
   std::int64_t oldest_us = 0;       // When the range was compared that waits longest; 0: never.

@@ -47,6 +47,11 @@ void Sweep::Table::count_left_alone() {
       std::ranges::count_if(open, [](const auto& finding) { return finding.second.left_alone; }));
 }
 
+std::size_t Sweep::Table::awaited_suspects() const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      suspects, [](const auto& suspect) { return !suspect.second.is_chance(); }));
+}
+
 void Sweep::begin(std::vector<TableId> tables) {
   const MutexLock lock(mutex_);
   wanted_ = std::move(tables);
@@ -330,6 +335,7 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
       i == kNone || j == kNone ? i == j : source_rows_.digests[i] == target_rows_.digests[j];
   if (equal) {
     table.told.resolved += suspect->second.unequal > 0 ? 1 : 0;
+    table.sample_matches += suspect->second.sampled ? 1 : 0;
     LOCKSTEP_TRY(resolve(table, key));
     return drop_suspect(table, suspect, true);
   }
@@ -347,6 +353,7 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
                            : FindingKind::Differing;
   if (i != kNone) seen.source_row = source_rows_.cells[i];
   if (j != kNone) seen.target_row = target_rows_.cells[j];
+  table.sample_divergences += suspect->second.sampled ? 1 : 0;
   LOCKSTEP_TRY(find(table, suspect->second, std::move(seen)));
   return drop_suspect(table, suspect, true);
 }
@@ -389,7 +396,9 @@ void Sweep::finish() {
 void Sweep::tell(Table& table) const {
   TableSweep& told = table.told;
   const Coverage& coverage = table.ranges.coverage();
-  told.suspects = table.suspects.size();
+  told.suspects = table.awaited_suspects();
+  told.sample_matches = table.sample_matches;
+  told.sample_divergences = table.sample_divergences;
   told.verified_through = coverage.verified_through();
   told.oldest_us = coverage.oldest_us();
   told.verified_rows = coverage.rows();

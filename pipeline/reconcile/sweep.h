@@ -73,6 +73,7 @@ struct SweepOptions {
   // More open findings of a table than this part of its rows, or than that many, wait for a person.
   double repair_share_max = 0.001;
   std::uint64_t repair_rows_max = 10'000;
+  std::uint64_t sample_per_second = 0;   // Continuous: of keys that were just changed.
   std::uint64_t repairs_per_minute = 0;  // Of all tables, asked for or not; 0: no limit.
 };
 
@@ -139,6 +140,9 @@ class Sweep {
     // that is looked at again.
     std::vector<RangeBook::RangeId> ranges{};
     bool busy = false;  // The last doubt was of a change that S did not see.
+    bool sampled = false;
+    // Nothing waits for it, and nothing is known against it.
+    bool is_chance() const { return sampled && ranges.empty() && unequal == 0; }
   };
   using Suspects = std::unordered_map<Hash128, Suspect, Hash128Hasher>;
 
@@ -172,6 +176,9 @@ class Sweep {
     };
     std::unordered_map<Hash128, OpenFinding, Hash128Hasher> open;
     std::uint64_t open_count = 0;
+    std::uint64_t sample_matches = 0;      // Of this run.
+    std::uint64_t sample_divergences = 0;  // Likewise.
+    std::size_t awaited_suspects() const;  // Without those that were sampled, and no more.
     std::set<Hash128> told_of;     // Findings of this request, which may meet a row twice.
     std::uint64_t repairs = 0;     // Begun without being asked, since all else was equal last.
     std::uint64_t unequal = 0;     // Suspects that are no findings yet, at the last look.
@@ -211,6 +218,7 @@ class Sweep {
 
   bool take_request();
   bool take_repairs();
+  void take_sample();
   Status take_marks();
   Status prune();
   void note_mark(Table& table, const Finding& finding) const;

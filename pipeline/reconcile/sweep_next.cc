@@ -63,6 +63,21 @@ bool Sweep::take_repairs() {
   return true;
 }
 
+// Keys that were changed a moment ago are looked at like suspects, but nobody waits for them.  While
+// the servers should be left alone, those that come are let go.
+void Sweep::take_sample() {
+  std::vector<Sample::Key> keys = shared_.sample.take();
+  if (keys.empty() || !ports_.busy().empty()) return;
+  for (Sample::Key& key : keys) {
+    Table& table = *tables_[key.table];
+    if (!ready_[key.table] || table.suspects.size() >= options_.suspects_max) continue;
+    Suspect suspect{.key = std::move(key.cells), .seen_us = shared_.clock.wall_us()};
+    suspect.sampled = true;
+    const Hash128 hash = key_hash(table.map, suspect.key);
+    table.suspects.try_emplace(hash, std::move(suspect));
+  }
+}
+
 // What an earlier run, or an earlier generation of the table, left in the store.
 Status Sweep::load(Table& table) {
   const std::string shape = stored_shape(table.map);
@@ -89,11 +104,11 @@ Status Sweep::load(Table& table) {
 bool Sweep::is_over(const Table& table) const {
   if (!table.told.left.empty()) return true;
   return table.loaded && !table.ranges.coverage().due(due_before(table), 0) &&
-         !table.ranges.busy() && table.suspects.empty();
+         !table.ranges.busy() && table.awaited_suspects() == 0;
 }
 
 void Sweep::leave(Table& table, std::string why) {
-  table.told.unverified += table.suspects.size();
+  table.told.unverified += table.awaited_suspects();
   table.suspects.clear();
   table.ranges.release_all();
   table.told.left = std::move(why);
@@ -184,6 +199,7 @@ Result<Sweep::Step> Sweep::pick() {
     urgent = urgent || table.asked || (now && table.heals());
     open = open || !table.suspects.empty();
   }
+  take_sample();
   std::optional<std::size_t> suspects;
   std::optional<std::size_t> range;
   if (shared_.clock.now() >= next_look_)

@@ -55,6 +55,7 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
       board_(tables_.size()),
       hold_(options_.sweep.hold_limit),
       standstill_(options_.lanes, options_.stand_limit),
+      sample_(options_.sweep.continuous ? options_.sweep.sample_per_second : 0),
       recents_(make_recents(options_, tables_.size(), visibility_)),
       queues_(make_queues(options_)),
       planner_(options_.planner, board_),

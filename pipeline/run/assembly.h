@@ -136,7 +136,7 @@ class Assembly {
   StopFlag& stop_of(Part part) { return stops_[index_of(part)]; }
   Shared shared() {
     return {tables_, visibility_,       recents_,     queues_, progress_,
-            board_,  ports_.checkpoint, ports_.clock, hold_,   standstill_};
+            board_,  ports_.checkpoint, ports_.clock, hold_,   standstill_, sample_};
   }
   void build_lanes();
   Result<Turn> read_source(std::chrono::milliseconds wait);
@@ -164,6 +164,7 @@ class Assembly {
   TableBoard board_;
   KeyHold hold_;
   Standstill standstill_;
+  Sample sample_;
   Health health_;
   Health sweep_health_;  // Of its own: what keeps us from comparing says nothing of being synced.
   std::vector<std::unique_ptr<Recent>> recents_;    // By lane.

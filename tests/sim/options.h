@@ -79,6 +79,7 @@ struct SimOptions {
   std::uint32_t doubts_max = 30;
   std::uint32_t doubts_to_hold = 3;
   int hold_limit_ms = 2000;
+  std::uint64_t sample_per_second = 0;
   int moment = 0;             // Of our steps: somebody wants to read both sides alike.
   bool all_verified = false;  // A sweep that leaves a key in doubt has failed.
 };

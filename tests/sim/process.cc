@@ -120,6 +120,7 @@ RunOptions Process::run_options() {
   run.sweep.repairs_per_minute = options_.repairs_per_minute;
   run.sweep.doubts_max = options_.doubts_max;
   run.sweep.doubts_to_hold = options_.doubts_to_hold;
+  run.sweep.sample_per_second = options_.sample_per_second;
   run.sweep.hold_limit = milliseconds(options_.hold_limit_ms);
   run.sweep.held_max = 2;
   run.sweep.arrival_wait = milliseconds(0);

@@ -179,9 +179,12 @@ void Simulator::check_sweep() {
       failure_ = fmt::format("the sweep finds {} key {}: {}", finding.table,
                              key_id(table_named(tables_, finding.table), finding.key),
                              kind_text(finding.kind));
-  for (const auto& [table, told] : status.tables)
+  for (const auto& [table, told] : status.tables) {
+    if (told.findings > 0 && failure_.empty())
+      failure_ = fmt::format("the sweep finds something in table {}", table);
     if (options_.all_verified && told.unverified > 0 && failure_.empty())
       failure_ = fmt::format("the sweep leaves keys of table {} in doubt", table);
+  }
   if (options_.sweep_weight > 0 && !options_.sweep_continuous && !status.running) ours_->sweep();
 }
 

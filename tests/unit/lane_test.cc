@@ -119,8 +119,9 @@ class LaneTest : public ::testing::Test {
   Zombies zombies_;
   KeyHold hold_{std::chrono::seconds(2)};
   Standstill standstill_{2, std::chrono::seconds(2)};
+  Sample sample_{0};
   const Shared shared_{pointers_, visibility_, recents_, queues_, progress_,
-                       board_,    checkpoint_, clock_,   hold_,   standstill_};
+                       board_,    checkpoint_, clock_,   hold_,   standstill_, sample_};
   std::vector<std::unique_ptr<FakeTarget>> targets_;
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
