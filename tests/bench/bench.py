@@ -7,7 +7,10 @@
     latency    from commit to commit through the direct stream: lone changes, and under load
     grown      deletes and updates of a table whose statements were planned while it was empty
     tables     one-row changes of 10, 200 and 2,000 active tables
-    --peers    the same against native logical replication and the Debezium JDBC sink connector
+    reconcile  rows/s of a comparison of twelve columns, with 0 and 191 differences
+    --peers    the same against native logical replication and the Debezium JDBC sink connector, and
+               against reladiff and pg_comparator
+    --only     one of these rows
 """
 
 import argparse
@@ -22,6 +25,7 @@ from tests.bench.decode import decode_rates
 from tests.bench.latency import latency
 from tests.bench.pipe import fill_target
 from tests.bench.plans import grown, many_tables
+from tests.bench.reconcile import reconcile
 from tests.lab.lockstep import ROOT
 from tests.lab.migration import Migration
 from tests.lab.process import LabError
@@ -112,18 +116,18 @@ def decode(bench):
 
 
 def run(arguments):
-    with Stack(sink=arguments.peers) as stack:
+    kafka = arguments.only in (None, "backfill", "drain", "decode")
+    with Stack(kafka, sink=arguments.peers and kafka) as stack:
         bench = Bench(stack, arguments.rows, arguments.events)
         print(f"{bench.rows} rows, {bench.events} events, {os.cpu_count()} CPUs, "
               f"load {os.getloadavg()[0]:.1f}", flush=True)
-        if not arguments.only_peers:
-            backfill(bench)
-            drain(bench)
-            decode(bench)
-            latency(bench, arguments.rate)
-            grown(bench)
-            many_tables(bench)
-        if arguments.peers:
+        for name, measure in {"backfill": backfill, "drain": drain, "decode": decode,
+                              "latency": lambda b: latency(b, arguments.rate), "grown": grown,
+                              "tables": many_tables,
+                              "reconcile": lambda b: reconcile(b, arguments.peers)}.items():
+            if arguments.only == name or not (arguments.only or arguments.only_peers):
+                measure(bench)
+        if arguments.peers and not arguments.only:
             peers.native_replication(bench)
             peers.jdbc_sink(bench)
             compare_with_peers(bench)
@@ -148,6 +152,8 @@ def main():
     parser = argparse.ArgumentParser(prog="./run bench")
     parser.add_argument("--peers", action="store_true", help="also run the alternatives")
     parser.add_argument("--only-peers", action="store_true", help="run nothing but them")
+    parser.add_argument("--only", metavar="NAME", choices=(
+        "backfill", "drain", "decode", "latency", "grown", "tables", "reconcile"))
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--events", type=int, default=600_000)
