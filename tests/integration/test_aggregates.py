@@ -1,6 +1,7 @@
 """Business aggregates: pairs of SQL at one position of both sides (issue D, part 7)."""
 
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -91,8 +92,8 @@ def test_never_different_while_the_source_is_written_to(orders):
 
     def write(durable):
         step = 0
-        with migration.source_connection() as connection, connection.cursor() as cursor:
-            connection.autocommit = True
+        with closing(migration.source_connection()) as connection:
+            cursor = connection.cursor()
             cursor.execute(f"SET synchronous_commit = {durable}")
             while not over.is_set():
                 step += 1

@@ -309,6 +309,32 @@ def test_ranges_are_compared_again_and_again(migrate):
                               "the row to be found by itself")
 
 
+def test_rows_that_were_just_changed_are_compared_at_once(migrate):
+    """Issue D, part 8.  A trigger of the target falsifies what comes; no range is due for a day."""
+    migration = migrate(SCHEMA)
+    migration.prepare()
+    migration.target("""
+        CREATE FUNCTION falsify() RETURNS trigger LANGUAGE plpgsql AS
+          $$ BEGIN NEW.v := upper(NEW.v); RETURN NEW; END $$;
+        CREATE TRIGGER falsify BEFORE UPDATE ON words FOR EACH ROW WHEN (NEW.v = 'loud')
+          EXECUTE FUNCTION falsify();
+        ALTER TABLE words ENABLE ALWAYS TRIGGER falsify""")
+    with migration.running() as lockstep:
+        lockstep.await_status(is_verified, "every table to be compared")
+        migration.source("UPDATE words SET v = 'low' WHERE id = 40")
+        lockstep.await_status(lambda now: table_of(now, "public.words")["sample_matches"],
+                              "the row to be compared")
+        migration.source("DELETE FROM words WHERE id = 41")
+        lockstep.await_status(lambda now: table_of(now, "public.words")["sample_matches"] > 1,
+                              "the row that is gone to be compared")
+        migration.source("UPDATE words SET v = 'loud' WHERE id = 42")
+        status = lockstep.await_status(
+            lambda now: table_of(now, "public.words")["sample_divergences"], "the row to be found")
+        assert table_of(status, "public.words")["findings"] == 1
+    assert {key: each["columns"] for key, each in findings(migration).items()} == {
+        ("public.words", "42"): ["v"]}
+
+
 def test_nothing_is_compared_where_the_manifest_says_off(migrate):
     migration = migrate(SCHEMA, reconcile={"mode": "off"})
     migration.prepare()
