@@ -144,28 +144,52 @@ void AggregateWatch::put_all(const std::vector<const ManifestAggregate*>& wanted
   if (const Status saved = board_.put(results); !saved) complain(saved.error());
 }
 
+void AggregateWatch::end() {
+  source_.end();
+  target_.end();
+}
+
+// Until it comes off.  Returns false when it is too late.
+Result<bool> AggregateWatch::align_until(Time until) {
+  for (;;) {
+    end();
+    LOCKSTEP_ASSIGN(const bool aligned, align());
+    if (aligned) return true;
+    end();
+    if (std::chrono::steady_clock::now() >= until) return false;
+    over_.take(1, kAgainAfter);
+    if (over_.drained()) return fail(Reaction::Cancel, "the run ends");
+  }
+}
+
+// What differs is taken once more, as of another moment: a table that was truncated between the two
+// statements is empty for that side's alone, whatever its snapshot.
 void AggregateWatch::take(const std::vector<const ManifestAggregate*>& wanted) {
   const Time until = std::chrono::steady_clock::now() + kAttemptsMax;
   std::vector<AggregateResult> results;
   const auto take_all = [&]() -> Result<bool> {
-    for (;;) {
-      LOCKSTEP_ASSIGN(const bool aligned, align());
-      if (aligned) break;
-      source_.end();
-      target_.end();
-      if (std::chrono::steady_clock::now() >= until) return false;
-      over_.take(1, kAgainAfter);
-      if (over_.drained()) return fail(Reaction::Cancel, "the run ends");
-    }
+    LOCKSTEP_ASSIGN(const bool aligned, align_until(until));
+    if (!aligned) return false;
     for (const ManifestAggregate* aggregate : wanted) {
       LOCKSTEP_ASSIGN(AggregateResult result, compare(*aggregate));
       results.push_back(std::move(result));
     }
+    const auto differs = [](const AggregateResult& result) {
+      return result.state == AggregateState::Different;
+    };
+    if (std::ranges::none_of(results, differs)) return true;
+    LOCKSTEP_ASSIGN(const bool again, align_until(until));
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      if (!differs(results[i])) continue;
+      results[i].state = AggregateState::Unaligned;
+      results[i].reason = why_;
+      if (!again) continue;
+      LOCKSTEP_ASSIGN(results[i], compare(*wanted[i]));
+    }
     return true;
   };
   const auto taken = take_all();
-  source_.end();
-  target_.end();
+  end();
   if (!taken && taken.error().reaction == Reaction::Cancel) return;
   if (!taken) return put_all(wanted, AggregateState::Failed, taken.error().message);
   if (!*taken) return put_all(wanted, AggregateState::Unaligned, why_);

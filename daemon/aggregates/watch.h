@@ -35,6 +35,8 @@ class AggregateWatch {
   bool is_ready() const;
   void take(const std::vector<const ManifestAggregate*>& wanted);
   Result<bool> align();
+  Result<bool> align_until(Time until);
+  void end();  // Both transactions.
   Result<bool> stand_still();
   Result<bool> await(const std::function<bool(Moment&)>& done);
   Result<AggregateResult> compare(const ManifestAggregate& aggregate);

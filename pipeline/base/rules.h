@@ -43,7 +43,6 @@ enum class Rule : std::uint8_t {
   ArriveAfterCommit,    // V7: a lane is at a held key once all before it is committed
   HoldNoticesReread,    // V7: a row read again for a debt may be newer than S
   HealComparesAll,      // I15: a heal ends once every row was compared
-  StandStill,           // V13: no change that S does not see passes
   NoticeLateChange,     // V13: one that S sees, and that came after the target was read
 };
 

@@ -63,7 +63,7 @@ bool Sweep::take_repairs() {
   return true;
 }
 
-// Keys that were changed a moment ago are looked at like suspects, but nobody waits for them.  While
+// Keys that were changed a moment ago are looked at like suspects, but nobody waits for them. While
 // the servers should be left alone, those that come are let go.
 void Sweep::take_sample() {
   std::vector<Sample::Key> keys = shared_.sample.take();

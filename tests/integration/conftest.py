@@ -44,7 +44,9 @@ def pytest_collection_modifyitems(config, items):
     """What runs over the direct stream whatever is chosen runs once: with that stream's files."""
     if STREAM == "direct":
         return
-    twice = [item for item in items if "direct" in item.fixturenames and item.path.stem in DIRECT]
+    of_direct = sum(DIRECT, [])
+    twice = [item for item in items
+             if "direct" in item.fixturenames and item.path.stem in of_direct]
     config.hook.pytest_deselected(items=twice)
     items[:] = [item for item in items if item not in twice]
 

@@ -59,7 +59,7 @@ def test_nothing_is_written_while_apply_is_held(direct, scope):
                            migration.source("SELECT count(*)::int FROM t WHERE n = 5")[0][0])
     assert lockstep.status()["paused"] == []
     assert lockstep.verb("stop").stdout == "lockstep has ended\n"
-    assert not lockstep.is_running()
+    assert lockstep.wait_exit() == 0
     migration.finish()
     audit = json.loads(lockstep.verb("audit", "--format", "json").stdout)["audit"]
     assert [(entry["verb"], entry["by"]) for entry in audit] == [

@@ -65,7 +65,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.pause = random.chance(700) ? 0 : random.between(5, 20);
   // A connector that repeats itself takes rows back, and some changes have no event.
   const bool told = options.mode == StreamMode::Direct && options.rewrite + options.attach == 0;
-  options.moment = told && random.chance(500) ? random.between(5, 100) : 0;
+  options.moment = told && random.chance(500) ? random.between(50, 500) : 0;
   options.sample_per_second = random.chance(500) ? 0 : 20;
   return options;
 }
