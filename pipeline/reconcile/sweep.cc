@@ -114,10 +114,12 @@ Result<Sweep::Step> Sweep::step() {
       return pick();
     case State::Opening:
       return open();
-    case State::Source:
-      return read_source();
     case State::Proving:
       return prove();
+    case State::Both:
+      return read_both();
+    case State::Source:
+      return read_source();
     case State::Target:
       return read_target();
   }
@@ -136,10 +138,13 @@ Result<Sweep::Step> Sweep::open() {
     return Step::Working;
   }
   if (*ready != Reading::Ready::Yes) return Step::Waiting;
+  if (work_.keys.empty()) {
+    state_ = State::Proving;
+    return Step::Working;
+  }
   if (Status started = start(ports_.source, From::Source); !started)
     return give_up(std::move(started).error());
   source_rows_.clear();
-  work_.read_begun = shared_.clock.now();
   state_ = State::Source;
   return Step::Working;
 }
@@ -176,7 +181,6 @@ Result<Sweep::Step> Sweep::read_source() {
   auto more = read(ports_.source, From::Source, source_rows_);
   if (!more) return give_up(std::move(more).error());
   if (*more) return Step::Working;
-  if (work_.keys.empty()) steer(*tables_[work_.table]);
   reading_.end_reading();  // The snapshot stays registered: what it does not see is remembered.
   state_ = State::Proving;
   return Step::Working;
@@ -187,9 +191,43 @@ Result<Sweep::Step> Sweep::prove() {
   const bool proven = work_.held ? prove_held() : ports_.is_applied(proof_);
   if (rule_on(Rule::CompareAfterProof) && !proven)
     return work_.held ? Step::Working : Step::Waiting;
-  auto started = start_target();
+  auto started = work_.keys.empty() ? start_both() : start_target();
   if (!started) return give_up(std::move(started).error());
   return started;
+}
+
+// Both servers send at once, so that none waits for the other.
+Result<Sweep::Step> Sweep::start_both() {
+  LOCKSTEP_ASSIGN([[maybe_unused]] const OpenSnapshot snapshot, ports_.target.begin());
+  LOCKSTEP_TRY(start(ports_.source, From::Source));
+  LOCKSTEP_TRY(start(ports_.target, From::Target));
+  source_rows_.clear();
+  target_rows_.clear();
+  work_.read_begun = shared_.clock.now();
+  state_ = State::Both;
+  return Step::Working;
+}
+
+Result<Sweep::Step> Sweep::read_both() {
+  if (!work_.source_read) {
+    auto more = read(ports_.source, From::Source, source_rows_);
+    if (!more) return give_up(std::move(more).error());
+    work_.source_read = !*more;
+    if (!*more) steer(*tables_[work_.table]);
+    if (!*more) reading_.end_reading();  // As in read_source().
+  }
+  if (!work_.target_read) {
+    auto more = read(ports_.target, From::Target, target_rows_);
+    if (!more) return give_up(std::move(more).error());
+    work_.target_read = !*more;
+  }
+  // Ranges are cut where the source has so many rows, and the target may have any number.
+  if (target_rows_.digests.size() > kRowsOfTarget * options_.chunk_rows) {
+    tables_[work_.table]->cut_on_target = true;
+    finish();
+    return Step::Working;
+  }
+  return work_.source_read && work_.target_read ? judge_or_give_up() : Step::Working;
 }
 
 Result<Sweep::Step> Sweep::start_target() {
@@ -203,13 +241,10 @@ Result<Sweep::Step> Sweep::start_target() {
 Result<Sweep::Step> Sweep::read_target() {
   auto more = read(ports_.target, From::Target, target_rows_);
   if (!more) return give_up(std::move(more).error());
-  // Ranges are cut where the source has so many rows, and the target may have any number.
-  if (work_.keys.empty() && target_rows_.digests.size() > kRowsOfTarget * options_.chunk_rows) {
-    tables_[work_.table]->cut_on_target = true;
-    finish();
-    return Step::Working;
-  }
-  if (*more) return Step::Working;
+  return *more ? Step::Working : judge_or_give_up();
+}
+
+Result<Sweep::Step> Sweep::judge_or_give_up() {
   auto judged = judge();
   if (!judged) return give_up(std::move(judged).error());
   return judged;

@@ -1,9 +1,9 @@
 // Sweep: compares every row of a table on both sides while both change (V1 to V7).
 //
-//   range of keys ─> Reading: S at the source ─> digests ┐
-//                    everything S sees is applied (V3)   ├─> unequal keys ─> suspects ─┐
-//                    then a snapshot of the target ──────┘                             │
-//   suspects, by key, under fresh snapshots, again and again ──> equal, or a finding <─┘
+//   range of keys ─> Reading: S at the source ─────────┐
+//                    everything S sees is applied (V3) ├─> digests ─> unequal keys ─> suspects ─┐
+//                    then a snapshot of the target ────┘   of both                              │
+//   suspects, by key, under fresh snapshots, again and again ──> equal, or a finding <──────────┘
 //
 // Which range is next: of a table that somebody asked for, or that is to be healed, each once,
 // without a pause; else, where the comparison is continuous, the range that was compared longest
@@ -128,7 +128,14 @@ class Sweep {
   std::vector<std::pair<TableId, std::uint64_t>> open_findings() const;
 
  private:
-  enum class State : std::uint8_t { Idle, Opening, Source, Proving, Target };
+  enum class State : std::uint8_t {
+    Idle,
+    Opening,
+    Proving,
+    Both,    // A range, from both servers at once.
+    Source,  // Keys: before the proof, since lanes may wait for them (V7), ...
+    Target,  // ... and after it.
+  };
 
   struct Suspect {
     std::string key;            // Cells, in the source's form.
@@ -179,7 +186,7 @@ class Sweep {
     std::uint64_t sample_matches = 0;      // Of this run.
     std::uint64_t sample_divergences = 0;  // Likewise.
     std::size_t awaited_suspects() const;  // Without those that were sampled, and no more.
-    std::set<Hash128> told_of;     // Findings of this request, which may meet a row twice.
+    std::set<Hash128> told_of;             // Findings of this request, which may meet a row twice.
     std::uint64_t repairs = 0;     // Begun without being asked, since all else was equal last.
     std::uint64_t unequal = 0;     // Suspects that are no findings yet, at the last look.
     std::uint64_t left_alone = 0;  // Of `open`, likewise.
@@ -211,8 +218,10 @@ class Sweep {
     std::uint64_t version = 0;        // Of the table's life.
     std::chrono::steady_clock::time_point begun{};
     std::chrono::steady_clock::time_point read_begun{};  // On the source.
-    bool held = false;                                   // The keys are (V7).
-    bool settled = false;                                // Some of the keys need no other look.
+    bool source_read = false;                            // All of the range.
+    bool target_read = false;
+    bool held = false;               // The keys are (V7).
+    bool settled = false;            // Some of the keys need no other look.
     std::vector<std::string> later;  // Held keys that are not read on the target yet.
   };
 
@@ -239,10 +248,13 @@ class Sweep {
   Result<Step> open();
   Result<Step> read_source();
   Result<Step> prove();
+  Result<Step> start_both();
+  Result<Step> read_both();
   Result<Step> read_target();
   Result<Step> start_target();
   Result<bool> read(ChunkReader& reader, Compared::From side, Rows& rows);
   Status start(ChunkReader& reader, Compared::From side);
+  Result<Step> judge_or_give_up();
   Result<Step> judge();
   // `i`, `j`: where the key is in source_rows_ and target_rows_.
   Status judge_key(Table& table, const Hash128& key, std::size_t i, std::size_t j);
