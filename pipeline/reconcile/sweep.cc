@@ -138,14 +138,11 @@ Result<Sweep::Step> Sweep::open() {
     return Step::Working;
   }
   if (*ready != Reading::Ready::Yes) return Step::Waiting;
-  if (work_.keys.empty()) {
-    state_ = State::Proving;
-    return Step::Working;
-  }
   if (Status started = start(ports_.source, From::Source); !started)
     return give_up(std::move(started).error());
   source_rows_.clear();
-  state_ = State::Source;
+  work_.read_begun = shared_.clock.now();
+  state_ = work_.keys.empty() ? State::Both : State::Source;
   return Step::Working;
 }
 
@@ -187,55 +184,61 @@ Result<Sweep::Step> Sweep::read_source() {
 }
 
 // V3: only what S sees and the target then lacks is missing.
-Result<Sweep::Step> Sweep::prove() {
+bool Sweep::is_proven() {
   const bool proven = work_.held ? prove_held() : ports_.is_applied(proof_);
-  if (rule_on(Rule::CompareAfterProof) && !proven)
-    return work_.held ? Step::Working : Step::Waiting;
-  auto started = work_.keys.empty() ? start_both() : start_target();
-  if (!started) return give_up(std::move(started).error());
-  return started;
+  return proven || !rule_on(Rule::CompareAfterProof);
 }
 
-// Both servers send at once, so that none waits for the other.
-Result<Sweep::Step> Sweep::start_both() {
-  LOCKSTEP_ASSIGN([[maybe_unused]] const OpenSnapshot snapshot, ports_.target.begin());
-  LOCKSTEP_TRY(start(ports_.source, From::Source));
-  LOCKSTEP_TRY(start(ports_.target, From::Target));
-  source_rows_.clear();
-  target_rows_.clear();
-  work_.read_begun = shared_.clock.now();
-  state_ = State::Both;
+Result<Sweep::Step> Sweep::prove() {
+  if (!is_proven()) return work_.held ? Step::Working : Step::Waiting;
+  if (Status started = start_target(); !started) return give_up(std::move(started).error());
+  state_ = State::Target;
   return Step::Working;
 }
 
+Status Sweep::start_target() {
+  LOCKSTEP_ASSIGN([[maybe_unused]] const OpenSnapshot snapshot, ports_.target.begin());
+  LOCKSTEP_TRY(start(ports_.target, From::Target));
+  target_rows_.clear();
+  return {};
+}
+
+// A piece of each side in turn, so that no server waits for the other; the target's from the proof
+// on.
 Result<Sweep::Step> Sweep::read_both() {
-  if (!work_.source_read) {
-    auto more = read(ports_.source, From::Source, source_rows_);
-    if (!more) return give_up(std::move(more).error());
-    work_.source_read = !*more;
-    if (!*more) steer(*tables_[work_.table]);
-    if (!*more) reading_.end_reading();  // As in read_source().
-  }
-  if (!work_.target_read) {
-    auto more = read(ports_.target, From::Target, target_rows_);
-    if (!more) return give_up(std::move(more).error());
-    work_.target_read = !*more;
-  }
+  auto stepped = read_piece_of_both();
+  if (!stepped) return give_up(std::move(stepped).error());
   // Ranges are cut where the source has so many rows, and the target may have any number.
-  if (target_rows_.digests.size() > kRowsOfTarget * options_.chunk_rows) {
+  if (work_.target == Side::Reading &&
+      target_rows_.digests.size() > kRowsOfTarget * options_.chunk_rows) {
     tables_[work_.table]->cut_on_target = true;
     finish();
     return Step::Working;
   }
-  return work_.source_read && work_.target_read ? judge_or_give_up() : Step::Working;
+  return work_.source == Side::Read && work_.target == Side::Read ? judge_or_give_up() : *stepped;
 }
 
-Result<Sweep::Step> Sweep::start_target() {
-  LOCKSTEP_ASSIGN([[maybe_unused]] const OpenSnapshot snapshot, ports_.target.begin());
-  LOCKSTEP_TRY(start(ports_.target, From::Target));
-  target_rows_.clear();
-  state_ = State::Target;
-  return Step::Working;
+Result<Sweep::Step> Sweep::read_piece_of_both() {
+  bool working = false;
+  if (work_.source == Side::Reading) {
+    LOCKSTEP_ASSIGN(const bool more, read(ports_.source, From::Source, source_rows_));
+    working = true;
+    if (!more) {
+      work_.source = Side::Read;
+      steer(*tables_[work_.table]);
+      reading_.end_reading();  // As in read_source().
+    }
+  }
+  if (work_.target == Side::Waiting && is_proven()) {
+    LOCKSTEP_TRY(start_target());
+    work_.target = Side::Reading;
+  }
+  if (work_.target == Side::Reading) {
+    LOCKSTEP_ASSIGN(const bool more, read(ports_.target, From::Target, target_rows_));
+    working = true;
+    if (!more) work_.target = Side::Read;
+  }
+  return working ? Step::Working : Step::Waiting;
 }
 
 Result<Sweep::Step> Sweep::read_target() {

@@ -131,11 +131,13 @@ class Sweep {
   enum class State : std::uint8_t {
     Idle,
     Opening,
-    Proving,
-    Both,    // A range, from both servers at once.
-    Source,  // Keys: before the proof, since lanes may wait for them (V7), ...
-    Target,  // ... and after it.
+    Both,     // A range, from both servers at once.
+    Source,   // Keys: of the source,
+    Proving,  // of nobody,
+    Target,   // and of the target.
   };
+
+  enum class Side : std::uint8_t { Waiting, Reading, Read };
 
   struct Suspect {
     std::string key;            // Cells, in the source's form.
@@ -218,8 +220,8 @@ class Sweep {
     std::uint64_t version = 0;        // Of the table's life.
     std::chrono::steady_clock::time_point begun{};
     std::chrono::steady_clock::time_point read_begun{};  // On the source.
-    bool source_read = false;                            // All of the range.
-    bool target_read = false;
+    Side source = Side::Reading;                         // Of a range.
+    Side target = Side::Waiting;
     bool held = false;               // The keys are (V7).
     bool settled = false;            // Some of the keys need no other look.
     std::vector<std::string> later;  // Held keys that are not read on the target yet.
@@ -248,10 +250,11 @@ class Sweep {
   Result<Step> open();
   Result<Step> read_source();
   Result<Step> prove();
-  Result<Step> start_both();
+  bool is_proven();
   Result<Step> read_both();
+  Result<Step> read_piece_of_both();
   Result<Step> read_target();
-  Result<Step> start_target();
+  Status start_target();
   Result<bool> read(ChunkReader& reader, Compared::From side, Rows& rows);
   Status start(ChunkReader& reader, Compared::From side);
   Result<Step> judge_or_give_up();

@@ -154,10 +154,20 @@ Result<Assembly::Turn> Assembly::read_source(milliseconds wait) {
   supervisor_.set_source(polled.state, changes.empty() ? 0 : changes.back().commit_us);
   tell_unreadable(changes);
   failpoint("source_after_poll");
+  const bool awaited = brings_marker(polled.batch);
   if (!route(polled)) return Turn::Over;
+  if (awaited) asked_.wake();
   LOCKSTEP_TRY(std::move(polled.error));
   LOCKSTEP_TRY(acknowledge_if_due());
   return Turn::Busy;
+}
+
+// Whether the supervisor waits for it.  Of the one stream of all tables its positions tell (V3).
+bool Assembly::brings_marker(const ChangeBatch& batch) const {
+  const Lsn marker = supervisor_.awaited_marker();
+  if (marker == 0 || options_.shared_stream.empty()) return false;
+  return (!batch.changes.empty() && batch.changes.back().next.major >= marker) ||
+         (!batch.watermarks.empty() && batch.watermarks.back().position.major >= marker);
 }
 
 // One line a minute: a connector that garbles a column garbles it in every event.
@@ -233,7 +243,10 @@ Result<Assembly::Turn> Assembly::step_lane(std::uint32_t index, milliseconds wai
 Result<Assembly::Turn> Assembly::apply(std::uint32_t index) {
   Lane& lane = *lanes_[index];
   LOCKSTEP_ASSIGN(const Lane::Step step, lane.step());
-  if (step == Lane::Step::Applied) return Turn::Busy;
+  if (step == Lane::Step::Applied) {
+    if (supervisor_.awaits_lanes()) asked_.wake();
+    return Turn::Busy;
+  }
   if (queues_[index]->drained()) {
     if (lane.drained()) return Turn::Over;
     lane.add(FlushItem{});

@@ -135,12 +135,13 @@ class Assembly {
   static std::size_t index_of(Part part) { return static_cast<std::size_t>(part); }
   StopFlag& stop_of(Part part) { return stops_[index_of(part)]; }
   Shared shared() {
-    return {tables_, visibility_,       recents_,     queues_, progress_,
-            board_,  ports_.checkpoint, ports_.clock, hold_,   standstill_, sample_};
+    return {tables_,           visibility_,  recents_, queues_,     progress_, board_,
+            ports_.checkpoint, ports_.clock, hold_,    standstill_, sample_};
   }
   void build_lanes();
   Result<Turn> read_source(std::chrono::milliseconds wait);
   void tell_unreadable(const std::vector<Change>& changes);
+  bool brings_marker(const ChangeBatch& batch) const;
   bool route(Polled& polled);
   Status acknowledge_if_due();
   Status acknowledge();

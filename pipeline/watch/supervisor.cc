@@ -255,7 +255,10 @@ Result<Supervisor::Verdict> Supervisor::prove(bool want_proof) {
 
 Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
   LOCKSTEP_ASSIGN(const bool applied, proof_.step(paused()));
-  if (proof_.stream_passed()) {
+  const bool passed = proof_.stream_passed();
+  awaited_marker_.store(passed ? 0 : proof_.marker().value_or(0), std::memory_order_relaxed);
+  awaits_lanes_.store(passed && !applied, std::memory_order_relaxed);
+  if (passed) {
     const MutexLock lock(mutex_);
     passed_ = proof_number_;
     passed_ends_ = proof_.ends();

@@ -94,6 +94,10 @@ class Supervisor {
   // rows that are owed.
   std::uint64_t applied_proof() const { return proofs_applied_.load(std::memory_order_acquire); }
   bool is_applied(std::uint64_t proof) const { return applied_proof() >= proof; }
+  // What a tick waits for, so that the one who brings it can wake us: a position of the source's
+  // log, 0 for none; lanes that commit what they have.
+  Lsn awaited_marker() const { return awaited_marker_.load(std::memory_order_relaxed); }
+  bool awaits_lanes() const { return awaits_lanes_.load(std::memory_order_relaxed); }
   // Of a proof that was asked for: where every lane has to come to; nothing while the stream may
   // still bring something of it.
   std::optional<Ends> passed_ends(std::uint64_t proof) const;
@@ -173,6 +177,10 @@ class Supervisor {
   std::atomic<std::uint64_t> proofs_asked_{0};
   std::atomic<std::uint64_t> proofs_applied_{0};
   std::atomic<Lsn> applied_through_{0};  // release/acquire: what the lanes committed before.
+
+  // Hints: who misses one is found by the next tick.
+  std::atomic<Lsn> awaited_marker_{0};
+  std::atomic<bool> awaits_lanes_{false};
 
   RunStatus status_ GUARDED_BY(mutex_);
   std::uint64_t passed_ GUARDED_BY(mutex_) =
