@@ -45,8 +45,8 @@
 namespace lockstep {
 
 struct SweepOptions {
-  std::uint64_t chunk_rows = 100'000;  // Compared under one pair of snapshots.
-  std::size_t piece_bytes = 4 << 20;
+  std::uint64_t chunk_rows = 100'000;     // Compared under one pair of snapshots.
+  std::size_t piece_bytes = 256 << 10;    // A server waits for us with about as much on its way.
   std::size_t keys_max = 1000;            // Suspects looked at under one pair of snapshots.
   std::size_t suspects_max = 50'000;      // Of a table; while it has more, no range of it is read.
   std::size_t findings_max = 10'000;      // Listed; the others are counted.
