@@ -124,10 +124,13 @@ Result<std::vector<Finding>> VerifiedRecords::open_findings(std::string_view tab
   return open;
 }
 
-// Their times first: there may be very many.
+// Their times first: there may be very many.  The one with the greatest number stays, or another
+// process would give that number again.
 Status VerifiedRecords::prune(std::int64_t before_us, std::size_t most) {
   std::vector<std::int64_t> times;
+  std::uint64_t newest = 0;
   LOCKSTEP_TRY(for_each_finding(database_, [&](const Finding& finding) -> Status {
+    newest = std::max(newest, finding.id);
     if (!is_open(finding.state)) times.push_back(finding.last_seen_us);
     return {};
   }));
@@ -139,7 +142,7 @@ Status VerifiedRecords::prune(std::int64_t before_us, std::size_t most) {
   }
   std::vector<RecordWrite> writes;
   LOCKSTEP_TRY(for_each_finding(database_, [&](const Finding& finding) -> Status {
-    if (!is_open(finding.state) && finding.last_seen_us < before_us)
+    if (!is_open(finding.state) && finding.last_seen_us < before_us && finding.id != newest)
       writes.push_back({finding_key(finding.table, finding.key_hash), std::nullopt});
     return {};
   }));

@@ -14,7 +14,7 @@ namespace {
 constexpr std::chrono::milliseconds kLookEvery{200};
 constexpr std::chrono::milliseconds kMomentEvery{2};
 constexpr std::chrono::milliseconds kAgainAfter{20};
-constexpr std::chrono::seconds kMomentMax{3};  // Longer than a lane waits.
+constexpr std::chrono::seconds kMomentMax{10};
 constexpr std::chrono::seconds kAttemptsMax{15};
 constexpr std::chrono::seconds kRetryAfter{60};
 
@@ -68,7 +68,7 @@ std::vector<const ManifestAggregate*> AggregateWatch::due() const {
     const auto last = std::ranges::find(results, aggregate.name.value, &AggregateResult::name);
     const bool told =
         last->state == AggregateState::Equal || last->state == AggregateState::Different;
-    const auto every = told ? aggregate.every : std::min(aggregate.every, kRetryAfter);
+    const auto every = told || slow_ ? aggregate.every : std::min(aggregate.every, kRetryAfter);
     const bool late = last->at_us + std::chrono::microseconds(every).count() <= wall_us();
     if (asked || (scheduled_ && late)) wanted.push_back(&aggregate);
   }
@@ -117,8 +117,17 @@ Result<bool> AggregateWatch::stand_still() {
   position_ = source.insert_lsn;
   state_.with_moment(run_, [&](Moment& moment) { moment.see(source.snapshot); });
   why_ = "it could not be proven in time that everything is applied";
-  LOCKSTEP_ASSIGN(const bool stands, await([](Moment& moment) { return moment.stands(); }));
-  if (!stands) return false;
+  bool over = false;
+  LOCKSTEP_ASSIGN(const bool stands, await([&](Moment& moment) {
+                    over = moment.is_over();
+                    return over || moment.stands();
+                  }));
+  if (over) {
+    slow_ = true;
+    why_ =
+        "a proof that everything is applied takes longer than changes may wait for it: two seconds";
+  }
+  if (!stands || over) return false;
   LOCKSTEP_TRY(target_.begin());
   bool no_more = false;
   state_.with_moment(run_, [&](Moment& moment) { no_more = moment.release(); });
@@ -156,7 +165,7 @@ Result<bool> AggregateWatch::align_until(Time until) {
     LOCKSTEP_ASSIGN(const bool aligned, align());
     if (aligned) return true;
     end();
-    if (std::chrono::steady_clock::now() >= until) return false;
+    if (slow_ || std::chrono::steady_clock::now() >= until) return false;
     over_.take(1, kAgainAfter);
     if (over_.drained()) return fail(Reaction::Cancel, "the run ends");
   }
@@ -166,6 +175,7 @@ Result<bool> AggregateWatch::align_until(Time until) {
 // statements is empty for that side's alone, whatever its snapshot.
 void AggregateWatch::take(const std::vector<const ManifestAggregate*>& wanted) {
   const Time until = std::chrono::steady_clock::now() + kAttemptsMax;
+  slow_ = false;
   std::vector<AggregateResult> results;
   const auto take_all = [&]() -> Result<bool> {
     LOCKSTEP_ASSIGN(const bool aligned, align_until(until));

@@ -56,6 +56,7 @@ class AggregateWatch {
   AggregateSide target_;
   std::uint64_t run_ = 0;  // Whose moment it is (RunState).
   Lsn position_ = 0;       // Of the snapshots that are open.
+  bool slow_ = false;      // The last attempt had lanes wait in vain: not soon again.
   std::string why_;        // The last attempt came to nothing.
 };
 

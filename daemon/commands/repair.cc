@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::chrono::seconds kRepairingMax{120};
 constexpr std::chrono::milliseconds kLookAtRepairsEvery{500};
+// A look that was under way when the repair was asked for finds the row as it was.
+constexpr int kLooksToGiveUp = 6;
 constexpr std::size_t kAtOnce = 1000;
 constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
 
@@ -65,42 +67,58 @@ Status print_sql(const Manifest& manifest, const FindingsFilter& filter) {
   return {};
 }
 
-// How many of `asked` are not equal yet.
-Result<std::size_t> left_of(const Manifest& manifest, const std::set<std::uint64_t>& asked) {
+// How many of what was asked for are not equal yet, and of how many no more is to be expected.
+struct Left {
+  std::size_t all = 0;
+  std::size_t given_up = 0;
+};
+Result<Left> left_of(const Manifest& manifest, const std::set<std::uint64_t>& asked,
+                     std::int64_t since_us) {
   FindingsFilter open;
   open.limit = kNoLimit;
   open.with_rows = false;
   LOCKSTEP_ASSIGN(const FindingsList now, list_findings(manifest, open));
-  return static_cast<std::size_t>(std::ranges::count_if(
-      now.findings, [&](const Finding& finding) { return asked.contains(finding.id); }));
+  Left left;
+  for (const Finding& finding : now.findings) {
+    if (!asked.contains(finding.id)) continue;
+    ++left.all;
+    if (finding.state == FindingState::Open && finding.last_seen_us > since_us) ++left.given_up;
+  }
+  return left;
 }
 
 // Asks for some repairs and waits for the end of them.  Returns how many rows are equal then.
 Result<std::size_t> repair_some(const Manifest& manifest, const LockOwner& owner,
                                 const std::set<std::uint64_t>& asked, RepairScope scope) {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  const std::int64_t since_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(since).count();
   const RepairRequest request{{asked.begin(), asked.end()}, scope};
   LOCKSTEP_TRY(ask_owner(owner, {"POST", kRepairPath, repair_json(request)}));
   auto until = std::chrono::steady_clock::now() + kRepairingMax;
   StopFlag never;
-  std::size_t left = asked.size();
+  Left left{asked.size()};
   std::string told;
-  while (left > 0 && std::chrono::steady_clock::now() < until) {
+  for (int looks = 0; looks < kLooksToGiveUp && std::chrono::steady_clock::now() < until;) {
     never.wait(kLookAtRepairsEvery);
-    LOCKSTEP_ASSIGN(left, left_of(manifest, asked));
+    LOCKSTEP_ASSIGN(left, left_of(manifest, asked, since_us));
+    if (left.all == 0) break;
+    looks = left.given_up == left.all ? looks + 1 : 0;
     LOCKSTEP_ASSIGN(const auto now, read_lock_owner(manifest.state_dir.value.string()));
-    if (left > 0 && (!now || now->pid != owner.pid))
+    if (!now || now->pid != owner.pid)
       return fail(Reaction::Halt,
                   fmt::format("lockstep run ended before {} of {} rows were equal: start it, and "
                               "say lockstep repair --yes again",
-                              left, asked.size()),
+                              left.all, asked.size()),
                   ExitCode::Temporary);
     LOCKSTEP_ASSIGN(const std::string answer, ask_owner(owner, {"GET", kRepairPath, ""}));
     const std::string waits = parse_waits(answer);
     if (waits.empty()) continue;
+    looks = 0;  // What waits is looked at, too.
     until = std::chrono::steady_clock::now() + kRepairingMax;
     if (told.empty()) std::cerr << (told = waits) << "\n";
   }
-  return asked.size() - left;
+  return asked.size() - left.all;
 }
 
 Result<ExitCode> repair(const Manifest& manifest, FindingsFilter filter) {

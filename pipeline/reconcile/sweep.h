@@ -278,6 +278,7 @@ class Sweep {
   Status resolve(Table& table, const Hash128& key);
   Status resolve_all(Table& table);
   Status keep(Table& table, Finding finding);
+  Status end_repair(Table& table, const Hash128& key);
   bool may_repair(const Table& table, const Finding& known, const Finding& now);
   // Why what is found waits for a person, though it may be repaired by itself; else "".
   std::string repairs_wait(const Table& table) const;

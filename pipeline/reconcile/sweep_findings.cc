@@ -78,6 +78,17 @@ Status Sweep::find(Table& table, const Suspect& suspect, Finding seen) {
   return keep(table, std::move(seen));
 }
 
+// One that came to no end, such as of a row that the target refuses.
+Status Sweep::end_repair(Table& table, const Hash128& key) {
+  LOCKSTEP_ASSIGN(std::optional<Finding> known, ports_.store.find(table.map.text(), key));
+  if (!known || known->state != FindingState::Repairing) return {};
+  known->state = FindingState::Open;
+  known->last_seen_us = shared_.clock.wall_us();
+  ++table.told.failed;
+  LOCKSTEP_ASSIGN([[maybe_unused]] const std::uint64_t id, ports_.store.save_finding(*known));
+  return {};
+}
+
 // Writes a finding down and, where it is to be repaired, has its row read again.
 Status Sweep::keep(Table& table, Finding finding) {
   LOCKSTEP_ASSIGN(const std::optional<Finding> known,
@@ -86,7 +97,10 @@ Status Sweep::keep(Table& table, Finding finding) {
   if (open) {
     finding.id = known->id;
     finding.first_seen_us = known->first_seen_us;
-    if (known->state == FindingState::Undone) finding.state = FindingState::Undone;
+    if (known->state == FindingState::Undone) {
+      finding.state = FindingState::Undone;
+      finding.cause = "its repair was taken back";  // Whose transaction that was is not known here.
+    }
   } else {
     ++table.open_count;
     table.unequal -= std::min<std::uint64_t>(table.unequal, 1);

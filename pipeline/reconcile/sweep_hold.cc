@@ -116,6 +116,7 @@ Status Sweep::leave_in_doubt(Table& table, Suspects::iterator at) {
   table.trouble_us = shared_.clock.wall_us();
   // A repair that comes to no end, such as of a row that the target refuses, is looked at rarely.
   if (const auto open = table.open.find(at->first); open != table.open.end()) {
+    if (open->second.repairing) LOCKSTEP_TRY(end_repair(table, at->first));
     open->second.repairing = false;
     open->second.looked_us = table.trouble_us;
   }

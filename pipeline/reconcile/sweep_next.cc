@@ -203,7 +203,9 @@ Result<Sweep::Step> Sweep::pick() {
   std::optional<std::size_t> suspects;
   std::optional<std::size_t> range;
   if (shared_.clock.now() >= next_look_)
-    suspects = next_table([](const Table& table) { return !table.suspects.empty(); });
+    suspects = next_table([&](const Table& table) {
+      return urgent ? table.awaited_suspects() > 0 : !table.suspects.empty();
+    });
   if (urgent || may_go_on())
     range = next_table([&](const Table& table) {
       return (table.asked || table.heals() || !urgent) &&

@@ -43,6 +43,8 @@ class Moment {
   void begin();
   // S was taken; all that it sees goes on to the target.
   void see(const Snapshot& snapshot);
+  // Whether a lane has waited for as long as it may, and goes on: this moment comes to nothing.
+  bool is_over() const { return !parts_.standstill.active(); }
   // Whether the target has all that S sees, as far as is known.
   bool stands() const;
   // A snapshot of the target was taken; everything goes on.  Returns whether the target had

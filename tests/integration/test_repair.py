@@ -63,6 +63,21 @@ def test_in_part(migrate):
         assert migration.target("SELECT count(*) FROM items WHERE id >= 5000") == [(3,)]
 
 
+def test_a_row_that_the_target_refuses_is_told(migrate):
+    """The repair comes to an end, and says where to look."""
+    migration = prepared(migrate)
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.target("DELETE FROM items WHERE id IN (17, 18)")
+        reconcile(migration, 2)
+        migration.target("ALTER TABLE items ADD CHECK (id <> 17)")
+        told = repair(migration, "--yes", expected=3)
+        assert "1 of 2 rows are equal now" in told and "quarantine list" in told, told
+        assert {key: each["state"] for key, each in findings(migration).items()} == {"17": "open"}
+        shown = lockstep.verb("quarantine list").stdout
+        assert "17" in shown and "items" in shown, shown
+
+
 def set_of(sql):
     """The keys of a dry run's statements, with what is done to each."""
     keys = {}
@@ -149,6 +164,7 @@ def test_under_a_live_writer(migrate):
         left = findings(migration)
         assert set(left) == set(chosen)
         assert {each["state"] for each in left.values()} == {"undone"}
+        assert {each["cause"] for each in left.values()} == {"its repair was taken back"}
         assert "6 undone rows are left out" in repair(migration, "--yes")
         assert len(findings(migration)) == 6
         ids = [argument for key in chosen for argument in ("--id", str(found[key]["id"]))]
