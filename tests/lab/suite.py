@@ -130,6 +130,7 @@ class Suite:
         what = f"integration: {stream}, {files[0].stem} and {len(files) - 1} more"
         self._say(f"{what}, beside what follows")
         argv, extra, report = self._of_pytest(stream, "release", files)
+        argv = ["nice", "-n", "4", *argv]  # Who waits for the compiler waits for longest.
         log = report.with_suffix(".log")
         with log.open("w") as output, self._running(argv, extra, output) as child:
             yield
