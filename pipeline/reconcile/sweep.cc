@@ -377,7 +377,9 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
     LOCKSTEP_TRY(resolve(table, key));
     return drop_suspect(table, suspect, true);
   }
-  if (in_doubt(table, key)) return leave_in_doubt(table, suspect);
+  if (in_doubt(table, key))
+    return suspect->second.is_chance() ? drop_suspect(table, suspect, false)
+                                       : leave_in_doubt(table, suspect);
   table.all_next = work_.held;
   if (suspect->second.unequal++ == 0 || suspect->second.unequal <= options_.confirmations) {
     if (!table.heals() || accepted_.contains(key)) return {};

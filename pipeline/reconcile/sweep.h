@@ -314,6 +314,7 @@ class Sweep {
   std::chrono::steady_clock::time_point next_range_{};  // Of the continuous comparison.
   std::chrono::steady_clock::time_point idle_until_{};  // Nothing was to do.
   std::chrono::steady_clock::time_point next_prune_{};
+  std::chrono::steady_clock::time_point next_sample_{};
   std::string waits_;
   bool suspects_turn_ = true;                       // Else a range is next, where both could be.
   std::map<std::uint64_t, RepairScope> to_repair_;  // Ids of findings that wait for their look.

@@ -109,7 +109,6 @@ Status Sweep::leave_in_doubt(Table& table, Suspects::iterator at) {
   const bool counts = !to_be_held || !suspect.busy || work_.held;
   suspect.doubts += counts ? 1 : 0;
   if (suspect.doubts < options_.doubts_max && ++suspect.looks < options_.looks_max) return {};
-  if (suspect.is_chance()) return drop_suspect(table, at, false);
   ++table.told.unverified;
   // What is owed is counted by its debt, which is settled or quarantined.
   if (!owed_.contains(at->first)) ++table.undecided;

@@ -12,6 +12,7 @@ using From = Compared::From;
 
 constexpr std::chrono::seconds kIdle{1};
 constexpr std::chrono::seconds kLookAtRepair{1};
+constexpr std::chrono::seconds kSampleEvery{1};
 constexpr std::chrono::hours kPruneEvery{1};
 // Findings that are not open any more: what `repair undo` can take back.
 constexpr std::chrono::hours kClosedKept{24 * 30};
@@ -65,7 +66,10 @@ bool Sweep::take_repairs() {
 
 // Keys that were changed a moment ago are looked at like suspects, but nobody waits for them. While
 // the servers should be left alone, those that come are let go.
+// A second's are looked at together, and one that has changed again by then is left to its range.
 void Sweep::take_sample() {
+  if (shared_.clock.now() < next_sample_) return;
+  next_sample_ = shared_.clock.now() + kSampleEvery;
   std::vector<Sample::Key> keys = shared_.sample.take();
   if (keys.empty() || !ports_.busy().empty()) return;
   for (Sample::Key& key : keys) {

@@ -75,7 +75,7 @@ def test_a_row_that_the_target_refuses_is_told(migrate):
         assert "1 of 2 rows are equal now" in told and "quarantine list" in told, told
         assert {key: each["state"] for key, each in findings(migration).items()} == {"17": "open"}
         shown = lockstep.verb("quarantine list").stdout
-        assert "17" in shown and "items" in shown, shown
+        assert "public.items" in shown and "items_id_check" in shown, shown
 
 
 def set_of(sql):
