@@ -1,9 +1,9 @@
 // Rules: those of pipeline/merge/RULES.md that the simulator proves necessary, by switching one
 // off.
 //
-// In the program that is shipped rule_on() is constant true and costs nothing.  Only the simulator's
-// copy of this library, and the sanitizers' builds, are compiled with LOCKSTEP_MUTANTS, where a test
-// may switch a rule off and must then see the target differ from the source.
+// In the program that is shipped rule_on() is constant true and costs nothing.  Only the
+// simulator's copy of this library, and the sanitizers' builds, are compiled with LOCKSTEP_MUTANTS,
+// where a test may switch a rule off and must then see the target differ from the source.
 #pragma once
 
 #include <cstdint>
