@@ -40,7 +40,7 @@ std::string run_with_rules(std::uint64_t seed, Bend bend, bool trace) {
   return simulator.run();
 }
 
-// `first`: none before it notices, and to look takes a minute under a sanitizer.
+// `first`: none before it notices, or only some; to look from 1 takes a minute under a sanitizer.
 void expect_noticed(Rule rule, Bend bend, std::uint64_t first = 1) {
   if (const char* text = std::getenv("LOCKSTEP_SIM_SEED"); text != nullptr) {
     EXPECT_EQ(run_with_rules(std::strtoull(text, nullptr, 10), bend, true), "");
@@ -283,10 +283,10 @@ TEST(Mutant, V3CompareAfterProof) { expect_noticed(Rule::CompareAfterProof, swep
 TEST(Mutant, V4LeaveDoubtful) { expect_noticed(Rule::LeaveDoubtful, swept); }
 TEST(Mutant, V7HoldBusyKey) { expect_noticed(Rule::HoldBusyKey, busy_row); }
 TEST(Mutant, V7ArriveAfterCommit) {
-  expect_noticed(Rule::ArriveAfterCommit, busy_row_in_batches, 1400);
+  expect_noticed(Rule::ArriveAfterCommit, busy_row_in_batches, 3500);
 }
 TEST(Mutant, V7HoldNoticesReread) {
-  expect_noticed(Rule::HoldNoticesReread, busy_row_in_batches, 3600);
+  expect_noticed(Rule::HoldNoticesReread, busy_row_in_batches, 3700);
 }
 TEST(Mutant, V13NoticeLateChange) { expect_noticed(Rule::NoticeLateChange, looked_at); }
 TEST(Mutant, I19FoldPartialIntoFull) { expect_noticed(Rule::FoldPartialIntoFull, large_batches); }
