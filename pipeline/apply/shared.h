@@ -11,12 +11,12 @@
 #include "pipeline/merge/key_hold.h"
 #include "pipeline/merge/progress.h"
 #include "pipeline/merge/recent.h"
+#include "pipeline/merge/sample.h"
 #include "pipeline/merge/standstill.h"
 #include "pipeline/merge/visibility.h"
 #include "pipeline/model/table.h"
 #include "pipeline/ports/checkpoint.h"
 #include "pipeline/ports/clock.h"
-#include "pipeline/merge/sample.h"
 
 namespace lockstep {
 

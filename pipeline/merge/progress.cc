@@ -81,12 +81,11 @@ bool Progress::reached(const Ends& ends, std::string* behind) const {
 
 bool Progress::reached(std::uint32_t lane, const Ends& ends) const {
   const MutexLock lock(mutex_);
-  return std::ranges::all_of(ends, [&](const auto& end) {
-    const auto stream = streams_.find(end.first);
-    const Position at =
-        stream == streams_.end() ? Position() : stream->second[lane].value_or(Position());
-    return at >= end.second;
-  });
+  for (const auto& [name, end] : ends) {
+    const auto stream = streams_.find(name);
+    if (stream == streams_.end() || stream->second[lane].value_or(Position()) < end) return false;
+  }
+  return true;
 }
 
 std::vector<std::pair<std::string, Position>> Progress::positions() const {

@@ -75,8 +75,7 @@ void Standstill::passed(std::span<const Xid> xids) {
   if (!active()) return;
   const MutexLock lock(mutex_);
   if (stage_ != Stage::Released || !rule_on(Rule::NoticeLateChange)) return;
-  came_late_ = came_late_ ||
-               std::ranges::any_of(xids, [&](Xid xid) { return xid != 0 && snapshot_.sees(xid); });
+  for (const Xid xid : xids) came_late_ = came_late_ || (xid != 0 && snapshot_.sees(xid));
 }
 
 }  // namespace lockstep

@@ -20,8 +20,8 @@ struct TableSweep {
   std::uint64_t healed = 0;        // Were read again, since they had changed in no event.
   std::uint64_t source_bytes = 0;  // Of the rows that were read from it.
   std::uint64_t target_bytes = 0;
-  std::uint64_t suspects = 0;    // Are looked at again.
-  std::uint64_t unverified = 0;  // Were in doubt whenever they were looked at.
+  std::uint64_t suspects = 0;            // Are looked at again.
+  std::uint64_t unverified = 0;          // Were in doubt whenever they were looked at.
   std::uint64_t sample_matches = 0;      // Of keys that had just changed, of this run: equal,
   std::uint64_t sample_divergences = 0;  // and findings.
   // The least position of the source that its ranges were compared at; nothing: one never was.

@@ -55,8 +55,8 @@ class RouteTest : public ::testing::Test {
   KeyHold hold_{std::chrono::seconds(2)};
   Standstill standstill_{3, std::chrono::seconds(2)};
   Sample sample_{0};
-  const Shared shared_{tables_, visibility_, recents_, queues_, progress_,
-                       board_,  checkpoint_, clock_,   hold_,   standstill_, sample_};
+  const Shared shared_{tables_,     visibility_, recents_, queues_,     progress_, board_,
+                       checkpoint_, clock_,      hold_,    standstill_, sample_};
 };
 
 TEST_F(RouteTest, OneKeyOneLaneInOrder) {
