@@ -78,6 +78,7 @@ void await_end(int pid, std::chrono::milliseconds time) {
 Result<std::optional<LockOwner>> take(int file, const std::string& path) {
   using Clock = std::chrono::steady_clock;
   constexpr std::chrono::seconds kCommandMax{30};
+  constexpr std::chrono::milliseconds kLookAgain{500};  // A command may let go before it ends.
   const auto until = Clock::now() + kCommandMax;
   for (;;) {
     struct flock wanted = whole_file(F_WRLCK);
@@ -87,7 +88,7 @@ Result<std::optional<LockOwner>> take(int file, const std::string& path) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
     if (!owner.socket.empty() || owner.pid == ::getpid() || left.count() <= 0)
       return std::optional(owner);
-    await_end(owner.pid, left);
+    await_end(owner.pid, std::min(left, kLookAgain));
   }
 }
 

@@ -459,7 +459,7 @@ void Lane::sample_batch() {
   std::size_t changes = 0;
   for (const auto& [table, events] : batch_events_) changes += events;
   if (changes == 0) return;
-  const std::size_t wanted = shared_.sample.allowance(shared_.clock.now());
+  std::size_t wanted = shared_.sample.allowance(shared_.clock.now());
   if (wanted == 0) return;
   const std::size_t every = std::max<std::size_t>(1, changes / wanted);
   std::size_t next = 0;
@@ -467,7 +467,9 @@ void Lane::sample_batch() {
     const auto* of_item = std::get_if<ChangesItem>(&item);
     if (of_item == nullptr) continue;
     for (const Change& change : of_item->changes) {
+      if (wanted == 0) return;
       if (next++ % every != 0) continue;
+      --wanted;
       const bool is_row = change.kind != ChangeKind::Delete;
       if (is_row && !extract_key(*shared_.tables[change.table], change.row, scratch_)) continue;
       shared_.sample.add({change.table, is_row ? scratch_ : change.row});

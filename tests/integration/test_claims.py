@@ -6,11 +6,9 @@ what the claim's findings name, or what was damaged after the claim.
 """
 
 import random
-import threading
-
-import psycopg2
 
 from tests.integration.conftest import is_long
+from tests.lab.meanwhile import Meanwhile
 from tests.lab.postgres import lsn_number
 
 CLAIMS = 200 if is_long() else 20
@@ -31,43 +29,24 @@ def schema():
                    for number in range(TABLES))
 
 
-class Application:
-    """Meanwhile rows change, go, come back and get other keys; a transaction touches two tables."""
+class Application(Meanwhile):
+    """Rows change, go, come back and get other keys; a transaction touches two tables."""
 
     def __init__(self, migration):
-        self.migration = migration
+        super().__init__(migration)
         self.transactions = 0
-        self._over = threading.Event()
-        self._failures = []
-        self._thread = threading.Thread(target=self._run)
+        self._rng = random.Random(SEED)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        self._thread.join()
-        assert not self._failures, self._failures
-
-    def _run(self):
-        try:
-            self._write()
-        except psycopg2.Error as error:
-            self._failures.append(error)
-
-    def _write(self):
-        rng = random.Random(SEED)
-        cursor = self.migration.source_connection().cursor()
-        while not self._over.is_set():
-            one, two = [f"t{rng.randrange(TABLES)}" for _ in range(2)]
-            key = rng.randint(1, BUSY_ROWS)
-            cursor.execute(
-                f"UPDATE {one} SET n = n + 1 WHERE id = {key};"
-                f"DELETE FROM {two} WHERE id = {rng.randint(1, BUSY_ROWS)};"
-                f"INSERT INTO {two} VALUES ({key}, 'again', 0) ON CONFLICT (id) DO NOTHING;"
-                f"UPDATE {one} SET id = id + {10**6 * (1 + self.transactions)} WHERE id = {key}")
-            self.transactions += 1
+    def work(self, cursor):
+        rng = self._rng
+        one, two = [f"t{rng.randrange(TABLES)}" for _ in range(2)]
+        key = rng.randint(1, BUSY_ROWS)
+        cursor.execute(
+            f"UPDATE {one} SET n = n + 1 WHERE id = {key};"
+            f"DELETE FROM {two} WHERE id = {rng.randint(1, BUSY_ROWS)};"
+            f"INSERT INTO {two} VALUES ({key}, 'again', 0) ON CONFLICT (id) DO NOTHING;"
+            f"UPDATE {one} SET id = id + {10**6 * (1 + self.transactions)} WHERE id = {key}")
+        self.transactions += 1
 
 
 class Claims:

@@ -5,13 +5,13 @@ import itertools
 import math
 import os
 import random
-import threading
 from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 
 from tests.integration.conftest import is_long
+from tests.lab.meanwhile import Meanwhile
 
 COUNT = 1000 if is_long() else 200
 SEED = int(os.environ.get("LOCKSTEP_PLANT_SEED") or random.randrange(10**6))
@@ -240,33 +240,21 @@ def test_what_is_planted_is_found_and_nothing_else(migrate, capsys):
         assert found == left, (SEED, wrong_of(found, left))
 
 
-class Toucher:
-    """Meanwhile rows change on the source, as fast as one session can; half of them planted."""
+class Toucher(Meanwhile):
+    """Rows change on the source, as fast as one session can; half of them planted."""
 
     def __init__(self, migration, planted_keys):
-        self.migration = migration
+        super().__init__(migration)
         self.planted_keys = sorted(planted_keys)
         self.touched = set()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._rng = random.Random(SEED)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        self._thread.join()
-
-    def _run(self):
-        rng = random.Random(SEED)
-        cursor = self.migration.source_connection().cursor()
-        while not self._over.is_set():
-            table, key = rng.choice([rng.choice(self.planted_keys),
-                                     ("public.goods", str(2 * rng.randint(1, ROWS)))])
-            self.touched.add((table, key))
-            column = "k" if table == "public.goods" else "v"
-            cursor.execute(f"UPDATE {table} SET {column} = {column} + 1 WHERE id = %s", (key,))
+    def work(self, cursor):
+        table, key = self._rng.choice([self._rng.choice(self.planted_keys),
+                                       ("public.goods", str(2 * self._rng.randint(1, ROWS)))])
+        self.touched.add((table, key))
+        column = "k" if table == "public.goods" else "v"
+        cursor.execute(f"UPDATE {table} SET {column} = {column} + 1 WHERE id = %s", (key,))
 
 
 @pytest.mark.skipif(not is_long(), reason="the full counts only")
