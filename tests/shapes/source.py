@@ -74,15 +74,15 @@ class Table:
     @property
     def all_names(self):
         """Every form in which a message may name the table or its leaves."""
-        forms = [form for name in self._names
-                 for form in (f"{self.schema}.{name}", f"{quoted(self.schema)}.{quoted(name)}",
-                              f"{self.schema}.{quoted(name)}", f"{quoted(self.schema)}.{name}")]
+        forms = [form for name in self._names for schema in SCHEMAS  # A DBA may move it.
+                 for form in (f"{schema}.{name}", f"{quoted(schema)}.{quoted(name)}",
+                              f"{schema}.{quoted(name)}", f"{quoted(schema)}.{name}")]
         return forms + self.leaves + [leaf.replace('"', "") for leaf in self.leaves]
 
     @property
     def rules(self):
         """The manifest's names of the same."""
-        return [f"{quoted(self.schema)}.{quoted(name)}" for name in self._names]
+        return [f"{quoted(schema)}.{quoted(name)}" for schema in SCHEMAS for name in self._names]
 
     @property
     def key(self):

@@ -11,6 +11,7 @@ from tests.shapes import types, writer
 from tests.shapes.source import SCHEMAS, quoted
 
 _EVERYTHING_OF_OURS = """
+SET quote_all_identifiers = off;
 SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^pg_'
 UNION ALL SELECT 'relation ' || oid::regclass FROM pg_class WHERE relnamespace::regnamespace::text
   !~ '^(pg_|information_schema)' AND relkind IN ('r', 'p', 'i', 'S', 'v')
