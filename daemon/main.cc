@@ -58,6 +58,7 @@ class Verbs {
     add_aggregates();
     add_pause();
     add_resume();
+    add_abort();
     add_settings();
     add_audit();
     add_stop();
@@ -197,7 +198,10 @@ class Verbs {
     CLI::App& verb = add_verb(
         app_, "pause", "Hold a part of the migration until it is resumed, also over restarts",
         pause_.manifest);
-    verb.add_option("--scope", pause_.scope, "all (default), backfill, apply or reconcile");
+    auto* const scope =
+        verb.add_option("--scope", pause_.scope, "all (default), backfill, apply or reconcile");
+    verb.add_option("--table", pause_.table, "Only this one, schema.table as status names it")
+        ->excludes(scope);
     verb.add_option("--reason", pause_.reason, "For status and the audit log");
     verb.callback([this] { chosen_ = [this] { return pause_command(pause_); }; });
   }
@@ -245,6 +249,15 @@ class Verbs {
         ->excludes(table);
     verb.add_option("--reason", resume_.reason, "For the audit log");
     verb.callback([this] { chosen_ = [this] { return resume_command(resume_); }; });
+  }
+
+  void add_abort() {
+    CLI::App& verb =
+        add_verb(app_, "abort",
+                 "Kill switch: write nothing to the target any more, at once, until it is resumed",
+                 abort_.manifest);
+    verb.add_option("--reason", abort_.reason, "For status and the audit log");
+    verb.callback([this] { chosen_ = [this] { return abort_command(abort_); }; });
   }
 
   void add_resync() {
@@ -316,6 +329,7 @@ class Verbs {
   AuditCommand audit_;
   std::string stop_manifest_;
   ResumeCommand resume_;
+  AbortCommand abort_;
   ResyncCommand resync_;
   QuarantineCommand quarantine_;
   ResetCommand reset_;

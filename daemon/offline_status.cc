@@ -120,7 +120,9 @@ Status OfflineStatus::ask_target() {
 
 void OfflineStatus::add_tables(const Claim& claim) {
   for (const StoredMapping& mapping : claim.mappings)
-    if (mapping.state == "stopped") entry(mapping.source).stopped = with_next_step(mapping.reason);
+    if (RunTableStatus& table = entry(mapping.source);
+        mapping.state == "stopped" && !table.counts.life.paused)
+      table.stopped = with_next_step(mapping.reason);
   for (const StoredProgress& stored : claim.progress) add_position(stored.row);
   std::map<TableName, std::vector<const ChunkMark*>> chunks;
   for (const StoredChunk& chunk : claim.chunks) {
@@ -154,6 +156,13 @@ void OfflineStatus::read_last_end() {
   const auto pauses = stored_pauses(**checkpoint);
   if (!pauses) return wait_for(pauses.error().message);
   show_pauses(*pauses, status_);
+  for (const auto& [name, pause] : *pauses) {
+    const auto table = table_of_held(name);
+    if (!table) continue;
+    RunTableStatus& held = entry(table_of(*table));
+    held.stopped = pause_text(name, pause);
+    held.counts.life.paused = true;
+  }
   if (*left_out) left_out_ = **left_out;
   const auto aggregates = (*checkpoint)->load_note(kAggregatesNote);
   if (!aggregates) return wait_for(aggregates.error().message);

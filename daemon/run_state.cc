@@ -22,8 +22,25 @@ void RunState::waiting(const std::string& reason) {
 }
 
 bool RunState::wait(std::chrono::milliseconds time) {
-  stopped_.take(1, time);
-  return !stopped_.drained();
+  if (!aborted()) stopped_.wait(time);
+  return !stopped_.raised() && !aborted();
+}
+
+bool RunState::park() {
+  constexpr std::chrono::milliseconds kLook{200};
+  parked_.store(true, std::memory_order_release);
+  abort_->wake();
+  while (aborted() && !stopped_.raised()) {
+    {
+      const MutexLock lock(mutex_);
+      const std::string left = abort_->waits_for();
+      last_.waiting_for.clear();
+      if (!left.empty()) last_.waiting_for.push_back(left);
+    }
+    stopped_.wait(kLook);
+  }
+  parked_.store(false, std::memory_order_release);
+  return !stopped_.raised();
 }
 
 void RunState::running(Runner& runner, const Prepared& prepared) {
@@ -35,7 +52,7 @@ void RunState::running(Runner& runner, const Prepared& prepared) {
     left_out_ = prepared.left_out;
     resume_ = false;
   }
-  if (stopped_.drained()) runner.stop();
+  if (stopped_.raised() || aborted()) runner.stop();
 }
 
 void RunState::finished(RunStatus last) {
@@ -46,7 +63,7 @@ void RunState::finished(RunStatus last) {
 }
 
 void RunState::stop() {
-  stopped_.close();
+  stopped_.raise();
   const MutexLock lock(mutex_);
   if (runner_ != nullptr) runner_->stop();
 }
@@ -59,7 +76,7 @@ void RunState::resume() {
 
 bool RunState::take_resume() {
   const MutexLock lock(mutex_);
-  return std::exchange(resume_, false) && !stopped_.drained();
+  return std::exchange(resume_, false) && !stopped_.raised();
 }
 
 std::vector<StoppedTable> RunState::stopped_tables() const {
@@ -67,7 +84,8 @@ std::vector<StoppedTable> RunState::stopped_tables() const {
   std::vector<StoppedTable> stopped;
   if (runner_ == nullptr) return stopped;
   for (const RunTableStatus& table : status().tables)
-    if (!table.stopped.empty()) stopped.push_back({table.table, table.stopped});
+    if (!table.stopped.empty() && !table.counts.life.paused)
+      stopped.push_back({table.table, table.stopped});
   return stopped;
 }
 
@@ -90,6 +108,10 @@ Status RunState::restate(const StoppedTable& table) {
 }
 
 std::string RunState::explained(const RunTableStatus& table) const {
+  if (table.counts.life.paused)
+    return fmt::format(
+        "{}; its changes wait in the source's log; next: lockstep resume {} --table '{}'",
+        table.stopped, manifest_.path, table.table);
   const auto known = obstacles_.find(table.table);
   if (known == obstacles_.end())
     return fmt::format(
@@ -115,7 +137,13 @@ std::string RunState::unfinished() const {
 
 RunStatus RunState::status() const {
   RunStatus status = runner_ != nullptr ? runner_->status() : last_;
-  if (runner_ == nullptr) show_pauses(steering_.control().pauses(), status);
+  if (runner_ == nullptr) {  // Nobody measures, and what was proven is of then.
+    status.lag_seconds.reset();
+    status.proof.reset();
+    status.synced = false;
+    show_pauses(steering_.control().pauses(), status);
+  }
+  if (aborted()) status.phase = Phase::Aborted;
   status.synced = status.synced && left_out_.empty();
   if (prepared_ != nullptr) status.foreign_writers = prepared_->foreign_writers;
   for (const LeftOut& table : left_out_) {
@@ -140,7 +168,17 @@ bool RunState::with_moment(std::uint64_t run, const std::function<void(Moment&)>
   return true;
 }
 
+// Whatever would write waits for a resume, which says so.
+std::optional<ControlResponse> RunState::refused(const ControlRequest& request) const {
+  const bool steers = request.path == kPausePath || request.path == kSettingsPath ||
+                      request.path == kResumePath || request.path == kStopPath ||
+                      request.path == kAbortPath;
+  if (request.method == "GET" || steers || !aborted()) return std::nullopt;
+  return problem(409, "all writes are aborted: lockstep resume " + manifest_.path + " first");
+}
+
 ControlResponse RunState::answer(const ControlRequest& request) {
+  if (auto refusal = refused(request)) return *std::move(refusal);
   if (request.path == kProofPath) return answer_proof(request);
   if (request.path == kRowPath) return answer_row(request);
   if (request.path == kStatusPath) {
@@ -154,9 +192,10 @@ ControlResponse RunState::answer(const ControlRequest& request) {
   if (request.path.starts_with(kQuarantinePath))
     return answer_quarantine(manifest_, store_, request);
   if (request.path == kResumePath) return answer_resume(request);
-  if (request.path == kPausePath || request.path == kSettingsPath)
-    return answer_steering(steering_, request);
+  if (request.path == kPausePath) return answer_pause(request);
+  if (request.path == kSettingsPath) return answer_steering(steering_, request);
   if (request.path == kStopPath) return answer_stop(request);
+  if (request.path == kAbortPath) return answer_abort(request);
   if (request.path == kResyncPath) return answer_resync(request);
   if (request.path == kReconcilePath) return answer_reconcile(request);
   if (request.path == kRepairPath) return answer_repair(request);
@@ -276,6 +315,29 @@ ControlResponse RunState::answer_resync(const ControlRequest& request) {
   return {200, "{}"};
 }
 
+// The run is left at once; whoever asks looks again until nothing can be written any more.
+ControlResponse RunState::answer_abort(const ControlRequest& request) {
+  if (request.method == "POST") {
+    boost::system::error_code broken;
+    const boost::json::value parsed = boost::json::parse(request.body, broken);
+    const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
+    if (wanted == nullptr) return problem(400, "no JSON object");
+    const std::string reason = text_of(*wanted, "reason");
+    const Status ordered =
+        steering_.pause({std::string(kAbort)}, {request.actor, reason == "-" ? "" : reason});
+    if (!ordered) return problem(ordered.error());
+    {
+      const MutexLock lock(mutex_);
+      if (runner_ != nullptr) runner_->stop();
+    }
+    stopped_.wake();
+    abort_->wake();
+  }
+  const std::string left = aborted() ? abort_->waits_for() : "an order to abort";
+  return {200, boost::json::serialize(
+                   boost::json::object{{"ended", left.empty()}, {"waits_for", left}})};
+}
+
 ControlResponse RunState::answer_stop(const ControlRequest& request) {
   if (request.method != "POST") return {405, R"({"title":"a stop is asked for with POST"})"};
   if (const Status noted = audit(store_, request.actor, "stop", "drain and end"); !noted)
@@ -284,7 +346,23 @@ ControlResponse RunState::answer_stop(const ControlRequest& request) {
   return {200, "{}"};
 }
 
-// Pauses end, and stopped tables are tried again: both unless one of them is named.
+// A table that the manifest selects need not be there.
+ControlResponse RunState::answer_pause(const ControlRequest& request) {
+  boost::system::error_code broken;
+  const boost::json::value parsed = boost::json::parse(request.body, broken);
+  const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
+  if (const std::string table = wanted == nullptr ? "-" : text_of(*wanted, "table"); table != "-") {
+    const MutexLock lock(mutex_);
+    const auto& tables = status().tables;
+    if (runner_ != nullptr && !tables.empty() &&
+        std::ranges::find(tables, table, &RunTableStatus::table) == tables.end())
+      return problem(404, "there is no table " + table + ": see lockstep status");
+  }
+  return answer_steering(steering_, request);
+}
+
+// Pauses end, and stopped tables are tried again: both unless one of them is named.  A table that
+// was paused goes on with the next run, within this process.
 ControlResponse RunState::answer_resume(const ControlRequest& request) {
   if (request.method != "POST") return {405, R"({"title":"a resume is asked for with POST"})"};
   boost::system::error_code broken;
@@ -292,21 +370,24 @@ ControlResponse RunState::answer_resume(const ControlRequest& request) {
   const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
   if (wanted == nullptr) return {400, R"({"title":"no JSON object"})"};
   const std::string table = text_of(*wanted, "table");
-  const bool scopes_only = wanted->contains("scope");
   boost::json::array tried;
-  if (!scopes_only)
+  if (!wanted->contains("scope"))
     for (const StoppedTable& one : stopped_tables())
       if (table == "-" || table == one.table) tried.emplace_back(one.table);
-  if (tried.empty() && table != "-")
-    return {404, R"({"title":"that table has not stopped: see lockstep status"})"};
-  boost::json::object answer{{"resumed", tried}, {"scopes", boost::json::array()}};
-  if (table == "-") {
-    auto scopes = resume_scopes(steering_, *wanted, request.actor);
-    if (!scopes) return problem(scopes.error());
-    answer["scopes"] = *std::move(scopes);
+  const auto names = resume_held(steering_, *wanted, request.actor);
+  if (!names) return problem(names.error());
+  boost::json::array scopes;
+  for (const std::string& name : *names) {
+    if (auto held = table_of_held(name); !held)
+      scopes.emplace_back(name);
+    else if (std::ranges::find(tried, boost::json::value(*held)) == tried.end())
+      tried.emplace_back(*std::move(held));
   }
+  if (table != "-" && tried.empty())
+    return problem(404, "that table is neither paused nor has it stopped: see lockstep status");
   if (!tried.empty()) resume();
-  return {200, boost::json::serialize(answer)};
+  return {200, boost::json::serialize(boost::json::object{{"resumed", std::move(tried)},
+                                                          {"scopes", std::move(scopes)}})};
 }
 
 }  // namespace lockstep

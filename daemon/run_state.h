@@ -1,6 +1,7 @@
 // RunState: where a daemon is in its life, for the control socket: preparing, running, done.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -8,12 +9,13 @@
 
 #include "checkpoint/rocksdb_store.h"
 #include "config/manifest.h"
+#include "daemon/abort.h"
 #include "daemon/aggregates/board.h"
 #include "daemon/control_server.h"
 #include "daemon/prepare.h"
 #include "daemon/resume_watch.h"
 #include "daemon/steering_api.h"
-#include "pipeline/base/bounded_queue.h"
+#include "pipeline/base/stop_flag.h"
 #include "pipeline/base/sync.h"
 #include "pipeline/run/runner.h"
 #include "pipeline/watch/run_status.h"
@@ -41,8 +43,15 @@ class RunState {
 
   // prepare() waits for something.
   void waiting(const std::string& reason);
-  // Waits `time`.  Returns false once somebody asked to stop.
+  // Waits `time`.  Returns false once somebody asked to stop, or for an abort.
   bool wait(std::chrono::milliseconds time);
+  bool aborted() const { return steering_.control().aborted(); }
+  // Whether nothing runs, and nothing is prepared, for as long as an abort lasts.
+  bool parked() const { return parked_.load(std::memory_order_acquire); }
+  // On the main thread: returns once nobody wants an abort any more; false: somebody asked to stop.
+  bool park();
+  // What answers for the end of an abort; before the first request.
+  void abort_by(AbortWatch& watch) { abort_ = &watch; }
   // REQUIRES: both live until finished().
   void running(Runner& runner, const Prepared& prepared);
   void finished(RunStatus last);
@@ -79,22 +88,27 @@ class RunState {
 
  private:
   RunStatus status() const REQUIRES(mutex_);
+  std::optional<ControlResponse> refused(const ControlRequest& request) const;
   // The reason why a table stopped, and the next step.
   std::string explained(const RunTableStatus& table) const REQUIRES(mutex_);
   ControlResponse answer_proof(const ControlRequest& request);
   ControlResponse answer_row(const ControlRequest& request);
+  ControlResponse answer_pause(const ControlRequest& request);
   ControlResponse answer_resume(const ControlRequest& request);
   ControlResponse answer_resync(const ControlRequest& request);
+  ControlResponse answer_abort(const ControlRequest& request);
   ControlResponse answer_stop(const ControlRequest& request);
   ControlResponse answer_reconcile(const ControlRequest& request);
   ControlResponse answer_repair(const ControlRequest& request);
   ControlResponse answer_mark(const ControlRequest& request);
 
   const Manifest& manifest_;
-  RocksdbStore& store_;            // Safe for concurrent use.
-  Steering& steering_;             // Likewise.
-  AggregateBoard& aggregates_;     // Likewise.
-  BoundedQueue<char> stopped_{1};  // Closed once somebody asked to stop.
+  RocksdbStore& store_;              // Safe for concurrent use.
+  Steering& steering_;               // Likewise.
+  AggregateBoard& aggregates_;       // Likewise.
+  AbortWatch* abort_ = nullptr;      // Likewise.
+  StopFlag stopped_;                 // Somebody asked to stop.
+  std::atomic<bool> parked_{false};  // release/acquire: whoever sees it sees the run's end.
   mutable Mutex mutex_;
   Runner* runner_ GUARDED_BY(mutex_) = nullptr;
   std::uint64_t runs_ GUARDED_BY(mutex_) = 0;  // So many were begun.

@@ -15,8 +15,8 @@ namespace {
 namespace json = boost::json;
 
 std::string_view table_state(const RunTableStatus& table) {
-  if (!table.stopped.empty()) return "stopped";
   const TableLife& life = table.counts.life;
+  if (!table.stopped.empty()) return life.paused ? "paused" : "stopped";
   if (life.stage == Stage::Healing) return "healing";
   if (life.copied) return "following";
   return life.stage == Stage::Waiting ? "pending" : "backfill";
@@ -148,6 +148,17 @@ std::string text_of(const json::object& object, std::string_view key) {
   return value->is_string() ? std::string(value->as_string()) : json::serialize(*value);
 }
 
+json::array paused_json(const std::vector<PausedScope>& paused) {
+  json::array list;
+  for (const PausedScope& one : paused)
+    list.push_back({{"scope", one.scope},
+                    {"table", one.table.empty() ? json::value(nullptr) : json::value(one.table)},
+                    {"by", one.actor},
+                    {"reason", one.reason},
+                    {"since", time_text(one.since_us)}});
+  return list;
+}
+
 std::string status_json(const std::string& migration, const RunStatus& status,
                         const std::vector<AggregateResult>& aggregates) {
   json::object document;
@@ -171,13 +182,7 @@ std::string status_json(const std::string& migration, const RunStatus& status,
   json::array waiting;
   for (const std::string& line : status.waiting_for) waiting.emplace_back(line);
   document["waiting_for"] = std::move(waiting);
-  json::array paused;
-  for (const PausedScope& part : status.paused)
-    paused.push_back({{"scope", part.scope},
-                      {"by", part.actor},
-                      {"reason", part.reason},
-                      {"since", time_text(part.since_us)}});
-  document["paused"] = std::move(paused);
+  document["paused"] = paused_json(status.paused);
   document["last_run"] =
       status.last_run.empty() ? json::value(nullptr) : json::value(status.last_run);
   document["source"] = status.source_state;

@@ -18,6 +18,9 @@ namespace lockstep {
 std::string status_json(const std::string& migration, const RunStatus& status,
                         const std::vector<AggregateResult>& aggregates = {});
 
+// What an operator holds: [{"scope", "table", "by", "reason", "since"}].
+boost::json::array paused_json(const std::vector<PausedScope>& paused);
+
 // The same for people, several lines, from the JSON document that a daemon answered.
 // Returns the document itself when it is not a status.
 std::string status_text(const std::string& json);

@@ -1,11 +1,15 @@
 #include "daemon/steering.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
+#include "config/selection.h"
+#include "daemon/status_json.h"
 #include "pipeline/base/number.h"
 
 namespace lockstep {
@@ -17,31 +21,32 @@ std::int64_t now_us() {
       .count();
 }
 
-std::string pause_name(Scope scope) { return "pause." + std::string(part_text(scope)); }
+constexpr std::string_view kPausePrefix = "pause.";
 
-std::string scopes_text(const std::vector<Scope>& scopes) {
-  std::string text;
-  for (const Scope scope : scopes)
-    text += (text.empty() ? "" : ", ") + std::string(part_text(scope));
-  return text;
+std::string pause_name(std::string_view name) {
+  return std::string(kPausePrefix) + std::string(name);
 }
 
 }  // namespace
 
-Result<std::vector<Scope>> scopes_of(std::string_view text) {
-  if (text.empty() || text == "all") return std::vector<Scope>(kScopes.begin(), kScopes.end());
-  if (const auto scope = parse_part(text)) return std::vector<Scope>{*scope};
+Result<std::vector<std::string>> scopes_of(std::string_view text) {
+  std::vector<std::string> names;
+  for (const Scope scope : kScopes)
+    if (text.empty() || text == "all" || text == part_text(scope))
+      names.emplace_back(part_text(scope));
+  if (!names.empty()) return names;
   return fail(Reaction::Halt,
               fmt::format("there is no scope {}: all, backfill, apply or reconcile", text),
               ExitCode::Usage);
 }
 
-Result<std::map<Scope, Pause>> stored_pauses(const CheckpointReader& checkpoint) {
+Result<Pauses> stored_pauses(const CheckpointReader& checkpoint) {
   LOCKSTEP_ASSIGN(const auto stored, checkpoint.load_settings());
-  std::map<Scope, Pause> pauses;
-  for (const Scope scope : kScopes)
-    if (const auto found = stored.find(pause_name(scope)); found != stored.end())
-      pauses[scope] = {found->second.actor, found->second.value, found->second.at_us};
+  Pauses pauses;
+  for (const auto& [name, setting] : stored)
+    if (name.starts_with(kPausePrefix))
+      pauses.insert_or_assign(name.substr(kPausePrefix.size()),
+                              Pause{setting.actor, setting.value, setting.at_us});
   return pauses;
 }
 
@@ -53,7 +58,7 @@ std::uint64_t Steering::manifest_value(Limit limit) const {
 Status Steering::load() {
   const MutexLock lock(mutex_);
   LOCKSTEP_ASSIGN(const auto pauses, stored_pauses(store_.read()));
-  for (const auto& [scope, pause] : pauses) control_.pause(scope, pause);
+  for (const auto& [name, pause] : pauses) control_.pause(name, pause);
   LOCKSTEP_ASSIGN(const auto stored, store_.read().load_settings());
   settings_.clear();
   for (const Limit limit : kLimits) {
@@ -80,28 +85,30 @@ Status Steering::note(const Order& order, const std::string& verb, const std::st
   return {};
 }
 
-Status Steering::pause(const std::vector<Scope>& scopes, const Order& order) {
+Status Steering::pause(const std::vector<std::string>& names, const Order& order) {
   const MutexLock lock(mutex_);
-  LOCKSTEP_TRY(note(order, "pause", scopes_text(scopes)));
-  for (const Scope scope : scopes) {
+  LOCKSTEP_TRY(note(order, "pause", fmt::format("{}", fmt::join(names, ", "))));
+  for (const std::string& name : names) {
     const Pause pause{order.actor, order.reason, now_us()};
     LOCKSTEP_TRY(
-        store_.save_setting(pause_name(scope), {pause.reason, pause.actor, pause.since_us}));
-    control_.pause(scope, pause);
+        store_.save_setting(pause_name(name), {pause.reason, pause.actor, pause.since_us}));
+    control_.pause(name, pause);
   }
   return {};
 }
 
-Result<std::vector<Scope>> Steering::resume(const std::vector<Scope>& scopes, const Order& order) {
+Result<std::vector<std::string>> Steering::resume(const std::vector<std::string>& names,
+                                                  const Order& order) {
   const MutexLock lock(mutex_);
-  std::vector<Scope> paused;
-  for (const Scope scope : scopes)
-    if (control_.paused(scope)) paused.push_back(scope);
+  const Pauses held = control_.pauses();
+  std::vector<std::string> paused;
+  std::ranges::copy_if(names, std::back_inserter(paused),
+                       [&](const std::string& name) { return held.contains(name); });
   if (paused.empty()) return paused;
-  LOCKSTEP_TRY(note(order, "resume", scopes_text(paused)));
-  for (const Scope scope : paused) {
-    LOCKSTEP_TRY(store_.remove_setting(pause_name(scope)));
-    control_.resume(scope);
+  LOCKSTEP_TRY(note(order, "resume", fmt::format("{}", fmt::join(paused, ", "))));
+  for (const std::string& name : paused) {
+    LOCKSTEP_TRY(store_.remove_setting(pause_name(name)));
+    control_.resume(name);
   }
   return paused;
 }
@@ -122,6 +129,11 @@ Status Steering::set(Limit limit, std::optional<std::uint64_t> value, const Orde
            value ? now : 0};
   control_.set(limit, shown.value);
   return {};
+}
+
+bool Steering::selects(std::string_view table) const {
+  const ListedTable listed{table_of(table), std::nullopt};
+  return !select_tables(manifest_, {&listed, 1}).tables.empty();
 }
 
 std::vector<ShownSetting> Steering::settings() const {

@@ -54,13 +54,18 @@ class Steering {
 
   const Control& control() const { return control_; }
 
-  Status pause(const std::vector<Scope>& scopes, const Order& order);
+  // What is held is named as for Control.
+  Status pause(const std::vector<std::string>& names, const Order& order);
   // Returns those that were paused.
-  Result<std::vector<Scope>> resume(const std::vector<Scope>& scopes, const Order& order);
+  Result<std::vector<std::string>> resume(const std::vector<std::string>& names,
+                                          const Order& order);
   // Nothing: as the manifest says.  REQUIRES: it is kLimitMax at most.
   Status set(Limit limit, std::optional<std::uint64_t> value, const Order& order);
 
   std::vector<ShownSetting> settings() const;
+
+  // Whether the manifest selects a table of this name, which the source may lack.
+  bool selects(std::string_view table) const;
 
  private:
   Status note(const Order& order, const std::string& verb, const std::string& details);
@@ -75,9 +80,9 @@ class Steering {
 };
 
 // "all" names every scope.  Error: no such scope; those there are are named.
-Result<std::vector<Scope>> scopes_of(std::string_view text);
+Result<std::vector<std::string>> scopes_of(std::string_view text);
 
 // What is stored, for a status without a daemon.
-Result<std::map<Scope, Pause>> stored_pauses(const CheckpointReader& checkpoint);
+Result<Pauses> stored_pauses(const CheckpointReader& checkpoint);
 
 }  // namespace lockstep

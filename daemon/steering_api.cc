@@ -24,13 +24,9 @@ std::unexpected<Error> wrong(std::string why) {
 }
 
 std::string pauses_json(const Control& control) {
-  json::array paused;
-  for (const auto& [scope, pause] : control.pauses())
-    paused.push_back({{"scope", part_text(scope)},
-                      {"by", pause.actor},
-                      {"reason", pause.reason},
-                      {"since", time_text(pause.since_us)}});
-  return json::serialize(json::object{{"paused", std::move(paused)}});
+  RunStatus status;
+  show_pauses(control.pauses(), status);
+  return json::serialize(json::object{{"paused", paused_json(status.paused)}});
 }
 
 std::string settings_json(const Steering& steering) {
@@ -93,15 +89,32 @@ Status audit(RocksdbStore& store, const std::string& actor, const std::string& v
       {std::chrono::duration_cast<std::chrono::microseconds>(now).count(), actor, verb, details});
 }
 
-Result<json::array> resume_scopes(Steering& steering, const json::object& wanted,
-                                  const std::string& actor) {
-  LOCKSTEP_ASSIGN(const std::vector<Scope> scopes, scopes_of(member(wanted, "scope")));
-  LOCKSTEP_ASSIGN(const std::vector<Scope> resumed,
-                  steering.resume(scopes, {actor, member(wanted, "reason")}));
-  json::array names;
-  for (const Scope scope : resumed) names.emplace_back(part_text(scope));
-  return names;
+Result<std::vector<std::string>> resume_held(Steering& steering, const json::object& wanted,
+                                             const std::string& actor) {
+  std::vector<std::string> names;
+  if (const std::string table = member(wanted, "table"); !table.empty()) {
+    names = {held_table(table)};
+  } else if (wanted.contains("scope")) {
+    LOCKSTEP_ASSIGN(names, scopes_of(member(wanted, "scope")));
+  } else {
+    for (const auto& [name, pause] : steering.control().pauses()) names.push_back(name);
+  }
+  return steering.resume(names, {actor, member(wanted, "reason")});
 }
+
+namespace {
+
+// What a pause is to hold.
+Result<std::vector<std::string>> wanted_held(const Steering& steering, const json::object& wanted) {
+  const std::string table = member(wanted, "table");
+  if (table.empty()) return scopes_of(member(wanted, "scope"));
+  if (wanted.contains("scope")) return wrong("a scope or a table, not both");
+  if (!steering.selects(table))
+    return wrong("the manifest selects no table " + table + ": schema.table as status names it");
+  return std::vector<std::string>{held_table(table)};
+}
+
+}  // namespace
 
 ControlResponse answer_steering(Steering& steering, const ControlRequest& request) {
   const bool settings = request.path == kSettingsPath;
@@ -119,9 +132,9 @@ ControlResponse answer_steering(Steering& steering, const ControlRequest& reques
       return problem(changed.error());
     return {200, settings_json(steering)};
   }
-  const auto scopes = scopes_of(member(*wanted, "scope"));
-  if (!scopes) return problem(scopes.error());
-  if (const Status paused = steering.pause(*scopes, order); !paused) return problem(paused.error());
+  const auto names = wanted_held(steering, *wanted);
+  if (!names) return problem(names.error());
+  if (const Status paused = steering.pause(*names, order); !paused) return problem(paused.error());
   return {200, pauses_json(steering.control())};
 }
 

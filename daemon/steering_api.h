@@ -4,13 +4,14 @@
 
 #include <boost/json/fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "daemon/control_server.h"
 #include "daemon/steering.h"
 
 namespace lockstep {
 
-// POST {"scope": "all", "reason": "release 17"}.
+// POST {"scope": "all", "reason": "release 17"}, or {"table": "public.orders"}.
 inline constexpr const char* kPausePath = "/api/v1/pause";
 // GET, and PATCH {"values": {"NAME": 1000}, "reason": ""}; null: as the manifest says.
 inline constexpr const char* kSettingsPath = "/api/v1/settings";
@@ -18,10 +19,10 @@ inline constexpr const char* kSettingsPath = "/api/v1/settings";
 // Answers a request of either path.
 ControlResponse answer_steering(Steering& steering, const ControlRequest& request);
 
-// Ends the pauses of {"scope": "apply", "reason": ""}, of all without a scope.  Returns the names
-// of those that were paused.
-Result<boost::json::array> resume_scopes(Steering& steering, const boost::json::object& wanted,
-                                         const std::string& actor);
+// Ends the pauses of {"scope": "apply", "reason": ""} or {"table": "public.orders"}, with neither
+// of them all there are, an abort among them.  Returns the names of what was held (run/control.h).
+Result<std::vector<std::string>> resume_held(Steering& steering, const boost::json::object& wanted,
+                                             const std::string& actor);
 
 // An answer that says what is wrong: {"title": why}.
 ControlResponse problem(unsigned status, const std::string& why);

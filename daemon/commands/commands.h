@@ -109,6 +109,7 @@ ExitCode undo_command(const UndoCommand& command);
 struct PauseCommand {
   std::string manifest;
   std::string scope = "all";
+  std::string table;  // Instead of a scope.
   std::string reason;
 };
 ExitCode pause_command(const PauseCommand& command);
@@ -132,9 +133,16 @@ ExitCode audit_command(const AuditCommand& command);
 // Asks the running daemon to drain and end, and waits for it.
 ExitCode stop_command(const std::string& manifest);
 
+struct AbortCommand {
+  std::string manifest;
+  std::string reason;
+};
+// Nothing is written to the target any more once it returns 0, until somebody resumes.
+ExitCode abort_command(const AbortCommand& command);
+
 struct ResumeCommand {
   std::string manifest;
-  std::string table;  // "": every one that stopped.
+  std::string table;  // "": every one that stopped or is paused.
   std::string scope;  // Of pauses; "": all of them.
   std::string reason;
 };

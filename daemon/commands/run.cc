@@ -200,9 +200,16 @@ Result<ExitCode> run_prepared(Begin& begin) {
 }
 
 // Runs until somebody stops it; an operator, or a table that may go on, has it prepared again.
+// During an abort nothing is prepared; what it broke off is no error.
 Result<ExitCode> run_repeatedly(Begin& begin) {
   for (;;) {
+    if (begin.state.aborted()) {
+      if (!begin.state.park()) return asked_to_stop();
+      begin.events.resumed("everything, after an abort");
+    }
     Result<ExitCode> ended = run_prepared(begin);
+    const bool broken_off = !ended && ended.error().reaction != Reaction::Halt;
+    if (begin.state.aborted() && (ended || broken_off)) continue;
     if (!begin.state.take_resume() || !ended) return ended;
     begin.events.resumed("every table, also those that stopped or came later");
   }
@@ -271,6 +278,9 @@ ExitCode run_command(const RunCommand& command) {
                     [&events](const std::string& what) { events.steered(what); });
   if (const Status loaded = steering.load(); !loaded) return complain(loaded.error());
   RunState state(*manifest, **store, steering, aggregates);
+  AbortWatch aborting(*manifest, {[&steering] { return steering.control().aborted(); },
+                                  [&state] { return state.parked(); }});
+  state.abort_by(aborting);
   const auto server = ControlServer::open(
       socket, [&state](const ControlRequest& request) { return state.answer(request); },
       {[&state] { state.stop(); }, [&events] { events.hung_up(); }});
@@ -298,6 +308,7 @@ ExitCode run_command(const RunCommand& command) {
   if (command.compare.wanted && command.compare.table.empty()) aggregates.ask();
   AggregateWatch taking(*manifest, state, aggregates, !command.ends());
   const Beside aggregating([&taking] { taking.run(); }, [&taking] { taking.stop(); });
+  const Beside ending([&aborting] { aborting.run(); }, [&aborting] { aborting.stop(); });
   const Beside watching([&watch] { watch.run(); }, [&watch] { watch.stop(); });
   return tell_end(run_repeatedly(begin), begin);
 }

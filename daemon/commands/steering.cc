@@ -44,7 +44,9 @@ Result<std::string> order_offline(const Manifest& manifest, ControlRequest reque
                 answer.status == 404 ? ExitCode::Usage : ExitCode::Failed);
   }
   const json::value wanted = json::parse(request.body);
-  LOCKSTEP_ASSIGN(json::array scopes, resume_scopes(steering, wanted.as_object(), request.actor));
+  LOCKSTEP_ASSIGN(const auto names, resume_held(steering, wanted.as_object(), request.actor));
+  json::array scopes;
+  for (const std::string& name : names) scopes.emplace_back(name);
   return json::serialize(json::object{{"scopes", std::move(scopes)}});
 }
 
@@ -116,11 +118,18 @@ ExitCode print_settings(const SettingsCommand& command, const std::string& docum
 ExitCode pause_command(const PauseCommand& command) {
   const auto manifest = load_or_complain(command.manifest);
   if (!manifest) return ExitCode::Config;
-  const json::object wanted{{"scope", command.scope}, {"reason", command.reason}};
+  json::object wanted{{"reason", command.reason}};
+  if (command.table.empty())
+    wanted["scope"] = command.scope;
+  else
+    wanted["table"] = command.table;
   const auto answer = order(*manifest, {"POST", kPausePath, json::serialize(wanted)});
   if (!answer) return complain(answer.error());
-  std::cout << (command.scope == "all" ? "everything" : command.scope)
-            << " is held, also over restarts, until lockstep resume " << command.manifest << "\n";
+  std::cout << (!command.table.empty()   ? "table " + command.table
+                : command.scope == "all" ? "everything"
+                                         : command.scope)
+            << " is held, also over restarts, until lockstep resume " << command.manifest
+            << (command.table.empty() ? "" : " --table '" + command.table + "'") << "\n";
   return ExitCode::Ok;
 }
 
@@ -130,17 +139,7 @@ ExitCode resume_command(const ResumeCommand& command) {
   json::object wanted{{"reason", command.reason}};
   if (!command.table.empty()) wanted["table"] = command.table;
   if (!command.scope.empty()) wanted["scope"] = command.scope;
-  const ControlRequest request{"POST", kResumePath, json::serialize(wanted)};
-  const auto answer =
-      command.table.empty() ? order(*manifest, request) : [&]() -> Result<std::string> {
-    LOCKSTEP_ASSIGN(auto running, ask_running(*manifest, request));
-    if (running) return *std::move(running);
-    return fail(Reaction::Halt,
-                fmt::format("lockstep does not run: lockstep run {} tries every stopped table "
-                            "again",
-                            command.manifest),
-                ExitCode::Unreachable);
-  }();
+  const auto answer = order(*manifest, {"POST", kResumePath, json::serialize(wanted)});
   if (!answer) return complain(answer.error());
   const json::value document = json::parse(*answer);
   const std::string scopes = list_text(document.as_object(), "scopes");
@@ -149,8 +148,16 @@ ExitCode resume_command(const ResumeCommand& command) {
   if (!tables.empty())
     std::cout << "tried again: " << tables << "; lockstep status " << command.manifest
               << " says how that went\n";
-  if (scopes.empty() && tables.empty())
-    std::cout << "nothing is paused, and no table has stopped\n";
+  if (!scopes.empty() || !tables.empty()) return ExitCode::Ok;
+  if (!command.table.empty())
+    return complain(
+        fail(Reaction::Halt,
+             fmt::format("table {} is not paused, and lockstep does not run: lockstep run {} tries "
+                         "every stopped table again",
+                         command.table, command.manifest),
+             ExitCode::Unreachable)
+            .error());
+  std::cout << "nothing is paused, and no table has stopped\n";
   return ExitCode::Ok;
 }
 

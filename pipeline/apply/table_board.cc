@@ -24,6 +24,15 @@ bool TableBoard::stop(TableId table, const std::string& reason) {
   return true;
 }
 
+bool TableBoard::pause(TableId table, const std::string& reason) {
+  const MutexLock lock(mutex_);
+  TableLife& life = tables_[table].life;
+  if (!life.on(Happening::Stopped)) return false;
+  life.reason = reason;
+  life.paused = true;
+  return true;
+}
+
 void TableBoard::restate(TableId table, const std::string& reason) {
   const MutexLock lock(mutex_);
   TableLife& life = tables_[table].life;

@@ -32,6 +32,8 @@ class TableBoard {
 
   // The first reason stays.  Returns whether this call stopped it.
   bool stop(TableId table, const std::string& reason);
+  // The same, of a table that an operator holds.
+  bool pause(TableId table, const std::string& reason);
   // It has stopped, and for another reason by now.
   void restate(TableId table, const std::string& reason);
   // Events of the table with a lower LSN of their own came before a TRUNCATE (I8b, I15).

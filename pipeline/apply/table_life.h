@@ -54,6 +54,7 @@ enum class Happening : std::uint8_t {
 struct TableLife {
   Stage stage = Stage::Waiting;
   std::string reason;            // Of Noticed, CopyingAgain and Stopped, for people.
+  bool paused = false;           // Of Stopped: an operator holds it, and nothing is wrong with it.
   bool copied = false;           // Every chunk of this generation is on the target.
   bool empties = false;          // Before its next chunk the target's table is to be emptied (I9).
   std::uint32_t partition = 0;   // Of CopyingAgain: the only one that is read; 0: the whole table.

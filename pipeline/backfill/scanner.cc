@@ -35,6 +35,7 @@ void Scanner::Piece::clear() {
 }
 
 Result<Scanner::Step> Scanner::step() {
+  if (state_ != State::Idle && shared_.board.stopped(table_->id)) leave();
   switch (state_) {
     case State::Idle:
       return take_task();
@@ -114,10 +115,6 @@ Result<Scanner::Step> Scanner::empty_table(const ChunkTask& task) {
 }
 
 Result<Scanner::Step> Scanner::open() {
-  if (shared_.board.stopped(table_->id)) {
-    finish(false);
-    return Step::Working;
-  }
   auto ready = reading_.prepare(*table_);
   if (!ready) return give_up(std::move(ready).error());
   refused_snapshot_ = *ready == Reading::Ready::Refused;

@@ -164,6 +164,10 @@ void Events::resumed(std::string_view part) {
 void Events::steered(std::string_view what) {
   write(spdlog::level::warn, "an operator's order", {{"order", std::string(what)}});
 }
+void Events::table_paused(std::string_view table, std::string_view why) {
+  write(spdlog::level::warn, "a table is paused; the others go on",
+        {{"table", std::string(table)}, {"why", std::string(why)}});
+}
 void Events::stream_begins_anew(std::string_view lost) {
   write(spdlog::level::warn, "the stream begins anew, and every table is compared",
         {{"lost", std::string(lost)}});

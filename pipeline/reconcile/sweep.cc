@@ -109,6 +109,7 @@ void Sweep::Rows::sort() {
 
 Result<Sweep::Step> Sweep::step() {
   LOCKSTEP_TRY(take_marks());
+  if (state_ != State::Idle && shared_.board.stopped(work_.table)) finish();
   switch (state_) {
     case State::Idle:
       return pick();

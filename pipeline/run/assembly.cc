@@ -83,6 +83,7 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
   for (const auto& [table, horizon] : options_.horizons) board_.set_horizon(table, horizon);
   planner_.restore(options_.marks);
   supervisor_.begin();
+  hold_tables();
   build_lanes();
   for (const ScanPorts& scan : ports_.scans) {
     scan_names_.push_back("scan " + std::to_string(scanners_.size()));
@@ -214,6 +215,16 @@ Status Assembly::pause_stopped() {
   }
   for (const TableId table : paused_) supervisor_.pause_streams(ports_.source.streams_of(table));
   return {};
+}
+
+// A table that an operator holds stops like one in trouble: nothing of it is written, its position
+// stays in front of its first change, and the others go on (I8).  It is let go by the next run.
+void Assembly::hold_tables() {
+  const std::map<std::string, Pause> paused = ports_.control.paused_tables();
+  if (paused.empty()) return;
+  for (const TableMap* table : tables_)
+    if (const auto found = paused.find(table->text()); found != paused.end())
+      board_.pause(table->id, pause_text(held_table(found->first), found->second));
 }
 
 void Assembly::acknowledge_last() {
@@ -409,6 +420,7 @@ std::optional<ExitCode> Assembly::compared() const {
 // ---------------------------------------------------------------- the end
 
 Result<std::optional<ExitCode>> Assembly::tick() {
+  hold_tables();
   LOCKSTEP_ASSIGN(const Supervisor::Verdict verdict,
                   told("supervisor", supervisor_.tick(options_.until_synced), health_));
   if (options_.until_compared)

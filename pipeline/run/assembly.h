@@ -146,6 +146,7 @@ class Assembly {
   Status acknowledge_if_due();
   Status acknowledge();
   Status pause_stopped();
+  void hold_tables();
   Status probe();
   void tell_findings();
   std::string sweep_yields_to();

@@ -11,6 +11,8 @@
 namespace lockstep {
 namespace {
 
+constexpr std::string_view kTablePrefix = "table ";
+
 template <typename Enum, std::size_t count>
 std::optional<Enum> parse(const std::array<Enum, count>& all, std::string_view text,
                           std::string_view (*name)(Enum)) {
@@ -34,10 +36,21 @@ std::string_view part_text(Scope scope) {
 
 std::optional<Scope> parse_part(std::string_view text) { return parse(kScopes, text, part_text); }
 
-std::string pause_text(Scope scope, const Pause& pause) {
+std::string held_table(std::string_view table) {
+  return std::string(kTablePrefix) + std::string(table);
+}
+
+std::optional<std::string> table_of_held(std::string_view name) {
+  if (!name.starts_with(kTablePrefix)) return std::nullopt;
+  return std::string(name.substr(kTablePrefix.size()));
+}
+
+std::string pause_text(std::string_view name, const Pause& pause) {
   const auto since = static_cast<std::time_t>(pause.since_us / 1'000'000);
-  return fmt::format("{} is paused since {:%FT%TZ} by {}{}", part_text(scope), fmt::gmtime(since),
-                     pause.actor, pause.reason.empty() ? "" : ": " + pause.reason);
+  return fmt::format("{} since {:%FT%TZ} by {}{}",
+                     name == kAbort ? "all writes are aborted" : std::string(name) + " is paused",
+                     fmt::gmtime(since), pause.actor,
+                     pause.reason.empty() ? "" : ": " + pause.reason);
 }
 
 std::string_view limit_text(Limit limit) {
@@ -52,31 +65,50 @@ std::string_view limit_text(Limit limit) {
 
 std::optional<Limit> parse_limit(std::string_view text) { return parse(kLimits, text, limit_text); }
 
-void show_pauses(const std::map<Scope, Pause>& pauses, RunStatus& status) {
-  for (const auto& [scope, pause] : pauses) {
+void show_pauses(const Pauses& pauses, RunStatus& status) {
+  for (const auto& [name, pause] : pauses) {
+    const auto table = table_of_held(name);
     status.paused.push_back(
-        {std::string(part_text(scope)), pause.actor, pause.reason, pause.since_us});
+        {table ? "table" : name, table.value_or(""), pause.actor, pause.reason, pause.since_us});
     status.waiting_for.insert(status.waiting_for.begin(),
-                              "an operator: " + pause_text(scope, pause));
-    status.synced = status.synced && scope != Scope::Apply;
+                              "an operator: " + pause_text(name, pause));
+    const bool writes = name == kAbort || name == part_text(Scope::Apply);
+    status.synced = status.synced && !writes && !table;
   }
 }
 
-void Control::pause(Scope scope, Pause pause) {
-  const MutexLock lock(mutex_);
-  pauses_[scope] = std::move(pause);
-  flags_[index(scope)].store(true, std::memory_order_release);
+void Control::hold(std::string_view name, bool held) {
+  if (name == kAbort) aborted_.store(held, std::memory_order_release);
+  if (const auto scope = parse_part(name))
+    flags_[index(*scope)].store(held, std::memory_order_release);
 }
 
-bool Control::resume(Scope scope) {
+void Control::pause(std::string_view name, Pause pause) {
   const MutexLock lock(mutex_);
-  flags_[index(scope)].store(false, std::memory_order_release);
-  return pauses_.erase(scope) > 0;
+  pauses_.insert_or_assign(std::string(name), std::move(pause));
+  hold(name, true);
 }
 
-std::map<Scope, Pause> Control::pauses() const {
+bool Control::resume(std::string_view name) {
+  const MutexLock lock(mutex_);
+  hold(name, false);
+  const auto found = pauses_.find(name);
+  if (found == pauses_.end()) return false;
+  pauses_.erase(found);
+  return true;
+}
+
+Pauses Control::pauses() const {
   const MutexLock lock(mutex_);
   return pauses_;
+}
+
+std::map<std::string, Pause> Control::paused_tables() const {
+  const MutexLock lock(mutex_);
+  std::map<std::string, Pause> tables;
+  for (const auto& [name, pause] : pauses_)
+    if (auto table = table_of_held(name)) tables.emplace(*std::move(table), pause);
+  return tables;
 }
 
 }  // namespace lockstep

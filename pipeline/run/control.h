@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -30,14 +31,22 @@ inline constexpr std::array kScopes{Scope::Backfill, Scope::Apply, Scope::Reconc
 std::string_view part_text(Scope scope);
 std::optional<Scope> parse_part(std::string_view text);
 
+// What is held has a name: that of a part, "table public.orders", or kAbort: everything that
+// writes.
+inline constexpr std::string_view kAbort = "abort";
+std::string held_table(std::string_view table);
+// The table of such a name; nothing: it names no table.
+std::optional<std::string> table_of_held(std::string_view name);
+
 struct Pause {
   std::string actor;  // "uid 1000"
   std::string reason;
   std::int64_t since_us = 0;  // Microseconds since 1970.
 };
+using Pauses = std::map<std::string, Pause, std::less<>>;  // By the name of what is held.
 
 // For people: "apply is paused since 2026-11-27T04:00:00Z by uid 0: release 17".
-std::string pause_text(Scope scope, const Pause& pause);
+std::string pause_text(std::string_view name, const Pause& pause);
 
 // Numbers that may change while it runs; 0: no limit.
 enum class Limit : std::uint8_t { BackfillRows, ReconcileRows };
@@ -49,11 +58,17 @@ std::optional<Limit> parse_limit(std::string_view text);
 // Safe for concurrent use.
 class Control {
  public:
-  void pause(Scope scope, Pause pause);
+  void pause(std::string_view name, Pause pause);
   // Returns whether it was paused.
-  bool resume(Scope scope);
-  bool paused(Scope scope) const { return flags_[index(scope)].load(std::memory_order_acquire); }
-  std::map<Scope, Pause> pauses() const;
+  bool resume(std::string_view name);
+  // An abort holds every part.
+  bool paused(Scope scope) const {
+    return flags_[index(scope)].load(std::memory_order_acquire) || aborted();
+  }
+  bool aborted() const { return aborted_.load(std::memory_order_acquire); }
+  Pauses pauses() const;
+  // Of tables, by the table's name.
+  std::map<std::string, Pause> paused_tables() const;
 
   void set(Limit limit, std::uint64_t value) {
     limits_[index(limit)].store(value, std::memory_order_relaxed);
@@ -68,15 +83,18 @@ class Control {
     return static_cast<std::size_t>(value);
   }
 
+  void hold(std::string_view name, bool held);
+
   // release/acquire: whoever sees a pause end sees what was done before that.
   std::array<std::atomic<bool>, kScopes.size()> flags_{};
+  std::atomic<bool> aborted_{false};
   // Hints: nothing else depends on their order.
   std::array<std::atomic<std::uint64_t>, kLimits.size()> limits_{};
   mutable Mutex mutex_;
-  std::map<Scope, Pause> pauses_ GUARDED_BY(mutex_);
+  Pauses pauses_ GUARDED_BY(mutex_);
 };
 
 // What is held cannot be waited for, and while nothing is applied nothing is known to be equal.
-void show_pauses(const std::map<Scope, Pause>& pauses, RunStatus& status);
+void show_pauses(const Pauses& pauses, RunStatus& status);
 
 }  // namespace lockstep

@@ -24,12 +24,13 @@ struct RunTableStatus {
   std::optional<TableSweep> sweep;  // Nothing: nobody compares it.
 };
 
-enum class Phase : std::uint8_t { Prepare, Backfill, Follow, Drain, Stopped };
+enum class Phase : std::uint8_t { Prepare, Backfill, Follow, Drain, Aborted, Stopped };
 std::string_view phase_text(Phase phase);
 
-// A part of the run that an operator holds.
+// What an operator holds.
 struct PausedScope {
-  std::string scope;  // "backfill", "apply", "reconcile".
+  std::string scope;  // "backfill", "apply", "reconcile"; "table"; "abort": everything that writes.
+  std::string table;  // Of "table".
   std::string actor;
   std::string reason;
   std::int64_t since_us = 0;

@@ -26,6 +26,8 @@ std::string_view phase_text(Phase phase) {
       return "follow";
     case Phase::Drain:
       return "drain";
+    case Phase::Aborted:
+      return "aborted";
     case Phase::Stopped:
       return "stopped";
   }
@@ -84,19 +86,26 @@ void Supervisor::waits_for(std::string what) {
   if (std::ranges::find(waiting_, what) == waiting_.end()) waiting_.push_back(std::move(what));
 }
 
-Status Supervisor::note_stop(TableId id, const std::string& reason) {
+// What an operator holds stands in the checkpoint (run/control.h), and is as good as before to the
+// next start.
+Status Supervisor::note_stop(TableId id, const TableLife& life) {
   const auto told = told_stopped_.find(id);
-  if (told != told_stopped_.end() && told->second == reason) return {};
-  LOCKSTEP_TRY(ports_.ledger.save_stop(id, reason));
-  events_.table_stopped(shared_.tables[id]->text(), reason);
-  told_stopped_[id] = reason;
+  if (told != told_stopped_.end() && told->second == life.reason) return {};
+  const std::string table = shared_.tables[id]->text();
+  if (life.paused) {
+    events_.table_paused(table, life.reason);
+  } else {
+    LOCKSTEP_TRY(ports_.ledger.save_stop(id, life.reason));
+    events_.table_stopped(table, life.reason);
+  }
+  told_stopped_[id] = life.reason;
   return {};
 }
 
 Status Supervisor::note_stops() {
   const std::vector<TableStatus> all = shared_.board.all();
   for (TableId id = 0; id < all.size(); ++id)
-    if (all[id].life.is_stopped()) LOCKSTEP_TRY(note_stop(id, all[id].life.reason));
+    if (all[id].life.is_stopped()) LOCKSTEP_TRY(note_stop(id, all[id].life));
   return {};
 }
 

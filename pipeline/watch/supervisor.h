@@ -134,7 +134,7 @@ class Supervisor {
   std::set<std::string> paused() const;
   Status note_stops();
   Status note_tables();
-  Status note_stop(TableId id, const std::string& reason);
+  Status note_stop(TableId id, const TableLife& life);
   void publish();
   std::optional<double> lag() const REQUIRES(mutex_);
   bool proof_stands(std::optional<double> lag) const REQUIRES(mutex_);

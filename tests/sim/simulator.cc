@@ -336,9 +336,13 @@ void Simulator::make_trouble() {
     return;
   }
   if (options_.pause > 0 && random_.chance(options_.pause * 20)) {
-    const Scope scope = kScopes[random_.below(kScopes.size())];
-    note(control_.paused(scope) ? "resume" : "pause", part_text(scope));
-    if (!control_.resume(scope)) control_.pause(scope, {"the simulator", "", 0});
+    const std::size_t which = random_.below(kScopes.size() + 1);
+    const std::string name = which < kScopes.size()
+                                 ? std::string(part_text(kScopes[which]))
+                                 : held_table(tables_[random_.below(tables_.size())].text());
+    const bool held = control_.resume(name);  // Of a table it counts from the next run.
+    note(held ? "resume" : "pause", name);
+    if (!held) control_.pause(name, {"the simulator", "", 0});
     return;
   }
   if (options_.mode == StreamMode::Kafka && random_.chance(options_.repeat * 10)) {
@@ -421,7 +425,7 @@ void Simulator::work_on() {
 void Simulator::settle() {
   note("SETTLE");
   calm_ = true;
-  for (const Scope scope : kScopes) control_.resume(scope);
+  for (const auto& [name, pause] : control_.pauses()) control_.resume(name);
   settled_ = false;
   work_on();
   for (int round = 0; round < kRoundsMax && failure_.empty(); ++round) {

@@ -1,0 +1,58 @@
+#include "daemon/abort.h"
+
+#include <chrono>
+#include <utility>
+
+#include "connectors/postgres/target/end_sessions.h"
+#include "daemon/tables.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::chrono::milliseconds kUntilEnded{50};
+constexpr std::chrono::seconds kUntilAborted{1};
+constexpr const char* kAbortConnectSecondsMax = "5";
+
+}  // namespace
+
+Status end_our_sessions(const Manifest& manifest) {
+  PostgresOptions options = connection_options(manifest, Side::Target, "abort");
+  options.keywords.emplace_back("connect_timeout", kAbortConnectSecondsMax);
+  PostgresConnection target(std::move(options));
+  return end_sessions(target, {manifest.target.schema.value, manifest.migration.value});
+}
+
+std::string AbortWatch::waits_for() const {
+  const MutexLock lock(mutex_);
+  if (ended_) return "";
+  return trouble_.empty() ? "the end of what is under way"
+                          : "the target, where what was sent may still be carried out: " + trouble_;
+}
+
+// A look that began after the last writer of this process had gone, and found no session, is the
+// last one.
+void AbortWatch::look() {
+  const bool parked = ports_.parked();
+  const Status gone = end_our_sessions(manifest_);
+  const MutexLock lock(mutex_);
+  ended_ = parked && gone;
+  trouble_ = gone ? "" : gone.error().message;
+}
+
+void AbortWatch::run() {
+  bool ended = false;
+  while (!over_.raised()) {
+    const bool aborted = ports_.aborted();
+    if (!aborted) {
+      const MutexLock lock(mutex_);
+      ended = ended_ = false;
+    } else if (!ended) {
+      look();
+      const MutexLock lock(mutex_);
+      ended = ended_;
+    }
+    over_.wait(aborted && !ended ? std::chrono::milliseconds(kUntilEnded) : kUntilAborted);
+  }
+}
+
+}  // namespace lockstep

@@ -1,0 +1,90 @@
+// abort: the kill switch, over the daemon's socket or without one.
+#include "daemon/abort.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <chrono>
+#include <iostream>
+
+#include "checkpoint/rocksdb_store.h"
+#include "checkpoint/state_lock.h"
+#include "daemon/commands/commands.h"
+#include "daemon/control_client.h"
+#include "daemon/status_json.h"
+#include "daemon/steering.h"
+#include "pipeline/base/stop_flag.h"
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::chrono::milliseconds kAbortedEvery{20};
+constexpr std::chrono::seconds kAbortedWithin{60};
+
+// Until nothing can be written any more.
+Status await_end(const Manifest& manifest, const LockOwner& owner, std::string answer) {
+  const auto until = std::chrono::steady_clock::now() + kAbortedWithin;
+  StopFlag never;
+  for (;;) {
+    const json::value document = json::parse(answer);
+    if (document.at("ended").as_bool()) return {};
+    if (std::chrono::steady_clock::now() >= until)
+      return fail(Reaction::Halt,
+                  fmt::format("the abort is ordered and stays so, but waits for {}; next: lockstep "
+                              "status {}, or kill -9 {} and lockstep abort again",
+                              text_of(document.as_object(), "waits_for"), manifest.path, owner.pid),
+                  ExitCode::Temporary);
+    never.wait(kAbortedEvery);
+    LOCKSTEP_ASSIGN(answer, ask_owner(owner, {"GET", kAbortPath, ""}));
+  }
+}
+
+// A process that does not answer may be stopped, and go on later.
+Status abort_without_answer(const Manifest& manifest, const LockOwner& owner, const Error& error) {
+  LOCKSTEP_TRY(end_our_sessions(manifest));
+  return fail(Reaction::Halt,
+              fmt::format("{}; its sessions on the target were ended, but it may open others: kill "
+                          "-9 {}, then lockstep abort {} again",
+                          error.message, owner.pid, manifest.path),
+              ExitCode::Temporary);
+}
+
+// Nobody runs: the next run finds the order, and what a killed one left behind is ended here.
+Status abort_offline(const Manifest& manifest, const std::string& reason) {
+  StoreOptions options;
+  options.directory = manifest.state_dir.value.string();
+  options.identity.migration = manifest.migration.value;
+  LOCKSTEP_ASSIGN(const auto store, RocksdbStore::open(options));
+  Steering steering(manifest, *store, [](const std::string&) {});
+  LOCKSTEP_TRY(steering.load());
+  LOCKSTEP_TRY(steering.pause({std::string(kAbort)}, {fmt::format("uid {}", ::getuid()), reason}));
+  return end_our_sessions(manifest);
+}
+
+Status abort(const Manifest& manifest, const std::string& reason) {
+  LOCKSTEP_ASSIGN(const auto owner, await_owner(manifest));
+  if (!owner || owner->socket.empty()) return abort_offline(manifest, reason);
+  auto answer =
+      ask_owner(*owner, {"POST", kAbortPath, json::serialize(json::object{{"reason", reason}})});
+  if (answer) return await_end(manifest, *owner, *std::move(answer));
+  if (answer.error().exit != ExitCode::Unreachable) return fail(std::move(answer).error());
+  return abort_without_answer(manifest, *owner, answer.error());
+}
+
+}  // namespace
+
+ExitCode abort_command(const AbortCommand& command) {
+  const auto manifest = load_or_complain(command.manifest);
+  if (!manifest) return ExitCode::Config;
+  const Status aborted = abort(*manifest, command.reason);
+  if (!aborted) return complain(aborted.error());
+  std::cout
+      << "nothing is written to the target any more, also over restarts, until lockstep resume "
+      << command.manifest << "\n";
+  return ExitCode::Ok;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,125 @@
+"""The kill switch: after its answer nothing is written to the target, until somebody resumes.
+
+Issue O, part 1 and acceptance 4.
+"""
+
+import json
+import os
+import time
+
+from tests.integration.conftest import TABLE
+from tests.lab.meanwhile import Meanwhile
+
+# Every row of the target's tables and of the bookkeeping, which is written beside them.
+EVERYTHING = """
+SELECT md5(string_agg(line, ',' ORDER BY line)) FROM
+  (SELECT t::text FROM t UNION ALL SELECT p::text FROM lockstep.progress p
+   UNION ALL SELECT m::text FROM lockstep.mapping m UNION ALL SELECT c::text FROM lockstep.chunk c
+   UNION ALL SELECT d::text FROM lockstep.debt d) all_of_it (line)
+"""
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s"
+
+
+class Writers(Meanwhile):
+    """Changes rows all the time."""
+
+    def work(self, cursor):
+        cursor.execute("UPDATE t SET n = n + 1 WHERE id % 50 = (random() * 49)::int")
+
+
+def everything(migration):
+    return migration.stack.target.execute(migration.name, EVERYTHING)
+
+
+def sessions(migration):
+    return migration.stack.target.execute(migration.name, SESSIONS,
+                                          (f"lockstep {migration.name} %",))[0][0]
+
+
+def abort(migration, *arguments):
+    """Returns the seconds it took."""
+    begun = time.monotonic()
+    done = migration.lockstep.verb("abort", *arguments)
+    assert done.returncode == 0, done.stderr
+    return time.monotonic() - begun
+
+
+def test_nothing_is_written_after_the_answer(direct):
+    """While it applies, over a kill -9, and while it was paused; nothing is lost."""
+    migration = direct()
+    migration.prepare()
+    lockstep = migration.lockstep
+    lockstep.run_until_synced()
+    lockstep.start()
+    lockstep.await_follow()
+    with Writers(migration):
+        migration.await_target("SELECT count(*) > 500 FROM t WHERE n > 0", True)
+        took = [abort(migration, "--reason", "wrong database")]
+        before = everything(migration)
+        assert sessions(migration) == 0
+        status = lockstep.await_status(lambda status: status["phase"] == "aborted", "the abort")
+        assert not status["synced"] and status["lag_seconds"] is None
+        assert any("wrong database" in line and f"uid {os.getuid()}" in line
+                   for line in status["waiting_for"])
+        assert lockstep.verb("resync").returncode != 0  # Whatever would write is refused.
+        lockstep.kill()
+        assert [one["scope"] for one in lockstep.status()["paused"]] == ["abort"]
+        lockstep.start()
+        lockstep.await_status(lambda status: status["phase"] == "aborted", "the next run")
+        assert everything(migration) == before
+        assert lockstep.verb("pause", "--scope", "apply").returncode == 0
+        assert lockstep.verb("resume", "--scope", "apply").returncode == 0
+        assert everything(migration) == before
+        assert "abort" in lockstep.verb("resume").stdout
+        lockstep.await_follow()
+        for _ in range(3):
+            took.append(abort(migration))
+            before = everything(migration)
+            assert lockstep.verb("pause", "--scope", "apply").returncode == 0
+            assert everything(migration) == before
+            assert lockstep.verb("resume").returncode == 0
+            lockstep.await_follow()
+    print(f"abort: {sorted(took)[len(took) // 2]:.2f} s median, {max(took):.2f} s worst")
+    assert lockstep.stop() == 0
+    migration.finish()
+    audit = json.loads(lockstep.verb("audit", "--format", "json").stdout)["audit"]
+    assert ("pause", "abort: wrong database") in [(one["verb"], one["details"]) for one in audit]
+
+
+def test_what_is_in_flight_ends_by_rollback(direct):
+    """A COPY that hangs in its commit, and a lane that waits for a lock."""
+    migration = direct(TABLE, backfill={"workers": 1, "chunk_rows": 500})
+    migration.prepare()
+    gate = migration.hold_copies("t", "NEW.id = 1700")
+    lockstep = migration.lockstep
+    lockstep.start()
+    try:
+        migration.await_held_copy()
+        rows = migration.target("SELECT count(*) FROM t")
+        abort(migration)
+        assert sessions(migration) == 0
+    finally:
+        gate.close()
+    assert migration.target("SELECT count(*) FROM t") == rows
+    lock = migration.target_connection(autocommit=False)
+    assert lockstep.verb("resume").returncode == 0
+    migration.target("DROP TRIGGER hold ON t")
+    lockstep.await_follow()
+    lock.cursor().execute("SELECT FROM t WHERE id = 5 FOR UPDATE")
+    migration.source("UPDATE t SET n = 77 WHERE id = 5")
+    migration.stack.target.await_waiting(f"datname = '{migration.name}' AND wait_event_type = 'Lock'",
+                                         "a lane to wait")
+    abort(migration)
+    lock.rollback()
+    lock.close()
+    assert migration.target("SELECT n FROM t WHERE id = 5") == [(0,)]
+    lockstep.kill()
+    # Of no daemon: it finds the order at its start; and one may be resumed there, too.
+    assert lockstep.verb("resume").returncode == 0
+    abort(migration)
+    lockstep.start()
+    lockstep.await_status(lambda status: status["phase"] == "aborted", "the next run")
+    assert migration.target("SELECT n FROM t WHERE id = 5") == [(0,)]
+    assert lockstep.stop() == 0
+    assert lockstep.verb("resume").returncode == 0
+    migration.finish()
