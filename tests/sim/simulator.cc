@@ -336,13 +336,7 @@ void Simulator::make_trouble() {
     return;
   }
   if (options_.pause > 0 && random_.chance(options_.pause * 20)) {
-    const std::size_t which = random_.below(kScopes.size() + 1);
-    const std::string name = which < kScopes.size()
-                                 ? std::string(part_text(kScopes[which]))
-                                 : held_table(tables_[random_.below(tables_.size())].text());
-    const bool held = control_.resume(name);  // Of a table it counts from the next run.
-    note(held ? "resume" : "pause", name);
-    if (!held) control_.pause(name, {"the simulator", "", 0});
+    toggle_pause();
     return;
   }
   if (options_.mode == StreamMode::Kafka && random_.chance(options_.repeat * 10)) {
@@ -359,6 +353,17 @@ void Simulator::make_trouble() {
     if (random_.chance(500)) return ours_->break_event(table);
     ours_->break_table(static_cast<std::uint32_t>(random_.below(options_.lanes)), table);
   }
+}
+
+// An operator holds a part or a table, or lets it go on.
+void Simulator::toggle_pause() {
+  const std::size_t which = random_.below(kScopes.size() + 1);
+  const std::string name = which < kScopes.size()
+                               ? std::string(part_text(kScopes[which]))
+                               : held_table(tables_[random_.below(tables_.size())].text());
+  const bool held = control_.resume(name);  // Of a table it counts from the next run.
+  note(held ? "resume" : "pause", name);
+  if (!held) control_.pause(name, {"the simulator", "", 0});
 }
 
 // One that comes and goes between two looks leaves rows that nothing tells of.

@@ -67,6 +67,7 @@ class Simulator final : public Chaos {
   bool knows_last_partition(TableId table) const;
   bool proven() const;
   void check_proof();
+  void toggle_pause();
   std::string why_unsettled() const;
   std::string compare() const;
   std::string compare_table(TableId table) const;
