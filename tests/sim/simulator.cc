@@ -335,10 +335,7 @@ void Simulator::make_trouble() {
       note("a partition is lost", std::to_string(table));
     return;
   }
-  if (options_.pause > 0 && random_.chance(options_.pause * 20)) {
-    toggle_pause();
-    return;
-  }
+  if (options_.pause > 0 && random_.chance(options_.pause * 20)) return toggle_pause();
   if (options_.mode == StreamMode::Kafka && random_.chance(options_.repeat * 10)) {
     note("the connector repeats itself");
     return log_.repeat(static_cast<std::size_t>(random_.between(1, 4)));
