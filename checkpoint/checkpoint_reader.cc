@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <iterator>
 #include <utility>
 
 #include "checkpoint/codec.h"
@@ -93,6 +94,22 @@ Result<std::vector<AuditEntry>> CheckpointReader::load_audit(std::size_t limit) 
   };
   LOCKSTEP_TRY(database_.scan(record_key(RecordKind::Audit), add));
   return std::vector<AuditEntry>(newest.begin(), newest.end());
+}
+
+Result<std::vector<ToldEvent>> CheckpointReader::load_told(std::uint64_t after,
+                                                           std::size_t limit) const {
+  std::deque<ToldEvent> newest;
+  const auto add = [&](std::string_view key, std::string_view value) -> Status {
+    ToldEvent event;
+    LOCKSTEP_TRY(decode(key, value, event));
+    if (event.id <= after) return {};
+    newest.push_back(std::move(event));
+    if (newest.size() > limit) newest.pop_front();
+    return {};
+  };
+  LOCKSTEP_TRY(database_.scan(record_key(RecordKind::Told), add));
+  return std::vector<ToldEvent>(std::make_move_iterator(newest.begin()),
+                                std::make_move_iterator(newest.end()));
 }
 
 Result<std::vector<EvidenceInfo>> CheckpointReader::list_evidence() const {

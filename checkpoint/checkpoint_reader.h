@@ -38,7 +38,9 @@ class CheckpointReader {
   Result<std::optional<Incarnation>> load_incarnation() const;
   Result<std::vector<LaneIntent>> load_intents() const;                 // By lane.
   Result<std::vector<AuditEntry>> load_audit(std::size_t limit) const;  // The newest, oldest first.
-  Result<std::vector<EvidenceInfo>> list_evidence() const;              // Oldest first.
+  // Those behind `after`, the newest `limit` of them, oldest first.
+  Result<std::vector<ToldEvent>> load_told(std::uint64_t after, std::size_t limit) const;
+  Result<std::vector<EvidenceInfo>> list_evidence() const;  // Oldest first.
   Result<std::optional<Evidence>> load_evidence(std::string_view id) const;
   Result<std::map<std::string, StoredSetting>> load_settings() const;
   Result<std::optional<std::string>> load_note(std::string_view name) const;

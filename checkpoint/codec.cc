@@ -189,6 +189,12 @@ std::string audit_key(std::uint64_t sequence) {
   return key;
 }
 
+std::string told_key(std::uint64_t id) {
+  std::string key = record_key(RecordKind::Told);
+  append_be64(key, id);
+  return key;
+}
+
 std::string table_prefix(RecordKind kind, std::string_view table) {
   std::string key = record_key(kind, table);
   key.push_back('\0');
@@ -239,6 +245,9 @@ std::string key_text(std::string_view key) {
       return fmt::format("setting '{}'", name);
     case RecordKind::Shape:
       return fmt::format("shape of {}", name);
+    case RecordKind::Told:
+      if (name.size() == 8) return fmt::format("event {}", read_be64(name));
+      break;
   }
   std::string hex;
   for (const char byte : key) hex += fmt::format("{:02x}", static_cast<std::uint8_t>(byte));
@@ -278,6 +287,16 @@ std::string encode(std::string_view key, const Evidence& record) {
 
 std::string encode(std::string_view key, const StoredSetting& record) {
   return Writer(key).text(record.value).text(record.actor).signed_number(record.at_us).finish();
+}
+
+std::string encode(std::string_view key, const ToldEvent& record) {
+  Writer writer(key);
+  writer.signed_number(record.at_us)
+      .text(record.level)
+      .text(record.message)
+      .number(record.fields.size());
+  for (const auto& [name, value] : record.fields) writer.text(name).text(value);
+  return writer.finish();
 }
 
 std::string encode(std::string_view key, const Finding& record) {
@@ -366,6 +385,21 @@ Status decode(std::string_view key, std::string_view value, StoredSetting& recor
   return reader.finish();
 }
 
+Status decode(std::string_view key, std::string_view value, ToldEvent& record) {
+  if (!is_kind(key, RecordKind::Told) || key.size() != 9) return bad_key(key);
+  record.id = read_be64(key_name(key));
+  Reader reader(key, value);
+  record.at_us = reader.signed_number();
+  record.level = reader.text();
+  record.message = reader.text();
+  record.fields.clear();
+  for (std::uint64_t left = reader.number(); left > 0 && !reader.broken(); --left) {
+    const std::string name(reader.text());
+    record.fields.emplace_back(name, reader.text());
+  }
+  return reader.finish();
+}
+
 Status decode(std::string_view key, std::string_view value, Finding& record) {
   const auto parts = is_kind(key, RecordKind::Finding) ? table_key(key) : std::nullopt;
   if (!parts || parts->rest.size() != 16) return bad_key(key);
@@ -413,7 +447,7 @@ Status decode(std::string_view key, std::string_view value, std::string& text) {
 
 bool is_forgettable(std::string_view key) {
   return is_kind(key, RecordKind::Finding) || is_kind(key, RecordKind::Range) ||
-         is_kind(key, RecordKind::Shape);
+         is_kind(key, RecordKind::Shape) || is_kind(key, RecordKind::Told);
 }
 
 namespace {
@@ -448,6 +482,8 @@ Status check_record(std::string_view key, std::string_view value) {
       return check_as<VerifiedRange>(key, value);
     case RecordKind::Setting:
       return check_as<StoredSetting>(key, value);
+    case RecordKind::Told:
+      return check_as<ToldEvent>(key, value);
   }
   return bad_key(key);
 }

@@ -32,6 +32,7 @@ enum class RecordKind : char {
   Note = 'n',     // + name
   Range = 'r',    // + table, 0, lower bound: 0 for none, or 1 and the key's cells
   Setting = 's',  // + name
+  Told = 't',     // + id (8 bytes)
   Shape = 'v',    // + table
 };
 
@@ -40,6 +41,7 @@ std::string record_key(RecordKind kind);
 std::string record_key(RecordKind kind, std::string_view name);
 std::string intent_key(std::uint32_t lane);
 std::string audit_key(std::uint64_t sequence);
+std::string told_key(std::uint64_t id);
 // Of all findings, or all ranges, of a table.
 std::string table_prefix(RecordKind kind, std::string_view table);
 std::string finding_key(std::string_view table, const Hash128& row);
@@ -57,6 +59,7 @@ std::string encode(std::string_view key, const LaneIntent& record);
 std::string encode(std::string_view key, const AuditEntry& record);
 std::string encode(std::string_view key, const Evidence& record);
 std::string encode(std::string_view key, const StoredSetting& record);
+std::string encode(std::string_view key, const ToldEvent& record);
 std::string encode(std::string_view key, const Finding& record);
 std::string encode(std::string_view key, const VerifiedRange& record);
 std::string encode(std::string_view key, std::string_view text);  // A note, a shape.
@@ -68,11 +71,13 @@ Status decode(std::string_view key, std::string_view value, LaneIntent& record);
 Status decode(std::string_view key, std::string_view value, AuditEntry& record);
 Status decode(std::string_view key, std::string_view value, Evidence& record);
 Status decode(std::string_view key, std::string_view value, StoredSetting& record);
+Status decode(std::string_view key, std::string_view value, ToldEvent& record);
 Status decode(std::string_view key, std::string_view value, Finding& record);
 Status decode(std::string_view key, std::string_view value, VerifiedRange& record);
 Status decode(std::string_view key, std::string_view value, std::string& text);
 
-// Whether the record that `key` names may be thrown away: what it said is compared anew.
+// Whether the record that `key` names may be thrown away: what it said is compared anew, or was
+// only told.
 bool is_forgettable(std::string_view key);
 
 // Checks that `value` is a whole record of the kind that `key` names.

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pipeline/model/snapshot.h"
@@ -40,6 +41,17 @@ struct AuditEntry {
   std::string details;
 
   friend bool operator==(const AuditEntry&, const AuditEntry&) = default;
+};
+
+// Something that operators were told (pipeline/ports/events.h).
+struct ToldEvent {
+  std::uint64_t id = 0;  // Of its key: rises by one with each, over restarts.
+  std::int64_t at_us = 0;
+  std::string level;
+  std::string message;
+  std::vector<std::pair<std::string, std::string>> fields;
+
+  friend bool operator==(const ToldEvent&, const ToldEvent&) = default;
 };
 
 // A setting changed while running.

@@ -171,6 +171,19 @@ Status RocksdbStore::append_audit(const AuditEntry& entry) {
   return {};
 }
 
+Result<std::uint64_t> RocksdbStore::append_told(ToldEvent event) {
+  const MutexLock guard(mutex_);
+  event.id = told_next_;
+  const std::string key = told_key(event.id);
+  std::vector<RecordWrite> writes{{key, encode(key, event)}};
+  const bool full = told_next_ - told_first_ >= options_.told_events_max;
+  if (full) writes.push_back({told_key(told_first_), std::nullopt});
+  LOCKSTEP_TRY(reader_.database_.write(writes, Durability::Unsynced));
+  ++told_next_;
+  if (full) ++told_first_;
+  return event.id;
+}
+
 Status RocksdbStore::save_setting(std::string_view name, const StoredSetting& setting) {
   const std::string key = record_key(RecordKind::Setting, name);
   return save_rare({key, encode(key, setting)});
@@ -217,17 +230,24 @@ Status RocksdbStore::check_seal() {
 
 Status RocksdbStore::load_indexes() {
   LOCKSTEP_ASSIGN(const std::vector<EvidenceInfo> evidence, reader_.list_evidence());
-  std::vector<std::uint64_t> audit;
-  const auto add = [&](std::string_view key, std::string_view) -> Status {
-    audit.push_back(read_be64(key_name(key)));
-    return {};
+  // First and last number of the records of a kind.
+  const auto numbers = [&](RecordKind kind, std::vector<std::uint64_t>& all) {
+    return reader_.database_.scan(record_key(kind), [&](std::string_view key, auto) -> Status {
+      all.push_back(read_be64(key_name(key)));
+      return {};
+    });
   };
-  LOCKSTEP_TRY(reader_.database_.scan(record_key(RecordKind::Audit), add));
+  std::vector<std::uint64_t> audit;
+  std::vector<std::uint64_t> told;
+  LOCKSTEP_TRY(numbers(RecordKind::Audit, audit));
+  LOCKSTEP_TRY(numbers(RecordKind::Told, told));
   const MutexLock guard(mutex_);
   for (const EvidenceInfo& event : evidence)
     remember_evidence(event.sequence, event.id, event.kept_bytes);
   if (!audit.empty()) audit_next_ = audit.back() + 1;
   audit_first_ = audit.empty() ? audit_next_ : audit.front();
+  if (!told.empty()) told_next_ = told.back() + 1;
+  told_first_ = told.empty() ? told_next_ : told.front();
   return {};
 }
 

@@ -38,6 +38,7 @@ struct StoreOptions {
   std::size_t evidence_bytes_max = 64U << 20;
   std::size_t evidence_event_bytes_max = 1U << 20;  // The rest of a larger event is cut off.
   std::size_t audit_entries_max = 100'000;
+  std::size_t told_events_max = 10'000;
 };
 
 // Safe for concurrent use.
@@ -76,6 +77,8 @@ class RocksdbStore final : public CheckpointStore {
 
   // Durable on return.
   Status append_audit(const AuditEntry& entry);
+  // Not synced; its id is set here, and returned.  The oldest one goes when there are too many.
+  Result<std::uint64_t> append_told(ToldEvent event);
   Status save_setting(std::string_view name, const StoredSetting& setting);
   Status remove_setting(std::string_view name);
   Status save_note(std::string_view name, std::string_view text);
@@ -120,6 +123,8 @@ class RocksdbStore final : public CheckpointStore {
   std::uint64_t evidence_next_ GUARDED_BY(mutex_) = 1;
   std::uint64_t audit_first_ GUARDED_BY(mutex_) = 1;
   std::uint64_t audit_next_ GUARDED_BY(mutex_) = 1;
+  std::uint64_t told_first_ GUARDED_BY(mutex_) = 1;
+  std::uint64_t told_next_ GUARDED_BY(mutex_) = 1;
   Fingerprint sealed_ GUARDED_BY(mutex_);  // Of all rare records.
 };
 

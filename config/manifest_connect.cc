@@ -73,14 +73,6 @@ constexpr std::array<Reserved, 10> kReservedKafka = {{
     {"max.poll.interval.ms", "not polling is how lockstep holds the broker back"},
 }};
 
-bool is_sensitive(std::string_view name) {
-  constexpr std::array<std::string_view, 6> kNames = {"password",      "sslpassword",
-                                                      "sasl.password", "ssl.key.password",
-                                                      "ssl.key.pem",   "ssl.keystore.password"};
-  return std::find(kNames.begin(), kNames.end(), name) != kNames.end() ||
-         name.ends_with(".secret") || name.ends_with("client.secret");
-}
-
 // librdkafka takes its protocol names in any case.
 bool is_encrypted(std::string protocol) {
   std::transform(protocol.begin(), protocol.end(), protocol.begin(),
@@ -251,6 +243,14 @@ void check_values(const Connect& connect, const std::string& path, Report& repor
 }
 
 }  // namespace
+
+bool is_sensitive(std::string_view name) {
+  constexpr std::array<std::string_view, 6> kNames = {"password",      "sslpassword",
+                                                      "sasl.password", "ssl.key.password",
+                                                      "ssl.key.pem",   "ssl.keystore.password"};
+  return std::find(kNames.begin(), kNames.end(), name) != kNames.end() ||
+         name.ends_with(".secret") || name.ends_with("client.secret");
+}
 
 const Setting* Connect::find(std::string_view name) const {
   const auto found = std::find_if(keywords.begin(), keywords.end(),

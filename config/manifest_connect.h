@@ -24,6 +24,9 @@ Connect read_connect(const YamlNode& node, const std::string& path, const Manife
 std::vector<Setting> read_kafka(const YamlNode& node, const std::string& path,
                                 const ManifestContext& context);
 
+// Whether a setting of `connect`, `kafka` or the connector is a secret.
+bool is_sensitive(std::string_view name);
+
 // Returns a variable of the environment, or null.  Nothing in the program sets one, so that reading
 // is safe on any thread.
 const char* environment(const std::string& name);

@@ -1,5 +1,8 @@
 #include "daemon/control_client.h"
 
+#include <fmt/format.h>
+
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/beast/core.hpp>
@@ -62,6 +65,57 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
   }
 }
 
+namespace {
+
+// Calls `on_data` for each whole line of data; what is left of the last one stays.
+void take_lines(std::string& text, const std::function<void(const std::string&)>& on_data) {
+  constexpr std::string_view kData = "data: ";
+  for (std::size_t end = text.find('\n'); end != text.npos; end = text.find('\n')) {
+    const std::string line = text.substr(0, end);
+    text.erase(0, end + 1);
+    if (line.starts_with(kData)) on_data(line.substr(kData.size()));
+  }
+}
+
+}  // namespace
+
+// The head of the answer comes first; what is behind it has no length and ends with the connection.
+Status follow_daemon(const std::string& socket, const std::string& path,
+                     const std::function<void(const std::string& data)>& on_data) {
+  using Protocol = asio::local::stream_protocol;
+  try {
+    asio::io_context context;
+    Protocol::socket stream(context);
+    stream.connect(Protocol::endpoint(socket));
+    http::request<http::empty_body> ask(http::verb::get, path, 11);
+    ask.set(http::field::host, "lockstep");
+    ask.set(http::field::accept, "text/event-stream");
+    http::write(stream, ask);
+    beast::flat_buffer buffer;
+    http::response_parser<http::buffer_body> parser;
+    http::read_header(stream, buffer, parser);
+    if (parser.get().result_int() != 200)
+      return fail(Reaction::Halt,
+                  fmt::format("the daemon refuses with {}: ask without --follow",
+                              parser.get().result_int()),
+                  ExitCode::Temporary);
+    std::string text;
+    std::array<char, 4096> piece{};
+    boost::system::error_code over;
+    while (!over || over == http::error::need_buffer) {
+      parser.get().body().data = piece.data();
+      parser.get().body().size = piece.size();
+      http::read_some(stream, buffer, parser, over);
+      text.append(piece.data(), piece.size() - parser.get().body().size);
+      take_lines(text, on_data);
+      if (parser.is_done()) break;
+    }
+    return {};
+  } catch (const std::exception& error) {
+    return unanswered(socket, error.what());
+  }
+}
+
 Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request) {
   LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request));
   if (answer.status == 200) return std::move(answer.body);
@@ -71,9 +125,9 @@ Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& requ
   const bool preparing = answer.status == 503;
   return fail(preparing ? Reaction::Retry : Reaction::Halt,
               document == nullptr ? answer.body : text_of(*document, "title"),
-              answer.status == 404                ? ExitCode::Usage
-              : preparing || answer.status == 409 ? ExitCode::Temporary
-                                                  : ExitCode::Failed);
+              answer.status == 404 || answer.status == 422 ? ExitCode::Usage
+              : preparing || answer.status == 409          ? ExitCode::Temporary
+                                                           : ExitCode::Failed);
 }
 
 Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& request) {

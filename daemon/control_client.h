@@ -1,6 +1,7 @@
 // Asks a running daemon over its control socket.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -21,6 +22,11 @@ Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& requ
 // The same, a minute long, of a daemon that may be preparing its run, at a start or when a stopped
 // table is tried again.
 Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& request);
+
+// Listens to a stream of events, and calls `on_data` with the data of each, until the daemon ends
+// the stream.  Retry, exit Unreachable: nobody listens on `socket`; Halt: it refuses.
+Status follow_daemon(const std::string& socket, const std::string& path,
+                     const std::function<void(const std::string& data)>& on_data);
 
 // Who owns the state directory.  Waits, a minute long, for a daemon that is only just starting to
 // say where it listens.

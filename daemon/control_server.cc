@@ -3,20 +3,24 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -31,6 +35,8 @@ using Stream = beast::basic_stream<Protocol, asio::any_io_executor>;
 
 constexpr std::chrono::seconds kIdleMax{10};
 constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr std::chrono::seconds kAliveEvery{5};
+constexpr std::size_t kListenersMax = 16;
 constexpr std::uint64_t kBodyBytesMax = 64 << 10;
 
 // Who is at the other end, for the audit log.
@@ -43,6 +49,18 @@ std::string actor_of(Stream& stream) {
 }
 
 }  // namespace
+
+std::string ControlRequest::query_value(std::string_view name) const {
+  std::string_view rest = query;
+  while (!rest.empty()) {
+    const std::string_view pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
+    const std::size_t equals = pair.find('=');
+    if (equals != pair.npos && pair.substr(0, equals) == name)
+      return std::string(pair.substr(equals + 1));
+  }
+  return "";
+}
 
 class ControlServer::Impl {
  public:
@@ -74,6 +92,11 @@ class ControlServer::Impl {
 
   void run() { context_.run(); }
   void stop() { context_.stop(); }
+  void wake() {
+    asio::post(context_, [this] {
+      for (asio::steady_timer* waiting : listeners_) waiting->cancel();
+    });
+  }
 
   ~Impl() {
     std::error_code ignored;  // The socket may be gone already; the next start replaces it anyway.
@@ -114,12 +137,21 @@ class ControlServer::Impl {
       parser.body_limit(kBodyBytesMax);
       co_await http::async_read(stream, buffer, parser, asio::use_awaitable);
       const auto& request = parser.get();
-      const ControlResponse answer =
-          handler_({std::string(request.method_string()), std::string(request.target()),
-                    request.body(), actor_of(stream)});
+      const std::string target(request.target());
+      const std::size_t mark = std::min(target.size(), target.find('?'));
+      ControlResponse answer = handler_(
+          {std::string(request.method_string()), target.substr(0, mark), request.body(),
+           actor_of(stream), target.substr(std::min(target.size(), mark + 1)),
+           std::string(request[http::field::accept]), std::string(request["Last-Event-ID"])});
+      if (answer.more && listeners_.size() < kListenersMax)
+        co_return co_await send_stream(stream, answer.more);
+      if (answer.more)
+        answer = {503, R"({"title":"too many listen already: ask without a stream"})"};
       http::response<http::string_body> response(static_cast<http::status>(answer.status),
                                                  request.version());
-      response.set(http::field::content_type, "application/json");
+      response.set(http::field::content_type,
+                   answer.status < 400 ? "application/json" : "application/problem+json");
+      if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
       response.keep_alive(false);
       response.body() = answer.body;
       response.prepare_payload();
@@ -130,8 +162,44 @@ class ControlServer::Impl {
     }
   }
 
+  // Server-sent events, until the peer goes away.
+  asio::awaitable<void> send_stream(Stream& stream, const std::function<std::string()>& more) {
+    asio::steady_timer waiting(context_);
+    const Listener listener(listeners_, waiting);
+    std::string text =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+        "Connection: close\r\n\r\n";
+    for (;;) {
+      text += more();
+      if (text.empty()) text = ": alive\n\n";
+      stream.expires_after(kIdleMax);
+      co_await asio::async_write(stream, asio::buffer(text), asio::use_awaitable);
+      text = more();  // What came meanwhile woke nobody.
+      if (!text.empty()) continue;
+      waiting.expires_after(kAliveEvery);
+      boost::system::error_code woken;
+      co_await waiting.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    }
+  }
+
+  // One of those who wait for events, for as long as it lives.
+  class Listener {
+   public:
+    Listener(std::set<asio::steady_timer*>& all, asio::steady_timer& own) : all_(all), own_(own) {
+      all_.insert(&own_);
+    }
+    ~Listener() { all_.erase(&own_); }
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+
+   private:
+    std::set<asio::steady_timer*>& all_;
+    asio::steady_timer& own_;
+  };
+
   const Handler handler_;
   const Signals on_;
+  std::set<asio::steady_timer*> listeners_;  // Before the context, whose end ends them.
   asio::io_context context_{1};
   Protocol::acceptor acceptor_;
   asio::signal_set signals_;
@@ -149,5 +217,6 @@ ControlServer::ControlServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)
 ControlServer::~ControlServer() = default;
 void ControlServer::run() { impl_->run(); }
 void ControlServer::stop() { impl_->stop(); }
+void ControlServer::wake() { impl_->wake(); }
 
 }  // namespace lockstep

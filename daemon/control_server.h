@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "pipeline/base/result.h"
 
@@ -21,14 +22,25 @@ inline constexpr const char* kProofPath = "/api/v1/proof";
 
 struct ControlRequest {
   std::string method;  // "GET", "POST"
-  std::string path;    // "/api/v1/status"
+  std::string path;    // "/api/v1/status"; on its way to the server with its query, "?limit=10".
   std::string body;
-  std::string actor{};  // Who asks, as the kernel says: "uid 1000".  Set by the server.
+  // Set by the server.
+  std::string actor{};  // Who asks, as the kernel says: "uid 1000".
+  std::string query{};  // "limit=10&after=3".
+  std::string accept{};
+  std::string last_event_id{};
+
+  // A value of the query as it stands there; "": there is none.
+  std::string query_value(std::string_view name) const;
 };
 
 struct ControlResponse {
   unsigned status = 200;
   std::string body;  // One JSON document.
+  // Of a stream of events: returns what came since the last call, "" when that is nothing.  Called
+  // again and again, on the server's thread, for as long as the peer listens.
+  std::function<std::string()> more{};
+  std::string allow{};  // With 405: the methods that there are.
 };
 
 // run() on the control thread; stop() from any thread.
@@ -45,6 +57,9 @@ class ControlServer {
   static Result<std::unique_ptr<ControlServer>> open(const std::filesystem::path& socket,
                                                      Handler handler, Signals signals);
   ~ControlServer();
+
+  // Somebody who listens to a stream is to be told something.  From any thread.
+  void wake();
 
   // Serves until stop().  `handler` and those of `signals` are called on this thread.
   void run();

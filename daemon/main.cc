@@ -11,6 +11,7 @@
 
 #include "config/fields.h"
 #include "daemon/commands/commands.h"
+#include "daemon/completion.h"
 
 namespace lockstep {
 namespace {
@@ -60,12 +61,17 @@ class Verbs {
     add_resume();
     add_abort();
     add_settings();
+    add_reload();
+    add_config();
+    add_events();
+    add_healthcheck();
     add_audit();
     add_stop();
     add_resync();
     add_quarantine();
     add_reset();
     add_connector_config();
+    add_completion();
     add_version();
   }
 
@@ -225,6 +231,55 @@ class Verbs {
     }
   }
 
+  void add_reload() {
+    CLI::App& verb =
+        add_verb(app_, "reload",
+                 "Have the daemon read the manifest again: hot keys count at once, anything else "
+                 "changes nothing",
+                 reload_.manifest);
+    verb.add_option("--reason", reload_.reason, "For the audit log");
+    verb.callback([this] { chosen_ = [this] { return reload_command(reload_); }; });
+  }
+
+  void add_config() {
+    CLI::App& group = *app_.add_subcommand("config", "The manifest: what it comes to, its schema");
+    group.require_subcommand(1);
+    const auto callback = [this](CLI::App& verb, const char* name) {
+      verb.callback([this, name] {
+        config_.verb = name;
+        chosen_ = [this] { return config_command(config_); };
+      });
+    };
+    CLI::App& print = add_verb(group, "print", "With every default, without secrets (YAML, JSON)",
+                               config_.manifest);
+    add_format(print, config_.format);
+    callback(print, "print");
+    callback(*group.add_subcommand("schema", "JSON Schema of the manifest; x-hot: reload takes it"),
+             "schema");
+    CLI::App& diff = add_verb(
+        group, "diff", "What the running daemon goes by, and the file does not", config_.manifest);
+    add_format(diff, config_.format);
+    callback(diff, "diff");
+  }
+
+  void add_events() {
+    CLI::App& verb =
+        add_verb(app_, "events", "What lockstep has told, running or not", events_.manifest);
+    verb.add_flag("--follow", events_.follow, "And what it tells from now on");
+    verb.add_option("--limit", events_.limit, "The newest so many, 10000 at most")
+        ->capture_default_str();
+    add_format(verb, events_.format);
+    verb.callback([this] { chosen_ = [this] { return events_command(events_); }; });
+  }
+
+  void add_healthcheck() {
+    CLI::App& verb = add_verb(app_, "healthcheck",
+                              "Exit 0 while the daemon does its work, 1 when it does not, 69 when "
+                              "none runs",
+                              health_manifest_);
+    verb.callback([this] { chosen_ = [this] { return healthcheck_command(health_manifest_); }; });
+  }
+
   void add_audit() {
     CLI::App& verb =
         add_verb(app_, "audit", "What operators have ordered, when and why", audit_.manifest);
@@ -303,6 +358,17 @@ class Verbs {
             [this] { chosen_ = [this] { return connector_config_command(config_manifest_); }; });
   }
 
+  void add_completion() {
+    CLI::App& verb = *app_.add_subcommand("completion", "Print completion of the command line");
+    verb.add_option("SHELL", shell_, "bash")->required()->check(CLI::IsMember({"bash"}));
+    verb.callback([this] {
+      chosen_ = [this] {
+        std::cout << bash_completion(app_);
+        return ExitCode::Ok;
+      };
+    });
+  }
+
   void add_version() {
     CLI::App& verb = *app_.add_subcommand("version", "Version, commit and libraries");
     add_format(verb, version_.format);
@@ -326,6 +392,10 @@ class Verbs {
   UndoCommand undo_;
   PauseCommand pause_;
   SettingsCommand settings_;
+  ReloadCommand reload_;
+  ConfigCommand config_;
+  EventsCommand events_;
+  std::string health_manifest_;
   AuditCommand audit_;
   std::string stop_manifest_;
   ResumeCommand resume_;
@@ -334,6 +404,7 @@ class Verbs {
   QuarantineCommand quarantine_;
   ResetCommand reset_;
   std::string config_manifest_;
+  std::string shell_;
   VersionCommand version_;
 };
 

@@ -163,11 +163,11 @@ AuditEntry audit_of(const QuarantineEdit& edit, const std::string& actor) {
 ControlResponse answer_quarantine(const Manifest& manifest, RocksdbStore& store,
                                   const ControlRequest& request) {
   if (request.method == "GET") {
-    const ShowValues values = request.path == kQuarantineValues ? ShowValues::Yes : ShowValues::No;
+    const ShowValues values =
+        request.query_value("values") == "1" ? ShowValues::Yes : ShowValues::No;
     auto document = quarantine_json(manifest, &store.read(), values);
     return document ? ControlResponse{200, *document} : answer_error(document.error());
   }
-  if (request.method != "POST") return {405, R"({"title":"quarantine takes GET and POST"})"};
   const auto edit = parse_edit(request.body);
   if (!edit) return answer_error(edit.error());
   // First the log: an edit that nobody can trace would be worse than a line about one that failed.

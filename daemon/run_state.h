@@ -12,7 +12,9 @@
 #include "daemon/abort.h"
 #include "daemon/aggregates/board.h"
 #include "daemon/control_server.h"
+#include "daemon/event_log.h"
 #include "daemon/prepare.h"
+#include "daemon/reload.h"
 #include "daemon/resume_watch.h"
 #include "daemon/steering_api.h"
 #include "pipeline/base/stop_flag.h"
@@ -25,6 +27,12 @@ namespace lockstep {
 // Where the control socket takes {"table": "public.orders"}, {"scope": "apply"}, or {} for every
 // stopped table and every pause.
 inline constexpr const char* kResumePath = "/api/v1/resume";
+
+// The tables of the status, or one of them: /api/v1/tables/public.orders.
+inline constexpr const char* kTablesPath = "/api/v1/tables";
+// 503 when a restart would help; 503 while the daemon does not do its work, with the reasons.
+inline constexpr const char* kLivePath = "/livez";
+inline constexpr const char* kReadyPath = "/readyz";
 
 // Where the control socket takes a POST that asks the run to drain and end.
 inline constexpr const char* kStopPath = "/api/v1/stop";
@@ -50,8 +58,13 @@ class RunState {
   bool parked() const { return parked_.load(std::memory_order_acquire); }
   // On the main thread: returns once nobody wants an abort any more; false: somebody asked to stop.
   bool park();
-  // What answers for the end of an abort; before the first request.
-  void abort_by(AbortWatch& watch) { abort_ = &watch; }
+  // What answers for the end of an abort, the manifest and what was told; before the first request.
+  struct Parts {
+    AbortWatch& abort;
+    Reload& reload;
+    EventLog& events;
+  };
+  void answer_by(const Parts& parts) { parts_.emplace(parts); }
   // REQUIRES: both live until finished().
   void running(Runner& runner, const Prepared& prepared);
   void finished(RunStatus last);
@@ -91,6 +104,25 @@ class RunState {
   std::optional<ControlResponse> refused(const ControlRequest& request) const;
   // The reason why a table stopped, and the next step.
   std::string explained(const RunTableStatus& table) const REQUIRES(mutex_);
+  RunStatus shown_status() const;
+
+  // One resource of the control socket.
+  struct Route {
+    std::string_view path;
+    std::string_view methods;  // "GET, POST"
+    ControlResponse (RunState::*answer)(const ControlRequest&);
+  };
+  static const std::vector<Route>& routes();
+  ControlResponse answer_status(const ControlRequest& request);
+  ControlResponse answer_tables(const ControlRequest& request);
+  ControlResponse answer_settings(const ControlRequest& request);
+  ControlResponse answer_reload(const ControlRequest& request);
+  ControlResponse answer_events(const ControlRequest& request);
+  ControlResponse answer_findings(const ControlRequest& request);
+  ControlResponse answer_rows_set_aside(const ControlRequest& request);
+  ControlResponse answer_openapi(const ControlRequest& request);
+  ControlResponse answer_live(const ControlRequest& request);
+  ControlResponse answer_ready(const ControlRequest& request);
   ControlResponse answer_proof(const ControlRequest& request);
   ControlResponse answer_row(const ControlRequest& request);
   ControlResponse answer_pause(const ControlRequest& request);
@@ -106,7 +138,7 @@ class RunState {
   RocksdbStore& store_;              // Safe for concurrent use.
   Steering& steering_;               // Likewise.
   AggregateBoard& aggregates_;       // Likewise.
-  AbortWatch* abort_ = nullptr;      // Likewise.
+  std::optional<Parts> parts_;       // Likewise.
   StopFlag stopped_;                 // Somebody asked to stop.
   std::atomic<bool> parked_{false};  // release/acquire: whoever sees it sees the run's end.
   mutable Mutex mutex_;

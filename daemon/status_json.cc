@@ -148,6 +148,14 @@ std::string text_of(const json::object& object, std::string_view key) {
   return value->is_string() ? std::string(value->as_string()) : json::serialize(*value);
 }
 
+std::string tables_json(const RunStatus& status) {
+  json::array tables;
+  for (const RunTableStatus& table : status.tables) tables.push_back(table_object(table));
+  return json::serialize(json::object{{"tables", std::move(tables)}});
+}
+
+std::string table_json(const RunTableStatus& table) { return json::serialize(table_object(table)); }
+
 json::array paused_json(const std::vector<PausedScope>& paused) {
   json::array list;
   for (const PausedScope& one : paused)

@@ -18,6 +18,10 @@ namespace lockstep {
 std::string status_json(const std::string& migration, const RunStatus& status,
                         const std::vector<AggregateResult>& aggregates = {});
 
+// {"tables": [..]} of a status, and one of them.
+std::string tables_json(const RunStatus& status);
+std::string table_json(const RunTableStatus& table);
+
 // What an operator holds: [{"scope", "table", "by", "reason", "since"}].
 boost::json::array paused_json(const std::vector<PausedScope>& paused);
 

@@ -50,9 +50,9 @@ Result<Pauses> stored_pauses(const CheckpointReader& checkpoint) {
   return pauses;
 }
 
-std::uint64_t Steering::manifest_value(Limit limit) const {
-  return limit == Limit::BackfillRows ? manifest_.backfill.rate_limit_rows_per_second
-                                      : manifest_.reconcile.rows_per_second;
+std::uint64_t Steering::manifest_value(const Manifest& manifest, Limit limit) {
+  return limit == Limit::BackfillRows ? manifest.backfill.rate_limit_rows_per_second
+                                      : manifest.reconcile.rows_per_second;
 }
 
 Status Steering::load() {
@@ -63,7 +63,8 @@ Status Steering::load() {
   settings_.clear();
   for (const Limit limit : kLimits) {
     const std::string name(limit_text(limit));
-    ShownSetting shown{name, manifest_value(limit), manifest_value(limit), "", 0};
+    const std::uint64_t value = manifest_value(manifest_, limit);
+    ShownSetting shown{name, value, value, "", 0};
     if (const auto found = stored.find(name); found != stored.end()) {
       if (!parse_number(found->second.value, shown.value))
         return fail(Reaction::Halt, fmt::format("stored setting {} is \"{}\", which is no number",
@@ -134,6 +135,25 @@ Status Steering::set(Limit limit, std::optional<std::uint64_t> value, const Orde
 bool Steering::selects(std::string_view table) const {
   const ListedTable listed{table_of(table), std::nullopt};
   return !select_tables(manifest_, {&listed, 1}).tables.empty();
+}
+
+Status Steering::reload(const Manifest& manifest, const Order& order) {
+  const MutexLock lock(mutex_);
+  std::string changed;
+  for (const Limit limit : kLimits) {
+    const ShownSetting& shown = settings_.at(static_cast<std::size_t>(limit));
+    if (const std::uint64_t value = manifest_value(manifest, limit); value != shown.manifest)
+      changed += fmt::format("{}{}={}", changed.empty() ? "" : ", ", shown.name, value);
+  }
+  LOCKSTEP_TRY(note(order, "reload", changed));
+  for (const Limit limit : kLimits) {
+    ShownSetting& shown = settings_.at(static_cast<std::size_t>(limit));
+    shown.manifest = manifest_value(manifest, limit);
+    if (!shown.actor.empty()) continue;
+    shown.value = shown.manifest;
+    control_.set(limit, shown.value);
+  }
+  return {};
 }
 
 std::vector<ShownSetting> Steering::settings() const {

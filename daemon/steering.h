@@ -62,6 +62,9 @@ class Steering {
   // Nothing: as the manifest says.  REQUIRES: it is kLimitMax at most.
   Status set(Limit limit, std::optional<std::uint64_t> value, const Order& order);
 
+  // What the manifest says is this from now on; what somebody has set stays.
+  Status reload(const Manifest& manifest, const Order& order);
+
   std::vector<ShownSetting> settings() const;
 
   // Whether the manifest selects a table of this name, which the source may lack.
@@ -69,7 +72,7 @@ class Steering {
 
  private:
   Status note(const Order& order, const std::string& verb, const std::string& details);
-  std::uint64_t manifest_value(Limit limit) const;
+  static std::uint64_t manifest_value(const Manifest& manifest, Limit limit);
 
   const Manifest& manifest_;
   RocksdbStore& store_;

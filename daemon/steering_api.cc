@@ -19,8 +19,14 @@ std::string member(const json::object& object, std::string_view key) {
   return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
 }
 
-std::unexpected<Error> wrong(std::string why) {
+constexpr const char* kInvalid = "invalid";  // Error::code of a value, not of a name.
+
+// There is nothing of that name.
+std::unexpected<Error> unknown(std::string why) {
   return fail(Reaction::Halt, std::move(why), ExitCode::Usage);
+}
+std::unexpected<Error> invalid(std::string why) {
+  return fail(Error{Reaction::Halt, std::move(why), ExitCode::Usage, kInvalid});
 }
 
 std::string pauses_json(const Control& control) {
@@ -51,21 +57,22 @@ std::string known_settings() {
 Status change_settings(Steering& steering, const json::object& wanted, const Order& order) {
   const json::value* const values = wanted.if_contains("values");
   if (values == nullptr || !values->is_object() || values->get_object().empty())
-    return wrong("no values: {\"values\": {\"NAME\": 1000}}");
+    return invalid("no values: {\"values\": {\"NAME\": 1000}}");
   std::vector<std::pair<Limit, std::optional<std::uint64_t>>> changes;
   for (const auto& [name, value] : values->get_object()) {
     const auto limit = parse_limit(name);
     if (!limit)
-      return wrong(fmt::format("there is no setting {}: {}", std::string(name), known_settings()));
+      return unknown(
+          fmt::format("there is no setting {}: {}", std::string(name), known_settings()));
     boost::system::error_code no_number;
     const auto number = value.to_number<std::uint64_t>(no_number);
     if (no_number && !value.is_null())
-      return wrong(
+      return invalid(
           fmt::format("{} is a number of rows per second, or null for what the manifest "
                       "says",
                       std::string(name)));
     if (!value.is_null() && number > kLimitMax)
-      return wrong(fmt::format("{} is {} at most", std::string(name), kLimitMax));
+      return invalid(fmt::format("{} is {} at most", std::string(name), kLimitMax));
     changes.emplace_back(*limit, value.is_null() ? std::nullopt : std::optional(number));
   }
   for (const auto& [limit, value] : changes) LOCKSTEP_TRY(steering.set(limit, value, order));
@@ -79,7 +86,8 @@ ControlResponse problem(unsigned status, const std::string& why) {
 }
 
 ControlResponse problem(const Error& error) {
-  return problem(error.exit == ExitCode::Usage ? 404 : 500, error.message);
+  const unsigned of_request = error.code == kInvalid ? 422 : 404;
+  return problem(error.exit == ExitCode::Usage ? of_request : 500, error.message);
 }
 
 Status audit(RocksdbStore& store, const std::string& actor, const std::string& verb,
@@ -108,9 +116,9 @@ namespace {
 Result<std::vector<std::string>> wanted_held(const Steering& steering, const json::object& wanted) {
   const std::string table = member(wanted, "table");
   if (table.empty()) return scopes_of(member(wanted, "scope"));
-  if (wanted.contains("scope")) return wrong("a scope or a table, not both");
+  if (wanted.contains("scope")) return invalid("a scope or a table, not both");
   if (!steering.selects(table))
-    return wrong("the manifest selects no table " + table + ": schema.table as status names it");
+    return unknown("the manifest selects no table " + table + ": schema.table as status names it");
   return std::vector<std::string>{held_table(table)};
 }
 

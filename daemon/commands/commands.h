@@ -123,6 +123,32 @@ struct SettingsCommand {
 };
 ExitCode settings_command(const SettingsCommand& command);
 
+struct ReloadCommand {
+  std::string manifest;
+  std::string reason;
+};
+// 78: nothing was changed, and which key is why.
+ExitCode reload_command(const ReloadCommand& command);
+
+struct ConfigCommand {
+  std::string verb;      // print, schema, diff.
+  std::string manifest;  // Not of schema.
+  OutputFormat format = OutputFormat::Text;
+};
+// diff: 2 when the running daemon goes by something else than the file.
+ExitCode config_command(const ConfigCommand& command);
+
+struct EventsCommand {
+  std::string manifest;
+  std::size_t limit = 100;  // The newest so many.
+  bool follow = false;      // And those that come, until the daemon ends.
+  OutputFormat format = OutputFormat::Text;
+};
+ExitCode events_command(const EventsCommand& command);
+
+// Whether the daemon does its work, for the health check of a container: 0, 1, 69 where none runs.
+ExitCode healthcheck_command(const std::string& manifest);
+
 struct AuditCommand {
   std::string manifest;
   std::size_t limit = 100;

@@ -14,6 +14,7 @@
 #include "daemon/aggregates/watch.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_server.h"
+#include "daemon/event_log.h"
 #include "daemon/offline_status.h"
 #include "daemon/prepare.h"
 #include "daemon/resume_watch.h"
@@ -248,6 +249,86 @@ ExitCode tell_end(Result<ExitCode> ended, const Begin& begin) {
   return failed ? complain(ended.error()) : code;
 }
 
+// One process: what outlives its runs, and what goes on beside them.
+class Daemon {
+ public:
+  Daemon(const Manifest& manifest, RocksdbStore& store)
+      : manifest_(manifest),
+        store_(store),
+        events_(::isatty(STDERR_FILENO) == 1 ? LogFormat::Logfmt : LogFormat::Json,
+                manifest.migration.value),
+        told_(store),
+        aggregates_(manifest, store),
+        steering_(manifest, store, [this](const std::string& what) { events_.steered(what); }),
+        state_(manifest, store, steering_, aggregates_),
+        aborting_(manifest, {[this] { return steering_.control().aborted(); },
+                             [this] { return state_.parked(); }}),
+        reload_(manifest, steering_) {
+    events_.listen([this](const Events::Told& event) { told_.add(event); });
+    state_.answer_by({aborting_, reload_, told_});
+  }
+
+  // Listens on the control socket, for signals too.
+  Status open(const std::string& socket) {
+    if (const auto& dropped = store_.dropped(); !dropped.empty())
+      events_.forgotten(dropped.size(), dropped.front());
+    LOCKSTEP_TRY(steering_.load());
+    const auto hung_up = [this] {
+      const auto outcome = reload_.reload({"SIGHUP", ""});
+      events_.reloaded(outcome ? outcome->text() : outcome.error().message);
+    };
+    LOCKSTEP_ASSIGN(server_, ControlServer::open(socket,
+                                                 [this](const ControlRequest& request) {
+                                                   return state_.answer(request);
+                                                 },
+                                                 {[this] { state_.stop(); }, hung_up}));
+    told_.listen([this] { server_->wake(); });
+    return {};
+  }
+
+  // REQUIRES: open().  `checked`: as in Begin.
+  ExitCode run(const RunCommand& command, bool checked) {
+    const Beside control([this] { server_->run(); }, [this] { server_->stop(); });
+    for (const std::string_view note : {kLastEnd, kLastProof})
+      if (const Status forgotten = store_.remove_note(note); !forgotten)
+        return complain(forgotten.error());
+    RunLog log(events_, manifest_.migration.value);
+    Begin begin{manifest_, command, store_,      state_, steering_.control(),
+                events_,   log,     aggregates_, checked};
+    if (command.compare.wanted && command.compare.table.empty()) aggregates_.ask();
+    ResumeWatch watch(manifest_, resume_ports());
+    AggregateWatch taking(manifest_, state_, aggregates_, !command.ends());
+    const Beside aggregating([&] { taking.run(); }, [&] { taking.stop(); });
+    const Beside ending([this] { aborting_.run(); }, [this] { aborting_.stop(); });
+    const Beside watching([&] { watch.run(); }, [&] { watch.stop(); });
+    return tell_end(run_repeatedly(begin), begin);
+  }
+
+ private:
+  ResumeWatch::Ports resume_ports() {
+    return {[this] { return state_.stopped_tables(); },
+            [this](const ResumeWatch::Obstacles& found) { state_.explain(found); },
+            [this](const StoppedTable& table) {
+              if (const Status noted = state_.restate(table); !noted) complain(noted.error());
+            },
+            [this](const std::string& table) {
+              events_.resumed("table " + table + ": what stopped it may be gone");
+              state_.resume();
+            }};
+  }
+
+  const Manifest& manifest_;
+  RocksdbStore& store_;
+  Events events_;
+  EventLog told_;
+  AggregateBoard aggregates_;
+  Steering steering_;
+  RunState state_;
+  AbortWatch aborting_;
+  Reload reload_;
+  std::unique_ptr<ControlServer> server_;
+};
+
 }  // namespace
 
 ExitCode run_command(const RunCommand& command) {
@@ -260,57 +341,18 @@ ExitCode run_command(const RunCommand& command) {
   if (first.away.empty())
     if (const ExitCode refused = refuse_start(first); refused != ExitCode::Ok) return refused;
 
-  const std::string socket =
-      control_socket_path(manifest->migration.value, manifest->state_dir.value).string();
   StoreOptions store_options;
   store_options.directory = manifest->state_dir.value.string();
   store_options.identity.migration = manifest->migration.value;
-  store_options.socket = socket;
+  store_options.socket =
+      control_socket_path(manifest->migration.value, manifest->state_dir.value).string();
   const auto store = RocksdbStore::open(store_options);
   if (!store) return complain(store.error());
-
-  Events events(::isatty(STDERR_FILENO) == 1 ? LogFormat::Logfmt : LogFormat::Json,
-                manifest->migration.value);
-  if (const auto& dropped = (*store)->dropped(); !dropped.empty())
-    events.forgotten(dropped.size(), dropped.front());
-  AggregateBoard aggregates(*manifest, **store);
-  Steering steering(*manifest, **store,
-                    [&events](const std::string& what) { events.steered(what); });
-  if (const Status loaded = steering.load(); !loaded) return complain(loaded.error());
-  RunState state(*manifest, **store, steering, aggregates);
-  AbortWatch aborting(*manifest, {[&steering] { return steering.control().aborted(); },
-                                  [&state] { return state.parked(); }});
-  state.abort_by(aborting);
-  const auto server = ControlServer::open(
-      socket, [&state](const ControlRequest& request) { return state.answer(request); },
-      {[&state] { state.stop(); }, [&events] { events.hung_up(); }});
-  if (!server) return complain(server.error());
+  Daemon daemon(*manifest, **store);
+  if (const Status opened = daemon.open(store_options.socket); !opened)
+    return complain(opened.error());
   signals.release();
-  const Beside control([&server] { (*server)->run(); }, [&server] { (*server)->stop(); });
-
-  for (const std::string_view note : {kLastEnd, kLastProof})
-    if (const Status forgotten = (*store)->remove_note(note); !forgotten)
-      return complain(forgotten.error());
-  RunLog log(events, manifest->migration.value);
-  Begin begin{*manifest, command,    **store,           state, steering.control(), events,
-              log,       aggregates, first.away.empty()};
-  ResumeWatch watch(*manifest,
-                    {[&state] { return state.stopped_tables(); },
-                     [&state](const ResumeWatch::Obstacles& found) { state.explain(found); },
-                     [&state](const StoppedTable& table) {
-                       if (const Status noted = state.restate(table); !noted)
-                         complain(noted.error());
-                     },
-                     [&](const std::string& table) {
-                       events.resumed("table " + table + ": what stopped it may be gone");
-                       state.resume();
-                     }});
-  if (command.compare.wanted && command.compare.table.empty()) aggregates.ask();
-  AggregateWatch taking(*manifest, state, aggregates, !command.ends());
-  const Beside aggregating([&taking] { taking.run(); }, [&taking] { taking.stop(); });
-  const Beside ending([&aborting] { aborting.run(); }, [&aborting] { aborting.stop(); });
-  const Beside watching([&watch] { watch.run(); }, [&watch] { watch.stop(); });
-  return tell_end(run_repeatedly(begin), begin);
+  return daemon.run(command, first.away.empty());
 }
 
 }  // namespace lockstep

@@ -41,7 +41,7 @@ Result<std::string> order_offline(const Manifest& manifest, ControlRequest reque
     ControlResponse answer = answer_steering(steering, request);
     if (answer.status == 200) return std::move(answer.body);
     return fail(Reaction::Halt, text_of(json::parse(answer.body).as_object(), "title"),
-                answer.status == 404 ? ExitCode::Usage : ExitCode::Failed);
+                answer.status == 404 || answer.status == 422 ? ExitCode::Usage : ExitCode::Failed);
   }
   const json::value wanted = json::parse(request.body);
   LOCKSTEP_ASSIGN(const auto names, resume_held(steering, wanted.as_object(), request.actor));

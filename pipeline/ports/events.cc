@@ -66,57 +66,62 @@ void Events::write(int level, std::string_view message, const Fields& fields) {
   logger_->log(static_cast<spdlog::level::level_enum>(level), line);
 }
 
+void Events::tell(int level, std::string_view message, const Fields& fields) {
+  write(level, message, fields);
+  if (listener_) listener_({kLevels[static_cast<std::size_t>(level)], message, fields});
+}
+
 void Events::started(std::string_view version, std::uint64_t epoch) {
-  write(spdlog::level::info, "started",
-        {{"version", std::string(version)}, {"epoch", std::to_string(epoch)}});
+  tell(spdlog::level::info, "started",
+       {{"version", std::string(version)}, {"epoch", std::to_string(epoch)}});
 }
 void Events::prepared(std::size_t tables, std::size_t streams) {
-  write(spdlog::level::info, "prepared",
-        {{"tables", std::to_string(tables)}, {"streams", std::to_string(streams)}});
+  tell(spdlog::level::info, "prepared",
+       {{"tables", std::to_string(tables)}, {"streams", std::to_string(streams)}});
 }
 void Events::copying(std::string_view how) {
-  write(spdlog::level::info, "how tables are copied", {{"how", std::string(how)}});
+  tell(spdlog::level::info, "how tables are copied", {{"how", std::string(how)}});
 }
 void Events::backfill_done(std::string_view table, std::uint64_t rows) {
-  write(spdlog::level::info, "backfill of a table is done",
-        {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
+  tell(spdlog::level::info, "backfill of a table is done",
+       {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
 }
 void Events::copied_again(std::string_view table, std::string_view why) {
-  write(spdlog::level::warn, "a table is copied again",
-        {{"table", std::string(table)}, {"why", std::string(why)}});
+  tell(spdlog::level::warn, "a table is copied again",
+       {{"table", std::string(table)}, {"why", std::string(why)}});
 }
 void Events::partition_copied(std::string_view table, std::string_view partition) {
-  write(spdlog::level::warn, "a partition that was attached with rows is copied",
-        {{"table", std::string(table)}, {"partition", std::string(partition)}});
+  tell(spdlog::level::warn, "a partition that was attached with rows is copied",
+       {{"table", std::string(table)}, {"partition", std::string(partition)}});
 }
 void Events::heals(std::string_view table, std::string_view why) {
-  write(spdlog::level::warn, "a table is compared, and what differs is read again",
-        {{"table", std::string(table)}, {"why", std::string(why)}});
+  tell(spdlog::level::warn, "a table is compared, and what differs is read again",
+       {{"table", std::string(table)}, {"why", std::string(why)}});
 }
 void Events::healed(std::string_view table) {
-  write(spdlog::level::info, "a table is healed", {{"table", std::string(table)}});
+  tell(spdlog::level::info, "a table is healed", {{"table", std::string(table)}});
 }
 void Events::newcomer(std::string_view table) {
-  write(spdlog::level::warn, "a table came after this run had begun: start lockstep again",
-        {{"table", std::string(table)}});
+  tell(spdlog::level::warn, "a table came after this run had begun: start lockstep again",
+       {{"table", std::string(table)}});
 }
 void Events::target_warning(std::string_view table, std::string_view what) {
-  write(spdlog::level::warn, "a table of the target does more than hold rows",
-        {{"table", std::string(table)}, {"what", std::string(what)}});
+  tell(spdlog::level::warn, "a table of the target does more than hold rows",
+       {{"table", std::string(table)}, {"what", std::string(what)}});
 }
 void Events::planned_again(std::string_view table, std::string_view why) {
-  write(spdlog::level::warn, "the run is planned again",
-        {{"table", std::string(table)}, {"why", std::string(why)}});
+  tell(spdlog::level::warn, "the run is planned again",
+       {{"table", std::string(table)}, {"why", std::string(why)}});
 }
 void Events::synced(std::string_view proof) {
-  write(spdlog::level::info, "synced", {{"proof", std::string(proof)}});
+  tell(spdlog::level::info, "synced", {{"proof", std::string(proof)}});
 }
 void Events::draining(std::string_view why) {
-  write(spdlog::level::info, "draining", {{"why", std::string(why)}});
+  tell(spdlog::level::info, "draining", {{"why", std::string(why)}});
 }
 void Events::ended(std::string_view how, int exit_code) {
-  write(spdlog::level::info, "ended",
-        {{"how", std::string(how)}, {"exit", std::to_string(exit_code)}});
+  tell(spdlog::level::info, "ended",
+       {{"how", std::string(how)}, {"exit", std::to_string(exit_code)}});
 }
 void Events::progress(std::string_view line) {
   write(spdlog::level::info, "progress", {{"line", std::string(line)}});
@@ -124,61 +129,58 @@ void Events::progress(std::string_view line) {
 void Events::whole_status(std::string_view document) {
   write(spdlog::level::info, "status", {{"document", std::string(document)}});
 }
-void Events::hung_up() {
-  write(spdlog::level::info,
-        "SIGHUP: files of secrets are read at each connection anyway; what the manifest changes "
-        "counts from the next start: stop and start lockstep",
-        {});
+void Events::reloaded(std::string_view what) {
+  tell(spdlog::level::warn, "SIGHUP: the manifest was read again", {{"what", std::string(what)}});
 }
 void Events::waiting(std::string_view part, std::string_view reason) {
-  write(spdlog::level::warn, "waiting",
-        {{"part", std::string(part)}, {"reason", std::string(reason)}});
+  tell(spdlog::level::warn, "waiting",
+       {{"part", std::string(part)}, {"reason", std::string(reason)}});
 }
 void Events::unreadable(std::string_view table, std::string_view what, std::uint64_t events) {
-  write(spdlog::level::warn, "an event cannot be read: its row is read again from the source",
-        {{"table", std::string(table)},
-         {"what", std::string(what)},
-         {"events", std::to_string(events)}});
+  tell(spdlog::level::warn, "an event cannot be read: its row is read again from the source",
+       {{"table", std::string(table)},
+        {"what", std::string(what)},
+        {"events", std::to_string(events)}});
 }
 void Events::quarantined(std::string_view table, std::uint64_t rows) {
-  write(spdlog::level::warn, "rows that the target refuses are set aside: see lockstep quarantine",
-        {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
+  tell(spdlog::level::warn, "rows that the target refuses are set aside: see lockstep quarantine",
+       {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
 }
 void Events::diverged(std::string_view table, std::uint64_t rows) {
-  write(spdlog::level::warn, "rows are not equal on both sides: see lockstep findings list",
-        {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
+  tell(spdlog::level::warn, "rows are not equal on both sides: see lockstep findings list",
+       {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
 }
 void Events::forgotten(std::size_t records, std::string_view what) {
-  write(spdlog::level::warn,
-        "what was compared or found is forgotten in part, and compared anew: records were damaged",
-        {{"records", std::to_string(records)}, {"first", std::string(what)}});
+  tell(spdlog::level::warn,
+       "what was compared or found is forgotten in part, and compared anew: records were damaged",
+       {{"records", std::to_string(records)}, {"first", std::string(what)}});
 }
 void Events::cut_off(std::chrono::milliseconds limit) {
-  write(spdlog::level::err,
-        "the end took too long: what the target has not committed is read again at the next start",
-        {{"limit_ms", std::to_string(limit.count())}});
+  tell(spdlog::level::err,
+       "the end took too long: what the target has not committed is read again at the next start",
+       {{"limit_ms", std::to_string(limit.count())}});
 }
 void Events::resumed(std::string_view part) {
-  write(spdlog::level::info, "going on", {{"part", std::string(part)}});
+  tell(spdlog::level::info, "going on", {{"part", std::string(part)}});
 }
 void Events::steered(std::string_view what) {
-  write(spdlog::level::warn, "an operator's order", {{"order", std::string(what)}});
+  tell(spdlog::level::warn, "an operator's order", {{"order", std::string(what)}});
 }
 void Events::table_paused(std::string_view table, std::string_view why) {
-  write(spdlog::level::warn, "a table is paused; the others go on",
-        {{"table", std::string(table)}, {"why", std::string(why)}});
+  tell(spdlog::level::warn, "a table is paused; the others go on",
+       {{"table", std::string(table)}, {"why", std::string(why)}});
 }
 void Events::stream_begins_anew(std::string_view lost) {
-  write(spdlog::level::warn, "the stream begins anew, and every table is compared",
-        {{"lost", std::string(lost)}});
+  tell(spdlog::level::warn, "the stream begins anew, and every table is compared",
+       {{"lost", std::string(lost)}});
 }
 void Events::table_stopped(std::string_view table, std::string_view reason) {
-  write(spdlog::level::err, "a table stopped; the others go on",
-        {{"table", std::string(table)}, {"reason", std::string(reason)}});
+  tell(spdlog::level::err, "a table stopped; the others go on",
+       {{"table", std::string(table)}, {"reason", std::string(reason)}});
 }
 void Events::halted(std::string_view part, std::string_view reason) {
-  write(spdlog::level::err, "halted; the target is untouched from here on",
-        {{"part", std::string(part)}, {"reason", std::string(reason)}});
+  tell(spdlog::level::err, "halted; the target is untouched from here on",
+       {{"part", std::string(part)}, {"reason", std::string(reason)}});
 }
 
 }  // namespace lockstep

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -27,6 +28,16 @@ class Events {
   virtual ~Events();
   Events(const Events&) = delete;
   Events& operator=(const Events&) = delete;
+
+  using Fields = std::vector<std::pair<std::string_view, std::string>>;
+  struct Told {
+    std::string_view level;  // "info", "warn", "error".
+    std::string_view message;
+    const Fields& fields;
+  };
+  // Called with each event but progress and whole_status(), after it was written, on the thread
+  // that told it.  Before the first event.
+  void listen(std::function<void(const Told&)> listener) { listener_ = std::move(listener); }
 
   // INFO: a phase began or ended, an operator's command was carried out.
   void started(std::string_view version, std::uint64_t epoch);
@@ -54,8 +65,8 @@ class Events {
   void progress(std::string_view line);
   // INFO: every ten minutes, as `status --format json` prints it.
   void whole_status(std::string_view document);
-  // INFO: SIGHUP came; what it changes and what not.
-  void hung_up();
+  // WARN: SIGHUP came; what it has changed, or why nothing.
+  void reloaded(std::string_view what);
   // WARN: survived; logged when the reason changes, and once a minute.
   void waiting(std::string_view part, std::string_view reason);
   void resumed(std::string_view part);
@@ -78,14 +89,15 @@ class Events {
   void halted(std::string_view part, std::string_view reason);
 
  protected:
-  using Fields = std::vector<std::pair<std::string_view, std::string>>;
   Events();  // For tests, which write elsewhere.
 
  private:
   virtual void write(int level, std::string_view message, const Fields& fields);
+  void tell(int level, std::string_view message, const Fields& fields);
 
   const LogFormat format_ = LogFormat::Json;
   const std::string migration_;
+  std::function<void(const Told&)> listener_;
   std::shared_ptr<spdlog::logger> logger_;  // spdlog hands out shared loggers only.
 };
 

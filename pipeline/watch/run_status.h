@@ -55,6 +55,8 @@ struct RunStatus {
   std::vector<std::pair<std::string, Position>> positions;
   std::optional<Proof> proof;  // The last one, unless rows are owed since.
   std::vector<std::string> waiting_for;
+  std::vector<std::string> trouble;  // Of these, what keeps a part from its work.
+  double silent_seconds = 0;         // Since the supervisor last looked.
   std::vector<RunTableStatus> tables;
   std::string source_state;
   std::string last_run;  // Of a run that is over and ended synced: what was proven.

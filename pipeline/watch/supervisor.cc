@@ -1,6 +1,7 @@
 #include "pipeline/watch/supervisor.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "pipeline/apply/table_holds.h"
@@ -434,7 +435,10 @@ RunStatus Supervisor::status() const {
   status.synced = proof_stands(status.lag_seconds);
   status.proof = proven_;
   if (status.proof) status.proof->age_seconds = Seconds(now - proven_at_).count();
-  for (std::string& line : health_.waiting()) status.waiting_for.push_back(std::move(line));
+  status.trouble = health_.waiting();
+  std::ranges::copy(status.trouble, std::back_inserter(status.waiting_for));
+  if (published_ != std::chrono::steady_clock::time_point{})
+    status.silent_seconds = Seconds(now - published_).count();
   status.source_state = source_.text;
   return status;
 }

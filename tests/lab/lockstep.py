@@ -56,6 +56,11 @@ class _ControlConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+def control_connection(lockstep):
+    """A connection to the daemon of a Lockstep."""
+    return _ControlConnection(lockstep.state / "control.sock")
+
+
 class Lockstep:
     """One migration as an operator sees it: a manifest, and verbs on it."""
 
@@ -166,7 +171,7 @@ class Lockstep:
         """What the daemon says at its socket, or "" while it does not listen: what the verb says of
         one that is down is of the run before.  (And a process for each of twenty looks a second
         takes a core from what is tested.)"""
-        connection = _ControlConnection(self.state / "control.sock")
+        connection = control_connection(self)
         try:
             connection.request("GET", "/api/v1/status")
             answer = connection.getresponse()

@@ -55,6 +55,17 @@ TEST(CodecGolden, Audit) {
   EXPECT_EQ(golden(key, encode(key, AuditEntry{-1, "uid 0", "pause", ""})),
             "610000000000000001 010105756964203005706175736500e01a71d7cdacb373");
 }
+TEST(CodecGolden, Told) {
+  const std::string key = told_key(3);
+  const ToldEvent event{3, -1, "warn", "a table stopped", {{"table", "public.t"}}};
+  EXPECT_EQ(
+      golden(key, encode(key, event)),
+      "740000000000000003 0101047761726e0f61207461626c652073746f7070656401057461626c6508707562"
+      "6c69632e74bfff339a6b90120b");
+  ToldEvent again;
+  ASSERT_TRUE(decode(key, encode(key, event), again));
+  EXPECT_EQ(event, again);
+}
 TEST(CodecGolden, Evidence) {
   const std::string key = record_key(RecordKind::Evidence, "t/0/17");
   EXPECT_EQ(golden(key, encode(key, Evidence{4, 5, "{}"})),

@@ -1,0 +1,266 @@
+#include "config/effective.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json.hpp>
+#include <map>
+#include <utility>
+
+#include "config/manifest_connect.h"
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+constexpr const char* kHidden = "***";
+
+// A key of the manifest is hot when something of the run asks for its value each time.
+constexpr std::array kHot{std::string_view("backfill.rate_limit_rows_per_second"),
+                          std::string_view("reconcile.rows_per_second")};
+
+json::value setting_value(const Setting& setting) {
+  switch (setting.reference) {
+    case ReferenceKind::File:
+      return json::object{{"file", setting.referred}};
+    case ReferenceKind::Credential:
+      return json::object{{"credential", setting.referred}};
+    case ReferenceKind::Env:
+      return json::object{{"env", setting.referred}};
+    case ReferenceKind::Literal:
+      break;
+  }
+  return is_sensitive(setting.name) ? kHidden : json::value(setting.value.reveal());
+}
+
+json::object settings_object(const std::vector<Setting>& settings) {
+  json::object object;
+  for (const Setting& setting : settings) object[setting.name] = setting_value(setting);
+  return object;
+}
+
+template <typename Words, typename Enum>
+std::string_view word(const Words& words, Enum value) {
+  return words.at(static_cast<std::size_t>(value));
+}
+
+constexpr std::array<std::string_view, 2> kStreams{"direct", "debezium"};
+constexpr std::array<std::string_view, 3> kWalActions{"warn", "stop", "drop_slot"};
+constexpr std::array<std::string_view, 2> kSnapshots{"merge", "exported"};
+constexpr std::array<std::string_view, 3> kModes{"continuous", "once", "off"};
+constexpr std::array<std::string_view, 3> kRepairs{"off", "confirm", "auto"};
+constexpr std::array<std::string_view, 3> kLaneModes{"auto", "one", "all"};
+constexpr std::array<std::string_view, 4> kPartitions{"heal", "stop", "keep", "delete"};
+constexpr std::array<std::string_view, 2> kKeyless{"refuse", "exact"};
+constexpr std::array<std::string_view, 3> kExisting{"refuse", "upsert", "heal"};
+
+std::string seconds_text(std::chrono::seconds seconds) {
+  return fmt::format("{}s", seconds.count());
+}
+
+std::string pattern_text(const NamePattern& pattern) {
+  const auto part = [](const NamePart& one) {
+    const bool plain = one.glob || one.text.find_first_of("*?. \"'") == one.text.npos;
+    return plain ? one.text : "\"" + one.text + "\"";
+  };
+  return part(pattern.schema) + "." + part(pattern.table);
+}
+
+json::object debezium_object(const DebeziumSection& debezium) {
+  json::object object{{"topic_prefix", debezium.topic_prefix.value},
+                      {"format", "json"},
+                      {"kafka", settings_object(debezium.kafka)},
+                      {"snapshot_events", debezium.reread_snapshot_events ? "reread" : "halt"},
+                      {"connect_in_utc", debezium.connect_in_utc}};
+  if (debezium.connect_url)
+    object["connect"] = json::object{{"url", debezium.connect_url->value},
+                                     {"connector", debezium.connector.value},
+                                     {"restart_failed", debezium.restart_failed}};
+  json::object settings;
+  for (const auto& [name, value] : debezium.settings)
+    settings[name] = is_sensitive(name) ? kHidden : value.value;
+  if (!settings.empty()) object["settings"] = std::move(settings);
+  return object;
+}
+
+json::object source_object(const SourceSection& source) {
+  json::object object{{"connect", settings_object(source.connect.keywords)},
+                      {"stream", word(kStreams, source.stream.value)},
+                      {"slot", source.slot.value},
+                      {"publication", source.publication.value}};
+  if (source.debezium)
+    object["debezium"] = debezium_object(*source.debezium);
+  else
+    object["wal_limit"] = json::object{{"mb", source.wal_limit.mb},
+                                       {"then", word(kWalActions, source.wal_limit.then)}};
+  return object;
+}
+
+json::object columns_object(const TableRule& rule) {
+  json::object columns;
+  const auto put = [&](const char* key, json::object map) {
+    if (!map.empty()) columns[key] = std::move(map);
+  };
+  json::object rename;
+  for (const auto& [from, to] : rule.rename) rename[from] = to;
+  put("rename", std::move(rename));
+  if (!rule.drop.empty()) columns["drop"] = json::array(rule.drop.begin(), rule.drop.end());
+  json::object set;
+  for (const auto& [column, constant] : rule.set)
+    set[column] = constant ? json::value(*constant) : json::value(nullptr);
+  put("set", std::move(set));
+  json::object bounds;
+  for (const std::string& column : rule.reread_arrays) bounds[column] = "reread";
+  put("array_bounds", std::move(bounds));
+  json::object compare;
+  for (const std::string& column : rule.compare_value) compare[column] = "value";
+  put("compare", std::move(compare));
+  return columns;
+}
+
+json::object rule_object(const ManifestRule& rule) {
+  json::object object{{"source", pattern_text(rule.source.value)}};
+  if (rule.skip) object["skip"] = true;
+  if (rule.target) object["target"] = pattern_text(rule.target->value);
+  if (json::object columns = columns_object(rule.table); !columns.empty())
+    object["columns"] = std::move(columns);
+  if (rule.table.lanes != LaneMode::Auto) object["lanes"] = word(kLaneModes, rule.table.lanes);
+  if (rule.table.partitions != PartitionPolicy::Heal)
+    object["partitions"] = word(kPartitions, rule.table.partitions);
+  return object;
+}
+
+void flatten(const json::value& value, const std::string& path,
+             std::map<std::string, std::string>& flat) {
+  if (const json::object* const object = value.if_object()) {
+    for (const auto& [key, child] : *object)
+      flatten(child, path.empty() ? std::string(key) : path + "." + std::string(key), flat);
+    return;
+  }
+  const json::array* const list = value.if_array();
+  if (list == nullptr || list->empty() || !list->front().is_object()) {
+    flat[path] = json::serialize(value);
+    return;
+  }
+  std::map<std::string, int> seen;
+  for (const json::value& item : *list) {
+    const json::object& object = item.as_object();
+    const json::value* name = object.if_contains("name");
+    if (name == nullptr) name = object.if_contains("source");
+    std::string label = name == nullptr ? "" : std::string(name->as_string());
+    if (const int before = seen[label]++; before > 0) label += fmt::format("#{}", before + 1);
+    flatten(item, fmt::format("{}[{}]", path, label), flat);
+  }
+}
+
+std::string yaml_of(const json::value& value, std::size_t indent) {
+  const std::string pad(indent, ' ');
+  std::string text;
+  const json::object* const object = value.if_object();
+  const json::array* const list = value.if_array();
+  const auto child = [&](const json::value& one) {
+    const bool block = (one.is_object() && !one.get_object().empty()) ||
+                       (one.is_array() && !one.get_array().empty());
+    return block ? "\n" + yaml_of(one, indent + 2) : " " + json::serialize(one) + "\n";
+  };
+  if (object != nullptr)
+    for (const auto& [key, one] : *object)
+      text += fmt::format("{}{}:{}", pad, std::string(key), child(one));
+  if (list != nullptr)
+    for (const json::value& one : *list) {
+      // The first key of an item stands behind its dash.
+      std::string item = one.is_object() ? yaml_of(one, indent + 2) : json::serialize(one) + "\n";
+      if (one.is_object()) item.erase(0, indent + 2);
+      text += pad + "- " + item;
+    }
+  return text;
+}
+
+}  // namespace
+
+json::object effective_config(const Manifest& manifest) {
+  json::object config{{"version", 1},
+                      {"migration", manifest.migration.value},
+                      {"state_dir", manifest.state_dir.value.string()}};
+  config["source"] = source_object(manifest.source);
+  config["target"] = json::object{{"connect", settings_object(manifest.target.connect.keywords)},
+                                  {"lanes", manifest.target.lanes.value},
+                                  {"schema", manifest.target.schema.value}};
+  const BackfillSection& backfill = manifest.backfill;
+  json::array order;
+  for (const auto& pattern : backfill.order) order.emplace_back(pattern_text(pattern.value));
+  config["backfill"] =
+      json::object{{"workers", backfill.workers},
+                   {"chunk_rows", backfill.chunk_rows},
+                   {"rate_limit_rows_per_second", backfill.rate_limit_rows_per_second},
+                   {"order", std::move(order)},
+                   {"snapshot", word(kSnapshots, backfill.snapshot.value)}};
+  const ReconcileSection& reconcile = manifest.reconcile;
+  config["reconcile"] = json::object{{"mode", word(kModes, reconcile.mode.value)},
+                                     {"rows_per_second", reconcile.rows_per_second},
+                                     {"every", seconds_text(reconcile.every)},
+                                     {"repair", word(kRepairs, reconcile.repair.value)},
+                                     {"repairs_per_minute", reconcile.repairs_per_minute},
+                                     {"sample", reconcile.sample}};
+  json::array aggregates;
+  for (const ManifestAggregate& one : manifest.aggregates)
+    aggregates.push_back({{"name", one.name.value},
+                          {"source", one.source.value},
+                          {"target", one.target.value},
+                          {"tolerance", one.tolerance.empty() ? "0" : one.tolerance},
+                          {"every", seconds_text(one.every)}});
+  config["aggregates"] = std::move(aggregates);
+  config["keyless"] = word(kKeyless, manifest.keyless.value);
+  config["existing"] = word(kExisting, manifest.existing.value);
+  config["debt_attempts"] = manifest.debt_attempts;
+  json::array tables;
+  for (const ManifestRule& rule : manifest.rules) tables.push_back(rule_object(rule));
+  config["tables"] = std::move(tables);
+  return config;
+}
+
+std::string config_yaml(const json::object& config) { return yaml_of(config, 0); }
+
+bool is_hot(std::string_view key) { return std::ranges::find(kHot, key) != kHot.end(); }
+
+std::vector<ConfigChange> config_changes(const json::value& before, const json::value& after) {
+  std::map<std::string, std::string> of_before;
+  std::map<std::string, std::string> of_after;
+  flatten(before, "", of_before);
+  flatten(after, "", of_after);
+  std::map<std::string, ConfigChange> changes;
+  for (const auto& [key, value] : of_before) changes[key] = {key, value, "", is_hot(key)};
+  for (const auto& [key, value] : of_after) {
+    ConfigChange& change = changes[key];
+    change.key = key;
+    change.after = value;
+    change.hot = is_hot(key);
+  }
+  std::vector<ConfigChange> list;
+  for (auto& [key, change] : changes)
+    if (change.before != change.after) list.push_back(std::move(change));
+  return list;
+}
+
+std::vector<ConfigChange> secret_changes(const Manifest& before, const Manifest& after) {
+  std::vector<ConfigChange> changes;
+  const auto compare = [&](const std::string& path, const std::vector<Setting>& olds,
+                           const std::vector<Setting>& news) {
+    for (const Setting& one : olds) {
+      const auto other = std::ranges::find(news, one.name, &Setting::name);
+      const bool literal = one.reference == ReferenceKind::Literal && is_sensitive(one.name);
+      if (!literal || other == news.end() || other->reference != ReferenceKind::Literal) continue;
+      if (one.value.reveal() != other->value.reveal())
+        changes.push_back({path + "." + one.name, kHidden, kHidden, false});
+    }
+  };
+  compare("source.connect", before.source.connect.keywords, after.source.connect.keywords);
+  compare("target.connect", before.target.connect.keywords, after.target.connect.keywords);
+  if (before.source.debezium && after.source.debezium)
+    compare("source.debezium.kafka", before.source.debezium->kafka, after.source.debezium->kafka);
+  return changes;
+}
+
+}  // namespace lockstep

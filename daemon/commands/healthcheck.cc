@@ -1,0 +1,26 @@
+// healthcheck: asks the daemon of a migration whether it does its work; for images without a shell.
+#include <iostream>
+
+#include "checkpoint/state_lock.h"
+#include "daemon/commands/commands.h"
+#include "daemon/control_client.h"
+#include "daemon/run_state.h"
+
+namespace lockstep {
+
+ExitCode healthcheck_command(const std::string& path) {
+  const auto manifest = load_or_complain(path);
+  if (!manifest) return ExitCode::Config;
+  const auto owner = read_lock_owner(manifest->state_dir.value.string());
+  if (!owner) return complain(owner.error());
+  if (!*owner || (*owner)->socket.empty()) {
+    std::cerr << "lockstep does not run\n";
+    return ExitCode::Unreachable;
+  }
+  const auto answer = ask_daemon((*owner)->socket, {"GET", kReadyPath, ""});
+  if (!answer) return complain(answer.error());
+  std::cout << answer->body << "\n";
+  return answer->status == 200 ? ExitCode::Ok : ExitCode::Failed;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,99 @@
+#include "daemon/reload.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <boost/json.hpp>
+#include <utility>
+
+#include "daemon/steering_api.h"
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+constexpr const char* kNotHot =
+    "it counts from the next start: put it back, or lockstep stop and lockstep run";
+
+json::object change_object(const ConfigChange& change) {
+  return {{"key", change.key}, {"before", change.before}, {"after", change.after}};
+}
+
+// A file with a problem: each at its place, as `validate` prints it.
+Reload::Outcome refuse(std::vector<Problem> problems) {
+  Reload::Outcome outcome;
+  for (const Problem& problem : problems)
+    if (problem.severity == Severity::Error)
+      outcome.refused.push_back({{problem.file, "", "", false}, problem.print()});
+  return outcome;
+}
+
+}  // namespace
+
+std::string Reload::Outcome::text() const {
+  constexpr std::size_t kShownMax = 5;
+  std::vector<std::string> lines;
+  for (const Refused& one : refused) lines.push_back(one.change.key + ": " + one.problem);
+  for (const ConfigChange& one : changed)
+    lines.push_back(fmt::format("{} = {} (was {})", one.key, one.after, one.before));
+  const std::size_t all = lines.size();
+  if (all > kShownMax) {
+    lines.resize(kShownMax);
+    lines.push_back(fmt::format("and {} more", all - kShownMax));
+  }
+  return fmt::format("{}{}",
+                     !refused.empty()  ? "nothing was changed: "
+                     : changed.empty() ? "nothing has changed"
+                                       : "",
+                     fmt::join(lines, "; "));
+}
+
+Result<Reload::Outcome> Reload::reload(const Order& order) {
+  Parsed parsed = load_manifest(manifest_.path);
+  const MutexLock lock(mutex_);
+  if (!parsed.manifest) return refuse(std::move(parsed.problems));
+  json::object fresh = effective_config(*parsed.manifest);
+  std::vector<ConfigChange> changes = config_changes(config_, fresh);
+  for (ConfigChange& secret : secret_changes(manifest_, *parsed.manifest))
+    changes.push_back(std::move(secret));
+  Outcome outcome;
+  for (const ConfigChange& change : changes)
+    if (!change.hot) outcome.refused.push_back({change, kNotHot});
+  if (!outcome.refused.empty() || changes.empty()) return outcome;
+  LOCKSTEP_TRY(steering_.reload(*parsed.manifest, order));
+  config_ = std::move(fresh);
+  outcome.changed = std::move(changes);
+  return outcome;
+}
+
+json::value Reload::config() const {
+  const MutexLock lock(mutex_);
+  return config_;
+}
+
+ControlResponse Reload::answer(const ControlRequest& request) {
+  if (request.path == kConfigPath) return {200, json::serialize(config())};
+  boost::system::error_code broken;
+  const json::value parsed = json::parse(request.body, broken);
+  if (broken || !parsed.is_object()) return problem(400, "no JSON object");
+  const json::value* const why = parsed.get_object().if_contains("reason");
+  const std::string reason =
+      why != nullptr && why->is_string() ? std::string(why->get_string()) : "";
+  const auto outcome = reload({request.actor, reason});
+  if (!outcome) return problem(outcome.error());
+  json::array changed;
+  for (const ConfigChange& change : outcome->changed) changed.push_back(change_object(change));
+  if (outcome->refused.empty())
+    return {200, json::serialize(json::object{{"changed", std::move(changed)}})};
+  json::array keys;
+  for (const Outcome::Refused& one : outcome->refused) {
+    json::object key = change_object(one.change);
+    key["problem"] = one.problem;
+    keys.push_back(std::move(key));
+  }
+  return {409,
+          json::serialize(json::object{{"title", outcome->text()}, {"keys", std::move(keys)}})};
+}
+
+}  // namespace lockstep

@@ -1,0 +1,349 @@
+// What RunState answers at the control socket: one route for each resource of openapi.json.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <utility>
+
+#include "daemon/findings_api.h"
+#include "daemon/openapi.h"
+#include "daemon/quarantine.h"
+#include "daemon/repair_json.h"
+#include "daemon/resync.h"
+#include "daemon/run_state.h"
+#include "daemon/status_json.h"
+#include "daemon/sweep_json.h"
+
+namespace lockstep {
+
+// Whatever would write waits for a resume, which says so.
+std::optional<ControlResponse> RunState::refused(const ControlRequest& request) const {
+  const bool steers = request.path == kPausePath || request.path == kSettingsPath ||
+                      request.path == kResumePath || request.path == kStopPath ||
+                      request.path == kAbortPath || request.path == kReloadPath;
+  if (request.method == "GET" || steers || !aborted()) return std::nullopt;
+  return problem(409, "all writes are aborted: lockstep resume " + manifest_.path + " first");
+}
+
+namespace {
+
+// In every answer that is not well: what RFC 9457 asks for.
+ControlResponse as_problem(ControlResponse response) {
+  if (response.status < 400) return response;
+  boost::system::error_code broken;
+  const boost::json::value parsed = boost::json::parse(response.body, broken);
+  boost::json::object document =
+      !broken && parsed.is_object() ? parsed.get_object() : boost::json::object();
+  document["type"] = "about:blank";
+  document["status"] = response.status;
+  response.body = boost::json::serialize(document);
+  return response;
+}
+
+constexpr std::string_view kAnyTable = "/api/v1/tables/";
+
+}  // namespace
+
+// A path that ends in "/" stands for all below it.
+const std::vector<RunState::Route>& RunState::routes() {
+  static const std::vector<Route> kRoutes{
+      {kStatusPath, "GET", &RunState::answer_status},
+      {kTablesPath, "GET", &RunState::answer_tables},
+      {kAnyTable, "GET", &RunState::answer_tables},
+      {kSettingsPath, "GET, PATCH", &RunState::answer_settings},
+      {kPausePath, "POST", &RunState::answer_pause},
+      {kResumePath, "POST", &RunState::answer_resume},
+      {kAbortPath, "GET, POST", &RunState::answer_abort},
+      {kStopPath, "POST", &RunState::answer_stop},
+      {kReloadPath, "POST", &RunState::answer_reload},
+      {kConfigPath, "GET", &RunState::answer_reload},
+      {kEventsPath, "GET", &RunState::answer_events},
+      {kFindingsPath, "GET", &RunState::answer_findings},
+      {kMarkPath, "POST", &RunState::answer_mark},
+      {kQuarantinePath, "GET, POST", &RunState::answer_rows_set_aside},
+      {kReconcilePath, "GET, POST", &RunState::answer_reconcile},
+      {kRepairPath, "GET, POST", &RunState::answer_repair},
+      {kResyncPath, "POST", &RunState::answer_resync},
+      {kProofPath, "GET, POST", &RunState::answer_proof},
+      {kRowPath, "POST", &RunState::answer_row},
+      {kOpenApiPath, "GET", &RunState::answer_openapi},
+      {kLivePath, "GET", &RunState::answer_live},
+      {kReadyPath, "GET", &RunState::answer_ready},
+  };
+  return kRoutes;
+}
+
+ControlResponse RunState::answer(const ControlRequest& request) {
+  const auto found = std::ranges::find_if(routes(), [&](const Route& route) {
+    return route.path.ends_with('/')
+               ? request.path.starts_with(route.path) && request.path.size() > route.path.size()
+               : request.path == route.path;
+  });
+  if (found == routes().end()) return as_problem(problem(404, "no such resource"));
+  if (found->methods.find(request.method) == found->methods.npos) {
+    ControlResponse refusal = problem(405, fmt::format("{} takes {}", found->path, found->methods));
+    refusal.allow = found->methods;
+    return as_problem(std::move(refusal));
+  }
+  if (auto refusal = refused(request)) return as_problem(*std::move(refusal));
+  return as_problem((this->*found->answer)(request));
+}
+
+// With the reasons and next steps of what stopped.
+RunStatus RunState::shown_status() const {
+  const MutexLock lock(mutex_);
+  RunStatus now = status();
+  for (RunTableStatus& table : now.tables)
+    if (!table.stopped.empty()) table.stopped = explained(table);
+  return now;
+}
+
+ControlResponse RunState::answer_status(const ControlRequest&) {
+  return {200, status_json(manifest_.migration.value, shown_status(), aggregates_.results())};
+}
+
+ControlResponse RunState::answer_tables(const ControlRequest& request) {
+  const RunStatus now = shown_status();
+  if (request.path == kTablesPath) return {200, tables_json(now)};
+  const std::string name = request.path.substr(kAnyTable.size());
+  const auto found = std::ranges::find(now.tables, name, &RunTableStatus::table);
+  if (found == now.tables.end())
+    return problem(404, "there is no table " + name + ": see " + kTablesPath);
+  return {200, table_json(*found)};
+}
+
+ControlResponse RunState::answer_settings(const ControlRequest& request) {
+  return answer_steering(steering_, request);
+}
+
+ControlResponse RunState::answer_reload(const ControlRequest& request) {
+  return parts_->reload.answer(request);
+}
+
+ControlResponse RunState::answer_events(const ControlRequest& request) {
+  return parts_->events.answer(request);
+}
+
+ControlResponse RunState::answer_findings(const ControlRequest& request) {
+  return lockstep::answer_findings(store_.read(), request);
+}
+
+ControlResponse RunState::answer_rows_set_aside(const ControlRequest& request) {
+  return answer_quarantine(manifest_, store_, request);
+}
+
+ControlResponse RunState::answer_openapi(const ControlRequest&) {
+  return {200, std::string(openapi_document())};
+}
+
+// A restart would help: nobody has looked after the run for a long time.
+ControlResponse RunState::answer_live(const ControlRequest&) {
+  constexpr double kSilentMax = 60;
+  const RunStatus now = run_status();
+  if (now.silent_seconds < kSilentMax) return {200, R"({"live":true})"};
+  return problem(503,
+                 fmt::format("the supervisor has said nothing for {:.0f} s", now.silent_seconds));
+}
+
+// Whether it does its work: what an operator holds, and a lag, are none of its faults.
+ControlResponse RunState::answer_ready(const ControlRequest&) {
+  bool preparing = false;
+  {
+    const MutexLock lock(mutex_);
+    preparing = runner_ == nullptr && !aborted();
+  }
+  const RunStatus now = run_status();
+  boost::json::array reasons;
+  for (const std::string& line : preparing ? now.waiting_for : now.trouble)
+    reasons.emplace_back(line);
+  if (preparing && reasons.empty()) reasons.emplace_back("it is still preparing");
+  if (now.phase == Phase::Drain) reasons.emplace_back("it is asked to end");
+  const bool ready = reasons.empty();
+  boost::json::object document{{"ready", ready}, {"reasons", std::move(reasons)}};
+  if (!ready) document["title"] = "not ready";
+  return {ready ? 200U : 503U, boost::json::serialize(document)};
+}
+
+ControlResponse RunState::answer_proof(const ControlRequest& request) {
+  const MutexLock lock(mutex_);
+  boost::json::object answer;
+  if (runner_ != nullptr && request.method == "POST") answer["proof"] = runner_->prove();
+  if (runner_ != nullptr) answer["applied"] = runner_->applied_proof();
+  return {200, boost::json::serialize(answer)};
+}
+
+ControlResponse RunState::answer_row(const ControlRequest& request) {
+  boost::system::error_code broken;
+  const boost::json::value parsed = boost::json::parse(request.body, broken);
+  const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
+  const boost::json::value* hash = wanted == nullptr ? nullptr : wanted->if_contains("key_hash");
+  const auto key =
+      parse_key_hash(hash != nullptr && hash->is_string() ? std::string_view(hash->get_string())
+                                                          : std::string_view());
+  if (!key) return {400, R"({"title":"expected {\"table\": text, \"key_hash\": hex}"})"};
+  const std::string table = text_of(*wanted, "table");
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr) return {503, R"({"title":"lockstep is still preparing: ask again"})"};
+  boost::json::object answer{{"transaction", nullptr}};
+  for (const TableMap* map : prepared_->tables)
+    if (map->text() == table)
+      if (const auto xid = runner_->last_change(map->id, *key)) answer["transaction"] = *xid;
+  return {200, boost::json::serialize(answer)};
+}
+
+// A POST answers what was known before it: the sweep that it asks for has a higher number.
+ControlResponse RunState::answer_reconcile(const ControlRequest& request) {
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr)
+    return {503,
+            R"({"title":"lockstep is still preparing: lockstep status says what it waits for"})"};
+  SweepStatus status = runner_->sweep_status();
+  status.running = status.running || aggregates_.asked();
+  if (request.method == "POST") {
+    // Whoever waits for the one under way would be told the result of another.
+    if (status.running)
+      return {409, R"({"title":"a comparison is under way: ask again when it is over"})"};
+    boost::system::error_code broken;
+    const boost::json::value parsed = boost::json::parse(request.body, broken);
+    const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
+    if (wanted == nullptr) return {400, R"({"title":"no JSON object"})"};
+    const std::string table = text_of(*wanted, "table");
+    auto ids = tables_to_compare(prepared_->tables, table == "-" ? "" : table);
+    if (!ids)
+      return {404, boost::json::serialize(boost::json::object{{"title", ids.error().message}})};
+    runner_->sweep(std::move(*ids));
+    aggregates_wanted_ = table == "-";
+    if (aggregates_wanted_) aggregates_.ask();
+  }
+  return {200,
+          sweep_json(status, prepared_->tables, left_out_,
+                     aggregates_wanted_ ? aggregates_.results() : std::vector<AggregateResult>())};
+}
+
+namespace {
+
+ControlResponse preparing() {
+  return {503, R"({"title":"lockstep is still preparing: ask again"})"};
+}
+
+}  // namespace
+
+// First the log: what nobody can trace would be worse than a line about something that failed.
+ControlResponse RunState::answer_repair(const ControlRequest& request) {
+  if (request.method == "GET") {
+    const MutexLock lock(mutex_);
+    return {200, waits_json(runner_ == nullptr ? "" : runner_->sweep_counts().held_back)};
+  }
+  if (manifest_.reconcile.repair.value == RepairPolicy::Off)
+    return {409, R"({"title":"this run began with repair: off: start lockstep run again"})"};
+  const auto wanted = parse_repair(request.body);
+  if (!wanted) return problem(400, wanted.error().message);
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr) return preparing();
+  if (const Status saved = store_.append_audit(audit_of(*wanted, request.actor)); !saved)
+    return problem(500, saved.error().message);
+  runner_->repair(wanted->ids, wanted->scope);
+  return {200, "{}"};
+}
+
+ControlResponse RunState::answer_mark(const ControlRequest& request) {
+  const auto mark = parse_mark(request.body);
+  if (!mark) return problem(400, mark.error().message);
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr) return preparing();
+  if (const Status saved = store_.append_audit(audit_of(*mark, request.actor)); !saved)
+    return problem(500, saved.error().message);
+  runner_->mark(*mark);
+  return {200, "{}"};
+}
+
+// While nothing runs it is prepared, and a note that comes in the middle of that might be lost.
+ControlResponse RunState::answer_resync(const ControlRequest& request) {
+  const auto wanted = parse_resync(request.body);
+  if (!wanted) return problem(400, wanted.error().message);
+  const MutexLock lock(mutex_);
+  if (runner_ == nullptr)
+    return problem(503, "lockstep is still preparing: ask again, or stop it first");
+  if (const std::string fault = resync_fault(*wanted, prepared_->tables); !fault.empty())
+    return problem(404, fault);
+  if (const Status asked = ask_for_resync(store_, *wanted, request.actor); !asked)
+    return problem(500, asked.error().message);
+  resume_ = true;
+  runner_->stop();
+  return {200, "{}"};
+}
+
+// The run is left at once; whoever asks looks again until nothing can be written any more.
+ControlResponse RunState::answer_abort(const ControlRequest& request) {
+  if (request.method == "POST") {
+    boost::system::error_code broken;
+    const boost::json::value parsed = boost::json::parse(request.body, broken);
+    const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
+    if (wanted == nullptr) return problem(400, "no JSON object");
+    const std::string reason = text_of(*wanted, "reason");
+    const Status ordered =
+        steering_.pause({std::string(kAbort)}, {request.actor, reason == "-" ? "" : reason});
+    if (!ordered) return problem(ordered.error());
+    {
+      const MutexLock lock(mutex_);
+      if (runner_ != nullptr) runner_->stop();
+    }
+    stopped_.wake();
+    parts_->abort.wake();
+  }
+  const std::string left = aborted() ? parts_->abort.waits_for() : "an order to abort";
+  return {200, boost::json::serialize(
+                   boost::json::object{{"ended", left.empty()}, {"waits_for", left}})};
+}
+
+ControlResponse RunState::answer_stop(const ControlRequest& request) {
+  if (const Status noted = audit(store_, request.actor, "stop", "drain and end"); !noted)
+    return problem(500, noted.error().message);
+  stop();
+  return {200, "{}"};
+}
+
+// A table that the manifest selects need not be there.
+ControlResponse RunState::answer_pause(const ControlRequest& request) {
+  boost::system::error_code broken;
+  const boost::json::value parsed = boost::json::parse(request.body, broken);
+  const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
+  if (const std::string table = wanted == nullptr ? "-" : text_of(*wanted, "table"); table != "-") {
+    const MutexLock lock(mutex_);
+    const auto& tables = status().tables;
+    if (runner_ != nullptr && !tables.empty() &&
+        std::ranges::find(tables, table, &RunTableStatus::table) == tables.end())
+      return problem(404, "there is no table " + table + ": see lockstep status");
+  }
+  return answer_steering(steering_, request);
+}
+
+// Pauses end, and stopped tables are tried again: both unless one of them is named.  A table that
+// was paused goes on with the next run, within this process.
+ControlResponse RunState::answer_resume(const ControlRequest& request) {
+  boost::system::error_code broken;
+  const boost::json::value parsed = boost::json::parse(request.body, broken);
+  const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
+  if (wanted == nullptr) return {400, R"({"title":"no JSON object"})"};
+  const std::string table = text_of(*wanted, "table");
+  boost::json::array tried;
+  if (!wanted->contains("scope"))
+    for (const StoppedTable& one : stopped_tables())
+      if (table == "-" || table == one.table) tried.emplace_back(one.table);
+  const auto names = resume_held(steering_, *wanted, request.actor);
+  if (!names) return problem(names.error());
+  boost::json::array scopes;
+  for (const std::string& name : *names) {
+    if (auto held = table_of_held(name); !held)
+      scopes.emplace_back(name);
+    else if (std::ranges::find(tried, boost::json::value(*held)) == tried.end())
+      tried.emplace_back(*std::move(held));
+  }
+  if (table != "-" && tried.empty())
+    return problem(404, "that table is neither paused nor has it stopped: see lockstep status");
+  if (!tried.empty()) resume();
+  return {200, boost::json::serialize(boost::json::object{{"resumed", std::move(tried)},
+                                                          {"scopes", std::move(scopes)}})};
+}
+
+}  // namespace lockstep
