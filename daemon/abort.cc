@@ -22,36 +22,41 @@ Status end_our_sessions(const Manifest& manifest) {
   return end_sessions(target, {manifest.target.schema.value, manifest.migration.value});
 }
 
+void AbortWatch::order() {
+  {
+    const MutexLock lock(mutex_);
+    ++orders_;
+  }
+  wake();
+}
+
 std::string AbortWatch::waits_for() const {
   const MutexLock lock(mutex_);
-  if (ended_) return "";
+  if (ended_ == orders_) return "";
   return trouble_.empty() ? "the end of what is under way"
                           : "the target, where what was sent may still be carried out: " + trouble_;
 }
 
-// A look that began after the last writer of this process had gone, and found no session, is the
-// last one.
+// A look that began after the order, and after the last writer of this process had gone, and found
+// no session, is the last one.
 void AbortWatch::look() {
+  std::uint64_t order = 0;
+  {
+    const MutexLock lock(mutex_);
+    order = orders_;
+  }
   const bool parked = ports_.parked();
   const Status gone = end_our_sessions(manifest_);
   const MutexLock lock(mutex_);
-  ended_ = parked && gone;
+  if (parked && gone) ended_ = order;
   trouble_ = gone ? "" : gone.error().message;
 }
 
 void AbortWatch::run() {
-  bool ended = false;
   while (!over_.raised()) {
-    const bool aborted = ports_.aborted();
-    if (!aborted) {
-      const MutexLock lock(mutex_);
-      ended = ended_ = false;
-    } else if (!ended) {
-      look();
-      const MutexLock lock(mutex_);
-      ended = ended_;
-    }
-    over_.wait(aborted && !ended ? std::chrono::milliseconds(kUntilEnded) : kUntilAborted);
+    const bool looks = ports_.aborted() && !waits_for().empty();
+    if (looks) look();
+    over_.wait(looks ? std::chrono::milliseconds(kUntilEnded) : kUntilAborted);
   }
 }
 

@@ -5,6 +5,7 @@
 //        └──────────> AbortWatch: ends our sessions on the target: what was in flight rolls back
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -40,6 +41,8 @@ class AbortWatch {
 
   void run();
   void stop() { over_.raise(); }
+  // Somebody has ordered an abort: what was known of an earlier one does not count.
+  void order();
   // Has it look at once.
   void wake() { over_.wake(); }
   // What an abort still waits for; "": nothing can be written any more.
@@ -52,8 +55,9 @@ class AbortWatch {
   const Ports ports_;
   StopFlag over_;
   mutable Mutex mutex_;
-  bool ended_ GUARDED_BY(mutex_) = false;
-  std::string trouble_ GUARDED_BY(mutex_);  // Of the last look.
+  std::uint64_t orders_ GUARDED_BY(mutex_) = 1;  // The first may stem from an earlier process.
+  std::uint64_t ended_ GUARDED_BY(mutex_) = 0;   // The last order that has come to its end.
+  std::string trouble_ GUARDED_BY(mutex_);       // Of the last look.
 };
 
 }  // namespace lockstep

@@ -289,7 +289,7 @@ ControlResponse RunState::answer_abort(const ControlRequest& request) {
       if (runner_ != nullptr) runner_->stop();
     }
     stopped_.wake();
-    parts_->abort.wake();
+    parts_->abort.order();
   }
   const std::string left = aborted() ? parts_->abort.waits_for() : "an order to abort";
   return {200, boost::json::serialize(

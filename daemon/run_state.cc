@@ -20,20 +20,23 @@ bool RunState::wait(std::chrono::milliseconds time) {
   return !stopped_.raised() && !aborted();
 }
 
+// An order that comes while it leaves finds it parked still, or is seen here.
 bool RunState::park() {
   constexpr std::chrono::milliseconds kLook{200};
-  parked_.store(true, std::memory_order_release);
-  parts_->abort.wake();
   while (aborted() && !stopped_.raised()) {
-    {
-      const MutexLock lock(mutex_);
-      const std::string left = parts_->abort.waits_for();
-      last_.waiting_for.clear();
-      if (!left.empty()) last_.waiting_for.push_back(left);
+    parked_.store(true);
+    parts_->abort.wake();
+    while (aborted() && !stopped_.raised()) {
+      {
+        const MutexLock lock(mutex_);
+        const std::string left = parts_->abort.waits_for();
+        last_.waiting_for.clear();
+        if (!left.empty()) last_.waiting_for.push_back(left);
+      }
+      stopped_.wait(kLook);
     }
-    stopped_.wait(kLook);
+    parked_.store(false);
   }
-  parked_.store(false, std::memory_order_release);
   return !stopped_.raised();
 }
 

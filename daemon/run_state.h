@@ -55,7 +55,7 @@ class RunState {
   bool wait(std::chrono::milliseconds time);
   bool aborted() const { return steering_.control().aborted(); }
   // Whether nothing runs, and nothing is prepared, for as long as an abort lasts.
-  bool parked() const { return parked_.load(std::memory_order_acquire); }
+  bool parked() const { return parked_.load(); }
   // On the main thread: returns once nobody wants an abort any more; false: somebody asked to stop.
   bool park();
   // What answers for the end of an abort, the manifest and what was told; before the first request.
@@ -140,7 +140,7 @@ class RunState {
   AggregateBoard& aggregates_;       // Likewise.
   std::optional<Parts> parts_;       // Likewise.
   StopFlag stopped_;                 // Somebody asked to stop.
-  std::atomic<bool> parked_{false};  // release/acquire: whoever sees it sees the run's end.
+  std::atomic<bool> parked_{false};  // In one order with Control::aborted(): see park().
   mutable Mutex mutex_;
   Runner* runner_ GUARDED_BY(mutex_) = nullptr;
   std::uint64_t runs_ GUARDED_BY(mutex_) = 0;  // So many were begun.

@@ -78,7 +78,7 @@ void show_pauses(const Pauses& pauses, RunStatus& status) {
 }
 
 void Control::hold(std::string_view name, bool held) {
-  if (name == kAbort) aborted_.store(held, std::memory_order_release);
+  if (name == kAbort) aborted_.store(held);
   if (const auto scope = parse_part(name))
     flags_[index(*scope)].store(held, std::memory_order_release);
 }

@@ -65,7 +65,7 @@ class Control {
   bool paused(Scope scope) const {
     return flags_[index(scope)].load(std::memory_order_acquire) || aborted();
   }
-  bool aborted() const { return aborted_.load(std::memory_order_acquire); }
+  bool aborted() const { return aborted_.load(); }
   Pauses pauses() const;
   // Of tables, by the table's name.
   std::map<std::string, Pause> paused_tables() const;
@@ -87,7 +87,8 @@ class Control {
 
   // release/acquire: whoever sees a pause end sees what was done before that.
   std::array<std::atomic<bool>, kScopes.size()> flags_{};
-  std::atomic<bool> aborted_{false};
+  std::atomic<bool> aborted_{false};  // Sequentially consistent: whoever orders and whoever begins
+                                      // to write see each other.
   // Hints: nothing else depends on their order.
   std::array<std::atomic<std::uint64_t>, kLimits.size()> limits_{};
   mutable Mutex mutex_;
