@@ -38,7 +38,13 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
   try {
     asio::io_context context;
     beast::basic_stream<Protocol, asio::any_io_executor> stream(context);
-    stream.socket().connect(Protocol::endpoint(socket));
+    boost::system::error_code failed;
+    stream.socket().connect(Protocol::endpoint(socket), failed);
+    if (failed) {
+      Error error = unanswered(socket, failed.message()).error();
+      error.code = kNobodyListens;
+      return fail(std::move(error));
+    }
     http::request<http::string_body> ask(http::string_to_verb(request.method), request.path, 11);
     ask.set(http::field::host, "lockstep");
     ask.set(http::field::content_type, "application/json");
@@ -46,7 +52,6 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
     ask.prepare_payload();
     beast::flat_buffer buffer;
     http::response<http::string_body> answer;
-    boost::system::error_code failed;
     // Asynchronous calls, because only they obey the time limit.
     stream.expires_after(kTimeout);
     http::async_write(stream, ask, [&](boost::system::error_code error, std::size_t) {

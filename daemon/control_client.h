@@ -12,7 +12,11 @@
 
 namespace lockstep {
 
-// One request, one answer.  Retry, exit Unreachable: nobody listens on `socket`.
+// Error::code of a socket on which nobody listens, though its file may be there: its daemon only
+// starts, ends, or was killed.
+inline constexpr const char* kNobodyListens = "nobody listens";
+
+// One request, one answer.  Retry, exit Unreachable: none came.
 Result<ControlResponse> ask_daemon(const std::string& socket, const ControlRequest& request);
 
 // The same of a daemon whose lock was read: the body of an answer that is well.  Retry: it is still

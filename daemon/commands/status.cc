@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <filesystem>
 #include <iostream>
 #include <optional>
 
@@ -40,8 +39,9 @@ Result<std::string> read_status(const Manifest& manifest, bool fresh) {
   if (owner && !owner->socket.empty()) {
     auto document = fresh ? read_fresh_status(*owner) : ask_owner(*owner, {"GET", kStatusPath, ""});
     if (document || document.error().reaction != Reaction::Retry) return document;
-    // It owns the directory and has not bound its socket yet, or is just ending.
-    if (std::filesystem::exists(owner->socket)) return document;
+    // It owns the directory and does not listen yet (the file may be one that was killed left), or
+    // is just ending.
+    if (document.error().code != kNobodyListens) return document;
     RunStatus starting;
     starting.waiting_for = {fmt::format("the daemon (pid {}) starts or ends", owner->pid)};
     return status_json(manifest.migration.value, starting);

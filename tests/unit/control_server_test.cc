@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -61,6 +62,23 @@ TEST_F(ControlServerTest, AnAcceptThatFailsDoesNotEndIt) {
   ASSERT_TRUE(answer.has_value()) << answer.error().message;
   EXPECT_EQ(answer->status, 200u);
   EXPECT_EQ(g_accepts_to_refuse, 0);
+}
+
+// A daemon that was killed leaves its socket's file; the next one has the directory before it binds
+// its own, and `status` says that it starts.
+TEST_F(ControlServerTest, AFileOfOneThatWasKilledIsKnown) {
+  const std::filesystem::path left = socket_.string() + "-left";
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  left.string().copy(address.sun_path, sizeof(address.sun_path) - 1);
+  const int killed = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  ASSERT_EQ(::bind(killed, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ::close(killed);
+  for (const std::filesystem::path& socket : {left, std::filesystem::path(left.string() + "-no")}) {
+    const auto answer = ask_daemon(socket.string(), {"GET", "/", ""});
+    ASSERT_FALSE(answer.has_value());
+    EXPECT_EQ(answer.error().code, kNobodyListens) << answer.error().message;
+  }
+  std::filesystem::remove(left);
 }
 
 }  // namespace
