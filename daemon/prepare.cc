@@ -349,6 +349,7 @@ void Preparation::set_sweep(SweepOptions& options) const {
   options.repairs = reconcile.repair.value == RepairPolicy::Auto;
   options.repairs_per_minute = reconcile.repairs_per_minute;
   options.sample_per_second = reconcile.sample;
+  options.digests = reconcile.digests;
 }
 
 Result<Prepared> Preparation::run() {

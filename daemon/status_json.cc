@@ -42,6 +42,8 @@ void add_verified(json::object& object, const RunTableStatus& table) {
   object["not_compared"] = nullptr;
   object["healed_rows"] = nullptr;
   object["compared_bytes"] = nullptr;
+  object["digested_rows"] = nullptr;
+  object["not_digested"] = nullptr;
   object["sample_matches"] = nullptr;
   object["sample_divergences"] = nullptr;
   object["repairs_wait"] = nullptr;
@@ -52,6 +54,8 @@ void add_verified(json::object& object, const RunTableStatus& table) {
   object["healed_rows"] = sweep.healed;
   object["compared_bytes"] =
       json::object{{"source", sweep.source_bytes}, {"target", sweep.target_bytes}};
+  object["digested_rows"] = sweep.digested;
+  if (!sweep.no_digests.empty()) object["not_digested"] = sweep.no_digests;
   object["sample_matches"] = sweep.sample_matches;
   object["sample_divergences"] = sweep.sample_divergences;
   if (!sweep.left.empty()) object["not_compared"] = sweep.left;

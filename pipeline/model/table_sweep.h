@@ -12,6 +12,7 @@ namespace lockstep {
 // The counts up to `unverified` begin when somebody asks, else with the run.
 struct TableSweep {
   std::uint64_t rows = 0;          // Of the source, compared.
+  std::uint64_t digested = 0;      // Of these, by their servers: they were not read.
   std::uint64_t findings = 0;      // All, listed or not.
   std::uint64_t kept = 0;          // Are on the target only, where the manifest says so.
   std::uint64_t resolved = 0;      // Differed once, and were equal later.
@@ -33,8 +34,9 @@ struct TableSweep {
   std::int64_t clean_since_us = 0;
   // Why what is found waits for a person, though it is to be repaired by itself; else "".
   std::string repairs_wait;
-  std::string left;   // Why it is not gone through; empty while it is, and after.
-  bool over = false;  // What was asked for.
+  std::string no_digests;  // Why its servers do not digest its rows; "": they do.
+  std::string left;        // Why it is not gone through; empty while it is, and after.
+  bool over = false;       // What was asked for.
 };
 
 }  // namespace lockstep

@@ -117,6 +117,8 @@ Result<Sweep::Step> Sweep::step() {
       return open();
     case State::Proving:
       return prove();
+    case State::Digests:
+      return digest();
     case State::Both:
       return read_both();
     case State::Source:
@@ -139,10 +141,16 @@ Result<Sweep::Step> Sweep::open() {
     return Step::Working;
   }
   if (*ready != Reading::Ready::Yes) return Step::Waiting;
+  work_.read_begun = shared_.clock.now();
+  if (work_.form) {
+    if (Status started = start_digest(ports_.source, From::Source); !started)
+      return give_up_digests(std::move(started).error());
+    state_ = State::Digests;
+    return Step::Working;
+  }
   if (Status started = start(ports_.source, From::Source); !started)
     return give_up(std::move(started).error());
   source_rows_.clear();
-  work_.read_begun = shared_.clock.now();
   state_ = work_.keys.empty() ? State::Both : State::Source;
   return Step::Working;
 }
@@ -209,14 +217,18 @@ Status Sweep::start_target() {
 Result<Sweep::Step> Sweep::read_both() {
   auto stepped = read_piece_of_both();
   if (!stepped) return give_up(std::move(stepped).error());
-  // Ranges are cut where the source has so many rows, and the target may have any number.
-  if (work_.target == Side::Reading &&
-      target_rows_.digests.size() > kRowsOfTarget * options_.chunk_rows) {
-    tables_[work_.table]->cut_on_target = true;
+  if (work_.target == Side::Reading && too_many_on_target(target_rows_.digests.size())) {
     finish();
     return Step::Working;
   }
   return work_.source == Side::Read && work_.target == Side::Read ? judge_or_give_up() : *stepped;
+}
+
+// Ranges are cut where the source has so many rows, and the target may have any number.
+bool Sweep::too_many_on_target(std::uint64_t rows) {
+  if (rows <= kRowsOfTarget * options_.chunk_rows) return false;
+  tables_[work_.table]->cut_on_target = true;
+  return true;
 }
 
 Result<Sweep::Step> Sweep::read_piece_of_both() {
@@ -256,14 +268,18 @@ Result<Sweep::Step> Sweep::judge_or_give_up() {
 
 // ---------------------------------------------------------------- what it means
 
+// V5: rows of before and after a copy that began anew say nothing of each other.
+bool Sweep::is_outdated() const {
+  const TableLife life = shared_.board.life(work_.table);
+  return !life.is_comparable() || life.version() != work_.version;
+}
+
 Result<Sweep::Step> Sweep::judge() {
   Table& table = *tables_[work_.table];
   source_rows_.sort();
   target_rows_.sort();
   LOCKSTEP_TRY(ask_debts(table));
-  const TableLife life = shared_.board.life(work_.table);
-  // V5: rows of before and after a copy that began anew say nothing of each other.
-  if (!life.is_comparable() || life.version() != work_.version) {
+  if (is_outdated()) {
     finish();
     return Step::Working;
   }
@@ -339,11 +355,15 @@ Status Sweep::judge_range(Table& table) {
   if (!owed.empty()) table.trouble_us = now_us;
   table.told.healed += owed.size();
   owe(table, owed, DebtReason::Divergent);
-  const std::uint64_t rows = source_rows_.digests.size();
+  return end_range(table, work_.digested.value_or(source_rows_.digests.size()), suspects);
+}
+
+Status Sweep::end_range(Table& table, std::uint64_t rows, std::size_t suspects) {
   table.told.rows += rows;
   rest(rows);
   return table.ranges.compared(std::exchange(work_.range_id, 0),
-                               {work_.range, now_us, work_.position, rows}, suspects);
+                               {work_.range, shared_.clock.wall_us(), work_.position, rows},
+                               suspects);
 }
 
 Status Sweep::judge_suspects(Table& table) {
@@ -445,6 +465,7 @@ void Sweep::tell(Table& table) const {
   told.verified_rows = coverage.rows();
   told.open_findings = table.open_count;
   told.repairs_wait = repairs_wait(table);
+  told.no_digests = why_read(table);
   // Every range was compared after the last trouble: a clean pass began with the first of them.
   const bool clean = told.oldest_us > table.trouble_us && table.open_count == 0;
   if (!clean) table.clean_since_us = 0;

@@ -3,6 +3,9 @@
 //   range of keys ─> Reading: S at the source ─────────┐
 //                    everything S sees is applied (V3) ├─> digests ─> unequal keys ─> suspects ─┐
 //                    then a snapshot of the target ────┘   of both                              │
+//   Where both servers digest rows alike they say first what they make of the range, and rows are
+//   read only of its buckets that differ.
+//
 //   suspects, by key, under fresh snapshots, again and again ──> equal, or a finding <──────────┘
 //
 // Which range is next: of a table that somebody asked for, or that is to be healed, each once,
@@ -35,7 +38,7 @@
 #include "pipeline/apply/shared.h"
 #include "pipeline/backfill/reading.h"
 #include "pipeline/base/sync.h"
-#include "pipeline/ports/reader.h"
+#include "pipeline/ports/digests.h"
 #include "pipeline/ports/verified.h"
 #include "pipeline/reconcile/range_book.h"
 #include "pipeline/reconcile/repair_budget.h"
@@ -73,14 +76,18 @@ struct SweepOptions {
   // More open findings of a table than this part of its rows, or than that many, wait for a person.
   double repair_share_max = 0.001;
   std::uint64_t repair_rows_max = 10'000;
-  std::uint64_t sample_per_second = 0;   // Continuous: of keys that were just changed.
-  std::uint64_t repairs_per_minute = 0;  // Of all tables, asked for or not; 0: no limit.
+  std::uint64_t sample_per_second = 0;       // Continuous: of keys that were just changed.
+  std::uint64_t repairs_per_minute = 0;      // Of all tables, asked for or not; 0: no limit.
+  bool digests = false;                      // The servers digest rows, where both do it alike.
+  std::uint32_t digest_buckets = 256;        // Of a range that differs.
+  std::uint64_t bucketed_rows_min = 1000;    // One with fewer rows is read.
+  std::chrono::milliseconds digest_wait{5};  // For a server's digest, in one step.
 };
 
 struct SweepPorts {
-  ChunkReader& source;
-  ChunkReader& target;  // Of the target's tables.
-  OwedKeys& owed;       // The same connection.
+  DigestReader& source;
+  DigestReader& target;  // Of the target's tables.
+  OwedKeys& owed;        // The same connection.
   // Asks for a proof that begins now, and whether it has come (V3).
   std::function<std::uint64_t()> prove;
   std::function<bool(std::uint64_t proof)> is_applied;
@@ -131,7 +138,8 @@ class Sweep {
   enum class State : std::uint8_t {
     Idle,
     Opening,
-    Both,     // A range, from both servers at once.
+    Digests,  // Of a range, by both servers at once.
+    Both,     // Its rows, likewise.
     Source,   // Keys: of the source,
     Proving,  // of nobody,
     Target,   // and of the target.
@@ -166,9 +174,14 @@ class Sweep {
     RangeBook ranges;
     std::uint64_t chunk_rows = 0;  // Of its next range; 0: as the options say.
     bool cut_on_target = false;    // The target has far more rows of a range than the source.
-    std::uint64_t version = 0;     // Of the table's life that the ranges are of.
-    std::uint64_t missed = 0;      // Of that life, while it is to be healed; else 0.
-    std::uint64_t undecided = 0;   // Rows that a heal could not compare.
+    // So many of the next ranges are digested in buckets at once, or read at once: those before
+    // them differed, or differed much.
+    std::uint32_t bucketed = 0;
+    std::uint32_t read_whole = 0;
+    std::string no_digests{};     // Why a server could not digest its rows.
+    std::uint64_t version = 0;    // Of the table's life that the ranges are of.
+    std::uint64_t missed = 0;     // Of that life, while it is to be healed; else 0.
+    std::uint64_t undecided = 0;  // Rows that a heal could not compare.
     bool heals() const { return missed != 0; }
     bool loaded = false;  // The ranges and the open findings, from the store.
     bool asked = false;   // Somebody waits for every range.
@@ -225,6 +238,10 @@ class Sweep {
     bool held = false;               // The keys are (V7).
     bool settled = false;            // Some of the keys need no other look.
     std::vector<std::string> later;  // Held keys that are not read on the target yet.
+    std::optional<DigestForm> form;  // Of a range that is digested.
+    std::optional<std::vector<BucketDigest>> source_digest;
+    std::optional<std::vector<BucketDigest>> target_digest;
+    std::optional<std::uint64_t> digested;  // Rows of the source in it, though few are read.
   };
 
   bool take_request();
@@ -251,6 +268,20 @@ class Sweep {
   Result<Step> read_source();
   Result<Step> prove();
   bool is_proven();
+  // Of digests: sweep_digest.cc.
+  Status ask_servers();
+  std::string why_read(const Table& table) const;
+  Result<std::optional<DigestForm>> next_form(Table& table);
+  Status start_digest(DigestReader& reader, Compared::From side);
+  Result<Step> digest();
+  Result<Step> digest_both();
+  Result<Step> judge_digests();
+  Status digest_buckets();
+  Status read_buckets(const std::vector<std::uint32_t>& buckets);
+  Result<Step> give_up_digests(Error error);
+  bool is_outdated() const;
+  bool too_many_on_target(std::uint64_t rows);
+  Status end_range(Table& table, std::uint64_t rows, std::size_t suspects);
   Result<Step> read_both();
   Result<Step> read_piece_of_both();
   Result<Step> read_target();
@@ -320,6 +351,7 @@ class Sweep {
   std::map<std::uint64_t, RepairScope> to_repair_;  // Ids of findings that wait for their look.
   std::uint64_t held_back_ = 0;                     // Of these, by the budget.
   RepairBudget budget_;
+  std::optional<bool> servers_agree_;  // On digests; nothing: not asked yet.
   Compared::Scratch scratch_;
   std::uint64_t sweep_ = 0;
 

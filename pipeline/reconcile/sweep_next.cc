@@ -323,6 +323,9 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
     if (!bound) return give_up(std::move(bound).error());
     if (*bound) cut = std::move(*bound);
   }
+  auto form = next_form(table);
+  if (!form) return give_up(std::move(form).error());
+  work_.form = *form;
   LOCKSTEP_ASSIGN(work_.range_id, table.ranges.take(due->range, cut));
   if (cut) work_.range.upper = std::move(cut);
   state_ = State::Opening;

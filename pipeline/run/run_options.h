@@ -17,6 +17,7 @@
 #include "pipeline/base/rules.h"
 #include "pipeline/ports/checkpoint.h"
 #include "pipeline/ports/clock.h"
+#include "pipeline/ports/digests.h"
 #include "pipeline/ports/events.h"
 #include "pipeline/ports/ledger.h"
 #include "pipeline/ports/probe.h"
@@ -84,8 +85,8 @@ struct ScanPorts {
 
 // Connections of a sweep, and what it keeps; all outlive the Assembly.
 struct ComparePorts {
-  ChunkReader& source;
-  ChunkReader& target;
+  DigestReader& source;
+  DigestReader& target;
   OwedKeys& owed;  // Of the target's connection.
   VerifiedStore& store;
 };

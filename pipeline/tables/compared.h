@@ -41,6 +41,10 @@ class Compared {
   Compared(const TableMap& map, std::uint64_t seed);
 
   const TableMap& map() const { return map_; }
+  // Whether rows are equal exactly where their bytes are,
+  bool all_by_bytes() const { return all_by_bytes_; }
+  // and whether those that a server reads are not the ones that are compared.
+  bool translates() const { return !to_target_.identity() || !key_to_source_.identity(); }
   // What a reader of that side is given.  The target's has the sides changed over: its `source` is
   // the target's table.  A row has the compared cells first, then key cells that are not among
   // them.

@@ -1,8 +1,10 @@
 #include "tests/fakes/fake_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "pipeline/base/rules.h"
+#include "pipeline/model/key.h"
 
 namespace lockstep {
 
@@ -67,12 +69,12 @@ Result<bool> FakeReader::flushed(Lsn lsn) {
 }
 
 Status FakeReader::start(const TableMap& table) {
-  CHECK(snapshot_ && !locked_);
+  CHECK(snapshot_ && (!locked_ || *locked_ == table.id));  // A digest, then rows.
   chaos_.interleave("start_read");
   if (chaos_.killed()) return killed_process();
   if (lost("start_read")) return lost_connection();
   // A running TRUNCATE holds its lock: a real reader waits, this one asks to be called again.
-  if (!source_.lock_shared(table.id)) return lost_connection();
+  if (!locked_ && !source_.lock_shared(table.id)) return lost_connection();
   locked_ = table.id;
   filenode_ = source_.filenode(table.id);
   tree_version_ = source_.tree_version(table.id);
@@ -100,6 +102,61 @@ Status FakeReader::start_keys(const TableMap& table, std::span<const std::string
         keys, [&](const std::string& key) { return key_id(table, key) == row.id; });
     if (wanted) rows_.push_back(row_cells(table, row));
   }
+  return {};
+}
+
+namespace {
+
+std::uint64_t key_number(const TableMap& table, const std::string& row, const DigestForm& form) {
+  std::string key;
+  CHECK(extract_key(table, row, key));
+  return hash128(key, form.seed).low;
+}
+
+}  // namespace
+
+std::vector<BucketDigest> digest_of(const TableMap& table, const std::vector<std::string>& rows,
+                                    const DigestForm& form) {
+  std::vector<std::uint64_t> sums(form.buckets);
+  std::vector<BucketDigest> digests(form.buckets);
+  for (const std::string& row : rows) {
+    const std::uint64_t key = key_number(table, row, form);
+    const std::size_t bucket = key % form.buckets;
+    sums[bucket] += hash128(row, key).low;
+    ++digests[bucket].rows;
+    digests[bucket].sum = std::to_string(sums[bucket]);
+  }
+  return digests;
+}
+
+void keep_buckets(const TableMap& table, const DigestForm& form,
+                  std::span<const std::uint32_t> buckets, std::vector<std::string>& rows) {
+  std::erase_if(rows, [&](const std::string& row) {
+    return std::ranges::find(buckets, key_number(table, row, form) % form.buckets) == buckets.end();
+  });
+}
+
+Status FakeReader::start_digest(const TableMap& table, const KeyRange& range,
+                                const DigestForm& form) {
+  LOCKSTEP_TRY(start_range(table, range));
+  digest_ = digest_of(table, rows_, form);
+  digest_asked_ = false;
+  return {};
+}
+
+Result<std::optional<std::vector<BucketDigest>>> FakeReader::read_digest(
+    std::chrono::milliseconds) {
+  if (chaos_.killed()) return killed_process();
+  if (lost("read_digest")) return lost_connection();
+  chaos_.interleave("read_digest");  // A server takes its time.
+  if (!std::exchange(digest_asked_, true)) return std::optional<std::vector<BucketDigest>>();
+  return std::optional(digest_);
+}
+
+Status FakeReader::start_buckets(const TableMap& table, const KeyRange& range,
+                                 const DigestForm& form, std::span<const std::uint32_t> buckets) {
+  LOCKSTEP_TRY(start_range(table, range));
+  keep_buckets(table, form, buckets, rows_);
   return {};
 }
 

@@ -1,12 +1,14 @@
 // FakeReader and FakeProbe: connections to the fake source, as scanners and the probe use them.
 #pragma once
 
+#include <chrono>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "pipeline/ports/digests.h"
 #include "pipeline/ports/probe.h"
-#include "pipeline/ports/reader.h"
 #include "tests/fakes/chaos.h"
 #include "tests/fakes/fake_source.h"
 
@@ -21,7 +23,14 @@ struct FakeExport {
   bool held = true;                      // The stream is held back.
 };
 
-class FakeReader final : public ChunkReader {
+// What a server makes of rows; `table`: as the reader is given it.
+std::vector<BucketDigest> digest_of(const TableMap& table, const std::vector<std::string>& rows,
+                                    const DigestForm& form);
+// Leaves the rows of these buckets.
+void keep_buckets(const TableMap& table, const DigestForm& form,
+                  std::span<const std::uint32_t> buckets, std::vector<std::string>& rows);
+
+class FakeReader final : public DigestReader {
  public:
   // `exported` may be null.
   FakeReader(FakeSource& source, Chaos& chaos, FakeExport* exported)
@@ -37,6 +46,13 @@ class FakeReader final : public ChunkReader {
   Result<bool> read(RowBatch& out, std::size_t max_bytes) override;
   Status check_shape(const TableMap& table) override;
   void end() override;
+  Result<std::string> digest_probe() override { return std::string("alike"); }
+  Status start_digest(const TableMap& table, const KeyRange& range,
+                      const DigestForm& form) override;
+  Result<std::optional<std::vector<BucketDigest>>> read_digest(
+      std::chrono::milliseconds wait) override;
+  Status start_buckets(const TableMap& table, const KeyRange& range, const DigestForm& form,
+                       std::span<const std::uint32_t> buckets) override;
 
  private:
   // The source crashed since begin(), or chance has it so.
@@ -57,6 +73,8 @@ class FakeReader final : public ChunkReader {
   std::uint32_t tree_version_ = 0;
   std::vector<std::string> rows_;
   std::size_t next_ = 0;
+  std::vector<BucketDigest> digest_;
+  bool digest_asked_ = false;
 };
 
 class FakeProbe final : public SourceProbe {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <map>
 
+#include "tests/fakes/fake_reader.h"
+
 namespace lockstep {
 
 template <typename Work>
@@ -178,6 +180,27 @@ Result<bool> FakeTargetReader::read(RowBatch& out, std::size_t max_bytes) {
   LOCKSTEP_TRY(alive("target_read"));
   while (next_ < rows_.size() && out.bytes() < max_bytes) out.add(rows_[next_++]);
   return next_ < rows_.size();
+}
+
+Status FakeTargetReader::start_digest(const TableMap& table, const KeyRange& range,
+                                      const DigestForm& form) {
+  LOCKSTEP_TRY(start_range(table, range));
+  digest_ = digest_of(table, rows_, form);
+  return {};
+}
+
+Result<std::optional<std::vector<BucketDigest>>> FakeTargetReader::read_digest(
+    std::chrono::milliseconds) {
+  LOCKSTEP_TRY(alive("target_digest"));
+  return std::optional(digest_);
+}
+
+Status FakeTargetReader::start_buckets(const TableMap& table, const KeyRange& range,
+                                       const DigestForm& form,
+                                       std::span<const std::uint32_t> buckets) {
+  LOCKSTEP_TRY(start_range(table, range));
+  keep_buckets(table, form, buckets, rows_);
+  return {};
 }
 
 void FakeTargetReader::end() {

@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
+#include "pipeline/ports/digests.h"
 #include "pipeline/ports/ledger.h"
-#include "pipeline/ports/reader.h"
 #include "tests/fakes/chaos.h"
 #include "tests/fakes/target_store.h"
 
@@ -49,7 +49,7 @@ class FakeTarget final : public Target {
 };
 
 // A connection that reads the target's rows under a snapshot, for a sweep.
-class FakeTargetReader final : public ChunkReader, public OwedKeys {
+class FakeTargetReader final : public DigestReader, public OwedKeys {
  public:
   FakeTargetReader(const TargetStore& store, const std::vector<TableMap>& tables, Chaos& chaos)
       : store_(store), tables_(tables), chaos_(chaos) {}
@@ -63,6 +63,15 @@ class FakeTargetReader final : public ChunkReader, public OwedKeys {
   Result<bool> read(RowBatch& out, std::size_t max_bytes) override;
   Status check_shape(const TableMap&) override { return {}; }
   void end() override;
+  Result<std::string> digest_probe() override { return probe_; }
+  // As a server of another version may.
+  void digest_otherwise() { probe_ = "otherwise"; }
+  Status start_digest(const TableMap& table, const KeyRange& range,
+                      const DigestForm& form) override;
+  Result<std::optional<std::vector<BucketDigest>>> read_digest(
+      std::chrono::milliseconds wait) override;
+  Status start_buckets(const TableMap& table, const KeyRange& range, const DigestForm& form,
+                       std::span<const std::uint32_t> buckets) override;
   Result<KeyDebts> owed(const TableMap& table, std::span<const Hash128> keys) override;
   Result<std::string> foreign_writer(const TableMap&, const std::string&) override {
     return std::string();
@@ -79,6 +88,8 @@ class FakeTargetReader final : public ChunkReader, public OwedKeys {
   std::vector<Debt> accepted_;
   std::vector<std::string> rows_;
   std::size_t next_ = 0;
+  std::vector<BucketDigest> digest_;
+  std::string probe_ = "alike";
 };
 
 // The bookkeeping of whole tables, over a connection of its own.

@@ -42,6 +42,10 @@ COLUMNS = ("k b n f z at d v w e s u c m i a ns j big").split()
 CHANGES = {
     "one bit of bytes": ("b = set_bit(b, {bit}, 1 - get_bit(b, {bit}))", None),
     "one bit of a number": ("k = k # (1::bigint << {bit})", None),
+    # PostgreSQL's own hash of 64 bits takes both halves together first.
+    "both halves of a number": ("k = k # 4294967297", None),
+    "both halves of a time": ("d = '2000-01-01'::timestamp + ((extract(epoch FROM d - '2000-01-01')"
+                              " * 1000000)::bigint # 4294967297) * '1 microsecond'::interval", None),
     "one microsecond": ("at = at + '1 microsecond'", None),
     "an offset": ("at = at - '2 hours'::interval", "an offset of -02:00: a time zone?"),
     "seconds alone": ("d = date_trunc('second', d)",

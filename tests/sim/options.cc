@@ -67,6 +67,7 @@ SimOptions draw_options(std::uint64_t seed) {
   const bool told = options.mode == StreamMode::Direct && options.rewrite + options.attach == 0;
   options.moment = told && random.chance(500) ? random.between(50, 500) : 0;
   options.sample_per_second = random.chance(500) ? 0 : 20;
+  options.digests = random.chance(600);
   return options;
 }
 

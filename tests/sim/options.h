@@ -81,6 +81,8 @@ struct SimOptions {
   int hold_limit_ms = 2000;
   std::uint64_t sample_per_second = 0;
   int moment = 0;             // Of our steps: somebody wants to read both sides alike.
+  bool digests = false;       // The servers digest rows,
+  bool alike = true;          // and both do it alike.
   bool all_verified = false;  // A sweep that leaves a key in doubt has failed.
 };
 

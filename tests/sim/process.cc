@@ -121,6 +121,10 @@ RunOptions Process::run_options() {
   run.sweep.doubts_max = options_.doubts_max;
   run.sweep.doubts_to_hold = options_.doubts_to_hold;
   run.sweep.sample_per_second = options_.sample_per_second;
+  run.sweep.digests = options_.digests;
+  run.sweep.digest_buckets = 4;
+  run.sweep.bucketed_rows_min = 2;
+  run.sweep.digest_wait = milliseconds(0);
   run.sweep.hold_limit = milliseconds(options_.hold_limit_ms);
   run.sweep.held_max = 2;
   run.sweep.arrival_wait = milliseconds(0);
@@ -192,6 +196,7 @@ Process::Process(const SimOptions& options, const Outside& outside)
       compare_source_(outside.source, outside.chaos, nullptr),
       compare_target_(outside.store, outside.tables, outside.chaos),
       run_(run_options(), pointers(outside.tables), run_ports()) {
+  if (!options.alike) compare_target_.digest_otherwise();
   turns_.push_back({Actor::Source, 0});
   for (std::uint32_t lane = 0; lane < options.lanes; ++lane) turns_.push_back({Actor::Lane, lane});
   for (std::uint32_t scan = 0; scan < options.scanners; ++scan)

@@ -50,6 +50,56 @@ TEST(SweepScenario, EqualSidesHaveNoFindings) {
   EXPECT_TRUE(s.sweep_status().asked.at(0).second.verified_through);
 }
 
+SimOptions digests(bool alike = true) {
+  SimOptions options = scenario_options();
+  options.digests = true;
+  options.alike = alike;
+  return options;
+}
+
+TEST(SweepScenario, EqualRowsAreDigestedWhereTheyAre) {
+  Scenario s(digests());
+  copied(s);
+  EXPECT_EQ(found(s), "");
+  const TableSweep told = s.sweep_status().asked.at(0).second;
+  EXPECT_EQ(told.rows, 5U);
+  EXPECT_EQ(told.digested, 5U);
+  EXPECT_EQ(told.source_bytes + told.target_bytes, 0U);
+  EXPECT_TRUE(told.verified_through);
+}
+
+TEST(SweepScenario, OfBucketsThatDifferRowsAreRead) {
+  Scenario s(digests());
+  copied(s);
+  s.store.edit_rows(0).at(4).a = "another";
+  EXPECT_EQ(found(s), "differing 4");
+  const TableSweep told = s.sweep_status().asked.at(0).second;
+  EXPECT_EQ(told.rows, 5U);
+  EXPECT_GT(told.digested, 0U);
+  EXPECT_LT(told.digested, 5U);
+}
+
+// Rows that have changed places leave the same values on both sides.
+TEST(SweepScenario, ADigestKnowsWhichRowAValueIsOf) {
+  Scenario s(digests());
+  copied(s);
+  TargetStore::Rows& rows = s.store.edit_rows(0);
+  rows.at(1).a = "one";
+  rows.at(2).a = "two";
+  EXPECT_EQ(found(s), "differing 1, differing 2");
+}
+
+// Issue D, acceptance 9.
+TEST(SweepScenario, WhereServersDigestOtherwiseRowsAreRead) {
+  Scenario s(digests(false));
+  copied(s);
+  EXPECT_EQ(found(s), "");
+  const TableSweep told = s.sweep_status().asked.at(0).second;
+  EXPECT_EQ(told.rows, 5U);
+  EXPECT_EQ(told.digested, 0U);
+  EXPECT_EQ(told.no_digests, "the two servers do not hash alike");
+}
+
 TEST(SweepScenario, WhatSomebodyDidToTheTargetIsFound) {
   Scenario s;
   copied(s);

@@ -224,25 +224,35 @@ Result<bool> PostgresReader::flushed(Lsn lsn) {
   return flush_lsn >= flush_goal(lsn, log_);
 }
 
-Status PostgresReader::start_range(const TableMap& table, const KeyRange& range) {
+// What every read of a range begins with.
+Result<LiteralRange> PostgresReader::begin_range(const TableMap& table, const KeyRange& range) {
   CHECK(open_ && reading_ == Reading::Nothing);
   LOCKSTEP_TRY(ready());
   LOCKSTEP_TRY(prepare_session(table));
   LOCKSTEP_ASSIGN(filenodes_, filenodes(table));
-  LOCKSTEP_ASSIGN(const LiteralRange literal, literal_range(table, range));
+  LOCKSTEP_ASSIGN(LiteralRange literal, literal_range(table, range));
   // A whole table is read in heap order; everything else by its key index.
   seqscan_ = literal.lower.empty() && literal.upper.empty();
+  LOCKSTEP_TRY(connection_.run(seqscan_ ? "SET LOCAL enable_seqscan = on"
+                                        : "SET LOCAL enable_seqscan = off"));
+  reading_table_ = table.text();
+  return literal;
+}
+
+Status PostgresReader::copy_range(const TableMap& table, const LiteralRange& range) {
   auto started =
-      connection_.run(fmt::format("SET LOCAL enable_seqscan = {};"
-                                  "COPY ({}) TO STDOUT (FORMAT binary)",
-                                  seqscan_ ? "on" : "off", range_query(table, literal)));
+      connection_.run("COPY (" + range_query(table, range) + ") TO STDOUT (FORMAT binary)");
   if (!started.has_value())
     return fail(for_table(std::move(started).error()).during("while reading " + table.text()));
   reading_ = Reading::Range;
   header_read_ = false;
   columns_ = table.columns.size();
-  reading_table_ = table.text();
   return {};
+}
+
+Status PostgresReader::start_range(const TableMap& table, const KeyRange& range) {
+  LOCKSTEP_ASSIGN(const LiteralRange literal, begin_range(table, range));
+  return copy_range(table, literal);
 }
 
 Status PostgresReader::start_keys(const TableMap& table, std::span<const std::string> keys) {
@@ -392,6 +402,10 @@ void PostgresReader::discard_rest() {
   const auto until = std::chrono::steady_clock::now() + kDiscardMax;
   RowBatch rest;
   while (reading_ != Reading::Nothing && std::chrono::steady_clock::now() < until) {
+    if (reading_ == Reading::Digest) {
+      if (!read_digest(kDiscardMax)) break;
+      continue;
+    }
     rest.clear();
     if (!read(rest, kPieceBytes)) break;
   }

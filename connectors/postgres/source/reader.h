@@ -8,7 +8,9 @@
 // look at their values.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,7 +22,7 @@
 #include "connectors/postgres/source/scan_sql.h"
 #include "connectors/postgres/wire/connection.h"
 #include "connectors/postgres/wire/facts.h"
-#include "pipeline/ports/reader.h"
+#include "pipeline/ports/digests.h"
 
 namespace lockstep {
 
@@ -40,7 +42,7 @@ Lsn flush_goal(Lsn insert, const LogGeometry& log);
 //
 // Invariant: while a transaction is open the connection is never replaced, so that all rows of a
 // chunk come from one snapshot; a lost connection answers Retry until end().
-class PostgresReader : public ChunkReader {
+class PostgresReader : public DigestReader {
  public:
   struct Options {
     PostgresOptions connection;
@@ -74,6 +76,15 @@ class PostgresReader : public ChunkReader {
   Status check_shape(const TableMap& table) override;
   void end() override;
 
+  // reader_digest.cc.  Needs PostgreSQL 14.
+  Result<std::string> digest_probe() override;
+  Status start_digest(const TableMap& table, const KeyRange& range,
+                      const DigestForm& form) override;
+  Result<std::optional<std::vector<BucketDigest>>> read_digest(
+      std::chrono::milliseconds wait) override;
+  Status start_buckets(const TableMap& table, const KeyRange& range, const DigestForm& form,
+                       std::span<const std::uint32_t> buckets) override;
+
   // Of single rows, for people.  REQUIRES: no read is under way.
   //
   // The key whose columns have these texts, as cells.  Halt, exit Usage: one of them is no value of
@@ -91,7 +102,7 @@ class PostgresReader : public ChunkReader {
   Result<std::string> parse_value(const TableMap& table, std::size_t i, const std::string& text);
   Result<PgResult> ask_of_keys(const TableMap& table, const std::string& sql,
                                std::span<const std::string> keys);
-  enum class Reading { Nothing, Range, Keys };
+  enum class Reading { Nothing, Range, Keys, Digest };
 
   Status ready();
   Result<OpenSnapshot> begin_transaction(const std::string& import);
@@ -101,6 +112,10 @@ class PostgresReader : public ChunkReader {
   Result<std::string> operator_path(const TableMap& table);
   Result<KeyLiterals> literals(const TableMap& table, const std::optional<std::string>& key);
   Result<LiteralRange> literal_range(const TableMap& table, const KeyRange& range);
+  Result<LiteralRange> begin_range(const TableMap& table, const KeyRange& range);
+  Status copy_range(const TableMap& table, const LiteralRange& range);
+  Result<std::vector<HashedColumn>> hashed_columns(const TableMap& table);
+  Result<bool> digest_is_there(std::chrono::milliseconds wait);
   Result<bool> read_range(RowBatch& out, std::size_t max_bytes);
   Result<bool> read_keys(RowBatch& out, std::size_t max_bytes);
   void discard_rest();
@@ -120,6 +135,7 @@ class PostgresReader : public ChunkReader {
   Reading reading_ = Reading::Nothing;
   bool header_read_ = false;   // Of the COPY.
   std::size_t columns_ = 0;    // Of the rows being read.
+  std::uint32_t buckets_ = 0;  // Of the digest being read.
   std::string reading_table_;  // For messages.
 };
 

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+
 #include "connectors/postgres/wire/rows.h"
 #include "pipeline/base/result.h"
 #include "pipeline/tables/table_stream.h"
@@ -79,6 +82,87 @@ std::uint32_t key_parameter_type(const TableMap& table, std::size_t i) {
 
 std::string range_query(const TableMap& table, const LiteralRange& range) {
   return select_row(table) + from(table) + range_condition(table, range);
+}
+
+namespace {
+
+// A server hashes rows only, each column by its type: what the row's number of columns is not.
+constexpr std::string_view kHash = "pg_catalog.hash_record_extended";
+
+// What is not Sent, each with a literal of the probe.
+struct HashedType {
+  std::uint32_t oid;
+  HashedAs as;
+  std::string_view literal;
+};
+constexpr std::array kHashedTypes{
+    HashedType{16, HashedAs::It, "true"},
+    HashedType{17, HashedAs::It, "'\\x00ff'::pg_catalog.bytea"},
+    HashedType{20, HashedAs::Halves, "'-9000000000'::pg_catalog.int8"},
+    HashedType{21, HashedAs::It, "'-2'::pg_catalog.int2"},
+    HashedType{23, HashedAs::It, "'-70000'::pg_catalog.int4"},
+    HashedType{25, HashedAs::InC, "'\u00e9'::pg_catalog.text"},  // Also tells encodings apart.
+    HashedType{26, HashedAs::It, "'4000000000'::pg_catalog.oid"},
+    HashedType{1043, HashedAs::InC, "' a '::pg_catalog.varchar"},
+    HashedType{1082, HashedAs::It, "'2024-02-29'::pg_catalog.date"},
+    HashedType{2950, HashedAs::It, "'12345678-9abc-def0-1234-56789abcdef0'::pg_catalog.uuid"},
+};
+
+std::string hashed(HashedAs as, const std::string& value) {
+  if (as == HashedAs::Halves) return fmt::format("{0}, {0} OPERATOR(pg_catalog.>>) 32", value);
+  return as == HashedAs::InC ? value + " COLLATE pg_catalog.\"C\"" : value;
+}
+
+std::string seed_literal(std::uint64_t seed) {
+  return fmt::format("'{}'::pg_catalog.int8", static_cast<std::int64_t>(seed));
+}
+
+std::string hashed(const TableMap& table, std::size_t i, const HashedColumn& column) {
+  const std::string value = fmt::format("({}::{})", selected(table, i), column.type);
+  return column.as == HashedAs::Sent ? column.send + value : hashed(column.as, value);
+}
+
+std::string key_hash_sql(const TableMap& table, const std::vector<HashedColumn>& columns,
+                         std::uint64_t seed) {
+  std::vector<std::string> key;
+  for (const std::size_t i : table.key) key.push_back(hashed(table, i, columns[i]));
+  return fmt::format("{}(ROW({}), {})", kHash, fmt::join(key, ", "), seed_literal(seed));
+}
+
+}  // namespace
+
+HashedAs hashed_as(std::uint32_t type_oid) {
+  const auto found = std::ranges::find(kHashedTypes, type_oid, &HashedType::oid);
+  return found == kHashedTypes.end() ? HashedAs::Sent : found->as;
+}
+
+std::string digest_probe_query() {
+  std::vector<std::string> values;
+  for (const HashedType& type : kHashedTypes)
+    values.push_back(hashed(type.as, std::string(type.literal)));
+  return fmt::format("SELECT {}(ROW({}, NULL::pg_catalog.int4), {})", kHash,
+                     fmt::join(values, ", "), seed_literal(42));
+}
+
+std::string bucket_condition(const TableMap& table, const std::vector<HashedColumn>& columns,
+                             const DigestForm& form, std::span<const std::uint32_t> buckets) {
+  return fmt::format("{} & {} = ANY ('{{{}}}'::pg_catalog.int8[])",
+                     key_hash_sql(table, columns, form.seed), form.buckets - 1,
+                     fmt::join(buckets, ","));
+}
+
+// The seed of a row's hash is its key's: rows that have changed places have other sums (V1).
+std::string digest_query(const TableMap& table, const LiteralRange& range,
+                         const std::vector<HashedColumn>& columns, const DigestForm& form) {
+  CHECK(columns.size() == table.columns.size());
+  std::vector<std::string> cells;
+  for (std::size_t i = 0; i < columns.size(); ++i) cells.push_back(hashed(table, i, columns[i]));
+  const std::string key = key_hash_sql(table, columns, form.seed);
+  const bool grouped = form.buckets > 1;
+  return fmt::format("SELECT {}, pg_catalog.count(*), pg_catalog.sum({}(ROW({}), {})){}{}{}",
+                     grouped ? fmt::format("{} & {}", key, form.buckets - 1) : "0", kHash,
+                     fmt::join(cells, ", "), key, from(table), range_condition(table, range),
+                     grouped ? " GROUP BY 1" : "");
 }
 
 std::string bound_query(const TableMap& table, const LiteralRange& range, std::uint64_t rows) {

@@ -1,0 +1,114 @@
+// PostgresReader: digests of ranges, computed by the server.
+//
+// A row's hash is the server's own of the row's columns, its seed the hash of the row's key; of a
+// range count and sum are compared.  Where a type's own hash does not tell apart what COPY would
+// send (HashedAs), or where there is none (json), it is taken of what the type's send function
+// makes of the value: a digest promises the same equality as a comparison of rows.
+#include <poll.h>
+
+#include <algorithm>
+
+#include "connectors/postgres/source/reader.h"
+#include "connectors/postgres/wire/catalog.h"
+#include "connectors/postgres/wire/rows.h"
+
+namespace lockstep {
+namespace {
+
+// By position: the type's name, and its send function's.
+constexpr const char* kSends = R"(
+SELECT format_type(t.oid, -1), quote_ident(n.nspname) || '.' || quote_ident(p.proname)
+FROM unnest($1::oid[]) WITH ORDINALITY u(oid, i) JOIN pg_type t USING (oid)
+JOIN pg_proc p ON p.oid = t.typsend JOIN pg_namespace n ON n.oid = p.pronamespace ORDER BY u.i)";
+
+}  // namespace
+
+// Another server's answer may differ, or be none: hash functions are no part of what a version of
+// PostgreSQL promises to the next.
+Result<std::string> PostgresReader::digest_probe() {
+  CHECK(!open_);
+  LOCKSTEP_TRY(ready());
+  const auto answer = connection_.run(digest_probe_query());
+  if (answer) return text_field(*answer, 0, 0);
+  if (answer.error().reaction == Reaction::Retry) return fail(answer.error());
+  return std::string();
+}
+
+// The types of a row as it is read are told by the server, which knows what a cast makes of it.
+Result<std::vector<HashedColumn>> PostgresReader::hashed_columns(const TableMap& table) {
+  PGconn* const connection = connection_.raw();
+  LOCKSTEP_TRY(
+      connection_.check(PQprepare(connection, "", range_query(table, {}).c_str(), 0, nullptr)));
+  LOCKSTEP_ASSIGN(const PgResult row, connection_.check(PQdescribePrepared(connection, "")));
+  std::vector<Oid> types;
+  for (int i = 0; i < PQnfields(row.get()); ++i) types.push_back(PQftype(row.get(), i));
+  const std::string oids = oid_array(types);
+  LOCKSTEP_ASSIGN(const PgResult sends, connection_.ask(kSends, {{.value = oids}}));
+  if (static_cast<std::size_t>(PQntuples(sends.get())) != types.size())
+    return fail(Reaction::StopTable, "a column's type has no send function");
+  std::vector<HashedColumn> columns;
+  for (int i = 0; i < PQntuples(sends.get()); ++i)
+    columns.push_back({.as = hashed_as(types[static_cast<std::size_t>(i)]),
+                       .type = text_field(sends, i, 0),
+                       .send = text_field(sends, i, 1)});
+  return columns;
+}
+
+Status PostgresReader::start_digest(const TableMap& table, const KeyRange& range,
+                                    const DigestForm& form) {
+  LOCKSTEP_ASSIGN(const LiteralRange literal, begin_range(table, range));
+  LOCKSTEP_ASSIGN(const std::vector<HashedColumn> columns, hashed_columns(table));
+  if (PQsendQuery(connection_.raw(), digest_query(table, literal, columns, form).c_str()) != 1) {
+    Error error = connection_.error_of(nullptr);
+    connection_.close();
+    return fail(std::move(error).during("while digesting " + table.text()));
+  }
+  reading_ = Reading::Digest;
+  buckets_ = form.buckets;
+  return {};
+}
+
+Status PostgresReader::start_buckets(const TableMap& table, const KeyRange& range,
+                                     const DigestForm& form,
+                                     std::span<const std::uint32_t> buckets) {
+  LOCKSTEP_ASSIGN(LiteralRange literal, begin_range(table, range));
+  LOCKSTEP_ASSIGN(const std::vector<HashedColumn> columns, hashed_columns(table));
+  literal.condition +=
+      (literal.condition.empty() ? "" : " AND ") + bucket_condition(table, columns, form, buckets);
+  return copy_range(table, literal);
+}
+
+Result<bool> PostgresReader::digest_is_there(std::chrono::milliseconds wait) {
+  PGconn* const connection = connection_.raw();
+  const auto until = std::chrono::steady_clock::now() + wait;
+  while (PQisBusy(connection) == 1) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    pollfd socket{.fd = PQsocket(connection), .events = POLLIN, .revents = 0};
+    if (poll(&socket, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0))) == 0)
+      return false;
+    // An interrupted wait finds nothing new, and goes on.
+    if (PQconsumeInput(connection) != 1) break;  // The result says why.
+  }
+  return true;
+}
+
+Result<std::optional<std::vector<BucketDigest>>> PostgresReader::read_digest(
+    std::chrono::milliseconds wait) {
+  CHECK(reading_ == Reading::Digest);
+  if (!connection_.is_open()) return fail(Reaction::Retry, "the connection was lost");
+  LOCKSTEP_ASSIGN(const bool there, digest_is_there(wait));
+  if (!there) return std::optional<std::vector<BucketDigest>>();
+  reading_ = Reading::Nothing;
+  auto rows = connection_.check(PQgetResult(connection_.raw()));
+  if (!rows)
+    return fail(for_table(std::move(rows).error()).during("while digesting " + reading_table_));
+  while (PGresult* const more = PQgetResult(connection_.raw())) PQclear(more);
+  std::vector<BucketDigest> digests(buckets_);
+  for (int row = 0; row < PQntuples(rows->get()); ++row)
+    digests.at(number_field<std::size_t>(*rows, row, 0)) = {
+        .rows = number_field<std::uint64_t>(*rows, row, 1), .sum = text_field(*rows, row, 2)};
+  return std::optional(std::move(digests));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,85 @@
+"""Issue D, acceptance 8 and 9: both servers digest rows and send none of them, whatever their types
+are; what one value differs in, the digest does; and without digests the answer is the same."""
+
+import random
+
+import pytest
+
+from tests.integration.conftest import is_long
+from tests.integration.test_direct_types import ALL
+from tests.integration.test_parity import rows_before, schema
+from tests.integration.test_planted import CHANGES, SCHEMA, SEED
+
+# More than one bucket's worth, so that a range is digested in buckets before rows are read.
+ROWS = 6000
+# Arrays and composites name the types of what they hold, by numbers of their server.
+OIDS = "its values hold OIDs of types"
+WITH_OIDS = {"citexts", "enums", "hstores", "ltrees", "moods", "nested_array", "nested_composite",
+             "pairs", "prices"}
+ALONE = len(CHANGES) if is_long() else 8
+
+
+def compared(migration, expected=0):
+    """Compares everything; returns the report, and by table what status says of the digests."""
+    report = migration.lockstep.answer("reconcile", "--once", "--format", "json",
+                                       expected=(expected,))
+    told = {table["table"]: (table["digested_rows"], table["not_digested"])
+            for table in migration.lockstep.status()["tables"]}
+    return report, told
+
+
+def test_rows_of_every_type_are_digested_where_they_are(migrate):
+    rules = [{"source": f"public.{kind.table}", **kind.rule} for kind in ALL if kind.rule]
+    migration = migrate(schema(ALL, "DEFAULT"), reconcile={"mode": "off"},
+                        tables=[*rules, {"source": "public.*"}])
+    migration.source(rows_before(ALL))
+    migration.prepare()
+    with migration.running():
+        migration.await_synced("the daemon to follow")
+        report, told = compared(migration)
+        assert report["result"] == "equal"
+        rows = {table["table"]: table["rows"] for table in report["tables"]}
+        read = {name for name in rows if told[name] == (0, OIDS)}
+        assert {name: told[name] for name in rows.keys() - read} == {
+            name: (rows[name], None) for name in rows.keys() - read}
+        assert {name.removeprefix("public.of_") for name in read} == WITH_OIDS
+
+
+def test_each_change_of_one_value_is_found(migrate):
+    """Alone: no other difference makes its rows be read."""
+    rng = random.Random(SEED)
+    migration = migrate(SCHEMA, reconcile={"mode": "off"})
+    migration.prepare()
+    with migration.running():
+        migration.await_synced("the daemon to follow")
+        for kind in rng.sample(sorted(CHANGES), ALONE):
+            odd = {"NULL for ''": 0, "'' for NULL": 1}.get(kind, rng.randrange(2))
+            key = 2 * (2 * rng.randrange(1, ROWS // 2) + odd)
+            row, = migration.target("SELECT goods::text FROM goods WHERE id = %s", (key,))
+            sets = CHANGES[kind][0].format(bit=rng.randrange(60), next_float=key + 0.5)
+            migration.target(f"UPDATE goods SET {sets} WHERE id = {key}")
+            report, told = compared(migration, expected=2)
+            assert [each["key"] for each in report["findings"]] == [{"id": str(key)}], (kind, SEED)
+            digested, why_not = told["public.goods"]
+            assert why_not is None and ROWS * 0.9 < digested < ROWS, (kind, SEED)
+            migration.target("DELETE FROM goods WHERE id = %s", (key,))
+            migration.target("INSERT INTO goods SELECT (%s::goods).*", row)
+        assert compared(migration)[0]["result"] == "equal"
+
+
+@pytest.mark.parametrize("why, settings, rule", [
+    ("reconcile.digests is off", {"digests": "off"}, {}),
+    ("a column has `compare: value`", {}, {"compare": {"n": "value"}})])
+def test_without_digests_rows_are_read(migrate, why, settings, rule):
+    rules = [{"source": "public.*"}]
+    if rule:
+        rules.append({"source": "public.goods", "columns": rule})
+    migration = migrate(SCHEMA, reconcile={"mode": "off", **settings}, tables=rules)
+    migration.prepare()
+    with migration.running():
+        migration.await_synced("the daemon to follow")
+        report, told = compared(migration)
+        assert report["result"] == "equal"
+        assert told["public.goods"] == (0, why)
+        migration.target("UPDATE goods SET k = k + 1 WHERE id = 2")
+        assert [each["columns"] for each in compared(migration, expected=2)[0]["findings"]] == [["k"]]
