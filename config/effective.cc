@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "config/manifest_connect.h"
+#include "pipeline/run/control.h"
 
 namespace lockstep {
 namespace {
@@ -16,10 +17,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr const char* kHidden = "***";
-
-// A key of the manifest is hot when something of the run asks for its value each time.
-constexpr std::array kHot{std::string_view("backfill.rate_limit_rows_per_second"),
-                          std::string_view("reconcile.rows_per_second")};
 
 json::value setting_value(const Setting& setting) {
   switch (setting.reference) {
@@ -95,6 +92,19 @@ json::object source_object(const SourceSection& source) {
   else
     object["wal_limit"] = json::object{{"mb", source.wal_limit.mb},
                                        {"then", word(kWalActions, source.wal_limit.then)}};
+  return object;
+}
+
+json::object throttle_object(const ThrottleSection& throttle) {
+  json::object object{{"lag_seconds", throttle.lag_seconds},
+                      {"replica_lag_seconds", throttle.replica_lag_seconds},
+                      {"active_sessions", throttle.active_sessions},
+                      {"transaction_ms", throttle.transaction_ms},
+                      {"retained_wal_mb", throttle.retained_wal_mb}};
+  if (throttle.query)
+    object["query"] = json::object{{"side", throttle.query->on_source ? "source" : "target"},
+                                   {"sql", throttle.query->sql},
+                                   {"at_most", throttle.query->at_most}};
   return object;
 }
 
@@ -195,15 +205,18 @@ json::object effective_config(const Manifest& manifest) {
       json::object{{"workers", backfill.workers},
                    {"chunk_rows", backfill.chunk_rows},
                    {"rate_limit_rows_per_second", backfill.rate_limit_rows_per_second},
+                   {"rate_limit_bytes_per_second", backfill.rate_limit_bytes_per_second},
                    {"order", std::move(order)},
                    {"snapshot", word(kSnapshots, backfill.snapshot.value)}};
   const ReconcileSection& reconcile = manifest.reconcile;
   config["reconcile"] = json::object{{"mode", word(kModes, reconcile.mode.value)},
                                      {"rows_per_second", reconcile.rows_per_second},
+                                     {"bytes_per_second", reconcile.bytes_per_second},
                                      {"every", seconds_text(reconcile.every)},
                                      {"repair", word(kRepairs, reconcile.repair.value)},
                                      {"repairs_per_minute", reconcile.repairs_per_minute},
                                      {"sample", reconcile.sample}};
+  config["throttle"] = throttle_object(manifest.throttle);
   json::array aggregates;
   for (const ManifestAggregate& one : manifest.aggregates)
     aggregates.push_back({{"name", one.name.value},
@@ -223,7 +236,8 @@ json::object effective_config(const Manifest& manifest) {
 
 std::string config_yaml(const json::object& config) { return yaml_of(config, 0); }
 
-bool is_hot(std::string_view key) { return std::ranges::find(kHot, key) != kHot.end(); }
+// The run asks for them each time.
+bool is_hot(std::string_view key) { return parse_limit(key).has_value(); }
 
 std::vector<ConfigChange> config_changes(const json::value& before, const json::value& after) {
   std::map<std::string, std::string> of_before;

@@ -74,6 +74,7 @@ class ManifestReader {
     if (const YamlNode* const target = fields.require("target")) read_target(*target);
     if (const YamlNode* const backfill = fields.find("backfill")) read_backfill(*backfill);
     if (const YamlNode* const reconcile = fields.find("reconcile")) read_reconcile(*reconcile);
+    if (const YamlNode* const throttle = fields.find("throttle")) read_throttle(*throttle);
     if (const YamlNode* const aggregates = fields.find("aggregates"))
       manifest_.aggregates = read_aggregates(*aggregates, aggregates_every_, report_);
     const auto keyless = fields.choice("keyless", {"refuse", "exact"});
@@ -282,7 +283,9 @@ class ManifestReader {
     backfill.workers = fields.number("workers", {2, 1, 64}).value;
     backfill.chunk_rows = fields.number("chunk_rows", {50'000, 100, 10'000'000}).value;
     backfill.rate_limit_rows_per_second =
-        fields.number("rate_limit_rows_per_second", {0, 0, 1'000'000'000}).value;
+        fields.number("rate_limit_rows_per_second", kLimits).value;
+    backfill.rate_limit_bytes_per_second =
+        fields.number("rate_limit_bytes_per_second", kLimits).value;
     const auto snapshot = fields.choice("snapshot", {"merge", "exported"});
     backfill.snapshot = {static_cast<SnapshotMode>(snapshot.value), snapshot.where};
     if (backfill.snapshot.value == SnapshotMode::Exported &&
@@ -308,7 +311,8 @@ class ManifestReader {
     Fields fields(node, "reconcile", report_);
     const auto mode = fields.choice("mode", {"continuous", "once", "off"});
     reconcile.mode = {static_cast<ReconcileMode>(mode.value), mode.where};
-    reconcile.rows_per_second = fields.number("rows_per_second", {0, 0, 1'000'000'000}).value;
+    reconcile.rows_per_second = fields.number("rows_per_second", kLimits).value;
+    reconcile.bytes_per_second = fields.number("bytes_per_second", kLimits).value;
     reconcile.every = fields.duration("every", reconcile.every).value;
     if (fields.find("every") != nullptr) aggregates_every_ = reconcile.every;
     const auto repair = fields.choice("repair", {"off", "confirm", "auto"});
@@ -319,6 +323,29 @@ class ManifestReader {
     reconcile.sample = fields.number("sample", {10, 0, 1000}).value;
     fields.finish();
   }
+
+  void read_throttle(const YamlNode& node) {
+    ThrottleSection& throttle = manifest_.throttle;
+    Fields fields(node, "throttle", report_);
+    throttle.lag_seconds =
+        fields.number("lag_seconds", {throttle.lag_seconds, 0, kLimits.most}).value;
+    throttle.replica_lag_seconds = fields.number("replica_lag_seconds", kLimits).value;
+    throttle.active_sessions = fields.number("active_sessions", kLimits).value;
+    throttle.transaction_ms = fields.number("transaction_ms", kLimits).value;
+    throttle.retained_wal_mb = fields.number("retained_wal_mb", kLimits).value;
+    if (const YamlNode* const query = fields.find("query")) {
+      Fields of_query(*query, "throttle.query", report_);
+      ThrottleQuery& asked = throttle.query.emplace();
+      asked.on_source = of_query.choice("side", {"target", "source"}).value == 1;
+      if (auto sql = of_query.require_text("sql", "a SELECT of one number"))
+        asked.sql = std::move(sql->value);
+      asked.at_most = of_query.number("at_most", {1, 1, kLimits.most}).value;
+      of_query.finish();
+    }
+    fields.finish();
+  }
+
+  static constexpr NumberLimits kLimits{0, 0, 1'000'000'000};
 
   Report& report_;
   std::filesystem::path directory_;

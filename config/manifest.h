@@ -95,7 +95,8 @@ struct BackfillSection {
   std::uint64_t workers = 2;
   std::uint64_t chunk_rows = 50'000;
   std::uint64_t rate_limit_rows_per_second = 0;  // 0: no limit.
-  std::vector<At<NamePattern>> order;            // Tables to copy first.
+  std::uint64_t rate_limit_bytes_per_second = 0;
+  std::vector<At<NamePattern>> order;  // Tables to copy first.
   At<SnapshotMode> snapshot;
 };
 
@@ -110,11 +111,29 @@ enum class RepairPolicy : std::uint8_t { Off, Confirm, Auto };
 struct ReconcileSection {
   At<ReconcileMode> mode;
   std::uint64_t rows_per_second = 0;   // 0: no limit but a share of the time.
+  std::uint64_t bytes_per_second = 0;  // Likewise, of both sides.
   std::chrono::seconds every{86'400};  // Between two comparisons of a range.
   At<RepairPolicy> repair;
   std::uint64_t repairs_per_minute = 6000;  // 0: no limit.
   bool digests = true;                      // By the servers, where both do it alike.
   std::uint64_t sample = 10;                // Changed keys compared per second; 0: none.
+};
+
+// A statement of the operator's own that says how much a server bears: one row with one number.
+struct ThrottleQuery {
+  bool on_source = false;
+  std::string sql;
+  std::uint64_t at_most = 0;
+};
+
+// What the copy and the comparison yield to; 0: it is not looked at.
+struct ThrottleSection {
+  std::uint64_t lag_seconds = 5;
+  std::uint64_t replica_lag_seconds = 0;
+  std::uint64_t active_sessions = 0;  // Of the target.
+  std::uint64_t transaction_ms = 0;
+  std::uint64_t retained_wal_mb = 0;
+  std::optional<ThrottleQuery> query;
 };
 
 // A pair of statements whose one rows are to be equal.
@@ -151,6 +170,7 @@ struct Manifest {
   TargetSection target;
   BackfillSection backfill;
   ReconcileSection reconcile;
+  ThrottleSection throttle;
   At<KeylessPolicy> keyless;
   At<ExistingPolicy> existing;
   std::uint64_t debt_attempts = 5;

@@ -139,6 +139,8 @@ RunStatus RunState::status() const {
     status.proof.reset();
     status.synced = false;
     show_pauses(steering_.control().pauses(), status);
+    status.kept_wal = steering_.control().kept_wal();
+    status.throttled = {};
   }
   if (aborted()) status.phase = Phase::Aborted;
   status.synced = status.synced && left_out_.empty();

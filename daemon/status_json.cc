@@ -2,6 +2,7 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -79,6 +80,61 @@ json::object table_object(const RunTableStatus& table) {
   object["reason"] = table.stopped.empty() ? json::value(nullptr) : json::value(table.stopped);
   add_verified(object, table);
   return object;
+}
+
+// Null while the copy and the comparison have all of their time.
+json::value throttled_value(const Throttled& throttled) {
+  if (throttled.share >= 1) return nullptr;
+  json::array reasons;
+  for (const std::string& reason : throttled.reasons) reasons.emplace_back(reason);
+  return json::object{{"share", throttled.share},
+                      {"reasons", std::move(reasons)},
+                      {"since", time_text(throttled.since_us)}};
+}
+
+json::value kept_wal_value(const std::optional<KeptWal>& kept) {
+  if (!kept) return nullptr;
+  const auto number = [](const std::optional<double>& one) {
+    return one ? json::value(*one) : json::value(nullptr);
+  };
+  return json::object{{"mb", kept->mb},
+                      {"limit_mb", number(kept->limit_mb)},
+                      {"full_in_seconds", number(kept->full_in_seconds)}};
+}
+
+// "3 h 10 min".
+std::string duration_text(double seconds) {
+  const auto minutes = static_cast<std::int64_t>(seconds / 60);
+  if (minutes < 60) return fmt::format("{} min", minutes);
+  if (minutes < 48 * 60) return fmt::format("{} h {} min", minutes / 60, minutes % 60);
+  return fmt::format("{} days", minutes / 60 / 24);
+}
+
+// Only what somebody should know: that it comes to an end.
+std::string kept_wal_text(const json::object& status) {
+  const json::value* const kept = status.if_contains("kept_wal");
+  if (kept == nullptr || !kept->is_object() || kept->at("full_in_seconds").is_null()) return {};
+  return fmt::format(
+      "the source keeps {:.0f} MiB of its log for us; at this rate its limit of {:.0f} MiB is "
+      "reached in {}\n",
+      kept->at("mb").to_number<double>(), kept->at("limit_mb").to_number<double>(),
+      duration_text(kept->at("full_in_seconds").to_number<double>()));
+}
+
+std::string throttled_text(const json::object& status) {
+  std::string unknown;
+  if (const json::value* const lines = status.if_contains("throttle_unknown"))
+    for (const json::value& line : lines->as_array())
+      unknown += "throttle does not know " + std::string(line.as_string()) + "\n";
+  const json::value* const throttled = status.if_contains("throttled");
+  if (throttled == nullptr || !throttled->is_object()) return unknown;
+  const json::object& object = throttled->get_object();
+  std::string reasons;
+  for (const json::value& reason : object.at("reasons").as_array())
+    reasons += (reasons.empty() ? "" : ", ") + std::string(reason.as_string());
+  return unknown + fmt::format("throttled to {:.0f} % of the time since {}: {}\n",
+                               100 * object.at("share").to_number<double>(),
+                               text_of(object, "since"), reasons);
 }
 
 // "unknown for 12 s", or "unknown" when nobody measured.
@@ -195,6 +251,11 @@ std::string status_json(const std::string& migration, const RunStatus& status,
   for (const std::string& line : status.waiting_for) waiting.emplace_back(line);
   document["waiting_for"] = std::move(waiting);
   document["paused"] = paused_json(status.paused);
+  document["throttled"] = throttled_value(status.throttled);
+  document["kept_wal"] = kept_wal_value(status.kept_wal);
+  json::array unknown;
+  for (const std::string& line : status.throttled.unknown) unknown.emplace_back(line);
+  document["throttle_unknown"] = std::move(unknown);
   document["last_run"] =
       status.last_run.empty() ? json::value(nullptr) : json::value(status.last_run);
   document["source"] = status.source_state;
@@ -227,6 +288,7 @@ std::string status_text(const std::string& text) {
       out += fmt::format("source {}\n", source);
     for (const json::value& line : status.at("waiting_for").as_array())
       out += fmt::format("waiting for {}\n", std::string(line.as_string()));
+    out += throttled_text(status) + kept_wal_text(status);
     if (const std::string reconcile = text_of(status, "reconcile"); reconcile.size() > 1)
       out += fmt::format("reconcile {}\n", reconcile);
     const std::string foreign = text_of(status, "foreign_writers");
@@ -309,6 +371,8 @@ std::string progress_line(const RunStatus& status) {
       "{} {:.0f}/~{:.0f} rows {:.1f}% | lag {} events {} queue {}KiB | debts {} stopped {}",
       phase_text(status.phase), done, total, percent, lag, events, status.queue_bytes / 1024, debts,
       stopped);
+  if (status.throttled.share < 1)
+    line += " | throttled: " + fmt::format("{}", fmt::join(status.throttled.reasons, ", "));
   if (!status.waiting_for.empty()) line += " | waiting for " + status.waiting_for.front();
   return line;
 }

@@ -40,6 +40,15 @@ Result<std::vector<std::string>> scopes_of(std::string_view text) {
               ExitCode::Usage);
 }
 
+Status refuse_while_aborted(const CheckpointReader& checkpoint, const std::string& manifest) {
+  LOCKSTEP_ASSIGN(const Pauses pauses, stored_pauses(checkpoint));
+  const auto abort = pauses.find(kAbort);
+  if (abort == pauses.end()) return {};
+  return fail(Reaction::Halt,
+              pause_text(abort->first, abort->second) + ": lockstep resume " + manifest + " first",
+              ExitCode::Temporary);
+}
+
 Result<Pauses> stored_pauses(const CheckpointReader& checkpoint) {
   LOCKSTEP_ASSIGN(const auto stored, checkpoint.load_settings());
   Pauses pauses;
@@ -51,8 +60,27 @@ Result<Pauses> stored_pauses(const CheckpointReader& checkpoint) {
 }
 
 std::uint64_t Steering::manifest_value(const Manifest& manifest, Limit limit) {
-  return limit == Limit::BackfillRows ? manifest.backfill.rate_limit_rows_per_second
-                                      : manifest.reconcile.rows_per_second;
+  switch (limit) {
+    case Limit::BackfillRows:
+      return manifest.backfill.rate_limit_rows_per_second;
+    case Limit::BackfillBytes:
+      return manifest.backfill.rate_limit_bytes_per_second;
+    case Limit::ReconcileRows:
+      return manifest.reconcile.rows_per_second;
+    case Limit::ReconcileBytes:
+      return manifest.reconcile.bytes_per_second;
+    case Limit::Lag:
+      return manifest.throttle.lag_seconds;
+    case Limit::ReplicaLag:
+      return manifest.throttle.replica_lag_seconds;
+    case Limit::Sessions:
+      return manifest.throttle.active_sessions;
+    case Limit::Transaction:
+      return manifest.throttle.transaction_ms;
+    case Limit::RetainedWal:
+      return manifest.throttle.retained_wal_mb;
+  }
+  return 0;
 }
 
 Status Steering::load() {

@@ -53,6 +53,11 @@ class Steering {
   Status load();
 
   const Control& control() const { return control_; }
+  void measured(std::optional<KeptWal> kept) { control_.measured(kept); }
+  // What the servers bear, as LoadWatch has measured it.
+  void measured(std::vector<Gauge> gauges, std::chrono::steady_clock::time_point now) {
+    control_.measured(std::move(gauges), now);
+  }
 
   // What is held is named as for Control.
   Status pause(const std::vector<std::string>& names, const Order& order);
@@ -84,6 +89,9 @@ class Steering {
 
 // "all" names every scope.  Error: no such scope; those there are are named.
 Result<std::vector<std::string>> scopes_of(std::string_view text);
+
+// Halt, exit Temporary: somebody has aborted all writes, and nobody has resumed since.
+Status refuse_while_aborted(const CheckpointReader& checkpoint, const std::string& manifest);
 
 // What is stored, for a status without a daemon.
 Result<Pauses> stored_pauses(const CheckpointReader& checkpoint);

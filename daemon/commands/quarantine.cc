@@ -13,6 +13,7 @@
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/status_json.h"
+#include "daemon/steering.h"
 
 namespace lockstep {
 namespace {
@@ -42,6 +43,7 @@ class Quarantine {
     options.directory = manifest_.state_dir.value.string();
     options.identity.migration = manifest_.migration.value;
     LOCKSTEP_ASSIGN(const auto store, RocksdbStore::open(options));
+    LOCKSTEP_TRY(refuse_while_aborted(store->read(), manifest_.path));
     LOCKSTEP_TRY(store->append_audit(audit_of(edit, fmt::format("uid {}", ::getuid()))));
     return edit_quarantine(manifest_, edit);
   }

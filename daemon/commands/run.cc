@@ -15,6 +15,7 @@
 #include "daemon/commands/commands.h"
 #include "daemon/control_server.h"
 #include "daemon/event_log.h"
+#include "daemon/load_watch.h"
 #include "daemon/offline_status.h"
 #include "daemon/prepare.h"
 #include "daemon/resume_watch.h"
@@ -300,6 +301,8 @@ class Daemon {
     AggregateWatch taking(manifest_, state_, aggregates_, !command.ends());
     const Beside aggregating([&] { taking.run(); }, [&] { taking.stop(); });
     const Beside ending([this] { aborting_.run(); }, [this] { aborting_.stop(); });
+    LoadWatch load(manifest_, steering_);
+    const Beside measuring([&] { load.run(); }, [&] { load.stop(); });
     const Beside watching([&] { watch.run(); }, [&] { watch.stop(); });
     return tell_end(run_repeatedly(begin), begin);
   }

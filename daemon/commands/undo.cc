@@ -20,6 +20,7 @@
 #include "daemon/repair_json.h"
 #include "daemon/repair_sql.h"
 #include "daemon/status_json.h"
+#include "daemon/steering.h"
 #include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
@@ -50,6 +51,7 @@ class Journal {
     options.directory = manifest.state_dir.value.string();
     options.identity.migration = manifest.migration.value;
     LOCKSTEP_ASSIGN(journal.store_, RocksdbStore::open(options));
+    LOCKSTEP_TRY(refuse_while_aborted(journal.store_->read(), manifest.path));
     return journal;
   }
 

@@ -130,12 +130,12 @@ Result<Scanner::Step> Scanner::open() {
 }
 
 Result<Scanner::Step> Scanner::read_piece() {
-  if (shared_.clock.now() < pacer_.next()) return Step::Waiting;
+  if (pacer_.waits(shared_.clock.now())) return Step::Waiting;
   piece_.clear();
   auto more = reader_.read(piece_.rows, piece_bytes_);
   if (!more) return give_up(std::move(more).error());
   rows_ += piece_.rows.rows();
-  pacer_.spend(piece_.rows.rows(), shared_.clock.now());
+  pacer_.spend({piece_.rows.rows(), piece_.rows.bytes()}, shared_.clock.now());
   read_complete_ = !*more;
   if (read_complete_) {
     auto shape = reader_.check_shape(*table_);

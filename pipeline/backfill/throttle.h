@@ -1,4 +1,5 @@
-// Pacer: the backfill's rate limit in rows per second, shared by all scanners.
+// Pacer: how fast the backfill may read, shared by all scanners: rows and bytes per second, and the
+// share of the time that the governor leaves it.
 #pragma once
 
 #include <algorithm>
@@ -14,24 +15,56 @@ class Pacer {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  // 0: no limit.
-  explicit Pacer(std::uint64_t rows_per_second) : rows_per_second_(rows_per_second) {}
+  struct Pace {
+    std::uint64_t rows_per_second = 0;  // 0: no limit.
+    std::uint64_t bytes_per_second = 0;
+    double share = 1;
+    friend bool operator==(const Pace&, const Pace&) = default;
+  };
+  struct Piece {
+    std::uint64_t rows = 0;
+    std::uint64_t bytes = 0;
+  };
 
-  // Another limit counts from now on: what was read under the former one is paid for.
-  void set(std::uint64_t rows_per_second) {
+  explicit Pacer(const Pace& pace) : pace_(pace) {}
+
+  // Another pace counts from now on: what was read at the former one is paid for.
+  void set(const Pace& pace) {
     const MutexLock lock(mutex_);
-    if (rows_per_second == rows_per_second_) return;
-    rows_per_second_ = rows_per_second;
+    if (pace == pace_) return;
+    pace_ = pace;
     next_ = {};
   }
 
-  // `rows` were read at `now`.
-  void spend(std::uint64_t rows, Time now) {
+  // `piece` was read until `now`.
+  void spend(const Piece& piece, Time now) {
+    using Seconds = std::chrono::duration<double>;
+    constexpr Seconds kRestMax{2};  // So that it is soon noticed when the share is another one.
     const MutexLock lock(mutex_);
-    if (rows_per_second_ == 0) return;
-    const double seconds = static_cast<double>(rows) / static_cast<double>(rows_per_second_);
-    next_ = std::max(next_, now) +
-            std::chrono::duration_cast<Time::duration>(std::chrono::duration<double>(seconds));
+    const auto cost = [](std::uint64_t amount, std::uint64_t limit) {
+      return limit == 0 ? Seconds(0)
+                        : Seconds(static_cast<double>(amount) / static_cast<double>(limit));
+    };
+    // Until somebody came back for more, and from when he was let in.
+    const Seconds worked = spent_ == Time{}
+                               ? Seconds(0)
+                               : std::min<Seconds>((std::max(came_, spent_) - spent_) +
+                                                       (now - std::max({came_, next_, spent_})),
+                                                   kRestMax);
+    const Seconds rest = std::min(worked * (1 / pace_.share - 1), kRestMax);
+    const Seconds limited = std::max(cost(piece.rows, pace_.rows_per_second),
+                                     cost(piece.bytes, pace_.bytes_per_second));
+    spent_ = now;
+    if (limited.count() <= 0 && rest.count() <= 0) return;
+    next_ = std::max(std::max(next_, now) + std::chrono::duration_cast<Time::duration>(limited),
+                     now + std::chrono::duration_cast<Time::duration>(rest));
+  }
+
+  // Whether somebody who comes for more at `now` is to come again later.
+  bool waits(Time now) {
+    const MutexLock lock(mutex_);
+    if (came_ <= spent_) came_ = now;
+    return now < next_;
   }
 
   // The time before which no more should be read.
@@ -42,8 +75,10 @@ class Pacer {
 
  private:
   mutable Mutex mutex_;
-  std::uint64_t rows_per_second_ GUARDED_BY(mutex_);
+  Pace pace_ GUARDED_BY(mutex_);
   Time next_ GUARDED_BY(mutex_){};
+  Time spent_ GUARDED_BY(mutex_){};  // The last time that something was read.
+  Time came_ GUARDED_BY(mutex_){};   // The first time since then that somebody came for more.
 };
 
 }  // namespace lockstep

@@ -170,6 +170,10 @@ void Events::table_paused(std::string_view table, std::string_view why) {
   tell(spdlog::level::warn, "a table is paused; the others go on",
        {{"table", std::string(table)}, {"why", std::string(why)}});
 }
+void Events::throttled(std::string_view why) {
+  tell(spdlog::level::warn, "the copy and the comparison are slowed down",
+       {{"why", std::string(why)}});
+}
 void Events::stream_begins_anew(std::string_view lost) {
   tell(spdlog::level::warn, "the stream begins anew, and every table is compared",
        {{"lost", std::string(lost)}});

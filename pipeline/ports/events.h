@@ -73,6 +73,8 @@ class Events {
   // An operator's order: "pause apply: release 17, by uid 0".
   void steered(std::string_view what);
   void table_paused(std::string_view table, std::string_view why);
+  // WARN: the copy and the comparison are slowed down.
+  void throttled(std::string_view why);
   // After a resync; `lost`: what was in no event.
   void stream_begins_anew(std::string_view lost);
   // Of `events` since the last line; the row of each is read again.  `what`: of the last one.

@@ -172,6 +172,7 @@ Result<bool> Sweep::read(ChunkReader& reader, From side, Rows& rows) {
       return fail(Reaction::StopTable, "a row's key is NULL");
     TableSweep& told = tables_[work_.table]->told;
     (side == From::Source ? told.source_bytes : told.target_bytes) += batch.row(i).size();
+    work_.bytes += batch.row(i).size();
     rows.digests.push_back(digest);
     rows.keys.push_back(compared.key(side, batch.row(i), scratch_));
     if (work_.keys.empty()) continue;

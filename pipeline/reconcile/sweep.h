@@ -96,8 +96,12 @@ struct SweepPorts {
   VerifiedStore& store;
   // Why the continuous comparison should leave the servers alone right now; "": it need not.
   std::function<std::string()> busy;
-  // How many rows the continuous comparison may read in a second of its time; 0: no limit.
+  // What the comparison may read in a second of its time, rows and bytes of both sides; 0: no
+  // limit.
   std::function<std::uint64_t()> rows_per_second;
+  std::function<std::uint64_t()> bytes_per_second;
+  // The governor's share.
+  std::function<double()> share;
 };
 
 // step() on one thread; begin() and what answers a status are safe for concurrent use.
@@ -235,6 +239,7 @@ class Sweep {
     std::chrono::steady_clock::time_point read_begun{};  // On the source.
     Side source = Side::Reading;                         // Of a range.
     Side target = Side::Waiting;
+    std::uint64_t bytes = 0;         // Read, on both sides.
     bool held = false;               // The keys are (V7).
     bool settled = false;            // Some of the keys need no other look.
     std::vector<std::string> later;  // Held keys that are not read on the target yet.

@@ -346,10 +346,16 @@ void Sweep::steer(Table& table) const {
 void Sweep::rest(std::uint64_t rows) {
   const auto now = shared_.clock.now();
   const std::chrono::duration<double> took = now - work_.begun;
+  constexpr double kThrottledMax = 5;  // So that it is soon noticed when the share is another one.
   double seconds = took.count() * (1 / options_.share - 1);
-  if (const std::uint64_t limit = ports_.rows_per_second(); limit > 0)
+  seconds += std::min(took.count() * (1 / ports_.share() - 1), kThrottledMax);
+  const auto limited = [&](std::uint64_t amount, std::uint64_t limit) {
+    if (limit == 0) return;
     seconds =
-        std::max(seconds, static_cast<double>(rows) / static_cast<double>(limit) - took.count());
+        std::max(seconds, static_cast<double>(amount) / static_cast<double>(limit) - took.count());
+  };
+  limited(rows, ports_.rows_per_second());
+  limited(work_.bytes, ports_.bytes_per_second());
   next_range_ = now + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
                           std::chrono::duration<double>(seconds));
 }

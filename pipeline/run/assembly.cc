@@ -59,7 +59,7 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
       recents_(make_recents(options_, tables_.size(), visibility_)),
       queues_(make_queues(options_)),
       planner_(options_.planner, board_),
-      pacer_(ports_.control.get(Limit::BackfillRows)),
+      pacer_(pace()),
       router_({options_.lanes, options_.item_changes_max,
                [this](TableId table) { return ports_.source.streams_of(table).size() > 1; },
                !options_.shared_stream.empty()},
@@ -70,6 +70,7 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
                   options_.files),
       moment_({options_.lanes, visibility_, standstill_, progress_, supervisor_,
                [this] { return prove(); }, [this] { shared().wake_lanes(); }}),
+      transaction_us_(options_.lanes),
       debts_(options_.debts, shared(), *ports_.scans.at(0).reader, *ports_.scans.at(0).target),
       sweep_(options_.sweep, shared(),
              {ports_.compare.source, ports_.compare.target, ports_.compare.owed,
@@ -77,7 +78,9 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
               [this](std::uint64_t proof) { return supervisor_.is_applied(proof); },
               [this] { return supervisor_.applied_through(); }, ports_.compare.store,
               [this] { return sweep_yields_to(); },
-              [this] { return ports_.control.get(Limit::ReconcileRows); }}) {
+              [this] { return ports_.control.get(Limit::ReconcileRows); },
+              [this] { return ports_.control.get(Limit::ReconcileBytes); },
+              [this] { return governor_.share(); }}) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
   for (const TableMap* table : tables_) board_.estimate(table->id, table->source.estimated_rows);
   for (const auto& [table, horizon] : options_.horizons) board_.set_horizon(table, horizon);
@@ -217,16 +220,6 @@ Status Assembly::pause_stopped() {
   return {};
 }
 
-// A table that an operator holds stops like one in trouble: nothing of it is written, its position
-// stays in front of its first change, and the others go on (I8).  It is let go by the next run.
-void Assembly::hold_tables() {
-  const std::map<std::string, Pause> paused = ports_.control.paused_tables();
-  if (paused.empty()) return;
-  for (const TableMap* table : tables_)
-    if (const auto found = paused.find(table->text()); found != paused.end())
-      board_.pause(table->id, pause_text(held_table(found->first), found->second));
-}
-
 void Assembly::acknowledge_last() {
   if (const Status told = acknowledge(); !told)
     ports_.events.waiting("source", told.error().message);
@@ -253,8 +246,12 @@ Result<Assembly::Turn> Assembly::step_lane(std::uint32_t index, milliseconds wai
 
 Result<Assembly::Turn> Assembly::apply(std::uint32_t index) {
   Lane& lane = *lanes_[index];
+  const auto begun = ports_.clock.now();
   LOCKSTEP_ASSIGN(const Lane::Step step, lane.step());
   if (step == Lane::Step::Applied) {
+    const auto took =
+        std::chrono::duration_cast<std::chrono::microseconds>(ports_.clock.now() - begun);
+    transaction_us_[index].store(took.count(), std::memory_order_relaxed);
     if (supervisor_.awaits_lanes()) asked_.wake();
     return Turn::Busy;
   }
@@ -294,7 +291,7 @@ Result<Assembly::Turn> Assembly::step_debts() {
 
 Result<Assembly::Turn> Assembly::step_chunk(std::size_t index) {
   Scanner& scanner = *scanners_[index];
-  pacer_.set(ports_.control.get(Limit::BackfillRows));
+  pacer_.set(pace());
   if (ports_.control.paused(Scope::Backfill)) {
     if (scanner.idle()) return Turn::Idle;
     scanner.leave();
@@ -392,6 +389,8 @@ RunStatus Assembly::status() const {
                      : !sweep.continuous                     ? "off"
                      : sweep.waits.empty()                   ? "continuous"
                                                              : "waits: " + sweep.waits;
+  status.throttled = governor_.throttled();
+  status.kept_wal = ports_.control.kept_wal();
   if (!sweep.held_back.empty()) status.reconcile += "; " + sweep.held_back;
   for (const auto& [id, table] : sweep.tables) {
     if (id >= status.tables.size()) continue;
@@ -421,6 +420,7 @@ std::optional<ExitCode> Assembly::compared() const {
 
 Result<std::optional<ExitCode>> Assembly::tick() {
   hold_tables();
+  govern();
   LOCKSTEP_ASSIGN(const Supervisor::Verdict verdict,
                   told("supervisor", supervisor_.tick(options_.until_synced), health_));
   if (options_.until_compared)

@@ -25,6 +25,7 @@
 #include "pipeline/base/stop_flag.h"
 #include "pipeline/run/moment.h"
 #include "pipeline/run/run_options.h"
+#include "pipeline/watch/governor.h"
 
 namespace lockstep {
 
@@ -147,6 +148,8 @@ class Assembly {
   Status acknowledge();
   Status pause_stopped();
   void hold_tables();
+  Pacer::Pace pace() const;
+  void govern();
   Status probe();
   void tell_findings();
   std::string sweep_yields_to();
@@ -172,12 +175,16 @@ class Assembly {
   std::vector<std::unique_ptr<Recent>> recents_;    // By lane.
   std::vector<std::unique_ptr<LaneQueue>> queues_;  // By lane.
   Planner planner_;
+  Governor governor_;
   Pacer pacer_;
   Router router_;
   Supervisor supervisor_;
   Moment moment_;
   StreamNames stream_names_;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  // By lane: how long its last transaction took, in microseconds; a hint, since the last look of
+  // the governor.
+  std::vector<std::atomic<std::int64_t>> transaction_us_;
   std::vector<std::unique_ptr<Scanner>> scanners_;
   DebtReader debts_;  // On the first scanner's connections.
   Sweep sweep_;

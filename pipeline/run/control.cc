@@ -57,8 +57,22 @@ std::string_view limit_text(Limit limit) {
   switch (limit) {
     case Limit::BackfillRows:
       return "backfill.rate_limit_rows_per_second";
+    case Limit::BackfillBytes:
+      return "backfill.rate_limit_bytes_per_second";
     case Limit::ReconcileRows:
       return "reconcile.rows_per_second";
+    case Limit::ReconcileBytes:
+      return "reconcile.bytes_per_second";
+    case Limit::Lag:
+      return "throttle.lag_seconds";
+    case Limit::ReplicaLag:
+      return "throttle.replica_lag_seconds";
+    case Limit::Sessions:
+      return "throttle.active_sessions";
+    case Limit::Transaction:
+      return "throttle.transaction_ms";
+    case Limit::RetainedWal:
+      return "throttle.retained_wal_mb";
   }
   return "unknown";
 }
@@ -96,6 +110,31 @@ bool Control::resume(std::string_view name) {
   if (found == pauses_.end()) return false;
   pauses_.erase(found);
   return true;
+}
+
+void Control::measured(std::vector<Gauge> gauges, std::chrono::steady_clock::time_point now) {
+  const MutexLock lock(mutex_);
+  gauges_ = std::move(gauges);
+  measured_ = now;
+}
+
+void Control::measured(std::optional<KeptWal> kept) {
+  const MutexLock lock(mutex_);
+  kept_wal_ = kept;
+}
+
+std::optional<KeptWal> Control::kept_wal() const {
+  const MutexLock lock(mutex_);
+  return kept_wal_;
+}
+
+std::vector<Gauge> Control::gauges(std::chrono::steady_clock::time_point now) const {
+  constexpr std::chrono::seconds kOld{10};
+  const MutexLock lock(mutex_);
+  std::vector<Gauge> gauges = gauges_;
+  if (now - measured_ > kOld)
+    for (Gauge& gauge : gauges) gauge.value.reset();
+  return gauges;
 }
 
 Pauses Control::pauses() const {

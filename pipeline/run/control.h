@@ -8,14 +8,17 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pipeline/base/sync.h"
+#include "pipeline/watch/governor.h"
 #include "pipeline/watch/run_status.h"
 
 namespace lockstep {
@@ -49,8 +52,22 @@ using Pauses = std::map<std::string, Pause, std::less<>>;  // By the name of wha
 std::string pause_text(std::string_view name, const Pause& pause);
 
 // Numbers that may change while it runs; 0: no limit.
-enum class Limit : std::uint8_t { BackfillRows, ReconcileRows };
-inline constexpr std::array kLimits{Limit::BackfillRows, Limit::ReconcileRows};
+enum class Limit : std::uint8_t {
+  BackfillRows,  // Read per second.
+  BackfillBytes,
+  ReconcileRows,
+  ReconcileBytes,
+  // Bounds of the governor (watch/governor.h).
+  Lag,          // Of the stream, in seconds.
+  ReplicaLag,   // Of the slowest standby of either side, in seconds.
+  Sessions,     // That are active on the target, but for ours.
+  Transaction,  // Of our lanes, in milliseconds.
+  RetainedWal,  // Of the source, for our slot, in MiB.
+};
+inline constexpr std::array kLimits{
+    Limit::BackfillRows,   Limit::BackfillBytes, Limit::ReconcileRows,
+    Limit::ReconcileBytes, Limit::Lag,           Limit::ReplicaLag,
+    Limit::Sessions,       Limit::Transaction,   Limit::RetainedWal};
 // The manifest's name: "backfill.rate_limit_rows_per_second".
 std::string_view limit_text(Limit limit);
 std::optional<Limit> parse_limit(std::string_view text);
@@ -77,6 +94,13 @@ class Control {
     return limits_[index(limit)].load(std::memory_order_relaxed);
   }
 
+  // What the servers bear, as somebody has just measured it; gauges() of long ago are not known.
+  void measured(std::vector<Gauge> gauges, std::chrono::steady_clock::time_point now);
+  std::vector<Gauge> gauges(std::chrono::steady_clock::time_point now) const;
+  // Likewise what the source keeps of its log for us; nothing: it is not known.
+  void measured(std::optional<KeptWal> kept);
+  std::optional<KeptWal> kept_wal() const;
+
  private:
   template <typename Enum>
   static std::size_t index(Enum value) {
@@ -93,6 +117,9 @@ class Control {
   std::array<std::atomic<std::uint64_t>, kLimits.size()> limits_{};
   mutable Mutex mutex_;
   Pauses pauses_ GUARDED_BY(mutex_);
+  std::vector<Gauge> gauges_ GUARDED_BY(mutex_);
+  std::optional<KeptWal> kept_wal_ GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point measured_ GUARDED_BY(mutex_){};
 };
 
 // What is held cannot be waited for, and while nothing is applied nothing is known to be equal.

@@ -11,6 +11,8 @@
 #include "pipeline/model/change.h"
 #include "pipeline/model/snapshot.h"
 #include "pipeline/model/table_sweep.h"
+#include "pipeline/watch/governor.h"
+#include "pipeline/watch/wal_forecast.h"
 
 namespace lockstep {
 
@@ -62,6 +64,8 @@ struct RunStatus {
   std::string last_run;  // Of a run that is over and ended synced: what was proven.
   std::uint64_t queue_bytes = 0;
   std::vector<PausedScope> paused;
+  Throttled throttled;
+  std::optional<KeptWal> kept_wal;  // Nothing: it is not known.
   std::string foreign_writers;  // Why those of the target cannot be told apart; "": they can (V9).
   std::string reconcile;        // "continuous", "waits: ..", "off"; empty: not known.
 };

@@ -120,6 +120,8 @@ def test_what_is_in_flight_ends_by_rollback(direct):
     # Of no daemon: it finds the order at its start; and one may be resumed there, too.
     assert lockstep.verb("resume").returncode == 0
     abort(migration)
+    refused = lockstep.verb("quarantine retry")
+    assert refused.returncode == 75 and "all writes are aborted since" in refused.stderr
     lockstep.start()
     lockstep.await_status(lambda status: status["phase"] == "aborted", "the next run")
     assert migration.target("SELECT n FROM t WHERE id = 5") == [(0,)]

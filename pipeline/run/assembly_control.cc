@@ -1,0 +1,47 @@
+// What somebody has told the run, and what the servers bear, carried out by the Assembly's steps.
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "pipeline/run/assembly.h"
+
+namespace lockstep {
+
+// A table that an operator holds stops like one in trouble: nothing of it is written, its position
+// stays in front of its first change, and the others go on (I8).  It is let go by the next run.
+void Assembly::hold_tables() {
+  const std::map<std::string, Pause> paused = ports_.control.paused_tables();
+  if (paused.empty()) return;
+  for (const TableMap* table : tables_)
+    if (const auto found = paused.find(table->text()); found != paused.end())
+      board_.pause(table->id, pause_text(held_table(found->first), found->second));
+}
+
+Pacer::Pace Assembly::pace() const {
+  return {ports_.control.get(Limit::BackfillRows), ports_.control.get(Limit::BackfillBytes),
+          governor_.share()};
+}
+
+// What matters more than the copy and the comparison: the stream, our own transactions, and what
+// the servers bear.
+void Assembly::govern() {
+  const auto now = ports_.clock.now();
+  if (!governor_.due(now)) return;
+  const Control& control = ports_.control;
+  const auto bound = [&](Limit limit) { return static_cast<double>(control.get(limit)); };
+  std::int64_t longest = 0;
+  for (auto& took : transaction_us_)
+    longest = std::max(longest, took.exchange(0, std::memory_order_relaxed));
+  std::vector<Gauge> gauges{{"stream lag", " s", supervisor_.lag_seconds(), bound(Limit::Lag)},
+                            {"our transactions on the target", " ms",
+                             static_cast<double>(longest) / 1000, bound(Limit::Transaction)}};
+  std::ranges::move(control.gauges(now), std::back_inserter(gauges));
+  const bool was = governor_.share() < 1;
+  governor_.look(gauges, now, ports_.clock.wall_us());
+  const Throttled throttled = governor_.throttled();
+  if (!was && throttled.share < 1) ports_.events.throttled(throttled.reasons.front());
+  if (was && throttled.share >= 1)
+    ports_.events.resumed("the copy and the comparison at full speed");
+}
+
+}  // namespace lockstep

@@ -1,0 +1,59 @@
+// The backfill's pace: rows, bytes, and the governor's share of the time.
+#include "pipeline/backfill/throttle.h"
+
+#include <gtest/gtest.h>
+
+namespace lockstep {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Pacer::Time kBegin{seconds(1000)};
+
+milliseconds rest(const Pacer& pacer, Pacer::Time now) {
+  return std::chrono::duration_cast<milliseconds>(pacer.next() - now);
+}
+
+TEST(Pacer, WithoutALimitNobodyWaits) {
+  Pacer pacer({});
+  pacer.spend({1000, 1'000'000}, kBegin);
+  EXPECT_LE(pacer.next(), kBegin);
+}
+
+TEST(Pacer, TheTighterOfRowsAndBytesCounts) {
+  Pacer pacer({100, 1000, 1});
+  pacer.spend({100, 10}, kBegin);
+  EXPECT_EQ(rest(pacer, kBegin), seconds(1));
+  Pacer of_bytes({100, 1000, 1});
+  of_bytes.spend({100, 3000}, kBegin);
+  EXPECT_EQ(rest(of_bytes, kBegin), seconds(3));
+}
+
+// A quarter of the time: three times as long as it worked.
+TEST(Pacer, OfAShareItRestsForTheOthers) {
+  Pacer pacer({});
+  pacer.spend({1, 1}, kBegin);
+  pacer.set({0, 0, 0.25});
+  auto now = kBegin + milliseconds(100);
+  EXPECT_FALSE(pacer.waits(now));
+  pacer.spend({1, 1}, now);
+  EXPECT_EQ(rest(pacer, now), milliseconds(300));
+  // What it waits is no work, wherever its own work ends.
+  EXPECT_TRUE(pacer.waits(now + milliseconds(50)));
+  now += milliseconds(350);
+  EXPECT_FALSE(pacer.waits(now));
+  pacer.spend({1, 1}, now);
+  EXPECT_EQ(rest(pacer, now), milliseconds(300));
+}
+
+TEST(Pacer, NoRestIsSoLongThatABetterShareGoesUnnoticed) {
+  Pacer pacer({0, 0, 1.0 / 64});
+  pacer.spend({1, 1}, kBegin);
+  EXPECT_LE(rest(pacer, kBegin), seconds(2));
+  pacer.set({});
+  EXPECT_LE(pacer.next(), kBegin);
+}
+
+}  // namespace
+}  // namespace lockstep
