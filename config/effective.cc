@@ -215,7 +215,8 @@ json::object effective_config(const Manifest& manifest) {
                                      {"every", seconds_text(reconcile.every)},
                                      {"repair", word(kRepairs, reconcile.repair.value)},
                                      {"repairs_per_minute", reconcile.repairs_per_minute},
-                                     {"sample", reconcile.sample}};
+                                     {"sample", reconcile.sample},
+                                     {"digests", reconcile.digests ? "auto" : "off"}};
   config["throttle"] = throttle_object(manifest.throttle);
   json::array aggregates;
   for (const ManifestAggregate& one : manifest.aggregates)

@@ -104,6 +104,12 @@ def test_the_schema_names_what_is_hot(direct):
     done = subprocess.run([BINARY, "config", "schema"], capture_output=True, text=True, check=True)
     printed = json.loads(done.stdout)
     assert printed == json.loads((ROOT / "config" / "manifest.schema.json").read_text())
+    effective = migration.lockstep.answer("config print", "--format", "json")
+    optional = {"source": {"debezium"}, "throttle": {"query"}}
+    for section, part in printed["properties"].items():  # Nothing is left out of what is compared.
+        if "properties" in part:
+            missing = set(part["properties"]) - set(effective[section])
+            assert missing <= optional.get(section, set()), section
     hot = {f"{section}.{key}" for section, part in printed["properties"].items()
            for key, value in part.get("properties", {}).items() if value.get("x-hot")}
     names = {one["name"] for one in migration.lockstep.answer("settings", "--format",
