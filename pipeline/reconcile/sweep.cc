@@ -63,11 +63,6 @@ void Sweep::repair(const std::vector<std::uint64_t>& findings, RepairScope scope
   for (const std::uint64_t id : findings) repairs_.insert_or_assign(id, scope);
 }
 
-void Sweep::mark(FindingMark mark) {
-  const MutexLock lock(mutex_);
-  marks_.push_back(mark);
-}
-
 SweepStatus Sweep::status() const {
   const MutexLock lock(mutex_);
   return status_;

@@ -222,4 +222,9 @@ void Sweep::owe(const Table& table, std::span<const std::string> keys, DebtReaso
     if (!items[lane].hashes.empty()) push(lane);
 }
 
+void Sweep::mark(FindingMark mark) {
+  const MutexLock lock(mutex_);
+  marks_.push_back(mark);
+}
+
 }  // namespace lockstep
