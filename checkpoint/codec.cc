@@ -243,6 +243,8 @@ std::string key_text(std::string_view key) {
       return fmt::format("note '{}'", name);
     case RecordKind::Setting:
       return fmt::format("setting '{}'", name);
+    case RecordKind::Heal:
+      return fmt::format("heal of {}", name);
     case RecordKind::Shape:
       return fmt::format("shape of {}", name);
     case RecordKind::Told:
@@ -439,7 +441,9 @@ Status decode(std::string_view key, std::string_view value, VerifiedRange& recor
 }
 
 Status decode(std::string_view key, std::string_view value, std::string& text) {
-  if (!is_kind(key, RecordKind::Note) && !is_kind(key, RecordKind::Shape)) return bad_key(key);
+  if (!is_kind(key, RecordKind::Note) && !is_kind(key, RecordKind::Shape) &&
+      !is_kind(key, RecordKind::Heal))
+    return bad_key(key);
   Reader reader(key, value);
   text = reader.text();
   return reader.finish();
@@ -447,7 +451,8 @@ Status decode(std::string_view key, std::string_view value, std::string& text) {
 
 bool is_forgettable(std::string_view key) {
   return is_kind(key, RecordKind::Finding) || is_kind(key, RecordKind::Range) ||
-         is_kind(key, RecordKind::Shape) || is_kind(key, RecordKind::Told);
+         is_kind(key, RecordKind::Shape) || is_kind(key, RecordKind::Heal) ||
+         is_kind(key, RecordKind::Told);
 }
 
 namespace {
@@ -475,6 +480,7 @@ Status check_record(std::string_view key, std::string_view value) {
       return check_as<MigrationIdentity>(key, value);
     case RecordKind::Intent:
       return check_as<LaneIntent>(key, value);
+    case RecordKind::Heal:
     case RecordKind::Note:
     case RecordKind::Shape:
       return check_as<std::string>(key, value);

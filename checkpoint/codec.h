@@ -27,6 +27,7 @@ enum class RecordKind : char {
   Evidence = 'e',  // + id
   Finding = 'f',   // + table, 0, hash of the row's key (16 bytes)
   Incarnation = 'g',
+  Heal = 'h',  // + table
   Identity = 'i',
   Intent = 'l',   // + lane (4 bytes)
   Note = 'n',     // + name
@@ -62,7 +63,7 @@ std::string encode(std::string_view key, const StoredSetting& record);
 std::string encode(std::string_view key, const ToldEvent& record);
 std::string encode(std::string_view key, const Finding& record);
 std::string encode(std::string_view key, const VerifiedRange& record);
-std::string encode(std::string_view key, std::string_view text);  // A note, a shape.
+std::string encode(std::string_view key, std::string_view text);  // A note, a shape, a heal.
 
 // Fills `record` from what is stored under `key`; on an error it is left half filled.
 Status decode(std::string_view key, std::string_view value, MigrationIdentity& record);

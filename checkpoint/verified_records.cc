@@ -41,12 +41,26 @@ Status VerifiedRecords::forget_ranges(std::string_view table) {
   return database_.write(writes, Durability::Unsynced);
 }
 
-Result<std::string> VerifiedRecords::load_shape(std::string_view table) {
-  const std::string key = record_key(RecordKind::Shape, table);
+// A heal, or a shape; "" where there is none.
+Result<std::string> VerifiedRecords::load_text(const std::string& key) const {
   LOCKSTEP_ASSIGN(const std::optional<std::string> value, database_.get(key));
-  std::string shape;
-  if (value) LOCKSTEP_TRY(decode(key, *value, shape));
-  return shape;
+  std::string text;
+  if (value) LOCKSTEP_TRY(decode(key, *value, text));
+  return text;
+}
+
+Result<std::string> VerifiedRecords::load_heal(std::string_view table) {
+  return load_text(record_key(RecordKind::Heal, table));
+}
+
+Status VerifiedRecords::save_heal(std::string_view table, std::string_view missed) {
+  RecordWrite write{record_key(RecordKind::Heal, table), std::nullopt};
+  if (!missed.empty()) write.value = encode(write.key, missed);
+  return database_.write({&write, 1}, Durability::Unsynced);
+}
+
+Result<std::string> VerifiedRecords::load_shape(std::string_view table) {
+  return load_text(record_key(RecordKind::Shape, table));
 }
 
 Status VerifiedRecords::begin_shape(std::string_view table, std::string_view shape) {

@@ -33,6 +33,8 @@ class VerifiedRecords final : public VerifiedStore {
   Status save_ranges(std::string_view table, std::span<const VerifiedRange> put,
                      std::span<const std::optional<std::string>> gone) override;
   Status forget_ranges(std::string_view table) override;
+  Result<std::string> load_heal(std::string_view table) override;
+  Status save_heal(std::string_view table, std::string_view missed) override;
   Result<std::string> load_shape(std::string_view table) override;
   Status begin_shape(std::string_view table, std::string_view shape) override;
   Status prune(std::int64_t before_us, std::size_t most) override;
@@ -46,6 +48,7 @@ class VerifiedRecords final : public VerifiedStore {
 
  private:
   Result<std::uint64_t> new_id();
+  Result<std::string> load_text(const std::string& key) const;
   // Removals of all records of a kind of a table.
   Status add_removals(RecordKind kind, std::string_view table, std::vector<RecordWrite>& writes);
 

@@ -179,7 +179,7 @@ Status Preparation::refuse_filled_targets(const std::vector<const TableMap*>& ta
 void Preparation::mark_filled(std::vector<StoredMapping>& mappings) const {
   for (StoredMapping& mapping : mappings) {
     if (!filled_.contains(mapping.source)) continue;
-    mapping.files = heal_text(mapping.files);
+    mapping.files = heal_text(mapping.files, out_.claim.epoch);
     mapping.compared = !forgotten_.contains(mapping.source);
   }
 }

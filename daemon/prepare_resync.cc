@@ -41,7 +41,8 @@ Status Preparation::mark_resync() {
                                        [](const TableMap& one) { return one.source.name; });
     if (map == out_.maps.end() || !resync_.tables.contains(map->text())) continue;
     if (!heals(*map)) return refuse(resync_fault(resync_, out_.tables));
-    LOCKSTEP_TRY(bookkeeping_.set_files(mapping.source, heal_text(mapping.files)));
+    LOCKSTEP_TRY(
+        bookkeeping_.set_files(mapping.source, heal_text(mapping.files, out_.claim.epoch)));
   }
   return {};
 }

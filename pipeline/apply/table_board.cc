@@ -69,11 +69,12 @@ void TableBoard::copy_again(TableId table, bool empties, std::uint32_t partition
   status.life.empties = status.life.empties || empties;
 }
 
-bool TableBoard::miss(TableId table, const std::string& why) {
+bool TableBoard::miss(TableId table, const std::string& why, const Hash128& as) {
   const MutexLock lock(mutex_);
   TableLife& life = tables_[table].life;
   if (!life.on(Happening::Missed)) return false;
   life.reason = why;
+  life.missed_as = as;
   return true;
 }
 

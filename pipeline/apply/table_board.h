@@ -45,8 +45,9 @@ class TableBoard {
   // The events from before that are applied: every chunk is read again, or `partition`, which no
   // chunk holds.  `empties`: the target holds keys that the source lacks.
   void copy_again(TableId table, bool empties, std::uint32_t partition);
-  // Rows of it have changed in no event: a comparison finds them.  Returns whether it goes on.
-  bool miss(TableId table, const std::string& why);
+  // Rows of it have changed in no event: a comparison finds them.  `as` stands for what was missed:
+  // another start that says the same has missed nothing else.  Returns whether it goes on.
+  bool miss(TableId table, const std::string& why, const Hash128& as);
   // Everything that was missed by `missed` (TableLife) is put right.
   void healed(TableId table, std::uint64_t missed);
   // The source's table still is as the new chunks, or the heal, found it.

@@ -61,6 +61,7 @@ struct TableLife {
   Position horizon;              // Events of the table from before it are void (I8b, I15).
   std::uint64_t generation = 0;  // Of its chunks; those of an older one are void.
   std::uint64_t missed = 0;      // How often something happened to it that no event tells.
+  Hash128 missed_as;             // Of the last of those; zeros: no later start can tell it again.
   std::uint64_t healed = 0;      // How many of those a heal has put right.
 
   // What it is about: which row of the header's table counts.  Returns whether anything changed.

@@ -3,19 +3,15 @@
 #include <algorithm>
 #include <utility>
 
-#include "pipeline/apply/route.h"
-#include "pipeline/base/failpoint.h"
-#include "pipeline/base/rules.h"
-#include "pipeline/model/key.h"
-
 namespace lockstep {
+
 DebtReader::DebtReader(DebtReaderOptions options, Shared shared, ChunkReader& reader,
                        Target& target)
     : options_(options),
       shared_(shared),
-      reader_(reader),
       target_(target),
       reading_(reader, shared),
+      keys_(reading_, reader, shared),
       seen_(shared.tables.size(), 0),
       empty_(shared.tables.size(), false),
       attempts_(shared.tables.size(), 0) {}
@@ -73,13 +69,14 @@ Result<DebtReader::Step> DebtReader::open() {
   if (!ready) return give_up(std::move(ready).error());
   if (*ready == Reading::Ready::Accepted) return leave_invisible() ? Step::Working : Step::Done;
   if (*ready != Reading::Ready::Yes) return Step::Waiting;
-  std::vector<std::string> keys;
+  std::vector<WantedKey> keys;
   keys.reserve(debts_.size());
-  for (const Debt& debt : debts_) {
-    keys.push_back(debt.key);
-    if (debt.reason == DebtReason::DivergentAlone) alone_.insert(debt.key_hash);
-  }
-  auto started = reader_.start_keys(*table_, keys);
+  for (const Debt& debt : debts_)
+    keys.push_back({.cells = debt.key,
+                    .hash = debt.key_hash,
+                    .alone = debt.reason == DebtReason::DivergentAlone,
+                    .deleted = may_have_been_deleted(debt.reason)});
+  auto started = keys_.start(*table_, std::move(keys));
   if (!started) return give_up(std::move(started).error());
   state_ = State::Reading;
   return Step::Working;
@@ -96,57 +93,13 @@ bool DebtReader::leave_invisible() {
   return false;
 }
 
-// One piece at a time: rows may be large, and only a lane's full queue says when to stop.
 Result<DebtReader::Step> DebtReader::read_rows() {
-  RowBatch rows;
-  auto more = reader_.read(rows, options_.piece_bytes);
-  if (!more) return give_up(std::move(more).error());
-  hand_rows_to_lanes(rows);
-  if (*more) return Step::Working;
-  auto shape = reader_.check_shape(*table_);
-  if (!shape) return give_up(std::move(shape).error());
+  auto piece = keys_.read(options_.piece_bytes);
+  if (!piece) return give_up(std::move(piece).error());
+  if (piece->more) return Step::Working;
   reading_.end_reading();
-  failpoint("debt_before_settle");
-  hand_absent_to_lanes();
   state_ = State::Draining;
   return Step::Working;
-}
-
-void DebtReader::hand_rows_to_lanes(const RowBatch& rows) {
-  const auto lanes = static_cast<std::uint32_t>(shared_.queues.size());
-  std::vector<RowsItem> items(lanes);
-  std::string key;
-  for (std::size_t i = 0; i < rows.rows(); ++i) {
-    CHECK(extract_key(*table_, rows.row(i), key));
-    found_.push_back(key_hash(*table_, key));
-    RowsItem& item = items[lane_of(*table_, found_.back(), lanes)];
-    item.rows.add(rows.row(i));
-    item.keys.push_back(found_.back());
-    item.alone.push_back(alone_.contains(found_.back()));
-  }
-  push(std::move(items));
-}
-
-void DebtReader::hand_absent_to_lanes() {
-  const auto lanes = static_cast<std::uint32_t>(shared_.queues.size());
-  std::vector<RowsItem> items(lanes);
-  std::ranges::sort(found_);
-  for (const Debt& debt : debts_) {
-    if (std::ranges::binary_search(found_, debt.key_hash)) continue;
-    RowsItem& item = items[lane_of(*table_, debt.key_hash, lanes)];
-    item.absent.add(debt.key);
-    item.absent_keys.push_back(debt.key_hash);
-    item.absent_deleted.push_back(may_have_been_deleted(debt.reason));
-  }
-  push(std::move(items));
-}
-
-void DebtReader::push(std::vector<RowsItem> items) {
-  for (std::uint32_t lane = 0; lane < items.size(); ++lane) {
-    if (items[lane].keys.empty() && items[lane].absent_keys.empty()) continue;
-    items[lane].settles = true;
-    reading_.hand_over(lane, std::move(items[lane]));
-  }
 }
 
 Result<DebtReader::Step> DebtReader::drain() {
@@ -172,8 +125,6 @@ Result<DebtReader::Step> DebtReader::give_up(Error error) {
 void DebtReader::finish() {
   reading_.close();
   debts_.clear();
-  found_.clear();
-  alone_.clear();
   state_ = State::Idle;
 }
 

@@ -8,12 +8,10 @@
 
 #include <chrono>
 #include <cstdint>
-#include <set>
-#include <string>
 #include <vector>
 
 #include "pipeline/apply/shared.h"
-#include "pipeline/backfill/reading.h"
+#include "pipeline/backfill/key_reading.h"
 #include "pipeline/ports/reader.h"
 #include "pipeline/ports/target.h"
 
@@ -49,18 +47,15 @@ class DebtReader {
   Result<Step> open();
   bool leave_invisible();
   Result<Step> read_rows();
-  void hand_rows_to_lanes(const RowBatch& rows);
-  void hand_absent_to_lanes();
-  void push(std::vector<RowsItem> items);
   Result<Step> drain();
   Result<Step> give_up(Error error);
   void finish();
 
   const DebtReaderOptions options_;
   const Shared shared_;
-  ChunkReader& reader_;
   Target& target_;
   Reading reading_;
+  KeyReading keys_;
 
   State state_ = State::Idle;
   std::size_t next_table_ = 0;
@@ -68,9 +63,7 @@ class DebtReader {
   std::vector<bool> empty_;          // By table: it had no debt then.
   std::vector<std::uint32_t> attempts_;  // By table: those that its last round's debts had.
   const TableMap* table_ = nullptr;
-  std::vector<Debt> debts_;     // Of this round.
-  std::vector<Hash128> found_;  // Keys of the round that have a row.
-  std::set<Hash128> alone_;     // Of the round: for these nothing else is deleted.
+  std::vector<Debt> debts_;  // Of this round.
   // Debts that could not be settled yet are not asked for again before.
   std::chrono::steady_clock::time_point not_before_{};
 };

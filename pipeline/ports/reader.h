@@ -44,6 +44,9 @@ struct RowWriter {
 // One source connection; one scan thread each.
 class ChunkReader {
  public:
+  // Most key cells (keys times key columns) of one start_keys(): what the protocol can number.
+  static constexpr std::size_t kKeyCellsMax = 65535;
+
   virtual ~ChunkReader() = default;
 
   // Returns the key `rows` keys after the range's beginning in key order, or nothing when the range
@@ -57,6 +60,7 @@ class ChunkReader {
   // Whether the server has flushed its log up to `lsn` (I6).  REQUIRES: begin().
   virtual Result<bool> flushed(Lsn lsn) = 0;
   // Starts reading the rows of a range, or of a list of keys, under the open snapshot.
+  // REQUIRES: keys.size() * table.key.size() <= kKeyCellsMax.
   virtual Status start_range(const TableMap& table, const KeyRange& range) = 0;
   virtual Status start_keys(const TableMap& table, std::span<const std::string> keys) = 0;
   // Appends rows to `out` until it holds `max_bytes` or the read is complete.

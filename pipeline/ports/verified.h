@@ -98,6 +98,11 @@ class VerifiedStore {
                              std::span<const std::optional<std::string>> gone) = 0;
   virtual Status forget_ranges(std::string_view table) = 0;
 
+  // What the ranges of a table that is healed were compared for, as TableLife::missed_as says; "":
+  // it is not healed, or nobody knows.
+  virtual Result<std::string> load_heal(std::string_view table) = 0;
+  virtual Status save_heal(std::string_view table, std::string_view missed) = 0;
+
   // In which form rows and bounds of a table are stored; "": nobody said so yet.
   virtual Result<std::string> load_shape(std::string_view table) = 0;
   // They have another form from now on: what is stored of the table is forgotten.

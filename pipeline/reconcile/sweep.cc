@@ -1,7 +1,5 @@
 #include "pipeline/reconcile/sweep.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <numeric>
 #include <utility>
@@ -15,7 +13,7 @@ using From = Compared::From;
 
 namespace {
 
-constexpr std::uint64_t kRowsOfTarget = 10;  // Times those of a range of the source.
+constexpr std::uint64_t kRowsOfTarget = 3;  // Times those of a range of the source.
 
 }  // namespace
 
@@ -63,24 +61,6 @@ void Sweep::repair(const std::vector<std::uint64_t>& findings, RepairScope scope
   for (const std::uint64_t id : findings) repairs_.insert_or_assign(id, scope);
 }
 
-SweepStatus Sweep::status() const {
-  const MutexLock lock(mutex_);
-  return status_;
-}
-
-SweepStatus Sweep::counts() const {
-  const MutexLock lock(mutex_);
-  return {status_.sweep,     status_.running, status_.continuous, status_.waits,
-          status_.held_back, status_.tables,  status_.asked,      {}};
-}
-
-std::vector<std::pair<TableId, std::uint64_t>> Sweep::open_findings() const {
-  const MutexLock lock(mutex_);
-  std::vector<std::pair<TableId, std::uint64_t>> open;
-  for (const auto& [id, table] : status_.tables) open.emplace_back(id, table.open_findings);
-  return open;
-}
-
 void Sweep::Rows::clear() {
   digests.clear();
   keys.clear();
@@ -107,7 +87,7 @@ Result<Sweep::Step> Sweep::step() {
   if (state_ != State::Idle && shared_.board.stopped(work_.table)) finish();
   switch (state_) {
     case State::Idle:
-      return pick();
+      return to_reread_.empty() ? pick() : begin_reread();
     case State::Opening:
       return open();
     case State::Proving:
@@ -120,6 +100,10 @@ Result<Sweep::Step> Sweep::step() {
       return read_source();
     case State::Target:
       return read_target();
+    case State::Rereading:
+      return reread();
+    case State::Landing:
+      return land();
   }
   CHECK(false);
   return Step::Done;
@@ -128,14 +112,17 @@ Result<Sweep::Step> Sweep::step() {
 // ---------------------------------------------------------------- both sides are read
 
 Result<Sweep::Step> Sweep::open() {
-  const Compared& compared = *tables_[work_.table]->compared;
-  auto ready = work_.held ? prepare_held() : reading_.prepare(compared.view(From::Source));
+  const Table& table = *tables_[work_.table];
+  auto ready =
+      work_.held ? prepare_held()
+                 : reading_.prepare(work_.rereads ? table.map : table.compared->view(From::Source));
   if (!ready) return give_up(std::move(ready).error());
   if (*ready == Reading::Ready::Accepted) {
-    if (!work_.held) proof_ = ports_.prove();
+    if (!work_.held && !work_.rereads) proof_ = ports_.prove();
     return Step::Working;
   }
   if (*ready != Reading::Ready::Yes) return Step::Waiting;
+  if (work_.rereads) return start_reread();
   work_.read_begun = shared_.clock.now();
   if (work_.form) {
     if (Status started = start_digest(ports_.source, From::Source); !started)
@@ -170,7 +157,7 @@ Result<bool> Sweep::read(ChunkReader& reader, From side, Rows& rows) {
     work_.bytes += batch.row(i).size();
     rows.digests.push_back(digest);
     rows.keys.push_back(compared.key(side, batch.row(i), scratch_));
-    if (work_.keys.empty()) continue;
+    if (!work_.keeps_rows) continue;
     const std::string_view cells = compared.cells(side, batch.row(i), scratch_);
     rows.cell_bytes += cells.size();
     rows.cells.emplace_back(rows.cell_bytes > options_.cell_bytes_max ? "" : cells);
@@ -301,6 +288,15 @@ void for_each_key(const std::vector<RowDigest>& a, const std::vector<RowDigest>&
   }
 }
 
+// Likewise, of those keys whose rows are not equal.
+template <typename Visit>
+void for_each_unequal(const std::vector<RowDigest>& a, const std::vector<RowDigest>& b,
+                      Visit visit) {
+  for_each_key(a, b, [&](std::size_t i, std::size_t j) {
+    if (i == kNone || j == kNone || a[i] != b[j]) visit(i, j);
+  });
+}
+
 }  // namespace
 
 // V4: keys whose last word may be under way.
@@ -312,14 +308,17 @@ bool Sweep::in_doubt(const Table& table, const Hash128& key) const {
   return recent.judge(work_.table, key, reading_.snapshot()) != Verdict::Write;
 }
 
+bool Sweep::may_be_found(const Suspect& suspect) const {
+  return suspect.unequal > 0 && suspect.unequal >= options_.confirmations;
+}
+
 // Which of the unequal keys have debts, open or quarantined: the target says so itself.
 Status Sweep::ask_debts(const Table& table) {
   owed_.clear();
   accepted_.clear();
   std::vector<Hash128> unequal;
-  for_each_key(source_rows_.digests, target_rows_.digests, [&](std::size_t i, std::size_t j) {
-    if (i == kNone || j == kNone || source_rows_.digests[i] != target_rows_.digests[j])
-      unequal.push_back(i == kNone ? target_rows_.digests[j].key : source_rows_.digests[i].key);
+  for_each_unequal(source_rows_.digests, target_rows_.digests, [&](std::size_t i, std::size_t j) {
+    unequal.push_back(i == kNone ? target_rows_.digests[j].key : source_rows_.digests[i].key);
   });
   if (unequal.empty()) return {};
   LOCKSTEP_ASSIGN(const KeyDebts debts, ports_.owed.owed(table.map, unequal));
@@ -330,28 +329,34 @@ Status Sweep::ask_debts(const Table& table) {
 
 Status Sweep::judge_range(Table& table) {
   const auto now_us = shared_.clock.wall_us();
-  std::size_t suspects = 0;
-  std::vector<std::string> owed;
-  for_each_key(source_rows_.digests, target_rows_.digests, [&](std::size_t i, std::size_t j) {
-    if (i != kNone && j != kNone && source_rows_.digests[i] == target_rows_.digests[j]) return;
+  struct Unequal {
+    const Hash128& key;
+    const std::string& cells;
+    bool doubt = false;
+  };
+  std::vector<Unequal> unequal;
+  heals_ = work_.table;
+  for_each_unequal(source_rows_.digests, target_rows_.digests, [&](std::size_t i, std::size_t j) {
     const Rows& rows = i == kNone ? target_rows_ : source_rows_;
     const std::size_t at = i == kNone ? j : i;
     const Hash128& key = rows.digests[at].key;
-    const bool doubt = in_doubt(table, key);
+    unequal.push_back({key, rows.keys[at], in_doubt(table, key)});
+    if (table.heals() && !unequal.back().doubt && !accepted_.contains(key))
+      to_reread_.push_back(rows.keys[at]);
+  });
+  if (!to_reread_.empty()) table.trouble_us = now_us;
+  table.told.healed += to_reread_.size();
+  if (reread_as_a_whole(table)) return {};
+  for (const auto& [key, cells, doubt] : unequal) {
     const auto [suspect, fresh] =
-        table.suspects.try_emplace(key, Suspect{.key = rows.keys[at],
+        table.suspects.try_emplace(key, Suspect{.key = cells,
                                                 .unequal = doubt ? 0U : 1U,
                                                 .doubts = doubt ? 1U : 0U,
                                                 .seen_us = now_us});
     if (fresh) suspect->second.busy = doubt && !owed_.contains(key);
     suspect->second.ranges.push_back(work_.range_id);
-    ++suspects;
-    if (table.heals() && !doubt && !accepted_.contains(key)) owed.push_back(rows.keys[at]);
-  });
-  if (!owed.empty()) table.trouble_us = now_us;
-  table.told.healed += owed.size();
-  owe(table, owed, DebtReason::Divergent);
-  return end_range(table, work_.digested.value_or(source_rows_.digests.size()), suspects);
+  }
+  return end_range(table, work_.digested.value_or(source_rows_.digests.size()), unequal.size());
 }
 
 Status Sweep::end_range(Table& table, std::uint64_t rows, std::size_t suspects) {
@@ -398,10 +403,12 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
     return suspect->second.is_chance() ? drop_suspect(table, suspect, false)
                                        : leave_in_doubt(table, suspect);
   table.all_next = work_.held;
-  if (suspect->second.unequal++ == 0 || suspect->second.unequal <= options_.confirmations) {
+  if (!may_be_found(suspect->second)) {
+    ++suspect->second.unequal;
     if (!table.heals() || accepted_.contains(key)) return {};
     table.told.healed += suspect->second.unequal == 1 ? 1 : 0;
-    owe(table, {&suspect->second.key, 1}, DebtReason::Divergent);
+    heals_ = work_.table;
+    to_reread_.push_back(suspect->second.key);
     return {};
   }
   Finding seen;
@@ -434,6 +441,7 @@ Result<Sweep::Step> Sweep::give_up(Error error) {
   // Nothing that keeps us from comparing a table keeps it from being moved.  Stored bounds that the
   // reader takes for damaged may be the reason.
   if (error.reaction == Reaction::Halt) LOCKSTEP_TRY(tables_[table]->ranges.forget());
+  to_reread_.clear();
   leave(*tables_[table], error.message);
   publish();
   return Step::Working;
@@ -448,50 +456,6 @@ void Sweep::finish() {
   reading_.close();
   ports_.target.end();
   state_ = State::Idle;
-}
-
-void Sweep::tell(Table& table) const {
-  TableSweep& told = table.told;
-  const Coverage& coverage = table.ranges.coverage();
-  told.suspects = table.awaited_suspects();
-  told.sample_matches = table.sample_matches;
-  told.sample_divergences = table.sample_divergences;
-  told.verified_through = coverage.verified_through();
-  told.oldest_us = coverage.oldest_us();
-  told.verified_rows = coverage.rows();
-  told.open_findings = table.open_count;
-  told.repairs_wait = repairs_wait(table);
-  told.no_digests = why_read(table);
-  // Every range was compared after the last trouble: a clean pass began with the first of them.
-  const bool clean = told.oldest_us > table.trouble_us && table.open_count == 0;
-  if (!clean) table.clean_since_us = 0;
-  if (clean && table.clean_since_us == 0) table.clean_since_us = told.oldest_us;
-  if (told.oldest_us > table.unrest_us && table.open_count <= table.left_alone) table.repairs = 0;
-  told.clean_since_us = table.clean_since_us;
-}
-
-void Sweep::publish() {
-  const MutexLock lock(mutex_);
-  status_.sweep = sweep_;
-  status_.running = wanted_.has_value();
-  status_.continuous = options_.continuous;
-  status_.waits = waits_;
-  status_.held_back = held_back_ == 0
-                          ? ""
-                          : fmt::format(
-                                "{} repairs wait: no more than {} begin within a minute "
-                                "(reconcile.repairs_per_minute)",
-                                held_back_, options_.repairs_per_minute);
-  status_.tables.clear();
-  status_.asked.clear();
-  for (TableId id = 0; id < tables_.size(); ++id) {
-    Table& table = *tables_[id];
-    tell(table);
-    const bool running = table.asked;
-    status_.running = status_.running || running;
-    status_.tables.emplace_back(id, table.told);
-    if (table.in_request) status_.asked.emplace_back(id, running ? table.told : table.answer);
-  }
 }
 
 }  // namespace lockstep

@@ -14,7 +14,8 @@
 // store.
 //
 // Of a table that is healed (TableLife) what differs is no finding: it is read again from the
-// source and looked at again until it is equal, and only what that does not cure is found.
+// source, many keys under one snapshot, and looked at again until it is equal; only what that does
+// not cure is found.  A range in which thousands of keys differ is compared again as a whole.
 //
 // A key that differs while a change is known that S does not see, or while a debt of it is open, is
 // in doubt (V4): it says nothing, and is looked at again.  A key that changes all the time is in
@@ -36,6 +37,7 @@
 #include <vector>
 
 #include "pipeline/apply/shared.h"
+#include "pipeline/backfill/key_reading.h"
 #include "pipeline/backfill/reading.h"
 #include "pipeline/base/sync.h"
 #include "pipeline/ports/digests.h"
@@ -50,7 +52,8 @@ namespace lockstep {
 struct SweepOptions {
   std::uint64_t chunk_rows = 100'000;     // Compared under one pair of snapshots.
   std::size_t piece_bytes = 256 << 10;    // A server waits for us with about as much on its way.
-  std::size_t keys_max = 1000;            // Suspects looked at under one pair of snapshots.
+  std::size_t keys_max = 1000;            // Looked at under one pair of snapshots, with their rows.
+  std::size_t many_keys_max = 10'000;     // The same without rows; read again by one statement.
   std::size_t suspects_max = 50'000;      // Of a table; while it has more, no range of it is read.
   std::size_t findings_max = 10'000;      // Listed; the others are counted.
   std::size_t cell_bytes_max = 64 << 20;  // Of either side's rows of a list of keys.
@@ -142,11 +145,13 @@ class Sweep {
   enum class State : std::uint8_t {
     Idle,
     Opening,
-    Digests,  // Of a range, by both servers at once.
-    Both,     // Its rows, likewise.
-    Source,   // Keys: of the source,
-    Proving,  // of nobody,
-    Target,   // and of the target.
+    Digests,    // Of a range, by both servers at once.
+    Both,       // Its rows, likewise.
+    Source,     // Keys: of the source,
+    Proving,    // of nobody,
+    Target,     // and of the target.
+    Rereading,  // Keys that a heal found unequal,
+    Landing,    // until the lanes have written them.
   };
 
   enum class Side : std::uint8_t { Waiting, Reading, Read };
@@ -186,11 +191,14 @@ class Sweep {
     std::uint64_t version = 0;    // Of the table's life that the ranges are of.
     std::uint64_t missed = 0;     // Of that life, while it is to be healed; else 0.
     std::uint64_t undecided = 0;  // Rows that a heal could not compare.
+    // Lower bounds of ranges that it has read again as a whole: once each.
+    std::set<std::optional<std::string>> reread{};
     bool heals() const { return missed != 0; }
     bool loaded = false;  // The ranges and the open findings, from the store.
     bool asked = false;   // Somebody waits for every range.
     Suspects suspects;
-    bool all_next = false;  // The next look is not at held keys: it takes a proof (V3).
+    bool found_next = true;  // The next look is at keys that it may find, if there are others, too.
+    bool all_next = false;   // The next look is not at held keys: it takes a proof (V3).
     // Open findings that are looked at again, and how many there are in all.
     struct OpenFinding {
       std::uint64_t id = 0;
@@ -201,7 +209,8 @@ class Sweep {
       bool left_alone = false;             // Nobody but a person has it repaired.
     };
     std::unordered_map<Hash128, OpenFinding, Hash128Hasher> open;
-    std::uint64_t open_count = 0;
+    std::uint64_t open_count = 0;          // Of all; `open` holds suspects_max at most.
+    std::int64_t filled_us = 0;            // When `open` was.
     std::uint64_t sample_matches = 0;      // Of this run.
     std::uint64_t sample_divergences = 0;  // Likewise.
     std::size_t awaited_suspects() const;  // Without those that were sampled, and no more.
@@ -240,6 +249,9 @@ class Sweep {
     Side source = Side::Reading;                         // Of a range.
     Side target = Side::Waiting;
     std::uint64_t bytes = 0;         // Read, on both sides.
+    bool rereads = false;            // Nothing is compared.
+    std::size_t reread = 0;          // So many of the keys are handed to their lanes.
+    bool keeps_rows = false;         // Of `keys`: one of them may become a finding.
     bool held = false;               // The keys are (V7).
     bool settled = false;            // Some of the keys need no other look.
     std::vector<std::string> later;  // Held keys that are not read on the target yet.
@@ -258,17 +270,25 @@ class Sweep {
   Status load(Table& table);
   Result<Step> pick();
   Result<bool> is_ready(Table& table, const TableLife& life);
-  void end_heal(TableId id);
+  Status begin_anew(Table& table, const TableLife& life);
+  Status end_heal(TableId id);
+  Step begin_reread();
+  Result<Step> start_reread();
+  Result<Step> reread();
+  Result<Step> land();
   // Ranges that were tried before it are due.
   std::int64_t due_before(const Table& table) const;
   bool may_go_on();
   template <typename Wanted>
   std::optional<std::size_t> next_table(Wanted wanted);
-  void recall(Table& table);
+  Status fill_open(Table& table);
+  Status recall(Table& table);
   Result<Step> pick_range(std::size_t id);
   void steer(Table& table) const;
   Work work_on(std::size_t id) const;
   void pick_suspects(std::size_t id);
+  // How many keys one statement may name.
+  std::size_t many_keys(const TableMap& map) const;
   Result<Step> open();
   Result<Step> read_source();
   Result<Step> prove();
@@ -298,10 +318,13 @@ class Sweep {
   // `i`, `j`: where the key is in source_rows_ and target_rows_.
   Status judge_key(Table& table, const Hash128& key, std::size_t i, std::size_t j);
   Status judge_range(Table& table);
+  bool reread_as_a_whole(Table& table);
   Status judge_suspects(Table& table);
   // `told`: it was compared.
   Status drop_suspect(Table& table, Suspects::iterator suspect, bool told);
   bool in_doubt(const Table& table, const Hash128& key) const;
+  // Once more unequal and it is a finding.
+  bool may_be_found(const Suspect& suspect) const;
   // Of busy keys (V7): sweep_hold.cc.
   bool needs_hold(const Suspect& suspect) const;
   bool pick_busy(Table& table);
@@ -334,6 +357,7 @@ class Sweep {
   const Shared shared_;
   const SweepPorts ports_;
   Reading reading_;
+  KeyReading rereading_{reading_, ports_.source, shared_};
 
   State state_ = State::Idle;
   std::vector<std::unique_ptr<Table>> tables_;  // By TableId.
@@ -342,6 +366,9 @@ class Sweep {
   Work work_;
   Rows source_rows_;
   Rows target_rows_;
+  TableId heals_ = 0;
+  std::vector<std::string> to_reread_;                // Keys of table `heals_`.
+  bool retake_ = false;                               // Some of them could not be judged.
   std::set<Hash128> owed_;                            // Unequal keys that have debts.
   std::set<Hash128> accepted_;                        // Unequal, as a person accepted.
   std::uint64_t proof_ = 0;                           // Asked for after S was taken; 0: not yet.

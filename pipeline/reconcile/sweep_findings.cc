@@ -39,7 +39,7 @@ Status Sweep::resolve(Table& table, const Hash128& key) {
 Status Sweep::resolve_all(Table& table) {
   while (table.open_count > 0) {
     LOCKSTEP_ASSIGN(std::vector<Finding> open,
-                    ports_.store.open_findings(table.map.text(), options_.keys_max));
+                    ports_.store.open_findings(table.map.text(), options_.suspects_max));
     for (Finding& finding : open) {
       finding.state = FindingState::Resolved;
       LOCKSTEP_ASSIGN([[maybe_unused]] const std::uint64_t id, ports_.store.save_finding(finding));

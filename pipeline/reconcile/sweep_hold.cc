@@ -33,7 +33,7 @@ bool Sweep::pick_busy(Table& table) {
     work_.keys.push_back(suspect.key);
     if (work_.keys.size() >= options_.held_max) break;
   }
-  work_.held = !work_.keys.empty();
+  work_.held = work_.keeps_rows = !work_.keys.empty();
   return work_.held;
 }
 

@@ -89,24 +89,34 @@ Status Sweep::load(Table& table) {
   if (stored != shape) LOCKSTEP_TRY(ports_.store.begin_shape(table.map.text(), shape));
   LOCKSTEP_TRY(table.ranges.load(shared_.clock.wall_us()));
   if (table.asked) table.ranges.ask();
-  LOCKSTEP_ASSIGN(const std::vector<Finding> open,
-                  ports_.store.open_findings(table.map.text(), options_.suspects_max));
   LOCKSTEP_ASSIGN(table.open_count, ports_.store.count_open(table.map.text()));
-  const std::int64_t looked_us = table.asked ? 0 : shared_.clock.wall_us();
-  for (const Finding& finding : open)
-    table.open[finding.key_hash] = {.id = finding.id,
-                                    .key = finding.key,
-                                    .looked_us = looked_us,
-                                    .repairing = finding.state == FindingState::Repairing,
-                                    .left_alone = finding.state == FindingState::Undone};
+  LOCKSTEP_TRY(fill_open(table));
   // What else was wrong before nobody remembers: a clean time begins anew (V10).
   table.trouble_us = shared_.clock.wall_us();
   table.loaded = true;
   return {};
 }
 
+// As many open findings as are remembered.
+Status Sweep::fill_open(Table& table) {
+  LOCKSTEP_ASSIGN(const std::vector<Finding> open,
+                  ports_.store.open_findings(table.map.text(), options_.suspects_max));
+  table.filled_us = shared_.clock.wall_us();
+  const std::int64_t looked_us = table.asked ? 0 : table.filled_us;
+  for (const Finding& finding : open)
+    table.open.try_emplace(finding.key_hash,
+                           Table::OpenFinding{.id = finding.id,
+                                              .key = finding.key,
+                                              .looked_us = looked_us,
+                                              .repairing = finding.state == FindingState::Repairing,
+                                              .left_alone = finding.state == FindingState::Undone});
+  return {};
+}
+
 bool Sweep::is_over(const Table& table) const {
   if (!table.told.left.empty()) return true;
+  if (std::ranges::any_of(table.open, [](const auto& one) { return one.second.looked_us == 0; }))
+    return false;
   return table.loaded && !table.ranges.coverage().due(due_before(table), 0) &&
          !table.ranges.busy() && table.awaited_suspects() == 0;
 }
@@ -114,6 +124,7 @@ bool Sweep::is_over(const Table& table) const {
 void Sweep::leave(Table& table, std::string why) {
   table.told.unverified += table.awaited_suspects();
   table.suspects.clear();
+  table.reread.clear();
   table.ranges.release_all();
   table.told.left = std::move(why);
   table.left_us = table.trouble_us = shared_.clock.wall_us();
@@ -131,26 +142,10 @@ Result<bool> Sweep::is_ready(Table& table, const TableLife& life) {
     table.told.left.clear();
   }
   if (!table.loaded) LOCKSTEP_TRY(load(table));
-  // What was compared was of rows that are gone, or may have changed since.
-  if (!life.is_comparable() || table.version != life.version()) {
-    if (table.ranges.coverage().any_known() || table.ranges.busy())
-      LOCKSTEP_TRY(table.ranges.forget());
-    if (table.asked) table.ranges.ask();
-    LOCKSTEP_TRY(resolve_all(table));
-    table.suspects.clear();
-    table.version = life.version();
-    table.undecided = 0;
-  }
+  if (!life.is_comparable() || table.version != life.version())
+    LOCKSTEP_TRY(begin_anew(table, life));
   table.missed = life.is_whole() ? 0 : life.missed;
   return life.is_comparable();
-}
-
-// Every range was compared, but for rows that are owed.
-void Sweep::end_heal(TableId id) {
-  Table& table = *tables_[id];
-  if (!table.told.left.empty()) return;
-  if (std::exchange(table.undecided, 0) > 0) return table.ranges.ask();
-  shared_.board.healed(id, table.missed);
 }
 
 // Never 0, which is before every range: one that was never tried is due.
@@ -191,7 +186,7 @@ Result<Sweep::Step> Sweep::pick() {
     Table& table = *tables_[id];
     LOCKSTEP_ASSIGN(const bool now, is_ready(table, shared_.board.life(static_cast<TableId>(id))));
     ready_[id] = now;
-    if (now) recall(table);
+    if (now) LOCKSTEP_TRY(recall(table));
     if (table.asked && is_over(table)) {
       table.told.over = true;
       table.asked = false;
@@ -199,7 +194,7 @@ Result<Sweep::Step> Sweep::pick() {
       table.answer = table.told;
     }
     if (now && table.heals() && (is_over(table) || !rule_on(Rule::HealComparesAll)))
-      end_heal(static_cast<TableId>(id));
+      LOCKSTEP_TRY(end_heal(static_cast<TableId>(id)));
     urgent = urgent || table.asked || (now && table.heals());
     open = open || !table.suspects.empty();
   }
@@ -243,15 +238,21 @@ std::optional<std::size_t> Sweep::next_table(Wanted wanted) {
   return std::nullopt;
 }
 
-// Open findings are looked at again now and then: somebody may have put the row right.
-void Sweep::recall(Table& table) {
+// Open findings are looked at again now and then: somebody may have put the row right.  Of many, no
+// more at a time than one look takes, and each more rarely: ranges have their turn, too.
+Status Sweep::recall(Table& table) {
   const std::int64_t now_us = shared_.clock.wall_us();
-  const auto due = [&](const Table::OpenFinding& finding) {
-    if (finding.looked_us == 0) return true;
-    if (!options_.continuous && !finding.repairing) return false;
-    const std::chrono::microseconds every = finding.repairing ? kLookAtRepair : options_.look_every;
-    return finding.looked_us < now_us - every.count();
+  const auto ago = [&](const Table::OpenFinding& finding) {
+    return std::chrono::microseconds(now_us - finding.looked_us);
   };
+  if (2 * table.open.size() < std::min<std::uint64_t>(table.open_count, options_.suspects_max) &&
+      table.filled_us < now_us - std::chrono::microseconds(options_.look_every).count())
+    LOCKSTEP_TRY(fill_open(table));
+  const auto every = options_.look_every * (1 + table.open.size() / options_.keys_max);
+  std::size_t recalled = 0;
+  if (!table.open.empty())
+    recalled = static_cast<std::size_t>(std::ranges::count_if(
+        table.suspects, [](const auto& one) { return one.second.ranges.empty(); }));
   for (auto& [hash, finding] : table.open) {
     if (const auto asked = to_repair_.find(finding.id); asked != to_repair_.end()) {
       if (budget_.take(shared_.clock.now())) {
@@ -262,10 +263,17 @@ void Sweep::recall(Table& table) {
         ++held_back_;
       }
     }
-    if (!due(finding) || table.suspects.size() >= options_.suspects_max) continue;
+    const bool awaited =
+        finding.looked_us == 0 || (finding.repairing && ago(finding) > kLookAtRepair);
+    const bool in_turn =
+        options_.continuous && recalled < options_.keys_max && ago(finding) > every;
+    if (!(awaited || in_turn) || table.suspects.size() >= options_.suspects_max) continue;
     finding.looked_us = now_us;
-    table.suspects.try_emplace(hash, Suspect{.key = finding.key, .seen_us = now_us});
+    const bool fresh =
+        table.suspects.try_emplace(hash, Suspect{.key = finding.key, .seen_us = now_us}).second;
+    recalled += fresh ? 1 : 0;
   }
+  return {};
 }
 
 Sweep::Work Sweep::work_on(std::size_t id) const {
@@ -282,10 +290,22 @@ void Sweep::pick_suspects(std::size_t id) {
   work_ = work_on(id);
   state_ = State::Opening;
   if (pick_busy(table)) return;
+  // Those that may be found come with their rows, and so not many at a time: the two in turn.
+  const auto may = static_cast<std::size_t>(std::ranges::count_if(
+      table.suspects, [this](const auto& one) { return may_be_found(one.second); }));
+  const bool both = may > 0 && may < table.suspects.size();
+  work_.keeps_rows = both ? table.found_next : may > 0;
+  if (both) table.found_next = !table.found_next;
+  const std::size_t most = work_.keeps_rows ? options_.keys_max : many_keys(table.map);
   for (const auto& [hash, suspect] : table.suspects) {
+    if (may_be_found(suspect) != work_.keeps_rows) continue;
     work_.keys.push_back(suspect.key);
-    if (work_.keys.size() >= options_.keys_max) break;
+    if (work_.keys.size() >= most) break;
   }
+}
+
+std::size_t Sweep::many_keys(const TableMap& map) const {
+  return std::min(options_.many_keys_max, ChunkReader::kKeyCellsMax / map.key.size());
 }
 
 // A range that is known stays whole until it has twice as many rows as a new one.

@@ -13,8 +13,9 @@ namespace {
 
 // In front of files whose rows lack what an ALTER of the table brought.
 constexpr std::string_view kCopyAgain = "again ";
-// In front of files of a table that a heal has not gone through yet.
-constexpr std::string_view kHeal = "heal ";
+// In front of files of a table that a heal has not gone through yet; then ":17 ", which tells it
+// from others.
+constexpr std::string_view kHeal = "heal";
 
 const TableFile* find(const TableFiles& files, std::uint32_t relation) {
   const auto found = std::ranges::find(files, relation, &TableFile::relation);
@@ -111,16 +112,15 @@ std::string copy_again_text(std::string_view text) {
   return std::string(marked ? "" : kCopyAgain) + std::string(text);
 }
 
-std::string heal_text(std::string_view text) {
+std::string heal_text(std::string_view text, std::uint64_t asked) {
   const bool again = text.starts_with(kCopyAgain);
   if (again) text.remove_prefix(kCopyAgain.size());
-  const bool marked = text.starts_with(kHeal);
-  return std::string(again ? kCopyAgain : "") + std::string(marked ? "" : kHeal) +
-         std::string(text);
+  if (text.starts_with(kHeal)) text.remove_prefix(std::min(text.find(' ') + 1, text.size()));
+  return fmt::format("{}{}:{} {}", again ? kCopyAgain : "", kHeal, asked, text);
 }
 
 std::string ShapeWatch::Table::marked(std::string text) const {
-  if (stored_heals) text = heal_text(text);
+  if (stored_heals) text = heal_text(text, *stored_heals);
   return stored_again ? copy_again_text(text) : text;
 }
 
@@ -128,8 +128,18 @@ std::optional<KnownFiles> parse_files(std::string_view text) {
   KnownFiles known;
   known.copy_again = text.starts_with(kCopyAgain);
   if (known.copy_again) text.remove_prefix(kCopyAgain.size());
-  known.heals = text.starts_with(kHeal);
-  if (known.heals) text.remove_prefix(kHeal.size());
+  if (text.starts_with(kHeal)) {
+    text.remove_prefix(kHeal.size());
+    const std::size_t space = std::min(text.find(' '), text.size());
+    const char* const begin = text.data();
+    std::uint64_t& asked = known.heals.emplace(0);
+    if (space > 0) {  // Earlier versions had no number.
+      const auto parsed = std::from_chars(begin + 1, begin + space, asked);
+      if (*begin != ':' || parsed.ec != std::errc{} || parsed.ptr != begin + space)
+        return std::nullopt;
+    }
+    text.remove_prefix(std::min(space + 1, text.size()));
+  }
   const std::size_t line = std::min(text.find('\n'), text.size());
   known.definition = parse_definition(text.substr(std::min(line + 1, text.size())));
   text = text.substr(0, line);
@@ -213,8 +223,13 @@ void ShapeWatch::miss_if_healed(TableId id, const std::string& what) {
   if (shared_.tables[id]->heals()) heal(id, what);
 }
 
+// What was missed is told by the files that are there now, since the stored ones stay, and by who
+// asked.
 void ShapeWatch::heal(TableId id, const std::string& why) {
-  if (shared_.board.miss(id, why)) tell_(News::Heals, shared_.tables[id]->text(), why);
+  const Table& table = tables_[id];
+  const bool unknown = table.stored_heals == 0U;
+  const Hash128 as = unknown ? Hash128() : hash128(table.seen, table.stored_heals.value_or(0));
+  if (shared_.board.miss(id, why, as)) tell_(News::Heals, shared_.tables[id]->text(), why);
 }
 
 Result<bool> ShapeWatch::look() {
@@ -228,6 +243,7 @@ Result<bool> ShapeWatch::look() {
     if (shared_.board.stopped(id)) continue;
     Table& table = tables_[id];
     if (!table.horizon) table.horizon = horizons[id];
+    table.seen = files_text(now[id], 0, {});
     LOCKSTEP_TRY(note_partitions(id, now[id]));
     LOCKSTEP_ASSIGN(const std::uint32_t came, take_in_turn(id, now[id]));
     const bool same = table.files == now[id];
@@ -412,7 +428,7 @@ Status ShapeWatch::settle(TableId id, const TableFiles& now, Lsn horizon) {
   LOCKSTEP_TRY(ledger_.save_files(id, files_text(now, horizon, table.latest)));
   table.stored = now;
   table.stored_again = false;
-  table.stored_heals = false;
+  table.stored_heals.reset();
   table.settled = table.latest;
   table.truncated.reset();
   table.horizon = horizon;

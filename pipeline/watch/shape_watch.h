@@ -41,15 +41,15 @@ using TableFiles = std::vector<TableFile>;
 std::string files_text(std::span<const TableFile> files, Lsn horizon, const Definition& definition);
 // The same files, with the mark that the table is to be copied again whatever they are now.
 std::string copy_again_text(std::string_view text);
-// Likewise, with the mark that a heal is due.
-std::string heal_text(std::string_view text);
+// Likewise, with the mark that a heal is due, in place of an older one: `asked` tells them apart.
+std::string heal_text(std::string_view text, std::uint64_t asked);
 
 struct KnownFiles {
   TableFiles files;            // Without names.
   std::optional<Lsn> horizon;  // Unknown of files that an older lockstep stored.
   Definition definition;       // Empty where none is known.
   bool copy_again = false;
-  bool heals = false;
+  std::optional<std::uint64_t> heals;  // As heal_text() was told; 0: it was not.
 };
 // The reverse of all three; nothing of a text that is none of theirs.
 std::optional<KnownFiles> parse_files(std::string_view text);
@@ -57,7 +57,7 @@ std::optional<KnownFiles> parse_files(std::string_view text);
 // Supervisor thread only.
 //
 // Invariant: the stored files of a table are those that all its done chunks were read from, or
-// older ones; while a heal is due they are older ones, so that a restart begins it anew.  They
+// older ones; while a heal is due they are older ones, so that a restart misses the same.  They
 // name every partition of which rows may be on the target, as far as a look has seen it.
 class ShapeWatch {
  public:
@@ -85,12 +85,13 @@ class ShapeWatch {
 
  private:
   struct Table {
-    TableFiles files;             // Settled: of all its chunks; else what is to be copied.
-    TableFiles stored;            // As the bookkeeping has them, ...
-    bool stored_again = false;    // ... with the mark of copy_again_text(), ...
-    bool stored_heals = false;    // ... with that of heal_text().
-    std::uint32_t partition = 0;  // Noticed: it came with rows, and nothing else did.
-    bool is_behind = false;       // More partitions with rows have to wait for their turn.
+    TableFiles files;           // Settled: of all its chunks; else what is to be copied.
+    TableFiles stored;          // As the bookkeeping has them, ...
+    bool stored_again = false;  // ... with the mark of copy_again_text(), ...
+    std::optional<std::uint64_t> stored_heals;  // ... with that of heal_text().
+    std::string seen;                           // The files at the last look.
+    std::uint32_t partition = 0;                // Noticed: it came with rows, and nothing else did.
+    bool is_behind = false;  // More partitions with rows have to wait for their turn.
     // One of all leaves, which were replaced: was it a TRUNCATE of the root?
     std::optional<TableFile> truncated;
     std::optional<Lsn> horizon;  // As stored with the settled files.

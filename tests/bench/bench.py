@@ -8,6 +8,7 @@
     grown      deletes and updates of a table whose statements were planned while it was empty
     tables     one-row changes of 10, 200 and 2,000 active tables
     reconcile  rows/s of a comparison of twelve columns, with 0 and 191 differences
+    heal       rows written and bytes read by a resync of a table of which 0.1 % is damaged
     --peers    the same against native logical replication and the Debezium JDBC sink connector, and
                against reladiff and pg_comparator
     --only     one of these rows
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from tests.bench import floor, peers
 from tests.bench.backlog import Backlog
 from tests.bench.decode import decode_rates
+from tests.bench.heal import heal
 from tests.bench.latency import latency
 from tests.bench.pipe import fill_target
 from tests.bench.plans import grown, many_tables
@@ -124,7 +126,8 @@ def run(arguments):
         for name, measure in {"backfill": backfill, "drain": drain, "decode": decode,
                               "latency": lambda b: latency(b, arguments.rate), "grown": grown,
                               "tables": many_tables,
-                              "reconcile": lambda b: reconcile(b, arguments.peers)}.items():
+                              "reconcile": lambda b: reconcile(b, arguments.peers),
+                              "heal": heal}.items():
             if arguments.only == name or not (arguments.only or arguments.only_peers):
                 measure(bench)
         if arguments.peers and not arguments.only:
@@ -153,7 +156,7 @@ def main():
     parser.add_argument("--peers", action="store_true", help="also run the alternatives")
     parser.add_argument("--only-peers", action="store_true", help="run nothing but them")
     parser.add_argument("--only", metavar="NAME", choices=(
-        "backfill", "drain", "decode", "latency", "grown", "tables", "reconcile"))
+        "backfill", "drain", "decode", "latency", "grown", "tables", "reconcile", "heal"))
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--events", type=int, default=600_000)

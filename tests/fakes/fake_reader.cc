@@ -69,11 +69,12 @@ Result<bool> FakeReader::flushed(Lsn lsn) {
 }
 
 Status FakeReader::start(const TableMap& table) {
-  CHECK(snapshot_ && (!locked_ || *locked_ == table.id));  // A digest, then rows.
+  CHECK(snapshot_ && locked_.value_or(table.id) == table.id);
   chaos_.interleave("start_read");
   if (chaos_.killed()) return killed_process();
   if (lost("start_read")) return lost_connection();
-  // A running TRUNCATE holds its lock: a real reader waits, this one asks to be called again.
+  // A running TRUNCATE holds its lock: a real reader waits, this one asks to be called again.  What
+  // follows in its transaction, rows after a digest, or more keys, is under the lock that it has.
   if (!locked_ && !source_.lock_shared(table.id)) return lost_connection();
   locked_ = table.id;
   filenode_ = source_.filenode(table.id);

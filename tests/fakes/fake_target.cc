@@ -129,6 +129,15 @@ Status FakeLedger::call(std::string_view where, const std::function<void()>& wor
 
 // ---------------------------------------------------------------- the reader of a sweep
 
+namespace {
+
+bool is_within(const TableMap& table, int id, const KeyRange& range) {
+  return (!range.lower || id >= key_id(table, *range.lower)) &&
+         (!range.upper || id < key_id(table, *range.upper));
+}
+
+}  // namespace
+
 Status FakeTargetReader::alive(std::string_view where) {
   chaos_.interleave(where);
   if (chaos_.killed()) return killed_process();
@@ -137,11 +146,16 @@ Status FakeTargetReader::alive(std::string_view where) {
   return chaos_.killed() ? Status(killed_process()) : Status();
 }
 
-// Ranges are cut on the source.
-Result<std::optional<std::string>> FakeTargetReader::bound_after(const TableMap&, const KeyRange&,
-                                                                 std::uint64_t) {
-  CHECK(false);
-  return std::nullopt;
+// Of what is committed now.
+Result<std::optional<std::string>> FakeTargetReader::bound_after(const TableMap& table,
+                                                                 const KeyRange& range,
+                                                                 std::uint64_t rows) {
+  LOCKSTEP_TRY(alive("target_bound"));
+  std::uint64_t before = 0;
+  for (const auto& [id, row] : store_.rows(table.id))
+    if (is_within(table, id, range) && before++ == rows)
+      return std::optional(key_cells(table, id, row.scale));
+  return std::optional<std::string>();
 }
 
 Result<OpenSnapshot> FakeTargetReader::begin() {
@@ -158,9 +172,7 @@ Status FakeTargetReader::start_range(const TableMap& table, const KeyRange& rang
   rows_.clear();
   next_ = 0;
   for (const auto& [id, row] : snapshot_[table.id]) {
-    if (range.lower && id < key_id(table, *range.lower)) continue;
-    if (range.upper && id >= key_id(table, *range.upper)) continue;
-    rows_.push_back(row_cells(table, row));
+    if (is_within(table, id, range)) rows_.push_back(row_cells(table, row));
   }
   return {};
 }

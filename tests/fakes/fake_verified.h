@@ -29,6 +29,13 @@ class FakeVerified final : public VerifiedStore {
     ranges_.erase(std::string(table));
     return {};
   }
+  Result<std::string> load_heal(std::string_view table) override {
+    return heals_[std::string(table)];
+  }
+  Status save_heal(std::string_view table, std::string_view missed) override {
+    heals_[std::string(table)] = missed;
+    return {};
+  }
   Result<std::string> load_shape(std::string_view table) override {
     return shapes_[std::string(table)];
   }
@@ -77,6 +84,7 @@ class FakeVerified final : public VerifiedStore {
   std::map<std::string, Ranges> ranges_;  // By lower bound.
   std::map<std::pair<std::string, Hash128>, Finding> findings_;
   std::map<std::string, std::string> shapes_;
+  std::map<std::string, std::string> heals_;
   std::uint64_t last_id_ = 0;
 };
 

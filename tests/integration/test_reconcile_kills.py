@@ -146,6 +146,25 @@ def killed_in_heals(kills):
     assert migration.target("SELECT count(*) FROM parts")[0][0] == PART_ROWS + 1
 
 
+def killed_in_one_heal(kills):
+    """Ranges that were compared before a kill are not read again; returns rows that were."""
+    migration = kills.migration
+    before = kills.rows_read()
+    assert kills.lockstep.verb("resync", "--table", "public.archive").returncode == 0
+    for _ in range(KILLS["heal"]):
+        kills.lockstep.start()
+        kills.lockstep.await_said("the heal of public.archive")
+        migration.stack.source.await_waiting(READING.format(name=migration.name),
+                                             "a range to be read")
+        kills.at_random(0.3)
+        kills.kill()
+    kills.lockstep.run_until_synced()
+    again = kills.rows_read() - before - ROWS
+    assert 0 <= again <= KILLS["heal"] * RANGE, again
+    assert "a table is healed" in kills.lockstep.log_text()
+    return again
+
+
 def test_killed_again_and_again(migrate, capsys):
     migration = migrate(SCHEMA, reconcile={"mode": "off"})
     migration.prepare()
@@ -159,7 +178,9 @@ def test_killed_again_and_again(migrate, capsys):
     migration.lockstep.write({**migration.manifest, "reconcile": settings})
     repaired = killed_in_repairs(kills)
     killed_in_heals(kills)
+    healed = killed_in_one_heal(kills)
+    migration.assert_equal()
     with capsys.disabled():
         print(f"\n{KILLS} kills, seed {SEED}: {ROWS} rows compared, {again} of them again"
               f" ({again / RANGE:.2f} ranges, {2 * DAMAGED} looks at damaged rows among them);"
-              f" {repaired} rows repaired")
+              f" {repaired} rows repaired; in a heal {healed} of {ROWS} compared again")

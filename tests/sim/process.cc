@@ -111,6 +111,7 @@ RunOptions Process::run_options() {
   run.sweep.chunk_rows = options_.chunk_rows;
   run.sweep.piece_bytes = options_.piece_bytes;
   run.sweep.keys_max = 2;
+  run.sweep.many_keys_max = 3;
   run.sweep.continuous = options_.sweep_continuous;
   run.sweep.every = options_.sweep_every;
   run.sweep.look_every = std::max(options_.sweep_every, std::chrono::seconds(1));

@@ -254,6 +254,20 @@ TEST(SweepScenario, AFindingStaysOpenUntilTheRowIsEqual) {
   EXPECT_NE(s.sweep_status().tables.at(0).second.clean_since_us, 0);
 }
 
+// Issue D, acceptance 10: with findings that are looked at again and again, more of them than one
+// look takes, all others are found, too, and the ranges are compared.
+TEST(SweepScenario, ManyFindingsLeaveOtherRowsTheirTurn) {
+  constexpr int kRows = 40;
+  Scenario s(continuous(std::chrono::seconds(1)));
+  for (int id = 1; id <= kRows; ++id) s.seed(row(id, 0));
+  s.start();
+  EXPECT_EQ(s.settle(), "");
+  for (auto& [id, row] : s.store.edit_rows(0)) row.a = "another";
+  for (int round = 0; round < 6; ++round) s.sweep_on();
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.open_findings, kRows);
+  EXPECT_TRUE(s.sweep_status().tables.at(0).second.verified_through);
+}
+
 // Changes row 3, all but its toast value, whenever a sweep comes to a place, as far as the change
 // may come; then does `more`.  Looks at the row are in doubt until it is held; the place is `where`
 // then.

@@ -190,7 +190,8 @@ TEST_F(CheckpointDamage, ADamagedRangeOrFindingIsThrownAway) {
   }
   finding.key_hash = {3, 4};
   const std::vector<std::string> keys{finding_key("a.t", finding.key_hash), range_key("a.t", "m"),
-                                      record_key(RecordKind::Shape, "a.t")};
+                                      record_key(RecordKind::Shape, "a.t"),
+                                      record_key(RecordKind::Heal, "a.t")};
   {
     Result<Database> database = Database::open(directory_);
     ASSERT_TRUE(database);

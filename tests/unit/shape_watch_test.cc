@@ -34,12 +34,25 @@ TEST(ShapeWatchFiles, TheMarkIsSetOnceAndKeepsTheFiles) {
 
 TEST(ShapeWatchFiles, BothMarksAreReadInWhicheverOrderTheyWereSet) {
   const std::string files = files_text(kTwo, 77, kMade);
-  const std::string both = heal_text(copy_again_text(files));
-  EXPECT_EQ(both, copy_again_text(heal_text(files)));
-  EXPECT_EQ(heal_text(both), both);
+  const std::string both = heal_text(copy_again_text(files), 7);
+  EXPECT_EQ(both, copy_again_text(heal_text(files, 7)));
+  EXPECT_EQ(heal_text(both, 7), both);
   const KnownFiles known = parse_files(both).value();
-  EXPECT_TRUE(known.copy_again && known.heals);
-  EXPECT_FALSE(parse_files(heal_text(files)).value().copy_again);
+  EXPECT_TRUE(known.copy_again);
+  EXPECT_EQ(known.heals, 7U);
+  EXPECT_EQ(known.files.size(), kTwo.size());
+  EXPECT_FALSE(parse_files(heal_text(files, 7)).value().copy_again);
+}
+
+// Issue D, part 6: who asks once more has lost something since.
+TEST(ShapeWatchFiles, TheMarkOfAHealTellsWhichOneItIs) {
+  const std::string files = files_text(kTwo, 77, kMade);
+  EXPECT_EQ(heal_text(heal_text(files, 7), 8), heal_text(files, 8));
+  EXPECT_EQ(parse_files(heal_text(files, 8)).value().heals, 8U);
+  EXPECT_FALSE(parse_files(files).value().heals);
+  EXPECT_EQ(parse_files("heal " + files).value().heals, 0U) << "as earlier versions wrote it";
+  for (const char* text : {"heal:", "heal:x @5 1/2/3", "heal7 @5 1/2/3", "heal:7x @5 1/2/3"})
+    EXPECT_FALSE(parse_files(text)) << text;
 }
 
 // As earlier versions wrote them.

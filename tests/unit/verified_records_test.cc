@@ -40,6 +40,20 @@ TEST_F(Checkpoint, KeepsRangesOfEachTableOverARestart) {
   EXPECT_EQ(store->verified().load_ranges("a.t2")->size(), 1U);
 }
 
+// Issue D, part 6: a heal that died goes on.
+TEST_F(Checkpoint, WhatAHealIsForIsKnownUntilItIsOver) {
+  {
+    const auto store = open();
+    EXPECT_EQ(store->verified().load_heal("a.t"), "");
+    ASSERT_TRUE(store->verified().save_heal("a.t", "7 @0 1/2/3"));
+  }
+  const auto store = open();
+  EXPECT_EQ(store->verified().load_heal("a.t"), "7 @0 1/2/3");
+  EXPECT_EQ(store->verified().load_heal("a.u"), "");
+  ASSERT_TRUE(store->verified().save_heal("a.t", ""));
+  EXPECT_EQ(store->verified().load_heal("a.t"), "");
+}
+
 TEST_F(Checkpoint, FindingsHaveNumbersAndStayOverARestart) {
   {
     const auto store = open();

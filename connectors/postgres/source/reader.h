@@ -51,9 +51,6 @@ class PostgresReader : public DigestReader {
     bool streamed = true;  // Every row read must have its changes in the stream; not the target's.
   };
 
-  // Most key cells (keys times key columns) of one start_keys(): what the protocol can number.
-  static constexpr std::size_t kKeyCellsMax = 65535;
-
   explicit PostgresReader(Options options);
 
   // May also be called without begin(): it then sees what is committed now.
@@ -66,7 +63,7 @@ class PostgresReader : public DigestReader {
   Result<bool> flushed(Lsn lsn) override;
   // Waits at most 10 s for a lock on the table (then Retry).
   Status start_range(const TableMap& table, const KeyRange& range) override;
-  // REQUIRES: keys.size() * table.key.size() <= kKeyCellsMax.  A key given twice is read twice.
+  // A key given twice is read twice.
   Status start_keys(const TableMap& table, std::span<const std::string> keys) override;
   // Holds one row beyond `max_bytes` at most.
   Result<bool> read(RowBatch& out, std::size_t max_bytes) override;

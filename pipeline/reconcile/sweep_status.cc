@@ -1,0 +1,70 @@
+// Sweep: what it tells of itself.
+#include <fmt/format.h>
+
+#include "pipeline/reconcile/sweep.h"
+
+namespace lockstep {
+
+SweepStatus Sweep::status() const {
+  const MutexLock lock(mutex_);
+  return status_;
+}
+
+SweepStatus Sweep::counts() const {
+  const MutexLock lock(mutex_);
+  return {status_.sweep,     status_.running, status_.continuous, status_.waits,
+          status_.held_back, status_.tables,  status_.asked,      {}};
+}
+
+std::vector<std::pair<TableId, std::uint64_t>> Sweep::open_findings() const {
+  const MutexLock lock(mutex_);
+  std::vector<std::pair<TableId, std::uint64_t>> open;
+  for (const auto& [id, table] : status_.tables) open.emplace_back(id, table.open_findings);
+  return open;
+}
+
+void Sweep::tell(Table& table) const {
+  TableSweep& told = table.told;
+  const Coverage& coverage = table.ranges.coverage();
+  told.suspects = table.awaited_suspects();
+  told.sample_matches = table.sample_matches;
+  told.sample_divergences = table.sample_divergences;
+  told.verified_through = coverage.verified_through();
+  told.oldest_us = coverage.oldest_us();
+  told.verified_rows = coverage.rows();
+  told.open_findings = table.open_count;
+  told.repairs_wait = repairs_wait(table);
+  told.no_digests = why_read(table);
+  // Every range was compared after the last trouble: a clean pass began with the first of them.
+  const bool clean = told.oldest_us > table.trouble_us && table.open_count == 0;
+  if (!clean) table.clean_since_us = 0;
+  if (clean && table.clean_since_us == 0) table.clean_since_us = told.oldest_us;
+  if (told.oldest_us > table.unrest_us && table.open_count <= table.left_alone) table.repairs = 0;
+  told.clean_since_us = table.clean_since_us;
+}
+
+void Sweep::publish() {
+  const MutexLock lock(mutex_);
+  status_.sweep = sweep_;
+  status_.running = wanted_.has_value();
+  status_.continuous = options_.continuous;
+  status_.waits = waits_;
+  status_.held_back = held_back_ == 0
+                          ? ""
+                          : fmt::format(
+                                "{} repairs wait: no more than {} begin within a minute "
+                                "(reconcile.repairs_per_minute)",
+                                held_back_, options_.repairs_per_minute);
+  status_.tables.clear();
+  status_.asked.clear();
+  for (TableId id = 0; id < tables_.size(); ++id) {
+    Table& table = *tables_[id];
+    tell(table);
+    const bool running = table.asked;
+    status_.running = status_.running || running;
+    status_.tables.emplace_back(id, table.told);
+    if (table.in_request) status_.asked.emplace_back(id, running ? table.told : table.answer);
+  }
+}
+
+}  // namespace lockstep
