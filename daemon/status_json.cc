@@ -10,6 +10,8 @@
 #include <exception>
 #include <map>
 
+#include "daemon/key_text.h"
+
 namespace lockstep {
 namespace {
 
@@ -48,11 +50,15 @@ void add_verified(json::object& object, const RunTableStatus& table) {
   object["sample_matches"] = nullptr;
   object["sample_divergences"] = nullptr;
   object["repairs_wait"] = nullptr;
+  object["ranges"] = nullptr;
+  object["ranges_total"] = nullptr;
   if (!table.sweep) return;
   const TableSweep& sweep = *table.sweep;
   object["verified_rows"] = sweep.verified_rows;
   object["findings"] = sweep.open_findings;
   object["healed_rows"] = sweep.healed;
+  object["ranges"] = ranges_json(sweep);
+  object["ranges_total"] = sweep.ranges_total;
   object["compared_bytes"] =
       json::object{{"source", sweep.source_bytes}, {"target", sweep.target_bytes}};
   object["digested_rows"] = sweep.digested;
@@ -66,6 +72,28 @@ void add_verified(json::object& object, const RunTableStatus& table) {
   object["verified_through"] = lsn_text(*sweep.verified_through);
   object["verified_age_seconds"] = age_seconds(sweep.oldest_us);
 }
+
+}  // namespace
+
+json::array ranges_json(const TableSweep& sweep) {
+  const auto bound = [](const std::optional<std::string>& key) {
+    return key ? json::value(hex_text(*key)) : json::value(nullptr);
+  };
+  json::array ranges;
+  for (const SweptRange& range : sweep.ranges) {
+    json::object object;
+    object["lower"] = bound(range.lower);
+    object["upper"] = bound(range.upper);
+    const bool known = range.at_us != 0;
+    object["verified_through"] = known ? json::value(lsn_text(range.position)) : json::value();
+    object["age_seconds"] = known ? json::value(age_seconds(range.at_us)) : json::value();
+    object["rows"] = range.rows;
+    ranges.push_back(std::move(object));
+  }
+  return ranges;
+}
+
+namespace {
 
 json::object table_object(const RunTableStatus& table) {
   json::object object;

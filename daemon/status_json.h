@@ -25,7 +25,11 @@ std::string table_json(const RunTableStatus& table);
 // What an operator holds: [{"scope", "table", "by", "reason", "since"}].
 boost::json::array paused_json(const std::vector<PausedScope>& paused);
 
-// The same for people, several lines, from the JSON document that a daemon answered.
+// The ranges of keys of a table that wait longest for their comparison: [{"lower", "upper",
+// "verified_through", "age_seconds", "rows"}]; bounds are bytes, null where there is none.
+boost::json::array ranges_json(const TableSweep& sweep);
+
+// The document for people, several lines, from the JSON that a daemon answered.
 // Returns the document itself when it is not a status.
 std::string status_text(const std::string& json);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
+#include <functional>
 #include <optional>
 
 #include "daemon/key_text.h"
@@ -36,6 +37,8 @@ json::object table_object(const TableMap& table, const TableSweep& sweep) {
   object["repair_failed"] = sweep.failed;
   object["unverified"] = sweep.unverified;
   object["in_doubt"] = sweep.suspects;
+  object["ranges"] = ranges_json(sweep);
+  object["ranges_total"] = sweep.ranges_total;
   object["reason"] = sweep.left.empty() ? json::value(nullptr) : json::value(sweep.left);
   return object;
 }
@@ -105,6 +108,8 @@ std::string sweep_json(const SweepStatus& status, const std::vector<const TableM
                                  {"rows", 0},
                                  {"verified_through", nullptr},
                                  {"findings", 0},
+                                 {"ranges", json::array()},
+                                 {"ranges_total", 0},
                                  {"reason", table.reason}});
   json::array found;
   for (const Finding& finding : status.findings) found.push_back(finding_object(finding));
@@ -122,23 +127,38 @@ std::string sweep_json(const SweepStatus& status, const std::vector<const TableM
   return json::serialize(document);
 }
 
-std::string with_key_texts(const std::string& document, const Manifest& manifest) {
+namespace {
+
+// The columns and values of a key in place of its bytes, where they can be told.
+void name_key(json::value& key, const TableName& table, const std::function<KeyTexts&()>& texts) {
+  const auto cells = key.is_string() ? unhex(key.get_string()) : std::nullopt;
+  if (!cells) return;
+  const auto parts = texts().parts(table, *cells);
+  if (parts.empty()) return;
+  json::object named;
+  for (const auto& [name, text] : parts) named[name] = text.value_or("");
+  key = std::move(named);
+}
+
+}  // namespace
+
+std::string with_key_texts(const std::string& document, const Manifest& manifest, bool ranges) {
   boost::system::error_code broken;
   json::value parsed = json::parse(document, broken);
   json::object* const object = broken ? nullptr : parsed.if_object();
   if (object == nullptr || !object->contains("findings")) return document;
-  json::array& findings = object->at("findings").as_array();
-  if (findings.empty()) return document;
-  KeyTexts keys(manifest);
-  for (json::value& value : findings) {
+  std::optional<KeyTexts> planned;  // Both servers are asked, where any key is to be told.
+  const auto texts = [&]() -> KeyTexts& { return planned ? *planned : planned.emplace(manifest); };
+  for (json::value& value : object->at("findings").as_array()) {
     json::object& finding = value.as_object();
-    const auto cells = unhex(text_of(finding, "key"));
-    if (!cells) continue;
-    const auto parts = keys.parts(table_of(text_of(finding, "table")), *cells);
-    if (parts.empty()) continue;
-    json::object key;
-    for (const auto& [name, text] : parts) key[name] = text.value_or("");
-    finding["key"] = std::move(key);
+    name_key(finding["key"], table_of(text_of(finding, "table")), texts);
+  }
+  if (!ranges) return json::serialize(parsed);
+  for (json::value& value : object->at("tables").as_array()) {
+    json::object& table = value.as_object();
+    for (json::value& range : table["ranges"].as_array())
+      for (const char* bound : {"lower", "upper"})
+        name_key(range.as_object()[bound], table_of(text_of(table, "table")), texts);
   }
   return json::serialize(parsed);
 }

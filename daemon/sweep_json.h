@@ -23,9 +23,9 @@ std::string sweep_json(const SweepStatus& status, const std::vector<const TableM
                        const std::vector<LeftOut>& left_out,
                        const std::vector<AggregateResult>& aggregates);
 
-// The document with keys as the source writes them.  Waits for the source; a key that it does not
-// tell stays as it is.
-std::string with_key_texts(const std::string& document, const Manifest& manifest);
+// The document with keys as the source writes them, of findings and, with `ranges`, of bounds.
+// Waits for the source; a key that it does not tell stays as it is.
+std::string with_key_texts(const std::string& document, const Manifest& manifest, bool ranges);
 
 // The document for people, several lines.
 std::string sweep_text(const std::string& document);

@@ -76,7 +76,7 @@ ExitCode reconcile_command(const ReconcileCommand& command) {
   }
   const auto outcome = sweep_outcome(document);
   if (!outcome) return complain(outcome.error());
-  document = with_key_texts(document, *manifest);
+  document = with_key_texts(document, *manifest, command.format == OutputFormat::Json);
   std::cout << (command.format == OutputFormat::Json ? document + "\n" : sweep_text(document));
   return outcome->running ? ended : outcome->exit;
 }

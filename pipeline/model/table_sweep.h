@@ -4,10 +4,20 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "pipeline/model/snapshot.h"
 
 namespace lockstep {
+
+// One of its ranges of keys.
+struct SweptRange {
+  std::optional<std::string> lower;  // Key cells; nothing: unbounded.
+  std::optional<std::string> upper;
+  Lsn position = 0;        // Every row of it was compared at this position of the source, or later,
+  std::int64_t at_us = 0;  // and then; 0: it never was.
+  std::uint64_t rows = 0;
+};
 
 // The counts up to `unverified` begin when somebody asks, else with the run.
 struct TableSweep {
@@ -29,6 +39,8 @@ struct TableSweep {
   std::optional<Lsn> verified_through;
   std::int64_t oldest_us = 0;       // When the range was compared that waits longest; 0: never.
   std::uint64_t verified_rows = 0;  // Of the ranges that were compared.
+  std::vector<SweptRange> ranges;   // Those that wait longest; others are counted.
+  std::uint64_t ranges_total = 0;
   std::uint64_t open_findings = 0;  // Also of earlier sweeps.
   // Since then every comparison of the table found all rows equal, and all were compared; 0: no.
   std::int64_t clean_since_us = 0;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "pipeline/base/result.h"
+#include "pipeline/reconcile/urgency.h"
 
 namespace lockstep {
 
@@ -38,20 +39,25 @@ bool Coverage::is_due(const Part& part, std::int64_t before_us) const {
 }
 
 std::optional<Coverage::Due> Coverage::due(std::int64_t before_us, std::uint64_t rows) const {
-  auto oldest = parts_.end();
-  for (auto part = parts_.begin(); part != parts_.end(); ++part)
-    if (is_due(*part, before_us) && (oldest == parts_.end() || part->tried_us < oldest->tried_us))
-      oldest = part;
-  if (oldest == parts_.end()) return std::nullopt;
-  KeyRange range = oldest->is.range;
-  if (!oldest->is.known()) return Due{range, false};
-  std::uint64_t joined = oldest->is.rows;
-  for (auto part = oldest + 1; part != parts_.end(); ++part) {
+  auto first = parts_.end();
+  double urgency = 0;
+  for (auto part = parts_.begin(); part != parts_.end(); ++part) {
+    if (!is_due(*part, before_us)) continue;
+    const double its = urgency_of(before_us - part->tried_us, part->findings);
+    if (its <= urgency) continue;
+    first = part;
+    urgency = its;
+  }
+  if (first == parts_.end()) return std::nullopt;
+  KeyRange range = first->is.range;
+  if (!first->is.known()) return Due{range, false, urgency};
+  std::uint64_t joined = first->is.rows;
+  for (auto part = first + 1; part != parts_.end(); ++part) {
     joined += part->is.rows;
     if (!is_due(*part, before_us) || !part->is.known() || joined > rows) break;
     range.upper = part->is.range.upper;
   }
-  return Due{range, true};
+  return Due{range, true, urgency};
 }
 
 Coverage::RangeId Coverage::take(const KeyRange& range, const std::optional<std::string>& cut) {
@@ -67,6 +73,7 @@ Coverage::RangeId Coverage::take(const KeyRange& range, const std::optional<std:
     whole.is.at_us = std::min(whole.is.at_us, part->is.at_us);
     whole.is.position = std::min(whole.is.position, part->is.position);
     whole.is.rows += part->is.rows;
+    whole.findings += part->findings;
     whole.tried_us = std::min(whole.tried_us, part->tried_us);
     change_.gone.push_back(part->is.range.lower);
   }
@@ -96,8 +103,9 @@ Coverage::Part& Coverage::part(RangeId id) {
   return *found;
 }
 
-VerifiedRange Coverage::verified(RangeId id, const VerifiedRange& result) {
+VerifiedRange Coverage::verified(RangeId id, const VerifiedRange& result, std::uint64_t findings) {
   Part& found = part(id);
+  found.findings = findings;
   found.is.at_us = found.tried_us = result.at_us;
   found.is.position = result.position;
   found.is.rows = result.rows;
@@ -130,6 +138,16 @@ std::optional<Lsn> Coverage::verified_through() const {
 
 std::int64_t Coverage::oldest_us() const {
   return std::ranges::min(parts_, {}, [](const Part& part) { return part.is.at_us; }).is.at_us;
+}
+
+std::vector<VerifiedRange> Coverage::oldest(std::size_t most) const {
+  std::vector<const Part*> parts;
+  for (const Part& part : parts_) parts.push_back(&part);
+  const auto end = parts.begin() + static_cast<std::ptrdiff_t>(std::min(most, parts.size()));
+  std::ranges::partial_sort(parts, end, {}, [](const Part* part) { return part->is.at_us; });
+  std::vector<VerifiedRange> ranges;
+  for (auto part = parts.begin(); part != end; ++part) ranges.push_back((*part)->is);
+  return ranges;
 }
 
 std::uint64_t Coverage::rows() const {

@@ -40,11 +40,12 @@ class Coverage {
   // Every range is due again, whatever the clock says.
   void ask();
 
-  // The range that was tried longest ago, if that was before `before_us`; neighbours that are due,
-  // too, join it while all of them had at most `rows` rows.
+  // Of the ranges that were tried before `before_us` the most urgent one, which as a rule was tried
+  // longest ago; neighbours that are due, too, join it while all of them had at most `rows` rows.
   struct Due {
     KeyRange range;
     bool known = false;  // About how many rows it has.
+    double urgency = 0;  // Without the changes of its table (urgency.h).
   };
   std::optional<Due> due(std::int64_t before_us, std::uint64_t rows) const;
   // Cuts `range` off at `cut` (nothing: it stays whole): that part is being compared from now on.
@@ -53,8 +54,8 @@ class Coverage {
   // What take() changed.
   CoverageChange taken() const { return change_; }
 
-  // All rows of it were compared, at `position` or later.
-  VerifiedRange verified(RangeId id, const VerifiedRange& result);
+  // All rows of it were compared, at `position` or later; so many were not equal.
+  VerifiedRange verified(RangeId id, const VerifiedRange& result, std::uint64_t findings);
   // Some row of it could not be compared: what was known of it stays.
   void untold(RangeId id, std::int64_t now_us);
   // Nothing was compared, of this range or of all that are being compared.
@@ -71,6 +72,8 @@ class Coverage {
   // Rows of the ranges that were compared.
   std::uint64_t rows() const;
   std::size_t ranges() const { return parts_.size(); }
+  // The ranges that wait longest for their comparison, at most so many.
+  std::vector<VerifiedRange> oldest(std::size_t most) const;
   // In the order of the keys.
   const VerifiedRange& range(std::size_t i) const { return parts_[i].is; }
 
@@ -79,7 +82,8 @@ class Coverage {
     VerifiedRange is;
     RangeId id = 0;
     std::int64_t tried_us = 0;
-    bool busy = false;  // It is being compared.
+    bool busy = false;           // It is being compared.
+    std::uint64_t findings = 0;  // When it was last compared by this process.
   };
   bool is_due(const Part& part, std::int64_t before_us) const;
   Part& part(RangeId id);

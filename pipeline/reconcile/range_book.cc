@@ -8,12 +8,14 @@ namespace lockstep {
 Status RangeBook::load(std::int64_t now_us) {
   LOCKSTEP_ASSIGN(const std::vector<VerifiedRange> stored, store_.load_ranges(table_));
   coverage_ = Coverage(stored, now_us);
+  ++changes_;
   return {};
 }
 
 Status RangeBook::forget() {
   LOCKSTEP_TRY(store_.forget_ranges(table_));
   coverage_ = Coverage();
+  ++changes_;
   open_.clear();
   return {};
 }
@@ -22,23 +24,25 @@ Status RangeBook::forget() {
 Result<RangeBook::RangeId> RangeBook::take(const KeyRange& range,
                                            const std::optional<std::string>& cut) {
   const RangeId id = coverage_.take(range, cut);
+  ++changes_;
   const CoverageChange change = coverage_.taken();
   if (!change.put.empty()) LOCKSTEP_TRY(store_.save_ranges(table_, change.put, change.gone));
   return id;
 }
 
 Status RangeBook::compared(RangeId id, VerifiedRange result, std::size_t suspects) {
-  const Open open{std::move(result), suspects, false};
+  const Open open{std::move(result), suspects, 0, false};
   if (suspects == 0) return settle(id, open);
   open_[id] = open;
   return {};
 }
 
-Status RangeBook::suspect_over(RangeId id, bool told) {
+Status RangeBook::suspect_over(RangeId id, Outcome outcome) {
   const auto found = open_.find(id);
   if (found == open_.end()) return {};
   Open& open = found->second;
-  open.untold = open.untold || !told;
+  open.untold = open.untold || outcome == Outcome::Untold;
+  open.findings += outcome == Outcome::Found ? 1 : 0;
   if (--open.suspects > 0) return {};
   const Open last = std::move(open);
   open_.erase(found);
@@ -50,7 +54,8 @@ Status RangeBook::settle(RangeId id, const Open& open) {
     coverage_.untold(id, open.result.at_us);
     return {};
   }
-  const VerifiedRange now = coverage_.verified(id, open.result);
+  ++changes_;
+  const VerifiedRange now = coverage_.verified(id, open.result, open.findings);
   return store_.save_ranges(table_, {&now, 1}, {});
 }
 

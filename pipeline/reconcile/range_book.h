@@ -35,13 +35,17 @@ class RangeBook {
 
   const Coverage& coverage() const { return coverage_; }
   bool busy() const { return coverage_.busy(); }
+  // Rises when the ranges have changed, or what is known of one.
+  std::uint64_t changes() const { return changes_; }
 
   // Coverage::take(), and the cut is stored.
   Result<RangeId> take(const KeyRange& range, const std::optional<std::string>& cut);
   // The range was read on both sides; `suspects` of its keys are looked at again.
   Status compared(RangeId id, VerifiedRange result, std::size_t suspects);
-  // One of its suspects is none any more; `told`: it was compared under some later snapshot.
-  Status suspect_over(RangeId id, bool told);
+  // One of its suspects is none any more: it was compared under some later snapshot, or it cannot
+  // be.
+  enum class Outcome : std::uint8_t { Equal, Found, Untold };
+  Status suspect_over(RangeId id, Outcome outcome);
   // Nothing was compared of it.
   void released(RangeId id);
   // The same of all that are being compared.
@@ -51,6 +55,7 @@ class RangeBook {
   struct Open {
     VerifiedRange result;
     std::size_t suspects = 0;
+    std::uint64_t findings = 0;
     bool untold = false;  // One of them could not be compared.
   };
   Status settle(RangeId id, const Open& open);
@@ -58,6 +63,7 @@ class RangeBook {
   VerifiedStore& store_;
   const std::string table_;
   Coverage coverage_;
+  std::uint64_t changes_ = 1;
   std::map<RangeId, Open> open_;  // Read on both sides, and not settled.
 };
 

@@ -38,6 +38,7 @@ void Sweep::Table::begin(std::uint64_t with_seed) {
   suspects.clear();
   told_of.clear();
   told = {};
+  told_changes = 0;
 }
 
 void Sweep::Table::count_left_alone() {
@@ -397,10 +398,10 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
     table.told.resolved += suspect->second.unequal > 0 ? 1 : 0;
     table.sample_matches += suspect->second.sampled ? 1 : 0;
     LOCKSTEP_TRY(resolve(table, key));
-    return drop_suspect(table, suspect, true);
+    return drop_suspect(table, suspect, RangeBook::Outcome::Equal);
   }
   if (in_doubt(table, key))
-    return suspect->second.is_chance() ? drop_suspect(table, suspect, false)
+    return suspect->second.is_chance() ? drop_suspect(table, suspect, RangeBook::Outcome::Untold)
                                        : leave_in_doubt(table, suspect);
   table.all_next = work_.held;
   if (!may_be_found(suspect->second)) {
@@ -419,15 +420,15 @@ Status Sweep::judge_key(Table& table, const Hash128& key, std::size_t i, std::si
   if (j != kNone) seen.target_row = target_rows_.cells[j];
   table.sample_divergences += suspect->second.sampled ? 1 : 0;
   LOCKSTEP_TRY(find(table, suspect->second, std::move(seen)));
-  return drop_suspect(table, suspect, true);
+  return drop_suspect(table, suspect, RangeBook::Outcome::Found);
 }
 
-Status Sweep::drop_suspect(Table& table, Suspects::iterator suspect, bool told) {
+Status Sweep::drop_suspect(Table& table, Suspects::iterator suspect, RangeBook::Outcome outcome) {
   work_.settled = true;
   const std::vector<RangeBook::RangeId> ranges = std::move(suspect->second.ranges);
   table.suspects.erase(suspect);
   for (const RangeBook::RangeId range : ranges)
-    LOCKSTEP_TRY(table.ranges.suspect_over(range, told));
+    LOCKSTEP_TRY(table.ranges.suspect_over(range, outcome));
   return {};
 }
 

@@ -224,7 +224,8 @@ class Sweep {
     std::int64_t trouble_us = 0;  // The last time that some row was not equal, or not compared.
     std::int64_t left_us = 0;     // When it was left alone; see told.left.
     TableSweep told;
-    bool in_request = false;  // Of the last request; `answer`: what it came to.
+    std::uint64_t told_changes = 0;  // Of the ranges in it.
+    bool in_request = false;         // Of the last request; `answer`: what it came to.
     TableSweep answer;
   };
   // One side's rows of a range, or of a list of keys.
@@ -279,8 +280,9 @@ class Sweep {
   // Ranges that were tried before it are due.
   std::int64_t due_before(const Table& table) const;
   bool may_go_on();
-  template <typename Wanted>
-  std::optional<std::size_t> next_table(Wanted wanted);
+  template <typename Need>
+  std::optional<std::size_t> next_table(Need need);
+  double urgency(const Table& table) const;
   Status fill_open(Table& table);
   Status recall(Table& table);
   Result<Step> pick_range(std::size_t id);
@@ -320,8 +322,7 @@ class Sweep {
   Status judge_range(Table& table);
   bool reread_as_a_whole(Table& table);
   Status judge_suspects(Table& table);
-  // `told`: it was compared.
-  Status drop_suspect(Table& table, Suspects::iterator suspect, bool told);
+  Status drop_suspect(Table& table, Suspects::iterator suspect, RangeBook::Outcome outcome);
   bool in_doubt(const Table& table, const Hash128& key) const;
   // Once more unequal and it is a finding.
   bool may_be_found(const Suspect& suspect) const;
@@ -351,6 +352,7 @@ class Sweep {
   void leave(Table& table, std::string why);
   bool is_over(const Table& table) const;
   void tell(Table& table) const;
+  static void tell_ranges(Table& table);
   void publish();
 
   const SweepOptions options_;

@@ -119,7 +119,7 @@ Status Sweep::leave_in_doubt(Table& table, Suspects::iterator at) {
     open->second.repairing = false;
     open->second.looked_us = table.trouble_us;
   }
-  return drop_suspect(table, at, false);
+  return drop_suspect(table, at, RangeBook::Outcome::Untold);
 }
 
 }  // namespace lockstep

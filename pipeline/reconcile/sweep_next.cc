@@ -4,6 +4,7 @@
 
 #include "pipeline/base/rules.h"
 #include "pipeline/reconcile/sweep.h"
+#include "pipeline/reconcile/urgency.h"
 
 namespace lockstep {
 namespace {
@@ -207,9 +208,9 @@ Result<Sweep::Step> Sweep::pick() {
     });
   if (urgent || may_go_on())
     range = next_table([&](const Table& table) {
-      return (table.asked || table.heals() || !urgent) &&
-             table.suspects.size() <= options_.suspects_max &&
-             table.ranges.coverage().due(due_before(table), options_.chunk_rows);
+      const bool may = (table.asked || table.heals() || !urgent) &&
+                       table.suspects.size() <= options_.suspects_max;
+      return may ? urgency(table) : 0;
     });
   // In turn: rows that stay in doubt, and proofs that take long, keep nobody else from being read.
   if (suspects && (suspects_turn_ || !range)) {
@@ -228,14 +229,29 @@ Result<Sweep::Step> Sweep::pick() {
   return Step::Done;
 }
 
-// The next table, in turn, of which `wanted` says yes.
-template <typename Wanted>
-std::optional<std::size_t> Sweep::next_table(Wanted wanted) {
+// The table that needs it most; of those that need it as much, in turn.
+template <typename Need>
+std::optional<std::size_t> Sweep::next_table(Need need) {
+  std::optional<std::size_t> next;
+  double most = 0;
   for (std::size_t i = 1; i <= tables_.size(); ++i) {
     const std::size_t id = (last_table_ + i) % tables_.size();
-    if (ready_[id] && wanted(*tables_[id])) return last_table_ = id;
+    const double its = ready_[id] ? static_cast<double>(need(*tables_[id])) : 0;
+    if (its <= most) continue;
+    next = id;
+    most = its;
   }
-  return std::nullopt;
+  if (next) last_table_ = *next;
+  return next;
+}
+
+// Of the table's next range; 0: none is due.
+double Sweep::urgency(const Table& table) const {
+  const Coverage& coverage = table.ranges.coverage();
+  const auto due = coverage.due(due_before(table), options_.chunk_rows);
+  if (!due) return 0;
+  const std::uint64_t changes = shared_.board.status(table.map.id).events_applied;
+  return due->urgency * change_factor(changes, coverage.rows());
 }
 
 // Open findings are looked at again now and then: somebody may have put the row right.  Of many, no

@@ -1,6 +1,8 @@
 // Sweep: what it tells of itself.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "pipeline/reconcile/sweep.h"
 
 namespace lockstep {
@@ -23,9 +25,23 @@ std::vector<std::pair<TableId, std::uint64_t>> Sweep::open_findings() const {
   return open;
 }
 
+// Of thousands of ranges those are shown that wait longest.
+void Sweep::tell_ranges(Table& table) {
+  constexpr std::size_t kRangesTold = 10;
+  const Coverage& coverage = table.ranges.coverage();
+  const std::uint64_t changes = table.ranges.changes();
+  if (std::exchange(table.told_changes, changes) == changes) return;
+  table.told.ranges_total = coverage.ranges();
+  table.told.ranges.clear();
+  for (VerifiedRange& range : coverage.oldest(kRangesTold))
+    table.told.ranges.push_back({std::move(range.range.lower), std::move(range.range.upper),
+                                 range.position, range.at_us, range.rows});
+}
+
 void Sweep::tell(Table& table) const {
   TableSweep& told = table.told;
   const Coverage& coverage = table.ranges.coverage();
+  tell_ranges(table);
   told.suspects = table.awaited_suspects();
   told.sample_matches = table.sample_matches;
   told.sample_divergences = table.sample_divergences;

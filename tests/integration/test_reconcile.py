@@ -265,7 +265,15 @@ def test_compares_by_itself_and_remembers_over_a_kill(migrate):
     assert not findings(migration)
     migration.target(DAMAGE)
     # Nothing is due for an hour; who wants to know asks.
-    assert reconcile(migration, 2)["result"] == "different"
+    report = reconcile(migration, 2)
+    assert report["result"] == "different"
+    # Issue D, part 3: the ranges, with their positions and ages.
+    for document in (report, lockstep.status()):
+        words = table_of(document, "public.words")
+        assert words["ranges_total"] == 1
+        (whole,) = words["ranges"]
+        assert whole["lower"] is None and whole["upper"] is None and whole["rows"] == 3000
+        assert whole["verified_through"] and 0 <= whole["age_seconds"] < 60
     found = findings(migration, "--show-values")
     assert {key: (each["kind"], each["columns"]) for key, each in found.items()} == EXPECTED
     wrong = found["public.words", "400"]

@@ -80,6 +80,15 @@ def damage(migration, rng):
     return {str(key) for key in keys}
 
 
+def check_ranges(table):
+    """Issue D, part 3: as many ranges as there are, those that wait longest first, or their count."""
+    assert table["ranges_total"] == len(table["ranges"]) == ROWS // RANGE or is_long()
+    assert {each["rows"] for each in table["ranges"]} == {RANGE}
+    ages = [each["age_seconds"] for each in table["ranges"]]
+    assert ages == sorted(ages, reverse=True)
+    assert sum(each["lower"] is None for each in table["ranges"]) <= 1
+
+
 def killed_in_sweeps(kills):
     """Every range once, and every damaged row is found; returns rows that were read again."""
     migration = kills.migration
@@ -96,6 +105,7 @@ def killed_in_sweeps(kills):
     status = kills.lockstep.await_status(lambda now: kills.table(now)["verified_through"],
                                          "every range to be compared")
     assert kills.table(status)["verified_rows"] == ROWS
+    check_ranges(kills.table(kills.lockstep.status()))
     kills.lockstep.stop()
     again = kills.rows_read() - before - ROWS
     assert {each["key"]["id"] for each in kills.findings()} == damaged

@@ -41,9 +41,9 @@ TEST(Coverage, KnowsThePositionOnlyOnceAllIsCompared) {
   Coverage coverage;
   const auto first = take(coverage, 100, key('m'));
   EXPECT_TRUE(coverage.busy());
-  coverage.verified(first, result(50, 7, 3));
+  coverage.verified(first, result(50, 7, 3), 0);
   EXPECT_FALSE(coverage.verified_through());
-  coverage.verified(take(coverage, 100, {}), result(60, 9, 4));
+  coverage.verified(take(coverage, 100, {}), result(60, 9, 4), 0);
   EXPECT_EQ(coverage.verified_through(), 7U);
   EXPECT_EQ(coverage.oldest_us(), 50);
   EXPECT_EQ(coverage.rows(), 7U);
@@ -52,7 +52,7 @@ TEST(Coverage, KnowsThePositionOnlyOnceAllIsCompared) {
 
 TEST(Coverage, WhatCouldNotBeComparedKeepsWhatWasKnownAndIsNotDueAtOnce) {
   Coverage coverage;
-  coverage.verified(take(coverage, 100, {}), result(50, 7, 3));
+  coverage.verified(take(coverage, 100, {}), result(50, 7, 3), 0);
   coverage.untold(take(coverage, 100, {}), 120);
   EXPECT_EQ(coverage.verified_through(), 7U);
   EXPECT_EQ(coverage.oldest_us(), 50);
@@ -62,9 +62,9 @@ TEST(Coverage, WhatCouldNotBeComparedKeepsWhatWasKnownAndIsNotDueAtOnce) {
 
 TEST(Coverage, SmallNeighboursJoin) {
   Coverage coverage;
-  coverage.verified(take(coverage, 100, key('f')), result(50, 7, 3));
-  coverage.verified(take(coverage, 100, key('m')), result(51, 6, 4));
-  coverage.verified(take(coverage, 100, {}), result(52, 9, 8));
+  coverage.verified(take(coverage, 100, key('f')), result(50, 7, 3), 0);
+  coverage.verified(take(coverage, 100, key('m')), result(51, 6, 4), 0);
+  coverage.verified(take(coverage, 100, {}), result(52, 9, 8), 0);
   const auto due = coverage.due(100, kRows);
   ASSERT_TRUE(due);
   EXPECT_TRUE(due->known);
@@ -75,6 +75,26 @@ TEST(Coverage, SmallNeighboursJoin) {
   EXPECT_EQ(coverage.taken().gone, std::vector<std::optional<std::string>>{key('f')});
   coverage.released(joined);
   EXPECT_EQ(coverage.verified_through(), 6U);
+}
+
+// Issue D, part 3: of two that wait about as long, that in which rows were not equal is the next.
+TEST(Coverage, WhereRowsWereUnequalIsComparedFirst) {
+  Coverage coverage;
+  coverage.verified(take(coverage, 100, key('f')), result(50, 7, 9), 0);
+  coverage.verified(take(coverage, 100, {}), result(51, 7, 9), 3);
+  EXPECT_EQ(coverage.due(100, kRows)->range.lower, key('f'));
+  EXPECT_EQ(coverage.due(1'000'000, kRows)->range.lower, key('f'));
+  EXPECT_EQ(coverage.due(51, kRows)->range.upper, key('f')) << "the other is not due";
+}
+
+TEST(Coverage, TellsWhichRangesWaitLongest) {
+  Coverage coverage;
+  coverage.verified(take(coverage, 100, key('f')), result(60, 7, 9), 0);
+  coverage.verified(take(coverage, 100, key('m')), result(50, 8, 9), 0);
+  ASSERT_EQ(coverage.oldest(9).size(), 3U);
+  EXPECT_FALSE(coverage.oldest(9)[0].known());
+  EXPECT_EQ(coverage.oldest(9)[1].at_us, 50);
+  EXPECT_EQ(coverage.oldest(1).size(), 1U);
 }
 
 TEST(Coverage, AGapInWhatIsStoredBeginsAnew) {
@@ -117,7 +137,7 @@ TEST(Coverage, WhatIsStoredIsWhole) {
         const auto id = *busy.begin();
         busy.erase(id);
         const VerifiedRange now =
-            coverage.verified(id, result(step, static_cast<Lsn>(step), random() % 8));
+            coverage.verified(id, result(step, static_cast<Lsn>(step), random() % 8), 0);
         stored[now.range.lower] = now;
       }
       std::vector<VerifiedRange> read;
