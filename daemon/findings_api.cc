@@ -14,6 +14,9 @@ namespace {
 
 namespace json = boost::json;
 
+// There may be a million, and a daemon has other uses for its memory.
+constexpr std::uint64_t kMost = 10'000;
+
 json::object listed_finding(const Finding& finding) {
   json::array columns;
   for (const std::string& column : finding.columns) columns.emplace_back(column);
@@ -33,6 +36,7 @@ ControlResponse answer_findings(const CheckpointReader& checkpoint, const Contro
   std::uint64_t limit = 1000;
   const std::string asked = request.query_value("limit");
   if (!asked.empty() && !parse_number(asked, limit)) return problem(400, "limit is a number");
+  limit = std::min(limit, kMost);
   const std::string table = request.query_value("table");
   const bool all = request.query_value("all") == "1";
   std::vector<Finding> found;
