@@ -182,12 +182,14 @@ def test_killed_again_and_again(migrate, capsys):
     migration.lockstep.run_until_synced()
     settings = {"every": "1h", "repair": "confirm", "rows_per_second": RANGE}
     # Where rows are digested, the server reads a range that differs more than once.
-    migration.lockstep.write({**migration.manifest, "reconcile": {**settings, "digests": "off"}})
+    reads = {**settings, "digests": "off"}
+    migration.lockstep.write({**migration.manifest, "reconcile": reads})
     kills = Kills(migration)
     again = killed_in_sweeps(kills)
     migration.lockstep.write({**migration.manifest, "reconcile": settings})
     repaired = killed_in_repairs(kills)
     killed_in_heals(kills)
+    migration.lockstep.write({**migration.manifest, "reconcile": reads})
     healed = killed_in_one_heal(kills)
     migration.assert_equal()
     with capsys.disabled():
