@@ -7,6 +7,7 @@
     latency    from commit to commit through the direct stream: lone changes, and under load
     grown      deletes and updates of a table whose statements were planned while it was empty
     tables     one-row changes of 10, 200 and 2,000 active tables
+    price      events/s of a backlog while everything is compared, against none
     reconcile  rows/s of a comparison of twelve columns, with 0 and 191 differences
     heal       rows written and bytes read by a resync of a table of which 0.1 % is damaged
     --peers    the same against native logical replication and the Debezium JDBC sink connector, and
@@ -27,6 +28,7 @@ from tests.bench.heal import heal
 from tests.bench.latency import latency
 from tests.bench.pipe import fill_target
 from tests.bench.plans import grown, many_tables
+from tests.bench.price import price
 from tests.bench.reconcile import reconcile
 from tests.lab.lockstep import ROOT
 from tests.lab.migration import Migration
@@ -125,7 +127,7 @@ def run(arguments):
               f"load {os.getloadavg()[0]:.1f}", flush=True)
         for name, measure in {"backfill": backfill, "drain": drain, "decode": decode,
                               "latency": lambda b: latency(b, arguments.rate), "grown": grown,
-                              "tables": many_tables,
+                              "tables": many_tables, "price": price,
                               "reconcile": lambda b: reconcile(b, arguments.peers),
                               "heal": heal}.items():
             if arguments.only == name or not (arguments.only or arguments.only_peers):
@@ -156,7 +158,8 @@ def main():
     parser.add_argument("--peers", action="store_true", help="also run the alternatives")
     parser.add_argument("--only-peers", action="store_true", help="run nothing but them")
     parser.add_argument("--only", metavar="NAME", choices=(
-        "backfill", "drain", "decode", "latency", "grown", "tables", "reconcile", "heal"))
+        "backfill", "drain", "decode", "latency", "grown", "tables", "price", "reconcile",
+        "heal"))
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--events", type=int, default=600_000)
