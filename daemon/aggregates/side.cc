@@ -49,14 +49,9 @@ Result<std::uint64_t> AggregateSide::owed(const BookkeepingName& bookkeeping,
   return number_field<std::uint64_t>(row, 0, 0);
 }
 
-// PQcancel() blocks for a connection's time, and what it asks for may come too late: either way the
-// connection is of no more use.
+// What it asks for may come too late: either way the connection is of no more use.
 void AggregateSide::cancel() {
-  std::array<char, 256> why{};
-  if (PGcancel* const handle = PQgetCancel(connection_.raw()); handle != nullptr) {
-    PQcancel(handle, why.data(), static_cast<int>(why.size()));
-    PQfreeCancel(handle);
-  }
+  connection_.cancel();
   connection_.close();
 }
 

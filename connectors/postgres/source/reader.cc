@@ -409,7 +409,11 @@ void PostgresReader::discard_rest() {
     rest.clear();
     if (!read(rest, kPieceBytes)) break;
   }
-  if (reading_ != Reading::Nothing) connection_.close();
+  if (reading_ != Reading::Nothing) {
+    // A digest sends nothing before its end, so that its server would not miss us until then.
+    if (reading_ == Reading::Digest) connection_.cancel();
+    connection_.close();
+  }
   reading_ = Reading::Nothing;
 }
 

@@ -28,6 +28,8 @@ JOIN pg_proc p ON p.oid = t.typsend JOIN pg_namespace n ON n.oid = p.pronamespac
 Result<std::string> PostgresReader::digest_probe() {
   CHECK(!open_);
   LOCKSTEP_TRY(ready());
+  constexpr int kHasRecordHash = 140000;
+  if (PQserverVersion(connection_.raw()) < kHasRecordHash) return std::string();
   const auto answer = connection_.run(digest_probe_query());
   if (answer) return text_field(*answer, 0, 0);
   if (answer.error().reaction == Reaction::Retry) return fail(answer.error());

@@ -24,16 +24,6 @@ FROM (VALUES ($1::name)) w(name)
 LEFT JOIN pg_replication_slots s ON s.slot_name = w.name
 LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid)";
 
-struct CancelDeleter {
-  void operator()(PGcancel* cancel) const noexcept { PQfreeCancel(cancel); }
-};
-
-void cancel(PGconn* connection) {
-  const std::unique_ptr<PGcancel, CancelDeleter> handle(PQgetCancel(connection));
-  char why[256];
-  if (handle != nullptr) PQcancel(handle.get(), why, sizeof why);
-}
-
 }  // namespace
 
 std::optional<std::string> slot_fault(const SlotFacts& slot, const std::string& database) {
@@ -93,7 +83,7 @@ Result<PgResult> make_slot_by(PostgresConnection& connection, const std::string&
     const int ready = ::poll(&socket, 1, kAskEveryMs);
     if (ready != 0 && PQconsumeInput(raw) == 0) break;  // The result says what was lost.
     if (ready != 0 || given_up || goes_on()) continue;
-    cancel(raw);
+    connection.cancel();
     given_up = true;
   }
   auto made = connection.check(PQgetResult(raw));

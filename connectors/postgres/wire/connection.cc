@@ -259,6 +259,13 @@ void PostgresConnection::close() {
   connection_.reset();
 }
 
+void PostgresConnection::cancel() {
+  if (!is_open()) return;
+  const std::unique_ptr<PGcancel, decltype(&PQfreeCancel)> handle(PQgetCancel(raw()), PQfreeCancel);
+  std::array<char, 256> why{};  // Nobody asks: the statement's own result says what became of it.
+  if (handle != nullptr) PQcancel(handle.get(), why.data(), static_cast<int>(why.size()));
+}
+
 Result<PgResult> PostgresConnection::run(const std::string& sql) {
   if (!is_open()) return fail(Reaction::Retry, options_.side + ": not connected");
   return check(PQexec(raw(), sql.c_str()));

@@ -85,6 +85,9 @@ class PostgresConnection {
   Status open();
   void close();
   bool is_open() const { return connection_ != nullptr; }
+  // Asks the server to end the statement that is under way.  It blocks for a connection's time, and
+  // what it asks for may come too late.
+  void cancel();
 
   // Runs statements by the simple protocol; every one must succeed.  Returns the last result.
   // A lost connection closes this object's connection and answers Retry.
