@@ -189,4 +189,15 @@ std::vector<ShownSetting> Steering::settings() const {
   return settings_;
 }
 
+Result<StoredSteering> open_steering(const Manifest& manifest) {
+  StoreOptions options;
+  options.directory = manifest.state_dir.value.string();
+  options.identity.migration = manifest.migration.value;
+  StoredSteering stored;
+  LOCKSTEP_ASSIGN(stored.store, RocksdbStore::open(options));
+  stored.steering = std::make_unique<Steering>(manifest, *stored.store, [](const std::string&) {});
+  LOCKSTEP_TRY(stored.steering->load());
+  return stored;
+}
+
 }  // namespace lockstep

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -95,5 +96,15 @@ Status refuse_while_aborted(const CheckpointReader& checkpoint, const std::strin
 
 // What is stored, for a status without a daemon.
 Result<Pauses> stored_pauses(const CheckpointReader& checkpoint);
+
+// Steering of a migration that nobody runs, for the next run to find; owns its state directory
+// meanwhile.
+struct StoredSteering {
+  std::unique_ptr<RocksdbStore> store;
+  std::unique_ptr<Steering> steering;
+};
+
+// Halt, exit Temporary: somebody runs it.
+Result<StoredSteering> open_steering(const Manifest& manifest);
 
 }  // namespace lockstep

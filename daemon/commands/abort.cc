@@ -8,7 +8,6 @@
 #include <chrono>
 #include <iostream>
 
-#include "checkpoint/rocksdb_store.h"
 #include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
@@ -54,13 +53,9 @@ Status abort_without_answer(const Manifest& manifest, const LockOwner& owner, co
 
 // Nobody runs: the next run finds the order, and what a killed one left behind is ended here.
 Status abort_offline(const Manifest& manifest, const std::string& reason) {
-  StoreOptions options;
-  options.directory = manifest.state_dir.value.string();
-  options.identity.migration = manifest.migration.value;
-  LOCKSTEP_ASSIGN(const auto store, RocksdbStore::open(options));
-  Steering steering(manifest, *store, [](const std::string&) {});
-  LOCKSTEP_TRY(steering.load());
-  LOCKSTEP_TRY(steering.pause({std::string(kAbort)}, {fmt::format("uid {}", ::getuid()), reason}));
+  LOCKSTEP_ASSIGN(const StoredSteering stored, open_steering(manifest));
+  LOCKSTEP_TRY(
+      stored.steering->pause({std::string(kAbort)}, {fmt::format("uid {}", ::getuid()), reason}));
   return end_our_sessions(manifest);
 }
 

@@ -60,6 +60,9 @@ Status print_sql(const Manifest& manifest, const FindingsFilter& filter) {
     std::cout << (sql ? *sql : fmt::format("-- finding {}: {}", finding.id, sql.error().message))
               << "\n";
   }
+  if (chosen.findings.size() < chosen.total)
+    std::cout << fmt::format("-- these are the first {} of {}: --table or --id chooses others\n",
+                             chosen.findings.size(), chosen.total);
   std::cout << fmt::format(
       "-- {} rows{}; nothing was done: --yes reads each of them from the source again and writes "
       "it\n",

@@ -30,12 +30,8 @@ Result<std::optional<std::string>> ask_running(const Manifest& manifest,
 
 // The same order on the checkpoint, for the next run.
 Result<std::string> order_offline(const Manifest& manifest, ControlRequest request) {
-  StoreOptions options;
-  options.directory = manifest.state_dir.value.string();
-  options.identity.migration = manifest.migration.value;
-  LOCKSTEP_ASSIGN(const auto store, RocksdbStore::open(options));
-  Steering steering(manifest, *store, [](const std::string&) {});
-  LOCKSTEP_TRY(steering.load());
+  LOCKSTEP_ASSIGN(const StoredSteering stored, open_steering(manifest));
+  Steering& steering = *stored.steering;
   request.actor = fmt::format("uid {}", ::getuid());
   if (request.path != kResumePath) {
     ControlResponse answer = answer_steering(steering, request);

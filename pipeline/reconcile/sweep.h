@@ -3,15 +3,14 @@
 //   range of keys ─> Reading: S at the source ─────────┐
 //                    everything S sees is applied (V3) ├─> digests ─> unequal keys ─> suspects ─┐
 //                    then a snapshot of the target ────┘   of both                              │
-//   Where both servers digest rows alike they say first what they make of the range, and rows are
-//   read only of its buckets that differ.
-//
 //   suspects, by key, under fresh snapshots, again and again ──> equal, or a finding <──────────┘
 //
+// Where both servers digest rows alike they say first what they make of the range, and rows are
+// read only of its buckets that differ (sweep_digest.cc).
+//
 // Which range is next: of a table that somebody asked for, or that is to be healed, each once,
-// without a pause; else, where the comparison is continuous, the range that was compared longest
-// ago, within a budget, and only while the stream keeps up.  Ranges and findings are kept in the
-// store.
+// without a pause; else, where the comparison is continuous, the most urgent one (urgency.h),
+// within a budget, and only while the stream keeps up.  Ranges and findings are kept in the store.
 //
 // Of a table that is healed (TableLife) what differs is no finding: it is read again from the
 // source, many keys under one snapshot, and looked at again until it is equal; only what that does

@@ -55,7 +55,7 @@ def test_the_copy_yields_and_comes_back(direct):
         migration.await_target("SELECT v FROM t WHERE id = 900001", "stream", 5)
         lag = time.monotonic() - begun
         migration.target("UPDATE pressure SET n = 9")  # Below its bound, and not well below.
-        time.sleep(3)
+        time.sleep(3)  # Six looks: that it goes on is no event.
         assert throttled_by(lockstep.status(), "throttle.query")
         migration.target("UPDATE pressure SET n = 1")
         begun = time.monotonic()
@@ -90,7 +90,7 @@ def test_lag_log_and_our_own_transactions_are_bounds(direct):
         migration.source("UPDATE t SET n = 7 WHERE id = 5")
         migration.stack.target.await_waiting(
             f"datname = '{migration.name}' AND wait_event_type = 'Lock'", "a lane to wait")
-        time.sleep(0.5)
+        time.sleep(0.5)  # So long a transaction is over the bound of 300 ms.
         lock.rollback()
         lock.close()
         lockstep.await_status(lambda status: throttled_by(status, "our transactions", " ms"),

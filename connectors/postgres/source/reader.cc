@@ -224,6 +224,14 @@ Result<bool> PostgresReader::flushed(Lsn lsn) {
   return flush_lsn >= flush_goal(lsn, log_);
 }
 
+// Of the open transaction; asks the server only when it changes.
+Status PostgresReader::set_seqscan(bool on) {
+  if (std::exchange(seqscan_, on) == on) return {};
+  LOCKSTEP_TRY(
+      connection_.run(on ? "SET LOCAL enable_seqscan = on" : "SET LOCAL enable_seqscan = off"));
+  return {};
+}
+
 // What every read of a range begins with.
 Result<LiteralRange> PostgresReader::begin_range(const TableMap& table, const KeyRange& range) {
   CHECK(open_ && reading_ == Reading::Nothing);
@@ -232,9 +240,7 @@ Result<LiteralRange> PostgresReader::begin_range(const TableMap& table, const Ke
   LOCKSTEP_ASSIGN(filenodes_, filenodes(table));
   LOCKSTEP_ASSIGN(LiteralRange literal, literal_range(table, range));
   // A whole table is read in heap order; everything else by its key index.
-  seqscan_ = literal.lower.empty() && literal.upper.empty();
-  LOCKSTEP_TRY(connection_.run(seqscan_ ? "SET LOCAL enable_seqscan = on"
-                                        : "SET LOCAL enable_seqscan = off"));
+  LOCKSTEP_TRY(set_seqscan(literal.lower.empty() && literal.upper.empty()));
   reading_table_ = table.text();
   return literal;
 }
@@ -261,8 +267,7 @@ Status PostgresReader::start_keys(const TableMap& table, std::span<const std::st
   LOCKSTEP_TRY(ready());
   LOCKSTEP_TRY(prepare_session(table));
   LOCKSTEP_ASSIGN(filenodes_, filenodes(table));
-  if (std::exchange(seqscan_, false))
-    LOCKSTEP_TRY(connection_.run("SET LOCAL enable_seqscan = off"));
+  LOCKSTEP_TRY(set_seqscan(false));
 
   std::vector<Oid> types;
   std::vector<const char*> values;

@@ -109,6 +109,7 @@ class PostgresReader : public DigestReader {
   Result<std::string> operator_path(const TableMap& table);
   Result<KeyLiterals> literals(const TableMap& table, const std::optional<std::string>& key);
   Result<LiteralRange> literal_range(const TableMap& table, const KeyRange& range);
+  Status set_seqscan(bool on);
   Result<LiteralRange> begin_range(const TableMap& table, const KeyRange& range);
   Status copy_range(const TableMap& table, const LiteralRange& range);
   Result<std::vector<HashedColumn>> hashed_columns(const TableMap& table);
