@@ -20,6 +20,10 @@ bool came_before(const Change& change, Position horizon) {
   return change.sequence.minor != 0 && change.sequence.minor < horizon.major;
 }
 
+double seconds(std::chrono::steady_clock::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
+
 bool carries_a_value(const TableMap& table, std::string_view row) {
   CellReader cells(row);
   for (std::size_t i = 0; !cells.done(); ++i) {
@@ -40,6 +44,8 @@ Lane::Lane(LaneOptions options, Shared shared, Target& target, StreamNames strea
       last_commit_(shared.clock.now()) {
   if (!options_.shared_stream.empty())
     holds_.emplace(options_.shared_stream, shared_.tables, options_.index, shared_.progress);
+  for (const TableMap* table : shared_.tables)
+    table_meters_.push_back(&shared_.meters.table(table->text()));
 }
 
 void Lane::add(LaneItem item) {
@@ -246,7 +252,7 @@ void Lane::fold_change(const Change& change) {
   const bool skip = stopped || skipped(change, at);
   if (!at.frozen) at.position = std::max(at.position, change.next);
   if (holds_) holds_->pass(change.next);
-  if (skip) return;
+  if (skip) return void(++(stopped ? counts_.skipped_stopped : counts_.skipped_applied));
   at.last_xid = change.xid == 0 ? at.last_xid : change.xid;
   at.max_xid = std::max(at.max_xid, change.xid);
   const TableMap& table = *shared_.tables[change.table];
@@ -272,7 +278,7 @@ void Lane::fold_change(const Change& change) {
     case ChangeKind::Truncate:
       CHECK(change.kind != ChangeKind::Truncate);  // Travels as a barrier.
   }
-  ++batch_events_[change.table];
+  count_change(change);
   fold_.add(effect);
 }
 
@@ -350,7 +356,7 @@ void Lane::refold() {
   fold_.clear();
   keys_.clear();
   reports_.clear();
-  batch_events_.clear();
+  counts_ = {};
   // Also where it was frozen in this batch: what came before the stop in it was not committed.
   for (auto& [id, at] : streams_) at.position = at.committed;
   if (holds_) holds_->roll_back();
@@ -377,8 +383,11 @@ std::vector<ProgressRow> Lane::changed_progress() const {
 Status Lane::save_intent() {
   std::optional<std::vector<Xid>> unseen = shared_.visibility.unseen(kIntentXidsMax);
   if (!unseen) return {};  // The stored U stays behind, which its batch number tells (I5).
-  return shared_.checkpoint.save_intent(
-      {options_.index, options_.epoch, batch_number_ + 1, std::move(*unseen)});
+  const auto begun = shared_.clock.now();
+  LOCKSTEP_TRY(shared_.checkpoint.save_intent(
+      {options_.index, options_.epoch, batch_number_ + 1, std::move(*unseen)}));
+  shared_.meters.checkpoint_commit.add(seconds(shared_.clock.now() - begun));
+  return {};
 }
 
 // The bytes of events that could not be read, for `quarantine show`.
@@ -411,12 +420,14 @@ Result<Lane::Step> Lane::apply_batch() {
     failpoint("lane_before_intent");
     LOCKSTEP_TRY(save_intent());
     failpoint("lane_after_intent");
+    const auto begun = shared_.clock.now();
     LOCKSTEP_ASSIGN(const ApplyOutcome outcome, target_.apply(transaction));
     if (outcome.stop) {
       shared_.board.stop(outcome.stop->table, outcome.stop->error.message);
       refold();
       return Step::Applied;
     }
+    shared_.meters.target_transaction.add(seconds(shared_.clock.now() - begun));
     committed(outcome);
   } else {
     committed({});
@@ -435,7 +446,7 @@ void Lane::committed(const ApplyOutcome& outcome) {
     shared_.progress.committed(options_.index, at.name, at.position);
   }
   for (const DebtOpened& debt : outcome.opened) shared_.board.debts_opened(debt.table, 1);
-  for (const auto& [table, events] : batch_events_) shared_.board.events_applied(table, events);
+  count_batch(outcome);
   sample_batch();
   std::size_t next_report = 0;
   for (const LaneItem& item : batch_) {
@@ -445,36 +456,13 @@ void Lane::committed(const ApplyOutcome& outcome) {
   }
   batch_.clear();
   batch_rows_ = batch_bytes_ = 0;
-  batch_events_.clear();
+  counts_ = {};
   reports_.clear();
   fold_.clear();
   keys_.clear();
   flush_ = flush_ && !pending_.empty();
   last_commit_ = shared_.clock.now();
   recent_.forget();
-}
-
-// A few of the keys that were just committed, from all over the batch.
-void Lane::sample_batch() {
-  std::size_t changes = 0;
-  for (const auto& [table, events] : batch_events_) changes += events;
-  if (changes == 0) return;
-  std::size_t wanted = shared_.sample.allowance(shared_.clock.now());
-  if (wanted == 0) return;
-  const std::size_t every = std::max<std::size_t>(1, changes / wanted);
-  std::size_t next = 0;
-  for (const LaneItem& item : batch_) {
-    const auto* of_item = std::get_if<ChangesItem>(&item);
-    if (of_item == nullptr) continue;
-    for (const Change& change : of_item->changes) {
-      if (wanted == 0) return;
-      if (next++ % every != 0) continue;
-      --wanted;
-      const bool is_row = change.kind != ChangeKind::Delete;
-      if (is_row && !extract_key(*shared_.tables[change.table], change.row, scratch_)) continue;
-      shared_.sample.add({change.table, is_row ? scratch_ : change.row});
-    }
-  }
 }
 
 Result<Lane::Step> Lane::commit_watermark() {

@@ -6,12 +6,14 @@
 // A lane is passive: runner.cc (or the simulator) feeds add() and calls step().
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pipeline/apply/fold.h"
@@ -100,6 +102,8 @@ class Lane {
   Result<Step> apply_batch();
   Status save_intent();
   void committed(const ApplyOutcome& outcome);
+  void count_change(const Change& change);
+  void count_batch(const ApplyOutcome& outcome);
   void sample_batch();
   Result<Step> commit_watermark();
   Result<Step> commit_progress();
@@ -130,7 +134,16 @@ class Lane {
   Fold fold_;
   Arena keys_;
   std::string scratch_;
-  std::map<TableId, std::uint64_t> batch_events_;
+  // Of the batch, until it is committed: what Meters and the board are told then.
+  struct BatchCounts {
+    std::map<TableId, std::array<std::uint64_t, kChangeKinds>> applied;  // By ChangeKind.
+    // Commit times, and how many changes in a row have each.
+    std::vector<std::pair<std::int64_t, std::uint64_t>> commits;
+    std::uint64_t skipped_applied = 0;
+    std::uint64_t skipped_stopped = 0;
+  };
+  BatchCounts counts_;
+  std::vector<TableMeters*> table_meters_;  // By TableId.
   std::map<StreamId, StreamState> streams_;
   std::optional<TableHolds> holds_;   // Of a shared stream.
   std::shared_ptr<Barrier> barrier_;  // Arrived at, not passed.

@@ -90,6 +90,7 @@ Status Lane::carry_out(Barrier& barrier) {
   shared_.board.set_horizon(change.table, truncation.horizon);
   if (truncation.forget_chunks) shared_.board.void_chunks(change.table);
   shared_.board.events_applied(change.table, 1);
+  table_meters_[change.table]->applied[static_cast<std::size_t>(change.kind)].add(1);
   barrier.release(Barrier::Outcome::Truncated);
   return {};
 }

@@ -17,6 +17,7 @@
 #include "pipeline/model/table.h"
 #include "pipeline/ports/checkpoint.h"
 #include "pipeline/ports/clock.h"
+#include "pipeline/ports/meters.h"
 
 namespace lockstep {
 
@@ -33,6 +34,7 @@ struct Shared {
   KeyHold& hold;
   Standstill& standstill;
   Sample& sample;
+  Meters& meters;
 
   // Has every lane look again at what it waits for.
   void wake_lanes() const {

@@ -10,6 +10,7 @@
 
 namespace lockstep {
 
+using std::chrono::duration;
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
@@ -132,9 +133,12 @@ Result<Scanner::Step> Scanner::open() {
 Result<Scanner::Step> Scanner::read_piece() {
   if (pacer_.waits(shared_.clock.now())) return Step::Waiting;
   piece_.clear();
+  const auto begun = shared_.clock.now();
   auto more = reader_.read(piece_.rows, piece_bytes_);
   if (!more) return give_up(std::move(more).error());
   rows_ += piece_.rows.rows();
+  shared_.meters.source_read.add(duration<double>(shared_.clock.now() - begun).count());
+  shared_.meters.bytes_copied.add(piece_.rows.bytes());
   pacer_.spend({piece_.rows.rows(), piece_.rows.bytes()}, shared_.clock.now());
   read_complete_ = !*more;
   if (read_complete_) {
@@ -343,9 +347,12 @@ void Scanner::finish(bool done) {
   reading_.close();
   state_ = State::Idle;
   if (!done) {
+    shared_.meters.chunks_retaken.add(1);
     planner_.retake(task_);
     return;
   }
+  shared_.meters.chunks_done.add(1);
+  shared_.meters.chunk.add(duration<double>(shared_.clock.now() - begun_).count());
   planner_.done(task_, rows_, duration_cast<milliseconds>(shared_.clock.now() - begun_));
 }
 

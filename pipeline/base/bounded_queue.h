@@ -76,6 +76,7 @@ class BoundedQueue {
     const MutexLock lock(mutex_);
     return closed_ && items_.empty();
   }
+  std::size_t bytes_max() const { return bytes_max_; }
   std::size_t bytes() const {
     const MutexLock lock(mutex_);
     return bytes_;

@@ -122,10 +122,12 @@ void Assembly::fail_run(const std::string& part, const Error& error) {
 }
 
 template <typename T>
-Result<T> Assembly::told(const std::string& part, Result<T> ended, Health& health) {
+Result<T> Assembly::told(Worker worker, const std::string& part, Result<T> ended, Health& health) {
+  ports_.meters.heartbeat(worker).store(ports_.clock.wall_us(), std::memory_order_relaxed);
   if (ended) {
     if (health.set(part, {})) ports_.events.resumed(part);
   } else if (const Error& error = ended.error(); error.reaction == Reaction::Retry) {
+    ports_.meters.retries.add(worker_text(worker), error.code.empty() ? "none" : error.code);
     if (health.set(part, error.message)) ports_.events.waiting(part, error.message);
   } else if (error.reaction != Reaction::Cancel) {
     fail_run(part, error);
@@ -147,13 +149,14 @@ bool Assembly::any_stopped() const {
 
 Result<Assembly::Turn> Assembly::step_source(milliseconds wait) {
   if (stop_of(Part::Source).raised()) return Turn::Over;
-  return told("source", read_source(wait), health_);
+  return told(Worker::Source, "source", read_source(wait), health_);
 }
 
 Result<Assembly::Turn> Assembly::read_source(milliseconds wait) {
   LOCKSTEP_TRY(pause_stopped());
   Polled polled = ports_.source.poll(wait);
   const std::vector<Change>& changes = polled.batch.changes;
+  count_read(changes);
   stream_names_.publish(ports_.source.streams());
   supervisor_.set_source(polled.state, changes.empty() ? 0 : changes.back().commit_us);
   tell_unreadable(changes);
@@ -172,6 +175,13 @@ bool Assembly::brings_marker(const ChangeBatch& batch) const {
   if (marker == 0 || options_.shared_stream.empty()) return false;
   return (!batch.changes.empty() && batch.changes.back().next.major >= marker) ||
          (!batch.watermarks.empty() && batch.watermarks.back().position.major >= marker);
+}
+
+void Assembly::count_read(const std::vector<Change>& changes) {
+  std::uint64_t bytes = 0;
+  for (const Change& change : changes) bytes += change.row.size();
+  ports_.meters.changes_read.add(changes.size());
+  ports_.meters.bytes_read.add(bytes);
 }
 
 // One line a minute: a connector that garbles a column garbles it in every event.
@@ -239,7 +249,7 @@ Result<Assembly::Turn> Assembly::step_lane(std::uint32_t index, milliseconds wai
   }
   supervisor_.set_oldest(index, lane.oldest_commit_us());
   if (ports_.control.paused(Scope::Apply)) return Turn::Waiting;
-  auto turn = told(lane_names_[index], apply(index), health_);
+  auto turn = told(Worker::Lane, lane_names_[index], apply(index), health_);
   if (!turn && turn.error().code == kDeadlock) supervisor_.look_at_once();
   return turn;
 }
@@ -284,7 +294,8 @@ Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
 
 Result<Assembly::Turn> Assembly::step_debts() {
   if (ports_.control.paused(Scope::Apply) && debts_.idle()) return Turn::Idle;
-  LOCKSTEP_ASSIGN(const DebtReader::Step step, told(scan_names_[0], debts_.step(), health_));
+  LOCKSTEP_ASSIGN(const DebtReader::Step step,
+                  told(Worker::Scan, scan_names_[0], debts_.step(), health_));
   if (step == DebtReader::Step::Waiting) return Turn::Waiting;
   return step == DebtReader::Step::Working || !debts_.idle() ? Turn::Busy : Turn::Idle;
 }
@@ -296,7 +307,7 @@ Result<Assembly::Turn> Assembly::step_chunk(std::size_t index) {
     if (scanner.idle()) return Turn::Idle;
     scanner.leave();
   }
-  const auto step = told(scan_names_[index], scanner.step(), health_);
+  const auto step = told(Worker::Scan, scan_names_[index], scanner.step(), health_);
   health_.set(scan_names_[index] + " waits", scanner.waiting_for());
   if (scanner.waits_for_flush()) flush_wanted_.store(true, std::memory_order_relaxed);
   if (!step) return std::unexpected(step.error());
@@ -315,7 +326,7 @@ Result<Assembly::Turn> Assembly::step_chunk(std::size_t index) {
 
 Result<Assembly::Turn> Assembly::step_probe() {
   if (stop_of(Part::Probe).raised()) return Turn::Over;
-  LOCKSTEP_TRY(told("probe", probe(), health_));
+  LOCKSTEP_TRY(told(Worker::Probe, "probe", probe(), health_));
   return Turn::Waiting;
 }
 
@@ -347,7 +358,8 @@ Result<Assembly::Turn> Assembly::step_sweep() {
     sweep_.leave();
     return Turn::Idle;
   }
-  LOCKSTEP_ASSIGN(const Sweep::Step step, told("sweep", sweep_.step(), sweep_health_));
+  LOCKSTEP_ASSIGN(const Sweep::Step step,
+                  told(Worker::Sweep, "sweep", sweep_.step(), sweep_health_));
   tell_findings();
   return step == Sweep::Step::Working   ? Turn::Busy
          : step == Sweep::Step::Waiting ? Turn::Waiting
@@ -421,8 +433,9 @@ std::optional<ExitCode> Assembly::compared() const {
 Result<std::optional<ExitCode>> Assembly::tick() {
   hold_tables();
   govern();
-  LOCKSTEP_ASSIGN(const Supervisor::Verdict verdict,
-                  told("supervisor", supervisor_.tick(options_.until_synced), health_));
+  LOCKSTEP_ASSIGN(
+      const Supervisor::Verdict verdict,
+      told(Worker::Supervisor, "supervisor", supervisor_.tick(options_.until_synced), health_));
   if (options_.until_compared)
     return options_.compared_too && !options_.compared_too() ? std::nullopt : compared();
   if (verdict == Supervisor::Verdict::GoOn) return std::nullopt;

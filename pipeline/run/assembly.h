@@ -137,10 +137,11 @@ class Assembly {
   StopFlag& stop_of(Part part) { return stops_[index_of(part)]; }
   Shared shared() {
     return {tables_,           visibility_,  recents_, queues_,     progress_, board_,
-            ports_.checkpoint, ports_.clock, hold_,    standstill_, sample_};
+            ports_.checkpoint, ports_.clock, hold_,    standstill_, sample_,   ports_.meters};
   }
   void build_lanes();
   Result<Turn> read_source(std::chrono::milliseconds wait);
+  void count_read(const std::vector<Change>& changes);
   void tell_unreadable(const std::vector<Change>& changes);
   bool brings_marker(const ChangeBatch& batch) const;
   bool route(Polled& polled);
@@ -158,7 +159,7 @@ class Assembly {
   void fail_run(const std::string& part, const Error& error);
   // Tells people how the step of `part` ended.
   template <typename T>
-  Result<T> told(const std::string& part, Result<T> ended, Health& health);
+  Result<T> told(Worker worker, const std::string& part, Result<T> ended, Health& health);
 
   const RunOptions options_;
   const std::vector<const TableMap*> tables_;

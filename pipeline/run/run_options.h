@@ -20,6 +20,7 @@
 #include "pipeline/ports/digests.h"
 #include "pipeline/ports/events.h"
 #include "pipeline/ports/ledger.h"
+#include "pipeline/ports/meters.h"
 #include "pipeline/ports/probe.h"
 #include "pipeline/ports/proof.h"
 #include "pipeline/ports/reader.h"
@@ -105,6 +106,7 @@ struct RunPorts {
   std::vector<ScanPorts> scans;
   ComparePorts compare;
   const Control& control;
+  Meters& meters;
 };
 
 }  // namespace lockstep

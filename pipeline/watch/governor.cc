@@ -24,23 +24,29 @@ bool Governor::due(Time now) const {
 // a role may not read must not hold the copy for ever.
 void Governor::look(const std::vector<Gauge>& gauges, Time now, std::int64_t wall_us) {
   std::vector<std::string> over;
+  std::vector<std::string> reasons;
   std::vector<std::string> unknown;
   bool calm = true;
   for (const Gauge& gauge : gauges) {
     if (gauge.bound > 0 && !gauge.trouble.empty())
       unknown.push_back(gauge.what + ": " + gauge.trouble);
     if (gauge.bound <= 0 || !gauge.value) continue;
-    if (*gauge.value > gauge.bound) over.push_back(reason_of(gauge));
+    if (*gauge.value > gauge.bound) {
+      over.push_back(gauge.what);
+      reasons.push_back(reason_of(gauge));
+    }
     calm = calm && *gauge.value < options_.calm * gauge.bound;
   }
   const MutexLock lock(mutex_);
   if (now_.share < 1 && looked_ != Time{})
-    now_.seconds += std::chrono::duration<double>(now - looked_).count();
+    for (const std::string& what : over_)
+      now_.seconds[what] += std::chrono::duration<double>(now - looked_).count();
   looked_ = now;
   now_.unknown = std::move(unknown);
   if (!over.empty()) {
     now_.share = std::max(options_.least, now_.share / 2);
-    now_.reasons = std::move(over);
+    now_.reasons = std::move(reasons);
+    over_ = std::move(over);
     if (now_.since_us == 0) now_.since_us = wall_us;
     return;
   }
@@ -48,6 +54,7 @@ void Governor::look(const std::vector<Gauge>& gauges, Time now, std::int64_t wal
   now_.share = std::min(1.0, now_.share * 2);
   if (now_.share < 1) return;
   now_.reasons.clear();
+  over_.clear();
   now_.since_us = 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,7 +35,8 @@ struct Throttled {
   std::vector<std::string> reasons;
   std::vector<std::string> unknown;  // What has a bound and could not be measured, and why.
   std::int64_t since_us = 0;         // 0: they are not.
-  double seconds = 0;                // In all, in this run.
+  // In this run, in all, by Gauge::what: how long it was the reason.
+  std::map<std::string, double> seconds;
 };
 
 struct GovernorOptions {
@@ -62,6 +64,7 @@ class Governor {
   const GovernorOptions options_;
   mutable Mutex mutex_;
   Throttled now_ GUARDED_BY(mutex_);
+  std::vector<std::string> over_ GUARDED_BY(mutex_);  // Gauge::what of the reasons.
   Time looked_ GUARDED_BY(mutex_){};
 };
 

@@ -1,6 +1,7 @@
 // RunStatus: what a run tells about itself; the control server renders it, tests read it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,6 +28,8 @@ struct RunTableStatus {
 };
 
 enum class Phase : std::uint8_t { Prepare, Backfill, Follow, Drain, Aborted, Stopped };
+inline constexpr std::array kPhases{Phase::Prepare, Phase::Backfill, Phase::Follow,
+                                    Phase::Drain,   Phase::Aborted,  Phase::Stopped};
 std::string_view phase_text(Phase phase);
 
 // What an operator holds.
@@ -61,8 +64,9 @@ struct RunStatus {
   double silent_seconds = 0;         // Since the supervisor last looked.
   std::vector<RunTableStatus> tables;
   std::string source_state;
-  std::string last_run;  // Of a run that is over and ended synced: what was proven.
-  std::uint64_t queue_bytes = 0;
+  std::string last_run;               // Of a run that is over and ended synced: what was proven.
+  std::uint64_t queue_bytes = 0;      // What waits for the lanes,
+  std::uint64_t queue_bytes_max = 0;  // of as much.
   std::vector<PausedScope> paused;
   Throttled throttled;
   std::optional<KeptWal> kept_wal;  // Nothing: it is not known.

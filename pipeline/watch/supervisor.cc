@@ -143,12 +143,16 @@ Status Supervisor::count_debts() {
   counted_at_ = shared_.clock.now();
   counted_opened_ = opened_;
   LOCKSTEP_ASSIGN(const std::vector<DebtCount> counts, ports_.ledger.count_debts());
+  const bool counted_before = std::exchange(counted_, true);
   const std::map<TableId, DebtCount> before = std::exchange(debts_, {});
   for (const DebtCount& count : counts) {
     debts_[count.table] = count;
     const auto last = before.find(count.table);
-    if (count.quarantined > (last == before.end() ? 0 : last->second.quarantined))
+    const std::uint64_t had = last == before.end() ? 0 : last->second.quarantined;
+    if (count.quarantined > had) {
+      if (counted_before) shared_.meters.quarantined.add(count.quarantined - had);
       events_.quarantined(shared_.tables[count.table]->text(), count.quarantined);
+    }
     // An operator may have opened it again: the reader, who took the table to be free of debts, is
     // told to look.
     if (count.open > 0) shared_.board.debts_opened(count.table, 1);
@@ -386,7 +390,10 @@ void Supervisor::publish() {
     }
     status.tables.push_back(std::move(table));
   }
-  for (const auto& queue : shared_.queues) status.queue_bytes += queue->bytes();
+  for (const auto& queue : shared_.queues) {
+    status.queue_bytes += queue->bytes();
+    status.queue_bytes_max += queue->bytes_max();
+  }
   const bool complete = is_complete();
   std::int64_t oldest_debt_us = 0;
   for (const auto& [id, count] : debts_) {

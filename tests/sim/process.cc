@@ -180,7 +180,8 @@ RunPorts Process::run_ports() {
           std::move(lane_targets),
           std::move(scans),
           {compare_source_, compare_target_, compare_target_, outside_.checkpoint.verified()},
-          outside_.control};
+          outside_.control,
+          meters_};
 }
 
 Process::Process(const SimOptions& options, const Outside& outside)

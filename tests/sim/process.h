@@ -111,6 +111,7 @@ class Process {
   FakeProbe marker_probe_;
   FakeProof proof_;
   FakeLedger ledger_;
+  Meters meters_;
   FakeReader compare_source_;
   FakeTargetReader compare_target_;
   std::vector<FakeTarget*> lane_targets_;

@@ -69,8 +69,9 @@ class DebtTest : public ::testing::Test {
   KeyHold hold_{std::chrono::seconds(2)};
   Standstill standstill_{1, std::chrono::seconds(2)};
   Sample sample_{0};
+  Meters meters_;
   const Shared shared_{pointers_,   visibility_, recents_, queues_,     progress_, board_,
-                       checkpoint_, clock_,      hold_,    standstill_, sample_};
+                       checkpoint_, clock_,      hold_,    standstill_, sample_,   meters_};
   Lane lane_{{}, shared_, lane_target_, [](StreamId) { return "t/0"; }};
 };
 

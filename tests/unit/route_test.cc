@@ -55,8 +55,9 @@ class RouteTest : public ::testing::Test {
   KeyHold hold_{std::chrono::seconds(2)};
   Standstill standstill_{3, std::chrono::seconds(2)};
   Sample sample_{0};
+  Meters meters_;
   const Shared shared_{tables_,     visibility_, recents_, queues_,     progress_, board_,
-                       checkpoint_, clock_,      hold_,    standstill_, sample_};
+                       checkpoint_, clock_,      hold_,    standstill_, sample_,   meters_};
 };
 
 TEST_F(RouteTest, OneKeyOneLaneInOrder) {

@@ -1,0 +1,66 @@
+#include "pipeline/ports/meters.h"
+
+#include <algorithm>
+
+namespace lockstep {
+
+Histogram::Histogram(std::span<const double> bounds)
+    : bounds_(bounds), counts_(bounds.size() + 1) {}
+
+void Histogram::add(double value, std::uint64_t times) {
+  const auto bound = std::ranges::lower_bound(bounds_, value);
+  counts_[static_cast<std::size_t>(bound - bounds_.begin())].add(times);
+  sum_.fetch_add(value * static_cast<double>(times), std::memory_order_relaxed);
+}
+
+Histogram::Sums Histogram::read() const {
+  Sums sums{bounds_, {}, sum_.load(std::memory_order_relaxed)};
+  std::uint64_t all = 0;
+  for (const Counter& count : counts_) sums.up_to.push_back(all += count.value());
+  return sums;
+}
+
+void NamedCounter::add(std::string_view first, std::string_view second) {
+  constexpr std::size_t kMost = 100;
+  const MutexLock lock(mutex_);
+  Names names{first, second};
+  if (values_.size() >= kMost && !values_.contains(names)) names.second = "other";
+  ++values_[std::move(names)];
+}
+
+std::map<NamedCounter::Names, std::uint64_t> NamedCounter::values() const {
+  const MutexLock lock(mutex_);
+  return values_;
+}
+
+std::string_view worker_text(Worker worker) {
+  switch (worker) {
+    case Worker::Source:
+      return "source";
+    case Worker::Lane:
+      return "lane";
+    case Worker::Scan:
+      return "scan";
+    case Worker::Probe:
+      return "probe";
+    case Worker::Sweep:
+      return "sweep";
+    case Worker::Supervisor:
+      return "supervisor";
+  }
+  return "unknown";
+}
+
+TableMeters& Meters::table(const std::string& name) {
+  const MutexLock lock(mutex_);
+  return tables_[name];
+}
+
+std::vector<std::pair<std::string, const TableMeters*>> Meters::tables() const {
+  const MutexLock lock(mutex_);
+  std::vector<std::pair<std::string, const TableMeters*>> all;
+  for (const auto& [name, table] : tables_) all.emplace_back(name, &table);
+  return all;
+}
+
+}  // namespace lockstep
