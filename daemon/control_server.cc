@@ -150,7 +150,7 @@ class ControlServer::Impl {
       http::response<http::string_body> response(static_cast<http::status>(answer.status),
                                                  request.version());
       response.set(http::field::content_type,
-                   answer.status < 400 ? "application/json" : "application/problem+json");
+                   answer.status < 400 ? answer.type : "application/problem+json");
       if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
       response.keep_alive(false);
       response.body() = answer.body;

@@ -36,11 +36,12 @@ struct ControlRequest {
 
 struct ControlResponse {
   unsigned status = 200;
-  std::string body;  // One JSON document.
+  std::string body;  // One document of `type`.
   // Of a stream of events: returns what came since the last call, "" when that is nothing.  Called
   // again and again, on the server's thread, for as long as the peer listens.
   std::function<std::string()> more{};
-  std::string allow{};  // With 405: the methods that there are.
+  std::string allow{};                    // With 405: the methods that there are.
+  std::string type = "application/json";  // Of a body that is well.
 };
 
 // run() on the control thread; stop() from any thread.

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
 #include <utility>
 
 #include "daemon/findings_api.h"
+#include "daemon/metrics/page.h"
 #include "daemon/openapi.h"
 #include "daemon/quarantine.h"
 #include "daemon/repair_json.h"
@@ -69,6 +71,7 @@ const std::vector<RunState::Route>& RunState::routes() {
       {kOpenApiPath, "GET", &RunState::answer_openapi},
       {kLivePath, "GET", &RunState::answer_live},
       {kReadyPath, "GET", &RunState::answer_ready},
+      {kMetricsPath, "GET", &RunState::answer_metrics},
   };
   return kRoutes;
 }
@@ -145,23 +148,35 @@ ControlResponse RunState::answer_live(const ControlRequest&) {
                  fmt::format("the supervisor has said nothing for {:.0f} s", now.silent_seconds));
 }
 
-// Whether it does its work: what an operator holds, and a lag, are none of its faults.
-ControlResponse RunState::answer_ready(const ControlRequest&) {
-  bool preparing = false;
-  {
-    const MutexLock lock(mutex_);
-    preparing = runner_ == nullptr && !aborted();
-  }
-  const RunStatus now = run_status();
-  boost::json::array reasons;
-  for (const std::string& line : preparing ? now.waiting_for : now.trouble)
-    reasons.emplace_back(line);
+// What an operator holds, and a lag, are none of its faults.
+std::vector<std::string> RunState::not_ready(const RunStatus& now) const {
+  const bool preparing = run() == 0 && !aborted();
+  std::vector<std::string> reasons = preparing ? now.waiting_for : now.trouble;
   if (preparing && reasons.empty()) reasons.emplace_back("it is still preparing");
   if (now.phase == Phase::Drain) reasons.emplace_back("it is asked to end");
-  const bool ready = reasons.empty();
-  boost::json::object document{{"ready", ready}, {"reasons", std::move(reasons)}};
+  return reasons;
+}
+
+ControlResponse RunState::answer_ready(const ControlRequest&) {
+  const std::vector<std::string> why = not_ready(run_status());
+  const bool ready = why.empty();
+  boost::json::object document{{"ready", ready},
+                               {"reasons", boost::json::array(why.begin(), why.end())}};
   if (!ready) document["title"] = "not ready";
   return {ready ? 200U : 503U, boost::json::serialize(document)};
+}
+
+ControlResponse RunState::answer_metrics(const ControlRequest&) {
+  const RunStatus now = run_status();
+  const std::int64_t now_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                                  std::chrono::system_clock::now().time_since_epoch())
+                                  .count();
+  ControlResponse response;
+  response.type = kMetricsType;
+  response.body =
+      metrics_text({manifest_.migration.value, parts_->version, not_ready(now).empty(), run() != 0,
+                    now, steering_.control(), parts_->meters, aggregates_.results(), now_us});
+  return response;
 }
 
 ControlResponse RunState::answer_proof(const ControlRequest& request) {

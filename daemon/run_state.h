@@ -58,11 +58,14 @@ class RunState {
   bool parked() const { return parked_.load(); }
   // On the main thread: returns once nobody wants an abort any more; false: somebody asked to stop.
   bool park();
-  // What answers for the end of an abort, the manifest and what was told; before the first request.
+  // What answers for the end of an abort, the manifest, what was told and what was counted; before
+  // the first request.
   struct Parts {
     AbortWatch& abort;
     Reload& reload;
     EventLog& events;
+    const Meters& meters;
+    std::string version;
   };
   void answer_by(const Parts& parts) { parts_.emplace(parts); }
   // REQUIRES: both live until finished().
@@ -105,6 +108,8 @@ class RunState {
   // The reason why a table stopped, and the next step.
   std::string explained(const RunTableStatus& table) const REQUIRES(mutex_);
   RunStatus shown_status() const;
+  // Why it does not do its work; none: it does.  `now`: run_status().
+  std::vector<std::string> not_ready(const RunStatus& now) const;
 
   // One resource of the control socket.
   struct Route {
@@ -123,6 +128,7 @@ class RunState {
   ControlResponse answer_openapi(const ControlRequest& request);
   ControlResponse answer_live(const ControlRequest& request);
   ControlResponse answer_ready(const ControlRequest& request);
+  ControlResponse answer_metrics(const ControlRequest& request);
   ControlResponse answer_proof(const ControlRequest& request);
   ControlResponse answer_row(const ControlRequest& request);
   ControlResponse answer_pause(const ControlRequest& request);

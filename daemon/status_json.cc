@@ -17,14 +17,6 @@ namespace {
 
 namespace json = boost::json;
 
-std::string_view table_state(const RunTableStatus& table) {
-  const TableLife& life = table.counts.life;
-  if (!table.stopped.empty()) return life.paused ? "paused" : "stopped";
-  if (life.stage == Stage::Healing) return "healing";
-  if (life.copied) return "following";
-  return life.stage == Stage::Waiting ? "pending" : "backfill";
-}
-
 double shown_estimate(const RunTableStatus& table) {
   const auto done = static_cast<double>(table.counts.rows_done);
   return table.counts.life.copied ? done : std::max(table.counts.rows_estimated, done);
@@ -74,6 +66,19 @@ void add_verified(json::object& object, const RunTableStatus& table) {
 }
 
 }  // namespace
+
+std::string_view table_state(const RunTableStatus& table) {
+  const TableLife& life = table.counts.life;
+  if (!table.stopped.empty()) return life.paused ? "paused" : "stopped";
+  if (life.stage == Stage::Healing) return "healing";
+  if (life.copied) return "following";
+  return life.stage == Stage::Waiting ? "pending" : "backfill";
+}
+
+std::optional<double> rows_expected(const RunTableStatus& table) {
+  if (table.counts.life.copied || table.counts.rows_estimated > 0) return shown_estimate(table);
+  return std::nullopt;
+}
 
 json::array ranges_json(const TableSweep& sweep) {
   const auto bound = [](const std::optional<std::string>& key) {

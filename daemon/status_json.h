@@ -1,6 +1,7 @@
 // Renders a run's status: the contract's JSON, a table for people, and the progress line.
 #pragma once
 
+#include <array>
 #include <boost/json/fwd.hpp>
 #include <cstdint>
 #include <optional>
@@ -17,6 +18,13 @@ namespace lockstep {
 // `status --format json` of 08-manifest.md, one document.
 std::string status_json(const std::string& migration, const RunStatus& status,
                         const std::vector<AggregateResult>& aggregates = {});
+
+// "pending", "backfill", "following", "healing", "paused", "stopped".
+std::string_view table_state(const RunTableStatus& table);
+inline constexpr std::array<std::string_view, 6> kTableStates{"pending", "backfill", "following",
+                                                              "healing", "paused",   "stopped"};
+// Rows that its copy comes to, as far as it is known; nothing: the source has no estimate.
+std::optional<double> rows_expected(const RunTableStatus& table);
 
 // {"tables": [..]} of a status, and one of them.
 std::string tables_json(const RunStatus& status);

@@ -122,6 +122,7 @@ const std::vector<Owner>& owners() {
       {"CLI/", {"daemon/"}},
       {"boost/json", {"daemon/", "config/", "connectors/"}},
       {"boost/", {"daemon/", "connectors/connect/rest."}},
+      {"prometheus/", {"daemon/metrics/"}},
       {"systemd/", {"daemon/"}},
       {"gtest/", {}},
       {"gmock/", {}},

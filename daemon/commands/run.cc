@@ -28,6 +28,7 @@
 #include "daemon/validate/first_start.h"
 #include "pipeline/base/backoff.h"
 #include "pipeline/ports/events.h"
+#include "pipeline/ports/meters.h"
 #include "pipeline/run/runner.h"
 
 namespace lockstep {
@@ -43,6 +44,7 @@ struct Begin {
   Events& events;
   RunLog& log;
   AggregateBoard& aggregates;
+  Meters& meters;
   bool checked;  // check_first_start() found nothing that speaks against it.
 
   // Waits.  False: somebody wants the program to end.
@@ -181,7 +183,8 @@ Result<ExitCode> run_prepared(Begin& begin) {
                  std::move(parts.scans),
                  {*parts.compare_source, *parts.compare_target, *parts.compare_target,
                   begin.store.verified()},
-                 begin.control});
+                 begin.control,
+                 begin.meters});
   const CompareRun& compare = begin.command.compare;
   if (compare.wanted) {
     LOCKSTEP_ASSIGN(std::vector<TableId> ids, tables_to_compare(prepared.tables, compare.table));
@@ -265,8 +268,11 @@ class Daemon {
         aborting_(manifest, {[this] { return steering_.control().aborted(); },
                              [this] { return state_.parked(); }}),
         reload_(manifest, steering_) {
-    events_.listen([this](const Events::Told& event) { told_.add(event); });
-    state_.answer_by({aborting_, reload_, told_});
+    events_.listen([this](const Events::Told& event) {
+      told_.add(event);
+      meters_.told.add(event.level, event.message);
+    });
+    state_.answer_by({aborting_, reload_, told_, meters_, version_text()});
   }
 
   // Listens on the control socket, for signals too.
@@ -294,8 +300,8 @@ class Daemon {
       if (const Status forgotten = store_.remove_note(note); !forgotten)
         return complain(forgotten.error());
     RunLog log(events_, manifest_.migration.value);
-    Begin begin{manifest_, command, store_,      state_, steering_.control(),
-                events_,   log,     aggregates_, checked};
+    Begin begin{manifest_, command, store_,      state_,  steering_.control(),
+                events_,   log,     aggregates_, meters_, checked};
     if (command.compare.wanted && command.compare.table.empty()) aggregates_.ask();
     ResumeWatch watch(manifest_, resume_ports());
     AggregateWatch taking(manifest_, state_, aggregates_, !command.ends());
@@ -324,6 +330,7 @@ class Daemon {
   RocksdbStore& store_;
   Events events_;
   EventLog told_;
+  Meters meters_;
   AggregateBoard aggregates_;
   Steering steering_;
   RunState state_;

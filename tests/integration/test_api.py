@@ -21,14 +21,15 @@ ASKED_ONLY = {"/api/v1/tables/{table}": "/api/v1/tables/public.t"}
 
 
 def ask(lockstep, path, method="GET", body=None, **headers):
-    """Status, headers and body of an answer."""
+    """Status, headers and body of an answer: a document, or text."""
     connection = control_connection(lockstep)
     connection.request(method, path, body=None if body is None else json.dumps(body),
                        headers={name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
     text = answer.read().decode()
     connection.close()
-    return answer.status, answer.headers, json.loads(text)
+    is_text = answer.headers["Content-Type"].startswith("text/plain")
+    return answer.status, answer.headers, text if is_text else json.loads(text)
 
 
 def check(document, name_or_schema):

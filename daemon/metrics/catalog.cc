@@ -1,0 +1,164 @@
+#include "daemon/metrics/catalog.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "pipeline/base/result.h"
+
+namespace lockstep {
+namespace {
+
+using enum MetricKind;
+
+constexpr auto kCatalog = std::to_array<MetricInfo>({
+    {"migration_build_info", Gauge, "version", "1; which version of lockstep runs."},
+    {"migration_phase", Gauge, "phase",
+     "1 for the phase it is in, 0 for the others: prepare, backfill, follow, drain, aborted, "
+     "stopped."},
+    {"migration_ready", Gauge, "", "1 while /readyz answers 200: it does its work."},
+    {"migration_synced", Gauge, "",
+     "1 while it is proven that what was committed some seconds ago is on the target."},
+    {"migration_proof_timestamp_seconds", Gauge, "",
+     "What was committed at the source before this moment is proven to be on the target; absent "
+     "while nothing is proven."},
+    {"migration_paused", Gauge, "scope", "1 while an operator holds backfill, apply or reconcile."},
+    {"migration_paused_tables", Gauge, "", "Tables that an operator holds."},
+    {"migration_kill_switch", Gauge, "", "1 after lockstep abort, until lockstep resume."},
+    {"migration_tables", Gauge, "state",
+     "Tables by state: pending, backfill, following, healing, paused, stopped."},
+
+    {"migration_replication_lag_seconds", Gauge, "",
+     "Age of the oldest change that is committed at the source and not on the target; absent "
+     "while it is not known."},
+    {"migration_replication_lag_known", Gauge, "", "Whether the lag is known."},
+    {"migration_oldest_unapplied_timestamp_seconds", Gauge, "",
+     "Commit time of the oldest change that is not on the target; absent while there is none, or "
+     "it is not known."},
+    {"migration_last_applied_timestamp_seconds", Gauge, "",
+     "When a change was last applied; absent until one was."},
+    {"migration_heartbeat_timestamp_seconds", Gauge, "stage",
+     "When a step of source, lane, scan, probe, sweep or supervisor last came to its end, well or "
+     "not; absent until one has."},
+    {"migration_source_retained_wal_bytes", Gauge, "",
+     "What the source keeps of its log for this migration; absent while it is not known."},
+    {"migration_source_retained_wal_limit_bytes", Gauge, "",
+     "How much that may be; absent without a limit."},
+    {"migration_source_retained_wal_full_seconds", Gauge, "",
+     "Until the limit is reached at the present rate; absent while it is not getting there."},
+
+    {"migration_source_events_total", Counter, "", "Changes read from the stream."},
+    {"migration_event_bytes_total", Counter, "", "Bytes of the rows of changes that were read."},
+    {"migration_events_total", Counter, "table, op",
+     "Changes of the stream that were applied; op: upsert (an insert, or an update that carries "
+     "every column), update, delete, truncate."},
+    {"migration_events_skipped_total", Counter, "reason",
+     "Changes that were not applied: applied_before (the target has them), table_stopped (they "
+     "are read again once the table goes on)."},
+    {"migration_rows_applied_total", Counter, "", "Rows that lanes wrote to the target."},
+    {"migration_batches_total", Counter, "", "Transactions of lanes with changes or rows."},
+    {"migration_batch_rows", Histogram, "", "Changes and rows of the copy in one of them."},
+    {"migration_debts_total", Counter, "reason",
+     "Rows that have to be read from the source again, by why."},
+    {"migration_debts_open", Gauge, "table", "Rows that wait for that."},
+    {"migration_quarantined_total", Counter, "",
+     "Rows that were set aside since the target refuses them."},
+    {"migration_quarantined_rows", Gauge, "table", "Rows that are set aside."},
+    {"migration_retries_total", Counter, "stage, reason",
+     "Steps that failed and were made again, by part and by the server's code, none where it gave "
+     "none."},
+
+    {"migration_event_apply_latency_seconds", Histogram, "",
+     "From a change's commit at the source to its commit on the target."},
+    {"migration_target_transaction_seconds", Histogram, "",
+     "One transaction of a lane on the target."},
+    {"migration_checkpoint_commit_seconds", Histogram, "",
+     "One write to the checkpoint, made durable, before such a transaction."},
+    {"migration_source_query_seconds", Histogram, "", "Reading one piece of a chunk."},
+
+    {"migration_backfill_rows_total", Counter, "table",
+     "Rows of chunks that are done, also by earlier processes; begins anew when the table is "
+     "copied again."},
+    {"migration_backfill_rows_expected", Gauge, "table",
+     "Rows that the source estimates; of a table that is copied, what was copied; absent while "
+     "the source has no estimate."},
+    {"migration_backfill_progress_ratio", Gauge, "",
+     "Rows copied of those expected, 1 at most; absent while an estimate is missing."},
+    {"migration_backfill_state", Gauge, "table, state",
+     "1 for the table's present state; other states are absent."},
+    {"migration_backfill_bytes_total", Counter, "", "Bytes of rows read for the copy."},
+    {"migration_backfill_chunks_total", Counter, "result",
+     "Chunks: done, or retaken since they have to be read again."},
+    {"migration_backfill_chunk_seconds", Histogram, "", "One chunk, from its begin to its end."},
+    {"migration_throttle_ratio", Gauge, "",
+     "Share of the time that the copy and the comparison may work: 1 unless something is above "
+     "its bound."},
+    {"migration_throttled_seconds_total", Counter, "reason",
+     "How long they were slowed down, by what was above its bound; begins anew with each run."},
+    {"migration_rate_limit_rows_per_second", Gauge, "scope",
+     "Limit of backfill and of reconcile; absent without one."},
+    {"migration_rate_limit_bytes_per_second", Gauge, "scope",
+     "Likewise, in bytes; absent without one."},
+
+    {"migration_reconcile_rows_total", Counter, "",
+     "Rows of the source that were compared; this and the next five begin anew with each run, and "
+     "when somebody asks for a comparison."},
+    {"migration_reconcile_digested_rows_total", Counter, "",
+     "Of these, rows that both servers hashed and nobody read."},
+    {"migration_reconcile_bytes_total", Counter, "side",
+     "Bytes of rows that were read to be compared, from source and target."},
+    {"migration_reconcile_findings_total", Counter, "", "Rows that were found unequal."},
+    {"migration_repaired_rows_total", Counter, "", "Findings that a repair made equal."},
+    {"migration_healed_rows_total", Counter, "",
+     "Rows that were read again since they had changed in no event."},
+    {"migration_shadow_read_match_total", Counter, "",
+     "Rows that had just changed and were equal on both sides."},
+    {"migration_shadow_read_divergence_total", Counter, "",
+     "Rows that had just changed and were found unequal."},
+    {"migration_divergent_rows", Gauge, "table",
+     "Findings that are open; absent while nobody compares the table."},
+    {"migration_divergence_ratio", Gauge, "table",
+     "Open findings per row that was compared; absent until one was."},
+    {"migration_reconcile_last_success_timestamp_seconds", Gauge, "table",
+     "Every row of the table was compared after this moment; absent until all were."},
+    {"migration_aggregate_mismatches", Gauge, "check",
+     "1 where the aggregate's values differ, 0 where they are equal; absent while that is not "
+     "known."},
+
+    {"migration_queue_bytes", Gauge, "stage", "What waits for the lanes."},
+    {"migration_queue_capacity_bytes", Gauge, "stage", "How much may."},
+    {"migration_log_messages_total", Counter, "level, message",
+     "Lines of the log, but for progress."},
+
+    {"process_cpu_seconds_total", Counter, "", "Time on processors, of user and system."},
+    {"process_start_time_seconds", Gauge, "", "When the process began."},
+    {"process_resident_memory_bytes", Gauge, "", "Memory that is resident."},
+    {"process_virtual_memory_bytes", Gauge, "", "Address space."},
+    {"process_open_fds", Gauge, "", "Open files and sockets."},
+    {"process_max_fds", Gauge, "", "How many there may be; absent without a limit."},
+});
+
+std::string_view kind_text(MetricKind kind) {
+  return kind == Counter ? "counter" : kind == Gauge ? "gauge" : "histogram";
+}
+
+}  // namespace
+
+std::span<const MetricInfo> metric_catalog() { return kCatalog; }
+
+const MetricInfo& metric_info(std::string_view name) {
+  const auto found = std::ranges::find(kCatalog, name, &MetricInfo::name);
+  CHECK(found != kCatalog.end());
+  return *found;
+}
+
+std::string catalog_markdown() {
+  std::string table = "| metric | type | labels | says |\n|---|---|---|---|\n";
+  for (const MetricInfo& one : kCatalog)
+    table += fmt::format("| `{}` | {} | {} | {} |\n", one.name, kind_text(one.kind), one.labels,
+                         one.help);
+  return table;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,88 @@
+"""/metrics says what status says, in a form that Prometheus finds nothing to complain of.
+
+Issue O, part 3; acceptance 5 and 9.
+"""
+
+import http.client
+import re
+import subprocess
+
+import pytest
+
+from tests.integration.conftest import ROOT, TABLE
+from tests.lab.lockstep import control_connection
+from tests.lab.process import wait_until
+
+DOCUMENTED = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.M))
+
+
+def scrape(lockstep):
+    """The text of the page."""
+    connection = control_connection(lockstep)
+    connection.request("GET", "/metrics")
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/plain")
+    return text
+
+
+def samples(text):
+    """{"name": {("label", "value", ..): number}}, without the label of the migration."""
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        name, labels, value = re.fullmatch(r"(\w+)\{(.*)\} (\S+)", line).groups()
+        pairs = re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels)
+        assert pairs[0][0] == "migration"
+        found.setdefault(name, {})[tuple(sum(pairs[1:], ()))] = float(value)
+    return found
+
+
+@pytest.fixture
+def daemon(direct):
+    migration = direct(TABLE, reconcile={"every": "1s"})
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        yield migration
+
+
+def test_metrics_are_what_status_says(daemon):
+    lockstep = daemon.lockstep
+    daemon.source("UPDATE t SET n = n + 1 WHERE id <= 10; DELETE FROM t WHERE id = 11")
+    status = lockstep.await_status(
+        lambda status: status["synced"] and status["tables"][0]["events_applied"] == 11
+        and status["tables"][0]["verified_age_seconds"] is not None, "the changes, compared", 60)
+    text = scrape(lockstep)
+    shown = samples(text)
+    table = ("table", "public.t")
+    assert sum(shown["migration_events_total"].values()) == 11
+    assert shown["migration_events_total"][table + ("op", "delete")] == 1
+    assert shown["migration_backfill_rows_total"][table] == status["tables"][0]["rows_done"]
+    assert shown["migration_backfill_state"] == {table + ("state", "following"): 1}
+    assert shown["migration_phase"][("phase", "follow")] == 1
+    assert shown["migration_ready"][()] == shown["migration_replication_lag_known"][()] == 1
+    assert shown["migration_divergent_rows"][table] == 0
+    latency = shown["migration_event_apply_latency_seconds_bucket"]
+    assert latency[("le", "+Inf")] == 11 and ("le", "5") in latency
+    assert shown["migration_source_events_total"][()] >= 11
+    assert shown["migration_log_messages_total"][("level", "info", "message", "started")] == 1
+    # Everything that is shown stands in the document.
+    names = set(re.findall(r"^# TYPE (\w+) ", text, re.M))
+    assert names and names <= DOCUMENTED
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
+                             capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+    # What an operator holds; counts go on in the next run within the process.
+    assert lockstep.verb("pause", "--scope", "reconcile").returncode == 0
+    assert lockstep.verb("pause", "--table", "public.t").returncode == 0
+    held = samples(scrape(lockstep))
+    assert held["migration_paused"][("scope", "reconcile")] == 1
+    assert held["migration_paused_tables"][()] == 1
+    assert lockstep.verb("resume").returncode == 0
+    daemon.source("DELETE FROM t WHERE id = 12")
+    wait_until(lambda: samples(scrape(lockstep))["migration_events_total"].get(
+        table + ("op", "delete")) == 2, "the delete to be counted", 60)

@@ -1,0 +1,203 @@
+// What /metrics shows: names, types, what is not known, and as many labels as there may be.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
+
+#include "daemon/metrics/catalog.h"
+#include "daemon/metrics/page.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::Contains;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+TEST(Meters, AValueCountsForItsBoundAndAllAboveIt) {
+  Histogram histogram(kSecondsBounds);
+  histogram.add(5, 2);  // Not greater than the bound: within it.
+  histogram.add(5.001);
+  histogram.add(61);
+  const Histogram::Sums sums = histogram.read();
+  const auto five = std::ranges::find(sums.bounds, 5.0) - sums.bounds.begin();
+  ASSERT_LT(five, std::ssize(sums.bounds));  // The lag that the stream is to stay below.
+  EXPECT_EQ(sums.up_to[static_cast<std::size_t>(five) - 1], 0u);
+  EXPECT_EQ(sums.up_to[static_cast<std::size_t>(five)], 2u);
+  EXPECT_EQ(sums.up_to[static_cast<std::size_t>(five) + 1], 3u);
+  EXPECT_EQ(sums.up_to.back(), 4u);
+  EXPECT_DOUBLE_EQ(sums.sum, 10 + 5.001 + 61);
+}
+
+TEST(Meters, NamesThatNeverEndAreCutShort) {
+  NamedCounter counter;
+  for (int i = 0; i < 1000; ++i) counter.add("lane", std::to_string(i));
+  counter.add("lane", "7");  // Known already.
+  const auto values = counter.values();
+  EXPECT_LE(values.size(), 101u);
+  EXPECT_EQ(values.at({"lane", "7"}), 2u);
+  EXPECT_EQ(values.at({"lane", "other"}), 900u);
+}
+
+TEST(Meters, ATableStaysWhereItIs) {
+  Meters meters;
+  TableMeters& first = meters.table("public.t");
+  for (int i = 0; i < 100; ++i) meters.table("public.t" + std::to_string(i));
+  EXPECT_EQ(&meters.table("public.t"), &first);
+}
+
+class MetricsTest : public testing::Test {
+ protected:
+  RunTableStatus& table(const std::string& name) {
+    RunTableStatus& added = status_.tables.emplace_back();
+    added.table = name;
+    return added;
+  }
+  std::string text() const {
+    return metrics_text(
+        {"shop", "0.1", true, running_, status_, control_, meters_, aggregates_, 1'000'000'000});
+  }
+  // The lines of one metric, without its comments.
+  std::vector<std::string> lines(const std::string& name) const {
+    std::istringstream all(text());
+    std::vector<std::string> found;
+    for (std::string line; std::getline(all, line);)
+      if (line.starts_with(name + "{")) found.push_back(line);
+    return found;
+  }
+
+  bool running_ = true;
+  RunStatus status_;
+  Control control_;
+  Meters meters_;
+  std::vector<AggregateResult> aggregates_;
+};
+
+// docs/metrics.md is what operators read.
+TEST_F(MetricsTest, TheDocumentIsTheCatalog) {
+  std::ifstream file(LOCKSTEP_SOURCE_DIR "/docs/metrics.md");
+  const std::string document{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(document, EndsWith(catalog_markdown())) << "put this at the end of docs/metrics.md:\n"
+                                                      << catalog_markdown();
+}
+
+TEST_F(MetricsTest, NamesSayWhatTheyAre) {
+  std::set<std::string_view> names;
+  for (const MetricInfo& one : metric_catalog()) {
+    EXPECT_TRUE(names.insert(one.name).second) << one.name;
+    EXPECT_THAT(std::string(one.name), AnyOf(StartsWith("migration_"), StartsWith("process_")));
+    EXPECT_EQ(one.name.ends_with("_total"), one.kind == MetricKind::Counter) << one.name;
+    EXPECT_THAT(std::string(one.help), EndsWith(".")) << one.name;
+  }
+}
+
+TEST_F(MetricsTest, EveryMetricOfTheCatalogCanBeSeen) {
+  status_.lag_seconds = 2;
+  status_.proof.emplace().at_us = 5;
+  status_.kept_wal = {1, 2, 3};
+  status_.throttled.seconds["stream lag"] = 1;
+  RunTableStatus& one = table("public.t");
+  one.counts.rows_done = 10;
+  one.counts.life.copied = true;
+  TableSweep& sweep = one.sweep.emplace();
+  sweep.verified_through = 7;
+  sweep.oldest_us = 8;
+  sweep.verified_rows = 10;
+  meters_.table("public.t").applied[0].add(1);
+  meters_.retries.add("lane", "40P01");
+  meters_.told.add("info", "started");
+  meters_.last_applied_us = 1;
+  meters_.heartbeat(Worker::Lane) = 1;
+  control_.set(Limit::BackfillRows, 1);
+  control_.set(Limit::ReconcileBytes, 1);
+  aggregates_.emplace_back().name = "revenue";
+  aggregates_.back().state = AggregateState::Different;
+  const std::string shown = text();
+  for (const MetricInfo& one_info : metric_catalog())
+    EXPECT_THAT(shown, HasSubstr("# TYPE " + std::string(one_info.name) + " "));
+  std::istringstream all(shown);
+  for (std::string line; std::getline(all, line);)
+    if (!line.starts_with("#")) EXPECT_THAT(line, HasSubstr("{migration=\"shop\""));
+}
+
+TEST_F(MetricsTest, WhatIsNotKnownIsAbsent) {
+  RunTableStatus& one = table("public.t");
+  one.counts.rows_done = 5;  // Of a source that has no estimate, and compared by nobody.
+  EXPECT_THAT(lines("migration_replication_lag_known"), Contains(EndsWith(" 0")));
+  EXPECT_THAT(lines("migration_backfill_rows_total"), Contains(EndsWith("} 5")));
+  for (const char* name :
+       {"migration_replication_lag_seconds", "migration_oldest_unapplied_timestamp_seconds",
+        "migration_last_applied_timestamp_seconds", "migration_proof_timestamp_seconds",
+        "migration_source_retained_wal_bytes", "migration_backfill_rows_expected",
+        "migration_backfill_progress_ratio", "migration_divergent_rows",
+        "migration_divergence_ratio", "migration_reconcile_rows_total",
+        "migration_reconcile_last_success_timestamp_seconds",
+        "migration_rate_limit_rows_per_second", "migration_heartbeat_timestamp_seconds"})
+    EXPECT_THAT(lines(name), testing::IsEmpty()) << name;
+
+  status_.lag_seconds = 0;  // Known, and there is none.
+  one.sweep.emplace().verified_rows = 5;
+  EXPECT_THAT(lines("migration_replication_lag_known"), Contains(EndsWith(" 1")));
+  EXPECT_THAT(lines("migration_replication_lag_seconds"), Contains(EndsWith(" 0")));
+  EXPECT_THAT(lines("migration_oldest_unapplied_timestamp_seconds"), testing::IsEmpty());
+  EXPECT_THAT(lines("migration_divergent_rows"), Contains(EndsWith(" 0")));
+}
+
+// What the last run knew is not known of now; what was counted is.
+TEST_F(MetricsTest, BetweenTwoRunsOnlyCountsAreShown) {
+  table("public.t").debts = 3;
+  meters_.table("public.t").applied[2].add(4);
+  running_ = false;
+  EXPECT_THAT(lines("migration_debts_open"), testing::IsEmpty());
+  EXPECT_THAT(lines("migration_queue_bytes"), testing::IsEmpty());
+  EXPECT_THAT(lines("migration_tables"), testing::IsEmpty());
+  EXPECT_THAT(lines("migration_events_total"),
+              testing::ElementsAre(
+                  "migration_events_total{migration=\"shop\",table=\"public.t\",op=\"delete\"} 4"));
+}
+
+TEST_F(MetricsTest, TablesBeyondTheFirstShareALabel) {
+  for (std::size_t i = 0; i < kMetricTablesMax + 50; ++i) {
+    const std::string name = "public.t" + std::to_string(i);
+    table(name).debts = 1;
+    meters_.table(name).applied[0].add(1);
+  }
+  for (const char* name : {"migration_debts_open", "migration_events_total"}) {
+    const std::vector<std::string> all = lines(name);
+    EXPECT_EQ(all.size(), kMetricTablesMax + 1) << name;
+    EXPECT_THAT(all, Contains(testing::AllOf(HasSubstr("table=\"other\""), EndsWith("} 50"))));
+  }
+  EXPECT_THAT(lines("migration_backfill_state"), Not(Contains(HasSubstr("table=\"other\""))));
+}
+
+TEST_F(MetricsTest, OneStateOfAll) {
+  status_.phase = Phase::Follow;
+  table("public.t").stopped = "its column is gone";
+  control_.pause("apply", {"uid 1", "release", 1});
+  EXPECT_THAT(lines("migration_phase"),
+              Contains(testing::AllOf(HasSubstr("\"follow\""), EndsWith(" 1"))));
+  EXPECT_THAT(lines("migration_phase"),
+              Contains(testing::AllOf(HasSubstr("\"drain\""), EndsWith(" 0"))));
+  EXPECT_THAT(lines("migration_paused"),
+              Contains(testing::AllOf(HasSubstr("\"apply\""), EndsWith(" 1"))));
+  EXPECT_THAT(lines("migration_paused"),
+              Contains(testing::AllOf(HasSubstr("\"backfill\""), EndsWith(" 0"))));
+  EXPECT_THAT(lines("migration_backfill_state"), Contains(HasSubstr("state=\"stopped\"} 1")));
+  EXPECT_THAT(lines("migration_tables"),
+              Contains(testing::AllOf(HasSubstr("\"following\""), EndsWith(" 0"))));
+}
+
+TEST_F(MetricsTest, NamesOfTablesMayHoldAnything) {
+  table("public.a\"b\\c\nd").debts = 1;
+  EXPECT_THAT(lines("migration_debts_open"),
+              testing::ElementsAre(HasSubstr(R"(table="public.a\"b\\c\nd"} 1)")));
+}
+
+}  // namespace
+}  // namespace lockstep
