@@ -17,6 +17,13 @@ StreamProof::Answer waiting(std::string what) {
   return answer;
 }
 
+// Nothing will come until somebody has put that right.
+StreamProof::Answer broken(std::string fault) {
+  StreamProof::Answer answer = waiting(fault);
+  answer.fault = std::move(fault);
+  return answer;
+}
+
 StreamProof::Answer passed(bool exact) {
   StreamProof::Answer answer;
   answer.reached = true;
@@ -91,7 +98,7 @@ Result<StreamProof::Answer> KafkaProof::reached(Lsn lsn) {
   if (!ends) {
     if (ends.error().reaction != Reaction::Retry) return fail(std::move(ends).error());
     const std::string problem = client_->problem();
-    return waiting(
+    return broken(
         fmt::format("broker unreachable: {}", problem.empty() ? ends.error().message : problem));
   }
   for (StreamEnd& end : *ends) answer.ends.emplace_back(std::move(end.stream), end.end);
@@ -105,22 +112,22 @@ Result<StreamProof::Answer> KafkaProof::connector_reached(Lsn lsn) {
     // 404 too.
     if (offsets.error().code == "404" && rest_->status()) return slot_reached(lsn);
     if (offsets.error().reaction != Reaction::Retry) return fail(std::move(offsets).error());
-    return waiting(std::move(offsets).error().message);
+    return broken(std::move(offsets).error().message);
   }
   auto settings = rest_->config();
   if (!settings) {
     if (settings.error().reaction != Reaction::Retry) return fail(std::move(settings).error());
-    return waiting(std::move(settings).error().message);
+    return broken(std::move(settings).error().message);
   }
   const std::string& connector = rest_->options().connector;
   if (const auto voids = settings_that_void_proof(*settings); !voids.empty()) {
-    return waiting(fmt::format("connector {} cannot prove what it has delivered: {}", connector,
-                               fmt::join(voids, "; ")));
+    return broken(fmt::format("connector {} cannot prove what it has delivered: {}", connector,
+                              fmt::join(voids, "; ")));
   }
   const auto ours = std::ranges::find(*offsets, options_.topic_prefix, &ConnectorOffset::server);
   if (ours == offsets->end() && !offsets->empty()) {
-    return waiting(fmt::format("connector {} writes topics of prefix {}, not {}", connector,
-                               offsets->front().server, options_.topic_prefix));
+    return broken(fmt::format("connector {} writes topics of prefix {}, not {}", connector,
+                              offsets->front().server, options_.topic_prefix));
   }
   if (ours == offsets->end() || !ours->lsn_commit) {
     return not_there_yet(fmt::format("connector {} has committed nothing yet, waiting for {}",
@@ -159,10 +166,10 @@ Result<StreamProof::Answer> KafkaProof::slot_reached(Lsn lsn) {
 // `progress` says where the connector stands; one that stands still is named with what to do.
 Result<StreamProof::Answer> KafkaProof::not_there_yet(const std::string& progress) {
   const auto status = rest_->status();
-  if (!status) return waiting(fmt::format("{} ({})", progress, status.error().message));
+  if (!status) return broken(status.error().message);
   const auto fault = connector_fault(*status, rest_->options());
   if (!fault) return waiting(progress);
-  if (!fault->failed) return waiting(fmt::format("{}; {}", fault->text(), progress));
+  if (!fault->failed) return broken(fault->text());
   if (const Status restarted = rest_->restart_failed(); !restarted)
     return fail(Reaction::Retry, fmt::format("{} ({})", fault->text(), restarted.error().message));
   return fail(Reaction::Retry, fault->text());

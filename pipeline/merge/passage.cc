@@ -16,6 +16,7 @@ void Passage::reset() {
 }
 
 Result<bool> Passage::step(const std::set<std::string>& paused) {
+  fault_.clear();
   if (!marker_) {
     begun_ = parts_.clock.now();
     LOCKSTEP_ASSIGN(marker_, parts_.probe.emit_marker());
@@ -25,6 +26,7 @@ Result<bool> Passage::step(const std::set<std::string>& paused) {
     LOCKSTEP_ASSIGN(StreamProof::Answer answer, parts_.proof.reached(*marker_));
     if (!answer.reached) {
       waiting_for_ = std::move(answer.waiting_for);
+      fault_ = std::move(answer.fault);
       // A connector's offset moves with commits only, and L may lie a little behind the marker's:
       // on an idle source nothing would ever pass it but another marker.
       if (parts_.clock.now() >= next_marker_) {

@@ -51,6 +51,8 @@ class Passage {
   std::chrono::steady_clock::time_point begun() const { return begun_; }
   // After a step() that answered no: one sentence for status.
   const std::string& waiting_for() const { return waiting_for_; }
+  // As of the last step(): what is broken on the stream's way; "": nothing.
+  const std::string& fault() const { return fault_; }
 
  private:
   const PassageParts parts_;
@@ -62,6 +64,7 @@ class Passage {
   Ends ends_;     // As the proof told them.
   Ends awaited_;  // Without streams that are paused, and with the tables' own ones.
   std::string waiting_for_;
+  std::string fault_;
 };
 
 }  // namespace lockstep

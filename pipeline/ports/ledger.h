@@ -52,6 +52,9 @@ class Ledger {
   // What is new about the target's tables since the last call: of the first call all that is worth
   // a word.
   virtual Result<std::vector<TargetChange>> target_changes() = 0;
+  // Sessions of others that hold a lock which one of our writing sessions waits for right now, one
+  // sentence each: who they are, and the first words of their statement, without values.
+  virtual Result<std::vector<std::string>> lock_holders() = 0;
 };
 
 }  // namespace lockstep

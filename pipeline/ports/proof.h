@@ -24,6 +24,8 @@ class StreamProof {
     bool reached = false;
     bool exact = false;       // false: V3's near-proof.
     std::string waiting_for;  // When not reached: one sentence for status.
+    // When not reached: what is broken, so that somebody has to look; "": it only takes time.
+    std::string fault;
     std::vector<std::pair<std::string, Position>> ends;  // When reached: per stream name.
   };
   // Whether the stream has passed `lsn`; when it has, its ends read afterwards.

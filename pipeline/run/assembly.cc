@@ -71,6 +71,7 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
       moment_({options_.lanes, visibility_, standstill_, progress_, supervisor_,
                [this] { return prove(); }, [this] { shared().wake_lanes(); }}),
       transaction_us_(options_.lanes),
+      stuck_since_(options_.lanes),
       debts_(options_.debts, shared(), *ports_.scans.at(0).reader, *ports_.scans.at(0).target),
       sweep_(options_.sweep, shared(),
              {ports_.compare.source, ports_.compare.target, ports_.compare.owed,
@@ -257,7 +258,11 @@ Result<Assembly::Turn> Assembly::step_lane(std::uint32_t index, milliseconds wai
 Result<Assembly::Turn> Assembly::apply(std::uint32_t index) {
   Lane& lane = *lanes_[index];
   const auto begun = ports_.clock.now();
+  auto& stuck_since = stuck_since_[index];
+  if (stuck_since.load(std::memory_order_relaxed) == 0)
+    stuck_since.store(begun.time_since_epoch().count(), std::memory_order_relaxed);
   LOCKSTEP_ASSIGN(const Lane::Step step, lane.step());
+  stuck_since.store(0, std::memory_order_relaxed);
   if (step == Lane::Step::Applied) {
     const auto took =
         std::chrono::duration_cast<std::chrono::microseconds>(ports_.clock.now() - begun);
@@ -436,6 +441,7 @@ Result<std::optional<ExitCode>> Assembly::tick() {
   LOCKSTEP_ASSIGN(
       const Supervisor::Verdict verdict,
       told(Worker::Supervisor, "supervisor", supervisor_.tick(options_.until_synced), health_));
+  LOCKSTEP_TRY(told(Worker::Supervisor, "locks", look_for_locks(), health_));
   if (options_.until_compared)
     return options_.compared_too && !options_.compared_too() ? std::nullopt : compared();
   if (verdict == Supervisor::Verdict::GoOn) return std::nullopt;

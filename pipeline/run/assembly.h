@@ -151,6 +151,7 @@ class Assembly {
   void hold_tables();
   Pacer::Pace pace() const;
   void govern();
+  Status look_for_locks();
   Status probe();
   void tell_findings();
   std::string sweep_yields_to();
@@ -186,6 +187,9 @@ class Assembly {
   // By lane: how long its last transaction took, in microseconds; a hint, since the last look of
   // the governor.
   std::vector<std::atomic<std::int64_t>> transaction_us_;
+  // By lane: when it began the step that it has not got done since, as the clock counts; 0: none.
+  // A hint, as above.
+  std::vector<std::atomic<std::chrono::steady_clock::rep>> stuck_since_;
   std::vector<std::unique_ptr<Scanner>> scanners_;
   DebtReader debts_;  // On the first scanner's connections.
   Sweep sweep_;
@@ -201,6 +205,10 @@ class Assembly {
   std::optional<Error> failure_ GUARDED_BY(failure_mutex_);
 
   bool debts_turn_ = true;  // Of the first reader's steps: the debts are next, not a chunk.
+
+  // Of the supervisor's step.
+  std::chrono::steady_clock::time_point next_locks_{};
+  std::chrono::steady_clock::time_point holders_seen_{};
 
   // Of the source's steps.
   std::set<TableId> paused_;

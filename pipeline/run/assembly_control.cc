@@ -6,6 +6,13 @@
 #include "pipeline/run/assembly.h"
 
 namespace lockstep {
+namespace {
+
+constexpr std::chrono::seconds kStuckAfter{2};
+constexpr std::chrono::seconds kLocksEvery{1};
+constexpr std::chrono::seconds kHoldersKept{15};  // More than a lane waits before it tries again.
+
+}  // namespace
 
 // A table that an operator holds stops like one in trouble: nothing of it is written, its position
 // stays in front of its first change, and the others go on (I8).  It is let go by the next run.
@@ -42,6 +49,29 @@ void Assembly::govern() {
   if (!was && throttled.share < 1) ports_.events.throttled(throttled.reasons.front());
   if (was && throttled.share >= 1)
     ports_.events.resumed("the copy and the comparison at full speed");
+}
+
+// A lane that waits for somebody's lock on the target says so only every lock_timeout, and not
+// whose it is.
+Status Assembly::look_for_locks() {
+  constexpr const char* kPart = "lanes";
+  const auto now = ports_.clock.now();
+  const bool stuck = std::ranges::any_of(stuck_since_, [&](const auto& since) {
+    const std::chrono::steady_clock::duration begun(since.load(std::memory_order_relaxed));
+    return begun.count() != 0 && now.time_since_epoch() - begun > kStuckAfter;
+  });
+  // Between two tries of a lane nobody waits.
+  if (!stuck || now - holders_seen_ > kHoldersKept)
+    if (health_.set(kPart, {})) ports_.events.resumed(kPart);
+  if (!stuck || now < next_locks_) return {};
+  next_locks_ = now + kLocksEvery;
+  LOCKSTEP_ASSIGN(const std::vector<std::string> holders, ports_.ledger.lock_holders());
+  if (holders.empty()) return {};
+  holders_seen_ = now;
+  std::string reason = "wait for a lock on the target, which is held by ";
+  for (const std::string& holder : holders) reason += (&holder == &holders[0] ? "" : "; ") + holder;
+  if (health_.set(kPart, reason)) ports_.events.waiting(kPart, reason);
+  return {};
 }
 
 }  // namespace lockstep

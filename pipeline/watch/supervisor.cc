@@ -14,6 +14,8 @@ constexpr std::chrono::seconds kTickMax{5};
 // Between the first steps of a proof that somebody waits for: the direct stream passes it in a few
 // milliseconds, a connector in seconds.
 constexpr std::chrono::milliseconds kHurry{5};
+constexpr const char* kProofPart = "the proof of being synced";
+constexpr const char* kSourcePart = "source: ";
 
 }  // namespace
 
@@ -255,16 +257,19 @@ Result<Supervisor::Verdict> Supervisor::prove(bool want_proof) {
   next_tick_ = std::min(options_.tick_every, !hurry ? options_.tick_every
                                              : anew ? kHurry
                                                     : next_tick_ * 2);
-  if (held_back_ || (patient && !hurry && now < next_proof_)) {
-    if (!proof_trouble_.empty()) waits_for("the proof of being synced: " + proof_trouble_);
-    return Verdict::GoOn;
-  }
+  if (held_back_) tell_proof("");
+  if (held_back_ || (patient && !hurry && now < next_proof_)) return Verdict::GoOn;
   next_proof_ = now + options_.proof_step;
   auto verdict = step_proof(ready, patient);
-  proof_trouble_ = verdict ? "" : verdict.error().message;
-  if (verdict || !patient) return verdict;
-  waits_for("the proof of being synced: " + proof_trouble_);
-  return Verdict::GoOn;
+  // An error of a tick that is not patient is the tick's.
+  if (verdict || patient) tell_proof(verdict ? proof_.fault() : verdict.error().message);
+  return verdict || !patient ? std::move(verdict) : Verdict::GoOn;
+}
+
+// A part of its own: what is broken on the way from the source's log to us.
+void Supervisor::tell_proof(const std::string& fault) {
+  if (!health_.set(kProofPart, fault)) return;
+  fault.empty() ? events_.resumed(kProofPart) : events_.waiting(kProofPart, fault);
 }
 
 Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
@@ -278,7 +283,7 @@ Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
     passed_ends_ = proof_.ends();
   }
   if (!applied) {
-    if (!patient) waits_for(proof_.waiting_for());
+    if (!patient && proof_.fault().empty()) waits_for(proof_.waiting_for());
     return Verdict::GoOn;
   }
   {
@@ -443,6 +448,11 @@ RunStatus Supervisor::status() const {
   status.proof = proven_;
   if (status.proof) status.proof->age_seconds = Seconds(now - proven_at_).count();
   status.trouble = health_.waiting();
+  // A step that failed says it in other words.
+  if (source_.kind == SourceState::Kind::Away && !source_.text.empty() &&
+      std::ranges::none_of(status.trouble,
+                           [](const auto& line) { return line.starts_with(kSourcePart); }))
+    status.trouble.push_back(kSourcePart + source_.text);
   std::ranges::copy(status.trouble, std::back_inserter(status.waiting_for));
   if (published_ != std::chrono::steady_clock::time_point{})
     status.silent_seconds = Seconds(now - published_).count();

@@ -129,6 +129,7 @@ class Supervisor {
   Result<Verdict> step_proof(bool ready, bool patient);
   Result<Verdict> conclude();
   void forget_proof();
+  void tell_proof(const std::string& fault);
   bool owes_rows();
   std::set<std::string> streams_of_others() const;
   std::set<std::string> paused() const;
@@ -155,7 +156,6 @@ class Supervisor {
   bool held_back_ = false;
   Passage proof_;
   std::uint64_t proof_number_ = 0;  // The last one asked for before the passage began.
-  std::string proof_trouble_;       // Why its last step failed.
   bool proof_counts_ = false;       // Every table was copied, and settled, before it began.
   ShapeWatch shapes_;
   std::chrono::steady_clock::time_point next_look_{};

@@ -104,6 +104,7 @@ class FakeLedger final : public Ledger {
   Result<std::vector<TargetChange>> target_changes() override {
     return std::vector<TargetChange>();
   }
+  Result<std::vector<std::string>> lock_holders() override { return std::vector<std::string>(); }
 
  private:
   Status call(std::string_view where, const std::function<void()>& work);

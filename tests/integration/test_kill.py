@@ -174,20 +174,31 @@ def test_random_kills(shop, capsys):
 
 
 def test_kill_and_restart_of_everything_around(shop, stack):
-    """The servers die too: target, broker, connector, source; the daemon stays and goes on."""
+    """The servers die too: target, broker, source, Connect; the daemon stays, says so and goes on.
+
+    Issue O, acceptance 9.
+    """
     migration = shop(0.02, rate_limit_rows_per_second=2000)
     with migration.running() as lockstep:
         lockstep.await_rows(500)
         with Writer(migration.source_connection, SEED, rate=50):
-            stack.target.restart("immediate")
+            stack.target.stop("immediate")
+            lockstep.await_not_ready("target")
+            stack.target.start()
             if stack.broker is not None:
                 stack.broker.kill()
+                lockstep.await_not_ready("broker unreachable")
                 stack.broker.start()
-        stack.source.restart("immediate")
+        stack.source.stop("immediate")
+        lockstep.await_not_ready("probe: ")
+        stack.source.start()
         if stack.connect is not None:
+            stack.connect.stop()
+            lockstep.await_not_ready(f"connector {migration.connector}")
             stack.connect.restart()
         migration.await_streaming()
         if not lockstep.is_running():
             raise LabError(f"the daemon ended\n{lockstep.process.log_tail()}")
         lockstep.await_follow()
+        lockstep.await_ready()
     migration.finish()

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.conftest import ROOT, TABLE
 from tests.lab.lockstep import control_connection
 from tests.lab.process import wait_until
+from tests.lab.stack import WRITER
 
 DOCUMENTED = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.M))
 
@@ -86,3 +87,36 @@ def test_metrics_are_what_status_says(daemon):
     daemon.source("DELETE FROM t WHERE id = 12")
     wait_until(lambda: samples(scrape(lockstep))["migration_events_total"].get(
         table + ("op", "delete")) == 2, "the delete to be counted", 60)
+
+
+@pytest.fixture
+def seeing_role(stack):
+    """Meanwhile lockstep's role may see what others do on the target."""
+    stack.target.execute("postgres", f"GRANT pg_monitor TO {WRITER}")
+    yield
+    stack.target.execute("postgres", f"REVOKE pg_monitor FROM {WRITER}")
+
+
+@pytest.fixture
+def locked(daemon):
+    """A lane waits for the lock of a session; its pid."""
+    holder = daemon.target_connection(autocommit=False)
+    try:
+        cursor = holder.cursor()
+        cursor.execute("SELECT FROM t WHERE v = 'v7' AND id = 7 FOR UPDATE")
+        daemon.source("UPDATE t SET n = 9 WHERE id = 7")
+        yield holder.info.backend_pid
+    finally:
+        holder.close()
+    daemon.lockstep.await_ready()
+
+
+def test_a_lock_that_a_lane_waits_for_is_told_with_its_holder(seeing_role, locked, daemon):
+    """Acceptance 9: within 30 seconds, with the first words of its statement and no value of it."""
+    reason = daemon.lockstep.await_not_ready("lanes: wait for a lock", f"pid {locked} (lab)")
+    assert "idle in transaction" in reason and reason.endswith(": SELECT FROM t WHERE v =")
+    assert samples(scrape(daemon.lockstep))["migration_ready"][()] == 0
+
+
+def test_what_our_role_may_not_see_of_a_holder_is_said(locked, daemon):
+    daemon.lockstep.await_not_ready(f"pid {locked}", f"GRANT pg_monitor TO {WRITER}")

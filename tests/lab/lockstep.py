@@ -171,15 +171,38 @@ class Lockstep:
         """What the daemon says at its socket, or "" while it does not listen: what the verb says of
         one that is down is of the run before.  (And a process for each of twenty looks a second
         takes a core from what is tested.)"""
+        code, body = self._get("/api/v1/status")
+        return body if code == 200 else ""
+
+    def _get(self, path):
+        """Code and body of an answer of the daemon; (0, "") while it does not listen."""
         connection = control_connection(self)
         try:
-            connection.request("GET", "/api/v1/status")
+            connection.request("GET", path)
             answer = connection.getresponse()
-            return answer.read() if answer.status == 200 else ""
+            return answer.status, answer.read()
         except (OSError, http.client.HTTPException):
-            return ""
+            return 0, ""
         finally:
             connection.close()
+
+    def await_not_ready(self, *words):
+        """Waits until readyz and status name a reason that has all the words; returns it."""
+        def is_named(lines):
+            return next((line for line in lines if all(word in line for word in words)), None)
+
+        def reason():
+            code, body = self._get("/readyz")
+            return is_named(json.loads(body)["reasons"]) if code == 503 else None
+
+        named = wait_until(reason, f"readyz to say {words}", 60, alive=self._process)
+        self.await_status(lambda status: is_named(status["waiting_for"]), f"status to say {words}", 60)
+        return named
+
+    def await_ready(self):
+        """Waits until readyz says that it does its work."""
+        wait_until(lambda: self._get("/readyz")[0] == 200, "readyz to be well", 60,
+                   alive=self._process)
 
     def await_status(self, condition, what, timeout=120):
         """Polls status until `condition(status)`; returns it.  Fails if the daemon ends."""

@@ -156,6 +156,9 @@ class Bookkeeping {
 
   Result<std::vector<StoredDebts>> count_debts();
 
+  // Ledger::lock_holders().
+  Result<std::vector<std::string>> lock_holders();
+
   // Those of `tables` whose target, or a mapped column of it, is another one of the same name now,
   // or none.
   Result<std::vector<TableId>> replaced_targets(std::span<const TableMap* const> tables);
@@ -229,6 +232,7 @@ class PostgresLedger final : public Ledger {
     return bookkeeping_.replaced_targets(tables_);
   }
   Result<std::vector<TargetChange>> target_changes() override;
+  Result<std::vector<std::string>> lock_holders() override { return bookkeeping_.lock_holders(); }
 
  private:
   void compare(const TableMap& table, const TableSpec& now, std::vector<TargetChange>& changes);

@@ -9,6 +9,7 @@
 #include "connectors/postgres/target/bookkeeping.h"
 #include "connectors/postgres/target/bookkeeping_schema.h"
 #include "connectors/postgres/wire/catalog.h"
+#include "connectors/postgres/wire/first_words.h"
 #include "connectors/postgres/wire/rows.h"
 #include "pipeline/tables/translate.h"
 
@@ -24,6 +25,19 @@ SELECT id FROM unnest($5::int[], $6::oid[], $7::int[], $8::text[]) w(id, relatio
 WHERE NOT EXISTS (SELECT FROM pg_attribute a
                   WHERE a.attrelid = w.relation AND a.attnum = w.number AND a.attname = w.name)
 ORDER BY 1)";
+
+// By the sessions that the bookkeeping knows.  Who holds a lock is told to everybody, what it does
+// only to pg_read_all_stats.
+constexpr const char* kLockHolders = R"(
+WITH ours AS (SELECT a.pid FROM {} s JOIN pg_stat_activity a
+              ON a.pid = s.pid AND a.backend_start = s.backend_start WHERE s.migration = $1),
+waiting AS (SELECT DISTINCT unnest(pg_blocking_pids(a.pid)) AS holder
+            FROM ours JOIN pg_stat_activity a USING (pid) WHERE a.wait_event_type = 'Lock')
+SELECT w.holder, coalesce(h.application_name, ''), coalesce(h.state, ''),
+       to_char(h.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), h.query,
+       current_user
+FROM waiting w LEFT JOIN pg_stat_activity h ON h.pid = w.holder
+WHERE w.holder NOT IN (SELECT pid FROM ours) ORDER BY h.xact_start, w.holder LIMIT 3)";
 
 template <typename Number>
 Number number(std::string_view text) {
@@ -46,6 +60,18 @@ std::string bytes_of(std::string_view hex) {
 std::optional<std::string> bound_of(const PgResult& rows, int row, int column) {
   if (is_null(rows, row, column)) return std::nullopt;
   return bytes_of(field(rows, row, column));
+}
+
+std::string holder_text(const PgResult& rows, int row) {
+  if (field(rows, row, 0) == "0") return "a prepared transaction (see pg_prepared_xacts)";
+  std::string text = fmt::format("pid {}", field(rows, row, 0));
+  if (const auto name = field(rows, row, 1); !name.empty()) text += fmt::format(" ({})", name);
+  const std::string_view state = field(rows, row, 2);
+  if (state.empty())
+    return text + fmt::format(" (GRANT pg_monitor TO {} shows its statement)", field(rows, row, 5));
+  text += fmt::format(", {}", state);
+  if (!is_null(rows, row, 3)) text += fmt::format(", transaction since {}", field(rows, row, 3));
+  return text + ": " + first_words(field(rows, row, 4));
 }
 
 TableName table_name(const PgResult& rows, int row) {
@@ -164,6 +190,14 @@ Result<std::vector<StoredDebts>> Bookkeeping::count_debts() {
                      number<std::uint64_t>(field(rows, row, 4)),
                      number<std::int64_t>(field(rows, row, 5))});
   return debts;
+}
+
+Result<std::vector<std::string>> Bookkeeping::lock_holders() {
+  LOCKSTEP_ASSIGN(const PgResult rows,
+                  run(fmt::format(kLockHolders, table("session")), {{options_.name.migration}}));
+  std::vector<std::string> holders;
+  for (int i = 0; i < PQntuples(rows.get()); ++i) holders.push_back(holder_text(rows, i));
+  return holders;
 }
 
 Result<std::vector<TableId>> Bookkeeping::replaced_targets(
