@@ -218,6 +218,10 @@ json::object effective_config(const Manifest& manifest) {
                                      {"sample", reconcile.sample},
                                      {"digests", reconcile.digests ? "auto" : "off"}};
   config["throttle"] = throttle_object(manifest.throttle);
+  config["listen"] = json::object{
+      {"address", manifest.listen.address},
+      {"port", manifest.listen.port},
+      {"hosts", json::array(manifest.listen.hosts.begin(), manifest.listen.hosts.end())}};
   json::array aggregates;
   for (const ManifestAggregate& one : manifest.aggregates)
     aggregates.push_back({{"name", one.name.value},

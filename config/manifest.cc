@@ -10,6 +10,7 @@
 #include "config/connector_settings.h"
 #include "config/manifest_aggregates.h"
 #include "config/manifest_connect.h"
+#include "config/manifest_listen.h"
 #include "config/manifest_tables.h"
 #include "config/name_pattern.h"
 #include "config/yaml_tree.h"
@@ -75,6 +76,8 @@ class ManifestReader {
     if (const YamlNode* const backfill = fields.find("backfill")) read_backfill(*backfill);
     if (const YamlNode* const reconcile = fields.find("reconcile")) read_reconcile(*reconcile);
     if (const YamlNode* const throttle = fields.find("throttle")) read_throttle(*throttle);
+    if (const YamlNode* const listen = fields.find("listen"))
+      manifest_.listen = read_listen(*listen, report_);
     if (const YamlNode* const aggregates = fields.find("aggregates"))
       manifest_.aggregates = read_aggregates(*aggregates, aggregates_every_, report_);
     const auto keyless = fields.choice("keyless", {"refuse", "exact"});

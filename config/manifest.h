@@ -136,6 +136,14 @@ struct ThrottleSection {
   std::optional<ThrottleQuery> query;
 };
 
+// Where /metrics, /livez and /readyz are shown over TCP, without a password.
+struct ListenSection {
+  Where where;
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 0;          // 0: nowhere.
+  std::vector<std::string> hosts;  // Names that it may be asked by, besides addresses.
+};
+
 // A pair of statements whose one rows are to be equal.
 struct ManifestAggregate {
   Where where;
@@ -171,6 +179,7 @@ struct Manifest {
   BackfillSection backfill;
   ReconcileSection reconcile;
   ThrottleSection throttle;
+  ListenSection listen;
   At<KeylessPolicy> keyless;
   At<ExistingPolicy> existing;
   std::uint64_t debt_attempts = 5;

@@ -1,5 +1,6 @@
 #include "daemon/control_server.h"
 
+#include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -8,6 +9,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -32,12 +34,16 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 using Protocol = asio::local::stream_protocol;
 using Stream = beast::basic_stream<Protocol, asio::any_io_executor>;
+using Tcp = asio::ip::tcp;
+using TcpStream = beast::basic_stream<Tcp, asio::any_io_executor>;
 
 constexpr std::chrono::seconds kIdleMax{10};
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::seconds kAliveEvery{5};
 constexpr std::size_t kListenersMax = 16;
 constexpr std::uint64_t kBodyBytesMax = 64 << 10;
+constexpr std::uint32_t kHeaderBytesMax = 8 << 10;
+constexpr std::size_t kGuestsMax = 32;  // Connections over TCP at a time.
 
 // Who is at the other end, for the audit log.
 std::string actor_of(Stream& stream) {
@@ -48,7 +54,53 @@ std::string actor_of(Stream& stream) {
   return asked == 0 ? "uid " + std::to_string(peer.uid) : "unknown";
 }
 
+using Request = http::request<http::string_body>;
+
+// Reads one request.  Throws what ends the connection: too slow, too large, no HTTP.
+template <typename AnyStream>
+asio::awaitable<Request> read_request(AnyStream& stream, std::uint64_t body_bytes_max) {
+  stream.expires_after(kIdleMax);
+  beast::flat_buffer buffer;
+  http::request_parser<http::string_body> parser;
+  parser.header_limit(kHeaderBytesMax);
+  parser.body_limit(body_bytes_max);
+  co_await http::async_read(stream, buffer, parser, asio::use_awaitable);
+  co_return parser.release();
+}
+
+// Answers it; the connection then ends.
+template <typename AnyStream>
+asio::awaitable<void> write_answer(AnyStream& stream, const ControlResponse& answer,
+                                   unsigned version) {
+  http::response<http::string_body> response(static_cast<http::status>(answer.status), version);
+  response.set(http::field::content_type,
+               answer.status < 400 ? answer.type : "application/problem+json");
+  if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
+  response.keep_alive(false);
+  response.body() = answer.body;
+  response.prepare_payload();
+  stream.expires_after(kIdleMax);
+  co_await http::async_write(stream, response, asio::use_awaitable);
+}
+
+ControlResponse refusal(unsigned status, std::string_view title) {
+  ControlResponse answer;
+  answer.status = status;
+  answer.body = fmt::format(R"({{"type":"about:blank","title":"{}","status":{}}})", title, status);
+  return answer;
+}
+
 }  // namespace
+
+bool is_our_host(std::string_view host, const std::vector<std::string>& hosts) {
+  const std::size_t bracket = host.starts_with('[') ? host.find(']') : 0;
+  if (bracket == host.npos) return false;
+  const std::string_view name = host.substr(0, host.find(':', bracket));
+  boost::system::error_code no_address;
+  asio::ip::make_address(
+      bracket == 0 ? std::string(name) : std::string(name.substr(1, bracket - 1)), no_address);
+  return !no_address || name == "localhost" || std::ranges::find(hosts, name) != hosts.end();
+}
 
 std::string ControlRequest::query_value(std::string_view name) const {
   std::string_view rest = query;
@@ -86,9 +138,32 @@ class ControlServer::Impl {
     }
     socket_ = socket;
     await_signal();
-    asio::co_spawn(context_, accept(), asio::detached);
+    asio::co_spawn(context_,
+                   accept(acceptor_, [this](Protocol::socket peer) { begin(std::move(peer)); }),
+                   asio::detached);
     return {};
   }
+
+  Status show(PublicListen listen) {
+    boost::system::error_code error;
+    const Tcp::endpoint endpoint(asio::ip::make_address(listen.address), listen.port);
+    guest_acceptor_.open(endpoint.protocol(), error);
+    if (!error) guest_acceptor_.set_option(Tcp::acceptor::reuse_address(true), error);
+    if (!error) guest_acceptor_.bind(endpoint, error);
+    if (!error) guest_acceptor_.listen(Tcp::acceptor::max_listen_connections, error);
+    if (error)
+      return fail(
+          Reaction::Halt,
+          fmt::format("cannot listen on {} port {}: {}; change listen in the manifest",
+                      listen.address, listen.port, error.message()),
+          error == asio::error::address_in_use ? ExitCode::Temporary : ExitCode::Permission);
+    public_ = std::move(listen);
+    asio::co_spawn(context_,
+                   accept(guest_acceptor_, [this](Tcp::socket peer) { begin(std::move(peer)); }),
+                   asio::detached);
+    return {};
+  }
+  std::uint16_t public_port() const { return guest_acceptor_.local_endpoint().port(); }
 
   void run() { context_.run(); }
   void stop() { context_.stop(); }
@@ -112,14 +187,26 @@ class ControlServer::Impl {
     });
   }
 
-  asio::awaitable<void> accept() {
+  void begin(Protocol::socket peer) {
+    asio::co_spawn(context_, serve(Stream(std::move(peer))), asio::detached);
+  }
+  // One guest too many is turned away.
+  void begin(Tcp::socket peer) {
+    if (guests_ >= kGuestsMax) return;
+    ++guests_;
+    asio::co_spawn(context_, serve_guest(TcpStream(std::move(peer))), asio::detached);
+  }
+
+  // `take` gets each peer.
+  template <typename Acceptor, typename Take>
+  asio::awaitable<void> accept(Acceptor& acceptor, Take take) {
     for (;;) {
       boost::system::error_code error;
-      Protocol::socket socket =
-          co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+      auto socket =
+          co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
       if (error == asio::error::operation_aborted) co_return;
       if (!error) {
-        asio::co_spawn(context_, serve(Stream(std::move(socket))), asio::detached);
+        take(std::move(socket));
         continue;
       }
       // The peer has gone, or the process has no file left: the next one may have more luck.
@@ -131,12 +218,7 @@ class ControlServer::Impl {
   // One request per connection.  A peer that goes away or is slow ends its own connection only.
   asio::awaitable<void> serve(Stream stream) {
     try {
-      stream.expires_after(kIdleMax);
-      beast::flat_buffer buffer;
-      http::request_parser<http::string_body> parser;
-      parser.body_limit(kBodyBytesMax);
-      co_await http::async_read(stream, buffer, parser, asio::use_awaitable);
-      const auto& request = parser.get();
+      const Request request = co_await read_request(stream, kBodyBytesMax);
       const std::string target(request.target());
       const std::size_t mark = std::min(target.size(), target.find('?'));
       ControlResponse answer = handler_(
@@ -147,19 +229,38 @@ class ControlServer::Impl {
         co_return co_await send_stream(stream, answer.more);
       if (answer.more)
         answer = {503, R"({"title":"too many listen already: ask without a stream"})"};
-      http::response<http::string_body> response(static_cast<http::status>(answer.status),
-                                                 request.version());
-      response.set(http::field::content_type,
-                   answer.status < 400 ? answer.type : "application/problem+json");
-      if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
-      response.keep_alive(false);
-      response.body() = answer.body;
-      response.prepare_payload();
-      stream.expires_after(kIdleMax);
-      co_await http::async_write(stream, response, asio::use_awaitable);
+      co_await write_answer(stream, answer, request.version());
     } catch (const boost::system::system_error&) {
       co_return;  // The peer's own trouble: it sees the closed connection.
     }
+  }
+
+  // Likewise, of somebody whom nobody knows.
+  asio::awaitable<void> serve_guest(TcpStream stream) {
+    const Guest guest(guests_);
+    try {
+      const Request request = co_await read_request(stream, 0);
+      co_await write_answer(stream, answer_guest(request), request.version());
+    } catch (const boost::system::system_error&) {
+      co_return;  // As above.
+    }
+  }
+
+  ControlResponse answer_guest(const Request& request) const {
+    if (!is_our_host(request[http::field::host], public_.hosts))
+      return refusal(421, "this Host is not ours: ask by address, or list it in listen.hosts");
+    const std::string target(request.target());
+    const std::string path = target.substr(0, target.find('?'));
+    if (std::ranges::find(public_.paths, path) == public_.paths.end())
+      return refusal(404, "not shown here: see lockstep's control socket");
+    if (request.method() != http::verb::get) {
+      ControlResponse answer = refusal(405, "GET only");
+      answer.allow = "GET";
+      return answer;
+    }
+    ControlRequest asked{"GET", path, ""};
+    asked.actor = "anybody";
+    return handler_(asked);
   }
 
   // Server-sent events, until the peer goes away.
@@ -182,6 +283,18 @@ class ControlServer::Impl {
     }
   }
 
+  // One of `guests_`, until it goes.
+  class Guest {
+   public:
+    explicit Guest(std::size_t& all) : all_(all) {}
+    ~Guest() { --all_; }
+    Guest(const Guest&) = delete;
+    Guest& operator=(const Guest&) = delete;
+
+   private:
+    std::size_t& all_;
+  };
+
   // One of those who wait for events, for as long as it lives.
   class Listener {
    public:
@@ -200,8 +313,11 @@ class ControlServer::Impl {
   const Handler handler_;
   const Signals on_;
   std::set<asio::steady_timer*> listeners_;  // Before the context, whose end ends them.
+  std::size_t guests_ = 0;                   // Likewise.
+  PublicListen public_;
   asio::io_context context_{1};
   Protocol::acceptor acceptor_;
+  Tcp::acceptor guest_acceptor_{context_};
   asio::signal_set signals_;
   std::filesystem::path socket_;
 };
@@ -218,5 +334,7 @@ ControlServer::~ControlServer() = default;
 void ControlServer::run() { impl_->run(); }
 void ControlServer::stop() { impl_->stop(); }
 void ControlServer::wake() { impl_->wake(); }
+Status ControlServer::show(PublicListen listen) { return impl_->show(std::move(listen)); }
+std::uint16_t ControlServer::public_port() const { return impl_->public_port(); }
 
 }  // namespace lockstep

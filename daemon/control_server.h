@@ -3,13 +3,16 @@
 //
 //   SIGTERM, SIGINT, SIGHUP ──┐
 //   HTTP requests ────────────┴─> run() on the control thread ──> handler, on_stop, on_hangup
+//   GET over TCP, if asked for ─┘
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pipeline/base/result.h"
 
@@ -44,6 +47,18 @@ struct ControlResponse {
   std::string type = "application/json";  // Of a body that is well.
 };
 
+// Where anybody may read the few resources that are public, over TCP: GET only, no password.
+struct PublicListen {
+  std::string address;             // "127.0.0.1", "::1"
+  std::uint16_t port = 0;          // 0: any that is free.
+  std::vector<std::string> hosts;  // Names that it may be asked by, besides addresses.
+  std::vector<std::string> paths;  // What is shown.
+};
+
+// Whether a request with this Host was meant for us: a page of somebody else, whose name was made
+// to lead here (DNS rebinding), asks for that name.  Addresses and localhost cannot be taken over.
+bool is_our_host(std::string_view host, const std::vector<std::string>& hosts);
+
 // run() on the control thread; stop() from any thread.
 class ControlServer {
  public:
@@ -58,6 +73,11 @@ class ControlServer {
   static Result<std::unique_ptr<ControlServer>> open(const std::filesystem::path& socket,
                                                      Handler handler, Signals signals);
   ~ControlServer();
+
+  // Listens there, too.  Before run().  Not Ok: why it cannot.
+  Status show(PublicListen listen);
+  // Of show(), the port that it has got.
+  std::uint16_t public_port() const;
 
   // Somebody who listens to a stream is to be told something.  From any thread.
   void wake();

@@ -16,6 +16,7 @@
 #include "daemon/control_server.h"
 #include "daemon/event_log.h"
 #include "daemon/load_watch.h"
+#include "daemon/metrics/page.h"
 #include "daemon/offline_status.h"
 #include "daemon/prepare.h"
 #include "daemon/resume_watch.h"
@@ -290,7 +291,10 @@ class Daemon {
                                                  },
                                                  {[this] { state_.stop(); }, hung_up}));
     told_.listen([this] { server_->wake(); });
-    return {};
+    const ListenSection& listen = manifest_.listen;
+    if (listen.port == 0) return {};
+    return server_->show(
+        {listen.address, listen.port, listen.hosts, {kMetricsPath, kLivePath, kReadyPath}});
   }
 
   // REQUIRES: open().  `checked`: as in Begin.

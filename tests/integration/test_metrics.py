@@ -4,14 +4,17 @@ Issue O, part 3; acceptance 5 and 9.
 """
 
 import http.client
+import json
 import re
 import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
 
 from tests.integration.conftest import ROOT, TABLE
 from tests.lab.lockstep import control_connection
-from tests.lab.process import wait_until
+from tests.lab.process import free_ports, wait_until
 from tests.lab.stack import WRITER
 
 DOCUMENTED = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.M))
@@ -43,7 +46,7 @@ def samples(text):
 
 @pytest.fixture
 def daemon(direct):
-    migration = direct(TABLE, reconcile={"every": "1s"})
+    migration = direct(TABLE, reconcile={"every": "1s"}, listen={"port": free_ports(1)[0]})
     migration.prepare()
     with migration.running() as lockstep:
         lockstep.await_follow()
@@ -76,6 +79,18 @@ def test_metrics_are_what_status_says(daemon):
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
                              capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+    # Over TCP, and nothing else is.
+    guest = f"http://127.0.0.1:{daemon.manifest['listen']['port']}"
+    with urllib.request.urlopen(f"{guest}/metrics", timeout=30) as answer:
+        assert samples(answer.read().decode()).keys() == shown.keys()
+    with urllib.request.urlopen(f"{guest}/readyz", timeout=30) as answer:
+        assert json.loads(answer.read()) == {"ready": True, "reasons": []}
+    for path, host, code in ("/api/v1/status", "127.0.0.1", 404), ("/metrics", "evil.example", 421):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(
+                urllib.request.Request(guest + path, headers={"Host": host}), timeout=30)
+        assert refused.value.code == code
 
     # What an operator holds; counts go on in the next run within the process.
     assert lockstep.verb("pause", "--scope", "reconcile").returncode == 0

@@ -1,6 +1,8 @@
 #include "daemon/control_server.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -9,7 +11,9 @@
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "daemon/control_client.h"
 #include "pipeline/base/stop_flag.h"
@@ -32,6 +36,11 @@ extern "C" int accept(int socket, sockaddr* address, socklen_t* length) {
 
 namespace lockstep {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 // A server on a socket of its own, for one test.
 class ControlServerTest : public testing::Test {
@@ -79,6 +88,117 @@ TEST_F(ControlServerTest, AFileOfOneThatWasKilledIsKnown) {
     EXPECT_EQ(answer.error().code, kNobodyListens) << answer.error().message;
   }
   std::filesystem::remove(left);
+}
+
+// ---- What anybody may read over TCP.
+
+class PublicTest : public testing::Test {
+ protected:
+  PublicTest()
+      : socket_(std::filesystem::temp_directory_path() /
+                ("lockstep-public-" + std::to_string(::getpid()))) {
+    auto opened = ControlServer::open(
+        socket_,
+        [this](const ControlRequest& request) {
+          ++asked_;
+          return ControlResponse{200, request.method + " " + request.path + request.query};
+        },
+        {[] {}, [] {}});
+    EXPECT_TRUE(opened.has_value());
+    server_ = std::move(*opened);
+    EXPECT_TRUE(server_->show({"127.0.0.1", 0, {"metrics.example.org"}, {"/metrics"}}).has_value());
+    thread_ = std::jthread([this] { server_->run(); });
+  }
+  ~PublicTest() override {
+    server_->stop();
+    thread_ = {};
+  }
+
+  int connected() const {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(server_->public_port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int peer = ::socket(AF_INET, SOCK_STREAM, 0);
+    EXPECT_EQ(::connect(peer, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    return peer;
+  }
+  // Everything that comes until the connection ends.
+  static std::string rest_of(int peer) {
+    std::string all;
+    char part[4096];
+    for (ssize_t got = 0; (got = ::recv(peer, part, sizeof part, 0)) > 0;)
+      all.append(part, static_cast<std::size_t>(got));
+    ::close(peer);
+    return all;
+  }
+  std::string answer(const std::string& request) const {
+    const int peer = connected();
+    EXPECT_EQ(::send(peer, request.data(), request.size(), MSG_NOSIGNAL), std::ssize(request));
+    return rest_of(peer);
+  }
+  std::string get(const std::string& path, const std::string& host) const {
+    return answer("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n");
+  }
+
+  std::filesystem::path socket_;
+  std::atomic<int> asked_ = 0;
+  std::unique_ptr<ControlServer> server_;
+  std::jthread thread_;
+};
+
+TEST_F(PublicTest, WhatIsPublicIsReadAndNothingElse) {
+  EXPECT_THAT(get("/metrics?x=1", "127.0.0.1"),
+              AllOf(StartsWith("HTTP/1.1 200 "), EndsWith("GET /metrics")));
+  EXPECT_EQ(asked_, 1);
+  EXPECT_THAT(get("/api/v1/status", "127.0.0.1"), StartsWith("HTTP/1.1 404 "));
+  EXPECT_THAT(get("/metrics/", "127.0.0.1"), StartsWith("HTTP/1.1 404 "));
+  EXPECT_THAT(answer("POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"),
+              AllOf(StartsWith("HTTP/1.1 405 "), HasSubstr("Allow: GET")));
+  EXPECT_EQ(asked_, 1);
+}
+
+TEST_F(PublicTest, ANameThatIsNotOursIsRefused) {
+  for (const char* host : {"evil.example", "evil.example:9464", "127.0.0.1.evil.example", ""})
+    EXPECT_THAT(get("/metrics", host), StartsWith("HTTP/1.1 421 ")) << host;
+  EXPECT_THAT(answer("GET /metrics HTTP/1.0\r\n\r\n"), StartsWith("HTTP/1.0 421 "));
+  EXPECT_EQ(asked_, 0);
+  EXPECT_THAT(get("/metrics", "metrics.example.org:9464"), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST(PublicHost, AddressesAndWhatIsListed) {
+  for (const char* host : {"127.0.0.1", "10.1.2.3:9464", "[::1]", "[fe80::1]:9464", "localhost:1"})
+    EXPECT_TRUE(is_our_host(host, {})) << host;
+  for (const char* host : {"[::1", "[evil]", "::1", "a", "localhost.evil", ":9464"})
+    EXPECT_FALSE(is_our_host(host, {"b"})) << host;
+  EXPECT_TRUE(is_our_host("a:80", {"a"}));
+}
+
+TEST_F(PublicTest, AHeaderOrBodyThatIsTooLargeEndsItsConnectionOnly) {
+  EXPECT_EQ(answer("GET /metrics HTTP/1.1\r\nHost: " + std::string(10'000, 'a')), "");
+  EXPECT_EQ(answer("GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"), "");
+  EXPECT_THAT(get("/metrics", "127.0.0.1"), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(PublicTest, OneGuestTooManyIsTurnedAway) {
+  std::vector<int> idle;
+  for (int i = 0; i < 32; ++i) idle.push_back(connected());
+  EXPECT_EQ(rest_of(connected()), "");  // At once: the others say nothing.
+  for (const int peer : idle) ::close(peer);
+  std::string said;
+  while (said.empty()) said = get("/metrics", "127.0.0.1");  // Once it knows that they are gone.
+  EXPECT_THAT(said, StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(PublicTest, APortThatSomebodyHasIsNamed) {
+  auto second =
+      ControlServer::open(socket_.string() + "-2",
+                          [](const ControlRequest&) { return ControlResponse{}; }, {[] {}, [] {}});
+  ASSERT_TRUE(second.has_value());
+  const Status shown = (*second)->show({"127.0.0.1", server_->public_port(), {}, {}});
+  ASSERT_FALSE(shown.has_value());
+  EXPECT_EQ(shown.error().exit, ExitCode::Temporary);
+  EXPECT_THAT(shown.error().message, HasSubstr(std::to_string(server_->public_port())));
 }
 
 }  // namespace

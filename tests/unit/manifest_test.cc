@@ -180,6 +180,22 @@ TEST_F(ManifestFile, FillsInDefaults) {
   EXPECT_EQ(m.source.connect.find("sslmode"), nullptr) << "loopback";
 }
 
+TEST_F(ManifestFile, ListensNowhereUnlessAsked) {
+  EXPECT_EQ(manifest(good()).listen.port, 0);
+  const Manifest m = manifest(good("- source: public.*", "listen: {port: 9464, hosts: [a.b-c]}"));
+  EXPECT_EQ(m.listen.address, "127.0.0.1");
+  EXPECT_EQ(m.listen.port, 9464);
+  EXPECT_THAT(m.listen.hosts, ElementsAre("a.b-c"));
+  EXPECT_THAT(
+      problems(good("- source: public.*", "listen: {address: 0.0.0.0, port: 9464}")),
+      ElementsAre(HasSubstr("warning: whoever reaches 0.0.0.0:9464 reads names of tables")));
+  EXPECT_THAT(
+      problems(
+          good("- source: public.*", "listen: {address: db1, port: 70000, hosts: [\"a:1\", B]}")),
+      ElementsAre(HasSubstr("listen.address: 'db1' is not an address"), HasSubstr("listen.port"),
+                  HasSubstr("listen.hosts: 'a:1'"), HasSubstr("listen.hosts: 'B'")));
+}
+
 TEST_F(ManifestFile, DirectIsTheDefault) {
   const Manifest m = manifest(R"(version: 1
 migration: shop
@@ -450,6 +466,8 @@ TEST_F(ManifestFile, SchemaHasTheKeysThatTheLoaderKnows) {
             properties("/properties/target"));
   EXPECT_EQ(known(good("- source: public.*", "backfill: " + in_map)),
             properties("/properties/backfill"));
+  EXPECT_EQ(known(good("- source: public.*", "listen: " + in_map)),
+            properties("/properties/listen"));
   EXPECT_EQ(known(good("- {source: public.*, " + odd + "}")),
             properties("/properties/tables/items"));
   EXPECT_EQ(known(good("- {source: public.*, columns: " + in_map + "}")),
