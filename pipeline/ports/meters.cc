@@ -7,10 +7,22 @@ namespace lockstep {
 Histogram::Histogram(std::span<const double> bounds)
     : bounds_(bounds), counts_(bounds.size() + 1) {}
 
-void Histogram::add(double value, std::uint64_t times) {
+void Histogram::Gathered::add(double value, std::uint64_t times) {
   const auto bound = std::ranges::lower_bound(bounds_, value);
-  counts_[static_cast<std::size_t>(bound - bounds_.begin())].add(times);
-  sum_.fetch_add(value * static_cast<double>(times), std::memory_order_relaxed);
+  counts_[static_cast<std::size_t>(bound - bounds_.begin())] += times;
+  sum_ += value * static_cast<double>(times);
+}
+
+void Histogram::add(const Gathered& gathered) {
+  for (std::size_t i = 0; i < counts_.size(); ++i)
+    if (gathered.counts_[i] != 0) counts_[i].add(gathered.counts_[i]);
+  sum_.fetch_add(gathered.sum_, std::memory_order_relaxed);
+}
+
+void Histogram::add(double value) {
+  Gathered one(*this);
+  one.add(value, 1);
+  add(one);
 }
 
 Histogram::Sums Histogram::read() const {

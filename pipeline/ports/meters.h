@@ -39,7 +39,21 @@ class Histogram {
   // `bounds` rise, each belongs to what lies below it, and live as long as the program.
   explicit Histogram(std::span<const double> bounds);
 
-  void add(double value, std::uint64_t times = 1);
+  void add(double value);
+
+  // What one thread gathers, to be added at once.
+  class Gathered {
+   public:
+    explicit Gathered(const Histogram& of) : bounds_(of.bounds_), counts_(of.counts_.size()) {}
+    void add(double value, std::uint64_t times);
+
+   private:
+    friend Histogram;
+    const std::span<const double> bounds_;
+    std::vector<std::uint64_t> counts_;
+    double sum_ = 0;
+  };
+  void add(const Gathered& gathered);
 
   struct Sums {
     std::span<const double> bounds;

@@ -249,6 +249,28 @@ TEST_F(LaneTest, ARetriedBatchIsAppliedOnce) {
   EXPECT_TRUE(store_.rows(0).empty());
 }
 
+// What was read again and what has stopped is no change that was applied.
+TEST_F(LaneTest, CountsWhatItHasCommitted) {
+  board_.stop(1, "drift");
+  Change known = change(ChangeKind::Full, {1, 0, "a", "t", ""}, 5);
+  known.commit_us = clock_.wall_us() - 3'000'000;
+  add(known);
+  full(2, 6);  // Nobody knows when it was committed.
+  add(change(ChangeKind::Delete, {3, 0, "", "", ""}, 7));
+  full(1, 8, 1);
+  step();
+  const TableMeters& table = meters_.table(tables_[0].text());
+  EXPECT_EQ(table.applied[static_cast<std::size_t>(ChangeKind::Full)].value(), 2u);
+  EXPECT_EQ(table.applied[static_cast<std::size_t>(ChangeKind::Delete)].value(), 1u);
+  EXPECT_EQ(meters_.skipped_stopped.value(), 1u);
+  EXPECT_EQ(meters_.batches.value(), 1u);
+  EXPECT_EQ(meters_.last_applied_us, clock_.wall_us());
+  const Histogram::Sums latency = meters_.apply_latency.read();
+  EXPECT_EQ(latency.up_to.back(), 1u);
+  EXPECT_DOUBLE_EQ(latency.sum, 3);
+  EXPECT_EQ(board_.status(0).events_applied, 3u);
+}
+
 TEST_F(LaneTest, APartialChangeOfAMissingRowIsADebt) {
   add(change(ChangeKind::Partial, {1, 0, "x", "", ""}, 5));
   step();

@@ -22,7 +22,9 @@ using ::testing::StartsWith;
 
 TEST(Meters, AValueCountsForItsBoundAndAllAboveIt) {
   Histogram histogram(kSecondsBounds);
-  histogram.add(5, 2);  // Not greater than the bound: within it.
+  Histogram::Gathered gathered(histogram);
+  gathered.add(5, 2);  // Not greater than the bound: within it.
+  histogram.add(gathered);
   histogram.add(5.001);
   histogram.add(61);
   const Histogram::Sums sums = histogram.read();
