@@ -221,7 +221,8 @@ json::object effective_config(const Manifest& manifest) {
   config["listen"] = json::object{
       {"address", manifest.listen.address},
       {"port", manifest.listen.port},
-      {"hosts", json::array(manifest.listen.hosts.begin(), manifest.listen.hosts.end())}};
+      {"hosts", json::array(manifest.listen.hosts.begin(), manifest.listen.hosts.end())},
+      {"page", manifest.listen.page}};
   json::array aggregates;
   for (const ManifestAggregate& one : manifest.aggregates)
     aggregates.push_back({{"name", one.name.value},

@@ -142,6 +142,7 @@ struct ListenSection {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;          // 0: nowhere.
   std::vector<std::string> hosts;  // Names that it may be asked by, besides addresses.
+  bool page = false;               // The web page, too, with the status that it shows.
 };
 
 // A pair of statements whose one rows are to be equal.

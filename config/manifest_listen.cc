@@ -57,6 +57,7 @@ ListenSection read_listen(const YamlNode& node, Report& report) {
                             listen.address, listen.port),
                 "keep it behind a firewall, or on 127.0.0.1");
   if (const YamlNode* const hosts = fields.find("hosts")) read_hosts(*hosts, listen, report);
+  listen.page = fields.flag("page", false).value;
   fields.finish();
   return listen;
 }

@@ -76,6 +76,11 @@ asio::awaitable<void> write_answer(AnyStream& stream, const ControlResponse& ans
   response.set(http::field::content_type,
                answer.status < 400 ? answer.type : "application/problem+json");
   if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
+  response.set("X-Content-Type-Options", "nosniff");
+  if (answer.type.starts_with("text/html"))  // Nothing of anybody else's, nowhere framed.
+    response.set("Content-Security-Policy",
+                 "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+                 "img-src data:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'");
   response.keep_alive(false);
   response.body() = answer.body;
   response.prepare_payload();
@@ -88,6 +93,23 @@ ControlResponse refusal(unsigned status, std::string_view title) {
   answer.status = status;
   answer.body = fmt::format(R"({{"type":"about:blank","title":"{}","status":{}}})", title, status);
   return answer;
+}
+
+}  // namespace
+
+namespace {
+
+// Why a request is not answered: a page of another site, in a browser that can reach us, asks under
+// a name that was made to lead here (DNS rebinding), or sends a form of its own (cross-site
+// request).  "": nothing speaks against it.
+std::string_view foreign(const Request& request, const std::vector<std::string>& hosts) {
+  const std::string_view host = request[http::field::host];
+  if (!host.empty() && !is_our_host(host, hosts))
+    return "this Host is not ours: ask by address or as localhost, or list it in listen.hosts";
+  const std::string_view origin = request[http::field::origin];
+  if (!origin.empty() && origin != fmt::format("http://{}", host))
+    return "a page of another site asks: only our own may";
+  return {};
 }
 
 }  // namespace
@@ -221,10 +243,14 @@ class ControlServer::Impl {
       const Request request = co_await read_request(stream, kBodyBytesMax);
       const std::string target(request.target());
       const std::size_t mark = std::min(target.size(), target.find('?'));
-      ControlResponse answer = handler_(
-          {std::string(request.method_string()), target.substr(0, mark), request.body(),
-           actor_of(stream), target.substr(std::min(target.size(), mark + 1)),
-           std::string(request[http::field::accept]), std::string(request["Last-Event-ID"])});
+      const std::string_view why_not = foreign(request, {});
+      ControlResponse answer =
+          !why_not.empty() ? refusal(421, why_not)
+                           : handler_({std::string(request.method_string()), target.substr(0, mark),
+                                       request.body(), actor_of(stream),
+                                       target.substr(std::min(target.size(), mark + 1)),
+                                       std::string(request[http::field::accept]),
+                                       std::string(request["Last-Event-ID"])});
       if (answer.more && listeners_.size() < kListenersMax)
         co_return co_await send_stream(stream, answer.more);
       if (answer.more)
@@ -247,8 +273,9 @@ class ControlServer::Impl {
   }
 
   ControlResponse answer_guest(const Request& request) const {
-    if (!is_our_host(request[http::field::host], public_.hosts))
-      return refusal(421, "this Host is not ours: ask by address, or list it in listen.hosts");
+    if (request[http::field::host].empty()) return refusal(421, "say as which Host you ask");
+    if (const std::string_view why_not = foreign(request, public_.hosts); !why_not.empty())
+      return refusal(421, why_not);
     const std::string target(request.target());
     const std::string path = target.substr(0, target.find('?'));
     if (std::ranges::find(public_.paths, path) == public_.paths.end())

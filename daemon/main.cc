@@ -64,6 +64,7 @@ class Verbs {
     add_reload();
     add_config();
     add_events();
+    add_top();
     add_healthcheck();
     add_audit();
     add_stop();
@@ -272,6 +273,14 @@ class Verbs {
     verb.callback([this] { chosen_ = [this] { return events_command(events_); }; });
   }
 
+  void add_top() {
+    CLI::App& verb = add_verb(app_, "top",
+                              "How it does, on one screen, until Ctrl-C; in a pipe a line now and "
+                              "then",
+                              top_manifest_);
+    verb.callback([this] { chosen_ = [this] { return top_command(top_manifest_); }; });
+  }
+
   void add_healthcheck() {
     CLI::App& verb = add_verb(app_, "healthcheck",
                               "Exit 0 while the daemon does its work, 1 when it does not, 69 when "
@@ -395,6 +404,7 @@ class Verbs {
   ReloadCommand reload_;
   ConfigCommand config_;
   EventsCommand events_;
+  std::string top_manifest_;
   std::string health_manifest_;
   AuditCommand audit_;
   std::string stop_manifest_;

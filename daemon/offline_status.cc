@@ -193,7 +193,8 @@ Result<std::string> OfflineStatus::document() {
   status_.positions.assign(positions_.begin(), positions_.end());
   for (auto& [name, table] : tables_) status_.tables.push_back(std::move(table));
   add_left_out();
-  return status_json(manifest_.migration.value, status_, results_of(manifest_, aggregates_));
+  return status_json({manifest_.migration.value, manifest_.path}, status_,
+                     results_of(manifest_, aggregates_));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "daemon/run_state.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
+#include "daemon/web_page.h"
 
 namespace lockstep {
 
@@ -72,13 +73,15 @@ const std::vector<RunState::Route>& RunState::routes() {
       {kLivePath, "GET", &RunState::answer_live},
       {kReadyPath, "GET", &RunState::answer_ready},
       {kMetricsPath, "GET", &RunState::answer_metrics},
+      {kHistoryPath, "GET", &RunState::answer_history},
+      {kPagePath, "GET", &RunState::answer_page},
   };
   return kRoutes;
 }
 
 ControlResponse RunState::answer(const ControlRequest& request) {
   const auto found = std::ranges::find_if(routes(), [&](const Route& route) {
-    return route.path.ends_with('/')
+    return route.path.ends_with('/') && route.path != kPagePath
                ? request.path.starts_with(route.path) && request.path.size() > route.path.size()
                : request.path == route.path;
   });
@@ -102,7 +105,8 @@ RunStatus RunState::shown_status() const {
 }
 
 ControlResponse RunState::answer_status(const ControlRequest&) {
-  return {200, status_json(manifest_.migration.value, shown_status(), aggregates_.results())};
+  return {200, status_json({manifest_.migration.value, manifest_.path}, shown_status(),
+                           aggregates_.results())};
 }
 
 ControlResponse RunState::answer_tables(const ControlRequest& request) {
@@ -177,6 +181,16 @@ ControlResponse RunState::answer_metrics(const ControlRequest&) {
       metrics_text({manifest_.migration.value, parts_->version, not_ready(now).empty(), run() != 0,
                     now, steering_.control(), parts_->meters, aggregates_.results(), now_us});
   return response;
+}
+
+ControlResponse RunState::answer_history(const ControlRequest&) {
+  return {200, parts_->history.json()};
+}
+
+ControlResponse RunState::answer_page(const ControlRequest&) {
+  ControlResponse page{200, std::string(web_page())};
+  page.type = "text/html; charset=utf-8";
+  return page;
 }
 
 ControlResponse RunState::answer_proof(const ControlRequest& request) {

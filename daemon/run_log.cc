@@ -30,7 +30,7 @@ void RunLog::progress(const RunStatus& status, Time now) {
   if (shown_ == Time{}) shown_ = now;
   if (now - shown_ < kShowEvery) return;
   shown_ = now;
-  events_.whole_status(status_json(migration_, status));
+  events_.whole_status(status_json(told_of_, status));
 }
 
 }  // namespace lockstep

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <string>
 
+#include "daemon/status_json.h"
 #include "pipeline/ports/events.h"
 #include "pipeline/watch/run_status.h"
 
@@ -18,8 +19,7 @@ class RunLog {
   using Time = std::chrono::steady_clock::time_point;
 
   // Borrows `events`.
-  RunLog(Events& events, std::string migration)
-      : events_(events), migration_(std::move(migration)) {}
+  RunLog(Events& events, Told told) : events_(events), told_of_(std::move(told)) {}
 
   // Something is waited for before the run begins: told when it is news, and once a minute.
   void waiting(const std::string& reason, Time now);
@@ -28,7 +28,7 @@ class RunLog {
 
  private:
   Events& events_;
-  const std::string migration_;
+  const Told told_of_;
   std::string reason_;
   Time told_{};
   Time idle_since_{};  // When the run last waited for nothing, or that was told.

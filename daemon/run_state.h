@@ -13,6 +13,7 @@
 #include "daemon/aggregates/board.h"
 #include "daemon/control_server.h"
 #include "daemon/event_log.h"
+#include "daemon/history.h"
 #include "daemon/prepare.h"
 #include "daemon/reload.h"
 #include "daemon/resume_watch.h"
@@ -65,6 +66,7 @@ class RunState {
     Reload& reload;
     EventLog& events;
     const Meters& meters;
+    const History& history;
     std::string version;
   };
   void answer_by(const Parts& parts) { parts_.emplace(parts); }
@@ -129,6 +131,8 @@ class RunState {
   ControlResponse answer_live(const ControlRequest& request);
   ControlResponse answer_ready(const ControlRequest& request);
   ControlResponse answer_metrics(const ControlRequest& request);
+  ControlResponse answer_history(const ControlRequest& request);
+  ControlResponse answer_page(const ControlRequest& request);
   ControlResponse answer_proof(const ControlRequest& request);
   ControlResponse answer_row(const ControlRequest& request);
   ControlResponse answer_pause(const ControlRequest& request);

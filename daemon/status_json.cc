@@ -11,6 +11,7 @@
 #include <map>
 
 #include "daemon/key_text.h"
+#include "daemon/verdict.h"
 
 namespace lockstep {
 namespace {
@@ -260,10 +261,12 @@ json::array paused_json(const std::vector<PausedScope>& paused) {
   return list;
 }
 
-std::string status_json(const std::string& migration, const RunStatus& status,
+std::string status_json(const Told& told, const RunStatus& status,
                         const std::vector<AggregateResult>& aggregates) {
   json::object document;
-  document["migration"] = migration;
+  document["migration"] = told.migration;
+  const Verdict found = verdict(status, told.manifest);
+  document["verdict"] = json::object{{"mood", mood_text(found.mood)}, {"text", found.text}};
   document["phase"] = phase_text(status.phase);
   document["synced"] = status.synced;
   document["lag_seconds"] =
@@ -315,6 +318,9 @@ std::string status_text(const std::string& text) {
         text_of(status, "phase"), synced,
         lag.is_null() ? unknown_lag(status) : fmt::format("{:.1f} s", lag.to_number<double>()),
         synced ? proof_text(status) : "");
+    if (const json::value* found = status.if_contains("verdict"))
+      out += fmt::format("{}: {}\n", text_of(found->as_object(), "mood"),
+                         text_of(found->as_object(), "text"));
     if (const std::string last = text_of(status, "last_run"); last.size() > 1)
       out += fmt::format("the last run ended synced: {}\n", last);
     if (const std::string source = text_of(status, "source"); source.size() > 1)

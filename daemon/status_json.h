@@ -15,8 +15,14 @@
 
 namespace lockstep {
 
+// Which migration is told of: its name, and its manifest's path for next steps.
+struct Told {
+  std::string migration;
+  std::string manifest;
+};
+
 // `status --format json` of 08-manifest.md, one document.
-std::string status_json(const std::string& migration, const RunStatus& status,
+std::string status_json(const Told& told, const RunStatus& status,
                         const std::vector<AggregateResult>& aggregates = {});
 
 // "pending", "backfill", "following", "healing", "paused", "stopped".

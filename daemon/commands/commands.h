@@ -147,6 +147,7 @@ struct EventsCommand {
 ExitCode events_command(const EventsCommand& command);
 
 // Whether the daemon does its work, for the health check of a container: 0, 1, 69 where none runs.
+ExitCode top_command(const std::string& manifest);
 ExitCode healthcheck_command(const std::string& manifest);
 
 struct AuditCommand {
@@ -196,6 +197,10 @@ ExitCode version_command(const VersionCommand& command);
 
 // Loads a manifest, printing its errors (and warnings) to stderr.  Nothing when it has errors.
 std::optional<Manifest> load_or_complain(const std::string& path);
+
+// The status document: the running daemon's, else what the target and the state directory say.
+// `fresh`: the daemon proves it from now on.
+Result<std::string> read_status(const Manifest& manifest, bool fresh);
 
 // Prints an error to stderr and returns its exit code.
 ExitCode complain(const Error& error);

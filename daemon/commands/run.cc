@@ -27,6 +27,7 @@
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
 #include "daemon/validate/first_start.h"
+#include "daemon/web_page.h"
 #include "pipeline/base/backoff.h"
 #include "pipeline/ports/events.h"
 #include "pipeline/ports/meters.h"
@@ -273,7 +274,7 @@ class Daemon {
       told_.add(event);
       meters_.told.add(event.level, event.message);
     });
-    state_.answer_by({aborting_, reload_, told_, meters_, version_text()});
+    state_.answer_by({aborting_, reload_, told_, meters_, history_, version_text()});
   }
 
   // Listens on the control socket, for signals too.
@@ -293,8 +294,9 @@ class Daemon {
     told_.listen([this] { server_->wake(); });
     const ListenSection& listen = manifest_.listen;
     if (listen.port == 0) return {};
-    return server_->show(
-        {listen.address, listen.port, listen.hosts, {kMetricsPath, kLivePath, kReadyPath}});
+    std::vector<std::string> shown{kMetricsPath, kLivePath, kReadyPath};
+    if (listen.page) shown.insert(shown.end(), {kPagePath, kStatusPath, kHistoryPath, kEventsPath});
+    return server_->show({listen.address, listen.port, listen.hosts, std::move(shown)});
   }
 
   // REQUIRES: open().  `checked`: as in Begin.
@@ -303,7 +305,7 @@ class Daemon {
     for (const std::string_view note : {kLastEnd, kLastProof})
       if (const Status forgotten = store_.remove_note(note); !forgotten)
         return complain(forgotten.error());
-    RunLog log(events_, manifest_.migration.value);
+    RunLog log(events_, {manifest_.migration.value, manifest_.path});
     Begin begin{manifest_, command, store_,      state_,  steering_.control(),
                 events_,   log,     aggregates_, meters_, checked};
     if (command.compare.wanted && command.compare.table.empty()) aggregates_.ask();
@@ -311,6 +313,7 @@ class Daemon {
     AggregateWatch taking(manifest_, state_, aggregates_, !command.ends());
     const Beside aggregating([&] { taking.run(); }, [&] { taking.stop(); });
     const Beside ending([this] { aborting_.run(); }, [this] { aborting_.stop(); });
+    const Beside remembering([this] { history_.run(); }, [this] { history_.stop(); });
     LoadWatch load(manifest_, steering_);
     const Beside measuring([&] { load.run(); }, [&] { load.stop(); });
     const Beside watching([&] { watch.run(); }, [&] { watch.stop(); });
@@ -338,6 +341,7 @@ class Daemon {
   AggregateBoard aggregates_;
   Steering steering_;
   RunState state_;
+  History history_{[this] { return state_.run_status(); }};
   AbortWatch aborting_;
   Reload reload_;
   std::unique_ptr<ControlServer> server_;

@@ -33,7 +33,8 @@ Result<std::string> read_fresh_status(const LockOwner& owner) {
   }
 }
 
-// The status document: the running daemon's, else what the target and the state directory say.
+}  // namespace
+
 Result<std::string> read_status(const Manifest& manifest, bool fresh) {
   LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest.state_dir.value.string()));
   if (owner && !owner->socket.empty()) {
@@ -44,12 +45,10 @@ Result<std::string> read_status(const Manifest& manifest, bool fresh) {
     if (document.error().code != kNobodyListens) return document;
     RunStatus starting;
     starting.waiting_for = {fmt::format("the daemon (pid {}) starts or ends", owner->pid)};
-    return status_json(manifest.migration.value, starting);
+    return status_json({manifest.migration.value, manifest.path}, starting);
   }
   return offline_status(manifest);
 }
-
-}  // namespace
 
 ExitCode status_command(const StatusCommand& command) {
   const auto manifest = load_or_complain(command.manifest);

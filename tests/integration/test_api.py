@@ -28,7 +28,7 @@ def ask(lockstep, path, method="GET", body=None, **headers):
     answer = connection.getresponse()
     text = answer.read().decode()
     connection.close()
-    is_text = answer.headers["Content-Type"].startswith("text/plain")
+    is_text = answer.headers["Content-Type"].startswith("text/")
     return answer.status, answer.headers, text if is_text else json.loads(text)
 
 

@@ -90,6 +90,30 @@ TEST_F(ControlServerTest, AFileOfOneThatWasKilledIsKnown) {
   std::filesystem::remove(left);
 }
 
+// A browser that reaches the socket (ssh -L 8080:SOCKET) carries pages of other sites, too.
+TEST_F(ControlServerTest, APageOfAnotherSiteSteersNothing) {
+  const auto answer = [&](const std::string& headers) {
+    sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+    socket_.string().copy(address.sun_path, sizeof(address.sun_path) - 1);
+    const int peer = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    EXPECT_EQ(::connect(peer, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    const std::string request = "POST /api/v1/pause HTTP/1.1\r\n" + headers + "\r\n";
+    EXPECT_EQ(::send(peer, request.data(), request.size(), MSG_NOSIGNAL), std::ssize(request));
+    char begin[13]{};
+    EXPECT_EQ(::recv(peer, begin, sizeof begin - 1, MSG_WAITALL), 12);
+    ::close(peer);
+    return std::string(begin);
+  };
+  for (const char* foreign :
+       {"Host: evil.example\r\n", "Host: localhost:8080\r\nOrigin: http://evil.example\r\n",
+        "Host: localhost:8080\r\nOrigin: null\r\n",
+        "Host: localhost:8080\r\nOrigin: http://localhost:9090\r\n"})
+    EXPECT_EQ(answer(foreign), "HTTP/1.1 421") << foreign;
+  for (const char* ours :
+       {"", "Host: localhost\r\n", "Host: localhost:8080\r\nOrigin: http://localhost:8080\r\n"})
+    EXPECT_EQ(answer(ours), "HTTP/1.1 200") << ours;
+}
+
 // ---- What anybody may read over TCP.
 
 class PublicTest : public testing::Test {

@@ -24,7 +24,7 @@ class RunLogTest : public ::testing::Test {
   }
 
   Events events_{LogFormat::Json, "shop"};
-  RunLog log_{events_, "shop"};
+  RunLog log_{events_, {"shop", "shop.yaml"}};
   const RunLog::Time begin_{seconds(1000)};
 };
 

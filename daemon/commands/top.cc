@@ -1,0 +1,108 @@
+// top: how a migration does, on one screen that redraws each second until Ctrl-C; lines in a pipe.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <chrono>
+#include <csignal>
+#include <ctime>
+#include <iostream>
+
+#include "checkpoint/state_lock.h"
+#include "daemon/commands/commands.h"
+#include "daemon/control_client.h"
+#include "daemon/history.h"
+#include "daemon/top_screen.h"
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::chrono::seconds kEvery{1};
+constexpr int kLineEvery = 10;  // Looks, while the mood stays.
+
+// Ctrl-C, a terminal that closes and SIGTERM end the wait, and nothing else, so that the screen is
+// always given back.
+class Ending {
+ public:
+  Ending() {
+    sigemptyset(&set_);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set_, signal);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+  }
+  // Returns whether somebody wants the end.
+  bool wait(std::chrono::seconds time) const {
+    const timespec span{time.count(), 0};
+    return sigtimedwait(&set_, nullptr, &span) > 0;
+  }
+
+ private:
+  sigset_t set_{};
+};
+
+// A second screen of the terminal, without a cursor.
+class Screen {
+ public:
+  Screen() { std::cout << "\x1b[?1049h\x1b[?25l" << std::flush; }
+  ~Screen() { std::cout << "\x1b[?25h\x1b[?1049l" << std::flush; }
+  Screen(const Screen&) = delete;
+  Screen& operator=(const Screen&) = delete;
+
+  static ScreenSize size() {
+    winsize size{};
+    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return {};
+    return {size.ws_col, size.ws_row};
+  }
+  static void draw(const std::vector<std::string>& lines) {
+    std::string text = "\x1b[H";
+    for (std::size_t at = 0; at < lines.size(); ++at)
+      text += (at == 0 ? "" : "\r\n") + lines[at] + "\x1b[K";
+    std::cout << text << "\x1b[J" << std::flush;
+  }
+};
+
+// Null: no daemon tells.
+json::value read_history(const Manifest& manifest) {
+  const auto owner = read_lock_owner(manifest.state_dir.value.string());
+  if (!owner || !*owner || (*owner)->socket.empty()) return nullptr;
+  const auto text = ask_owner(**owner, {"GET", kHistoryPath, ""});
+  boost::system::error_code broken;
+  const json::value history = text ? json::parse(*text, broken) : json::value();
+  return broken ? json::value() : history;
+}
+
+Result<ExitCode> show(const Manifest& manifest) {
+  const Ending ending;
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  std::optional<Screen> screen;
+  std::string mood;
+  for (int look = 0;; ++look) {
+    LOCKSTEP_ASSIGN(const std::string document, read_status(manifest, false));
+    const json::object status = json::parse(document).as_object();
+    const json::value history = read_history(manifest);
+    if (terminal) {
+      if (!screen) screen.emplace();
+      screen->draw(top_screen(status, history, Screen::size()));
+    } else {
+      const std::string now = json::serialize(status.at("verdict").at("mood"));
+      if (now != std::exchange(mood, now) || look % kLineEvery == 0)
+        std::cout << fmt::format("{:%Y-%m-%dT%H:%M:%S}Z ", fmt::gmtime(std::time(nullptr)))
+                  << top_line(status, history) << std::endl;
+    }
+    if (ending.wait(kEvery)) return ExitCode::Ok;
+  }
+}
+
+}  // namespace
+
+ExitCode top_command(const std::string& path) {
+  const auto manifest = load_or_complain(path);
+  if (!manifest) return ExitCode::Config;
+  const auto ended = show(*manifest);
+  return ended ? *ended : complain(ended.error());
+}
+
+}  // namespace lockstep

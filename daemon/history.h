@@ -1,0 +1,63 @@
+// History: lag and throughput of the last hour, so that whoever looks at 3 a.m. sees how it came.
+//
+// In memory only: a restart begins anew, and says so by its first point.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/base/stop_flag.h"
+#include "pipeline/base/sync.h"
+#include "pipeline/watch/run_status.h"
+
+namespace lockstep {
+
+// GET: {"every_seconds": 2, "points": [[at_ms, lag_seconds or null, rows copied, events applied]],
+// "eta": {"p50_seconds", "p90_seconds"} or null}, oldest first; rows and events count from the
+// beginning of the run.
+inline constexpr const char* kHistoryPath = "/api/v1/history";
+
+// Safe for concurrent use; run() on a thread of its own.
+class History {
+ public:
+  explicit History(std::function<RunStatus()> status) : status_(std::move(status)) {}
+
+  // Until stop(): takes a point every two seconds.
+  void run();
+  void stop() { over_.raise(); }
+  // `at_ms`: since 1970.
+  void add(const RunStatus& status, std::int64_t at_ms);
+  std::string json() const;
+
+  // How long the copy takes from now on, if it goes on at a rate of the last ten minutes.
+  struct Eta {
+    double p50_seconds = 0;             // At the middle rate.
+    std::optional<double> p90_seconds;  // At one that nine of ten passed; nothing: it stood still.
+  };
+  // Nothing: there is nothing to copy, less than 1 % is done, or a table's size is not known.
+  std::optional<Eta> eta() const;
+
+ private:
+  struct Point {
+    std::int64_t at_ms = 0;
+    std::optional<double> lag_seconds;
+    std::uint64_t rows = 0;
+    std::uint64_t events = 0;
+  };
+
+  std::optional<Eta> eta_now() const REQUIRES(mutex_);
+  std::vector<double> rates() const REQUIRES(mutex_);
+
+  const std::function<RunStatus()> status_;
+  StopFlag over_;
+  mutable Mutex mutex_;
+  std::deque<Point> points_ GUARDED_BY(mutex_);
+  double done_ GUARDED_BY(mutex_) = 0;   // Rows of all tables,
+  double total_ GUARDED_BY(mutex_) = 0;  // of as many; 0: not known.
+};
+
+}  // namespace lockstep

@@ -1,0 +1,189 @@
+#include "daemon/verdict.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "daemon/status_json.h"
+
+namespace lockstep {
+namespace {
+
+constexpr double kSilentMax = 15;
+constexpr double kLagMax = 5;  // What a migration promises (README).
+
+using Found = std::optional<Verdict>;
+
+std::uint64_t sum(const RunStatus& status,
+                  const std::function<std::uint64_t(const RunTableStatus&)>& of) {
+  std::uint64_t all = 0;
+  for (const RunTableStatus& table : status.tables) all += of(table);
+  return all;
+}
+
+// "public.a, public.b and 7 more".
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr std::size_t kShownMax = 2;
+  std::string list;
+  for (std::size_t i = 0; i < std::min(names.size(), kShownMax); ++i)
+    list += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > kShownMax) list += fmt::format(" and {} more", names.size() - kShownMax);
+  return list;
+}
+
+std::vector<std::string> tables_that(const RunStatus& status,
+                                     const std::function<bool(const RunTableStatus&)>& are) {
+  std::vector<std::string> names;
+  for (const RunTableStatus& table : status.tables)
+    if (are(table)) names.push_back(table.table);
+  return names;
+}
+
+// "apply is held since 2026-11-27T04:00:00Z by uid 0: release 17".
+std::string held_text(const PausedScope& held) {
+  const std::string what = held.scope == "abort"   ? "every write"
+                           : held.scope == "table" ? "table " + held.table
+                                                   : held.scope;
+  return fmt::format("{} is held since {} by {}{}{}", what, time_text(held.since_us), held.actor,
+                     held.reason.empty() ? "" : ": ", held.reason);
+}
+
+Found not_running(const RunStatus& status, std::string_view) {
+  if (status.phase != Phase::Stopped) return std::nullopt;
+  return Verdict{Mood::Trouble,
+                 status.waiting_for.empty() ? "nothing runs" : status.waiting_for.front()};
+}
+
+Found aborted(const RunStatus& status, std::string_view manifest) {
+  for (const PausedScope& held : status.paused)
+    if (held.scope == "abort")
+      return Verdict{Mood::Held,
+                     fmt::format("{}; next: lockstep resume {}", held_text(held), manifest)};
+  return std::nullopt;
+}
+
+Found silent(const RunStatus& status, std::string_view) {
+  if (status.silent_seconds < kSilentMax) return std::nullopt;
+  return Verdict{Mood::Unknown, fmt::format("the supervisor has said nothing for {:.0f} s",
+                                            status.silent_seconds)};
+}
+
+Found stopped(const RunStatus& status, std::string_view manifest) {
+  const auto names = tables_that(status, [](const RunTableStatus& table) {
+    return !table.stopped.empty() && !table.counts.life.paused;
+  });
+  if (names.empty()) return std::nullopt;
+  return Verdict{Mood::Trouble,
+                 fmt::format("{} of {} tables stopped: {}; next: lockstep status {}", names.size(),
+                             status.tables.size(), some_of(names), manifest)};
+}
+
+Found broken(const RunStatus& status, std::string_view) {
+  if (status.trouble.empty()) return std::nullopt;
+  return Verdict{Mood::Trouble, status.trouble.front()};
+}
+
+Found unequal(const RunStatus& status, std::string_view manifest) {
+  const std::uint64_t findings = sum(status, [](const RunTableStatus& table) {
+    return table.sweep ? table.sweep->open_findings : 0;
+  });
+  if (findings == 0) return std::nullopt;
+  return Verdict{Mood::Trouble,
+                 fmt::format("{} rows are not equal on both sides; next: lockstep findings list {}",
+                             findings, manifest)};
+}
+
+Found set_aside(const RunStatus& status, std::string_view manifest) {
+  const std::uint64_t rows =
+      sum(status, [](const RunTableStatus& table) { return table.quarantined; });
+  if (rows == 0) return std::nullopt;
+  return Verdict{
+      Mood::Trouble,
+      fmt::format("{} rows were set aside; next: lockstep quarantine list {}", rows, manifest)};
+}
+
+Found held(const RunStatus& status, std::string_view manifest) {
+  if (status.paused.empty()) return std::nullopt;
+  const std::size_t more = status.paused.size() - 1;
+  return Verdict{Mood::Held,
+                 fmt::format("{}{}; next: lockstep resume {}", held_text(status.paused.front()),
+                             more > 0 ? fmt::format(" (and {} more)", more) : "", manifest)};
+}
+
+Found copying(const RunStatus& status, std::string_view) {
+  if (status.phase == Phase::Prepare)
+    return Verdict{Mood::Busy, status.waiting_for.empty()
+                                   ? "it prepares"
+                                   : "it prepares: waiting for " + status.waiting_for.front()};
+  if (status.phase == Phase::Drain) return Verdict{Mood::Busy, "it drains, and then ends"};
+  if (status.phase != Phase::Backfill) return std::nullopt;
+  const auto left =
+      tables_that(status, [](const RunTableStatus& table) { return !table.counts.life.copied; });
+  return Verdict{Mood::Busy, fmt::format("it copies: {} of {} tables are left", left.size(),
+                                         status.tables.size())};
+}
+
+Found behind(const RunStatus& status, std::string_view) {
+  if (!status.lag_seconds)
+    return Verdict{Mood::Unknown,
+                   fmt::format("the lag is not known for {:.0f} s", status.lag_unknown_seconds)};
+  if (*status.lag_seconds <= kLagMax) return std::nullopt;
+  return Verdict{
+      Mood::Trouble,
+      fmt::format("the lag is {:.1f} s, more than {:.0f} s{}", *status.lag_seconds, kLagMax,
+                  status.waiting_for.empty() ? "" : ": waiting for " + status.waiting_for.front())};
+}
+
+// How long ago the oldest of the comparisons of all tables was, where all were compared.
+std::string compared(const RunStatus& status) {
+  std::int64_t oldest = 0;
+  for (const RunTableStatus& table : status.tables) {
+    if (!table.sweep || !table.sweep->verified_through) return "not every row was compared yet";
+    oldest = oldest == 0 ? table.sweep->oldest_us : std::min(oldest, table.sweep->oldest_us);
+  }
+  if (oldest == 0) return "nothing was compared";
+  return "every row was compared since " + time_text(oldest);
+}
+
+Verdict following(const RunStatus& status) {
+  if (status.synced && status.proof)
+    return {Mood::Well,
+            fmt::format("all that was committed until {:.1f} s ago is on the target ({} proof); {}",
+                        status.proof->age_seconds, status.proof->exact ? "exact" : "near",
+                        compared(status))};
+  return {Mood::Busy, status.waiting_for.empty()
+                          ? "it follows; not proven yet"
+                          : "it follows; waiting for " + status.waiting_for.front()};
+}
+
+}  // namespace
+
+std::string_view mood_text(Mood mood) {
+  switch (mood) {
+    case Mood::Well:
+      return "well";
+    case Mood::Busy:
+      return "busy";
+    case Mood::Held:
+      return "held";
+    case Mood::Unknown:
+      return "unknown";
+    case Mood::Trouble:
+      return "trouble";
+  }
+  return "unknown";
+}
+
+// The worst first.
+Verdict verdict(const RunStatus& status, std::string_view manifest) {
+  for (const auto look :
+       {not_running, aborted, silent, stopped, broken, unequal, set_aside, held, copying, behind})
+    if (Found found = look(status, manifest)) return *std::move(found);
+  return following(status);
+}
+
+}  // namespace lockstep

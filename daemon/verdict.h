@@ -1,0 +1,33 @@
+// Verdict: how a migration does, in one word and one sentence, for whoever has only a moment.
+//
+//   RunStatus ──> verdict ──> status, top, the page
+//
+// The whole is never shown better than its worst part, and what is not known is not well.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "pipeline/watch/run_status.h"
+
+namespace lockstep {
+
+enum class Mood : std::uint8_t {
+  Well,     // Nothing to do, and proven.
+  Busy,     // It does its work, and is not through.
+  Held,     // Somebody holds it.
+  Unknown,  // Nobody can tell.
+  Trouble,  // Somebody has to do something.
+};
+std::string_view mood_text(Mood mood);  // "well", ...
+
+struct Verdict {
+  Mood mood = Mood::Unknown;
+  std::string text;  // A sentence; it ends in the next step where there is one.
+};
+
+// `manifest`: its path, for next steps.  On any thread.
+Verdict verdict(const RunStatus& status, std::string_view manifest);
+
+}  // namespace lockstep

@@ -1,0 +1,92 @@
+// The screen fits, whatever the names are, and shows the worst table first.
+#include "daemon/top_screen.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <string>
+
+namespace lockstep {
+namespace {
+
+namespace json = boost::json;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+json::object table(const std::string& name, const std::string& state, double done, double total) {
+  return {{"table", name},       {"state", state},
+          {"rows_done", done},   {"rows_estimated", total},
+          {"debts", 0},          {"quarantined", 0},
+          {"findings", nullptr}, {"verified_age_seconds", nullptr}};
+}
+
+json::object status(json::array tables) {
+  return {{"migration", "shop"},
+          {"phase", "backfill"},
+          {"verdict", {{"mood", "trouble"}, {"text", std::string(300, 'x') + " end"}}},
+          {"lag_seconds", nullptr},
+          {"queue_bytes", 2048},
+          {"kept_wal", nullptr},
+          {"throttled", nullptr},
+          {"tables", std::move(tables)}};
+}
+
+std::size_t columns(const std::string& line) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      line, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
+}
+
+TEST(TopScreen, FitsWhateverTheNamesAre) {
+  json::array tables;
+  for (int i = 0; i < 40; ++i)
+    tables.push_back(table("public." + std::string(static_cast<std::size_t>(i), 'n') + "\u00e9",
+                           "backfill", 1e9, 2e9));
+  for (const ScreenSize size : {ScreenSize{80, 24}, ScreenSize{120, 60}, ScreenSize{40, 8}}) {
+    const auto lines = top_screen(status(tables), nullptr, size);
+    EXPECT_LE(lines.size(), size.rows);
+    for (const std::string& line : lines) EXPECT_LE(columns(line), size.columns) << line;
+  }
+}
+
+TEST(TopScreen, TheWorstTableStandsFirstAndWhatIsCutIsCounted) {
+  json::array tables;
+  for (int i = 10; i < 40; ++i)
+    tables.push_back(table("public.t" + std::to_string(i), "following", 10, 10));
+  tables.push_back(table("public.z", "stopped", 10, 10));
+  const auto lines = top_screen(status(tables), nullptr, {80, 24});
+  const auto head = std::ranges::find_if(
+      lines, [](const std::string& line) { return line.starts_with("table "); });
+  ASSERT_NE(head, lines.end());
+  EXPECT_THAT(*std::next(head), AllOf(HasSubstr("public.z"), HasSubstr("stopped")));
+  EXPECT_THAT(lines.back(), HasSubstr("more: lockstep status"));
+}
+
+TEST(TopScreen, WhatIsNotKnownIsNoNumber) {
+  const auto lines = top_screen(status({table("public.t", "pending", 0, 0)}), nullptr, {80, 24});
+  EXPECT_THAT(lines, Contains(HasSubstr("lag unknown  events ?/s  rows ?/s")));
+  EXPECT_THAT(lines, Contains(HasSubstr("source's log kept for us: unknown")));
+  EXPECT_THAT(lines, Not(Contains(HasSubstr("100 %"))));
+}
+
+TEST(TopScreen, TheHistoryOfTheLagHasGaps) {
+  const json::value history = json::parse(
+      R"({"every_seconds": 2, "eta": {"p50_seconds": 60, "p90_seconds": null},
+          "points": [[0, 0.0, 0, 0], [2000, null, 10, 4], [4000, 5.0, 20, 8]]})");
+  const auto lines =
+      top_screen(status({table("public.t", "backfill", 10, 100)}), history, {80, 24});
+  EXPECT_THAT(lines, Contains(HasSubstr("lag ▁?█")));
+  EXPECT_THAT(lines, Contains(HasSubstr("events 2/s  rows 5/s")));
+  EXPECT_THAT(lines, Contains(HasSubstr("ETA 60.0 s to unknown")));
+}
+
+TEST(TopScreen, APipeGetsOneLine) {
+  EXPECT_THAT(top_line(status({}), nullptr),
+              AllOf(HasSubstr("trouble"), Not(HasSubstr("\n")), HasSubstr("copied: unknown")));
+}
+
+}  // namespace
+}  // namespace lockstep

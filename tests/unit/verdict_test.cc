@@ -1,0 +1,106 @@
+// The whole is never shown better than its worst part, and what is not known is not well.
+#include "daemon/verdict.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace lockstep {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+// A migration in which all is well.
+RunStatus well() {
+  RunStatus status;
+  status.phase = Phase::Follow;
+  status.synced = true;
+  status.lag_seconds = 0.2;
+  status.proof = Proof{17, true, true, 0, 0.4};
+  RunTableStatus table;
+  table.table = "public.orders";
+  table.counts.life.copied = true;
+  table.sweep = TableSweep{};
+  table.sweep->verified_through = 17;
+  table.sweep->oldest_us = 1'700'000'000'000'000;
+  status.tables = {table, table};
+  return status;
+}
+
+Verdict judged(const std::function<void(RunStatus&)>& change) {
+  RunStatus status = well();
+  change(status);
+  return verdict(status, "shop.yaml");
+}
+
+TEST(Verdict, WellRestsOnAProofAndSaysHowOldItIs) {
+  const Verdict found = verdict(well(), "shop.yaml");
+  EXPECT_EQ(found.mood, Mood::Well);
+  EXPECT_THAT(found.text, AllOf(HasSubstr("until 0.4 s ago"), HasSubstr("exact proof"),
+                                HasSubstr("every row was compared since 2023-11-14T22:13:20Z")));
+}
+
+TEST(Verdict, NothingIsWellWithoutAProof) {
+  EXPECT_EQ(judged([](RunStatus& status) { status.synced = false; }).mood, Mood::Busy);
+  EXPECT_EQ(judged([](RunStatus& status) { status.proof.reset(); }).mood, Mood::Busy);
+}
+
+TEST(Verdict, WhatWasNotComparedIsSaid) {
+  EXPECT_THAT(judged([](RunStatus& status) { status.tables[1].sweep.reset(); }).text,
+              HasSubstr("not every row was compared"));
+}
+
+// Each alone makes the whole as bad as it is, whatever else is well.
+TEST(Verdict, TheWorstCounts) {
+  struct Case {
+    std::function<void(RunStatus&)> change;
+    Mood mood;
+    const char* says;
+  };
+  const std::vector<Case> cases{
+      {[](RunStatus& s) { s.tables[1].stopped = "no column"; }, Mood::Trouble,
+       "1 of 2 tables stopped"},
+      {[](RunStatus& s) { s.tables[1].sweep->open_findings = 3; }, Mood::Trouble,
+       "3 rows are not equal on both sides; next: lockstep findings list shop.yaml"},
+      {[](RunStatus& s) { s.tables[0].quarantined = 2; }, Mood::Trouble, "2 rows were set aside"},
+      {[](RunStatus& s) { s.trouble = {"lane 0: target unreachable"}; }, Mood::Trouble, "lane 0"},
+      {[](RunStatus& s) { s.lag_seconds = 7; }, Mood::Trouble, "the lag is 7.0 s"},
+      {[](RunStatus& s) { s.lag_seconds.reset(); }, Mood::Unknown, "not known"},
+      {[](RunStatus& s) { s.silent_seconds = 20; }, Mood::Unknown, "said nothing for 20 s"},
+      {[](RunStatus& s) { s.paused = {{"apply", "", "uid 0", "release 17", 0}}; }, Mood::Held,
+       "by uid 0: release 17; next: lockstep resume shop.yaml"},
+      {[](RunStatus& s) { s.paused = {{"abort", "", "uid 0", "", 0}}; }, Mood::Held, "every write"},
+      {[](RunStatus& s) { s.phase = Phase::Backfill; }, Mood::Busy, "it copies"},
+      {[](RunStatus& s) { s.phase = Phase::Stopped; }, Mood::Trouble, "nothing runs"}};
+  for (const Case& one : cases) {
+    const Verdict found = judged(one.change);
+    EXPECT_EQ(found.mood, one.mood) << one.says;
+    EXPECT_THAT(found.text, HasSubstr(one.says));
+  }
+}
+
+TEST(Verdict, APausedTableIsHeldAndHasNotStopped) {
+  const Verdict found = judged([](RunStatus& status) {
+    status.tables[1].stopped = "table public.orders is paused";
+    status.tables[1].counts.life.paused = true;
+    status.paused = {{"table", "public.orders", "uid 7", "", 0}};
+  });
+  EXPECT_EQ(found.mood, Mood::Held);
+  EXPECT_THAT(found.text, HasSubstr("table public.orders is held"));
+}
+
+// Trouble that waits behind a pause must not be hidden by it.
+TEST(Verdict, APauseHidesNoTrouble) {
+  const Verdict found = judged([](RunStatus& status) {
+    status.paused = {{"backfill", "", "uid 0", "", 0}};
+    status.tables[0].sweep->open_findings = 1;
+  });
+  EXPECT_EQ(found.mood, Mood::Trouble);
+}
+
+}  // namespace
+}  // namespace lockstep
