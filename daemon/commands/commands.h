@@ -195,7 +195,8 @@ struct VersionCommand {
 ExitCode version_command(const VersionCommand& command);
 
 // Loads a manifest, printing its errors (and warnings) to stderr.  Nothing when it has errors.
-std::optional<Manifest> load_or_complain(const std::string& path);
+std::optional<Manifest> load_or_complain(const std::string& path,
+                                         Secrets secrets = Secrets::WhenUsed);
 
 // Prints an error to stderr and returns its exit code.
 ExitCode complain(const Error& error);
