@@ -28,6 +28,16 @@ def _depends(package):
     return [each.split("|")[0].split("(")[0].strip() for each in field.split(",")]
 
 
+def make_root(root, packages):
+    """Makes a root file system of Debian's smallest set and these packages.  REQUIRES: root."""
+    made = subprocess.run(
+        ["mmdebstrap", "--quiet", "--variant=minbase",
+         *([f"--include={','.join(packages)}"] if packages else []), _RELEASE, root,
+         _apt_sources()], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise LabError(f"mmdebstrap: {made.stderr[-2000:]}")
+
+
 class Host:
     """REQUIRES: root, and used as a context manager."""
 
@@ -38,12 +48,7 @@ class Host:
         self._log = Path(directory) / "boot.log"
         self._process = None
         self._leader = None
-        made = subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase",
-             f"--include={','.join(['systemd', 'dbus', 'sudo', *_depends(package)])}",
-             _RELEASE, self.root, _apt_sources()], capture_output=True, text=True, check=False)
-        if made.returncode != 0:
-            raise LabError(f"mmdebstrap: {made.stderr[-2000:]}")
+        make_root(self.root, ["systemd", "dbus", "sudo", *_depends(package)])
         shutil.copy(self.package, self.root / "root")
 
     def __enter__(self):
