@@ -59,7 +59,8 @@ Where where_at(std::string_view text, std::size_t offset) {
 // Reads the manifest's own keys; the parts have files of their own.
 class ManifestReader {
  public:
-  ManifestReader(const std::string& path, Report& report) : report_(report) {
+  ManifestReader(const std::string& path, Report& report, Secrets secrets)
+      : report_(report), secrets_(secrets) {
     manifest_.path = path;
     directory_ = std::filesystem::absolute(path).parent_path();
   }
@@ -125,7 +126,7 @@ class ManifestReader {
     }
   }
 
-  ManifestContext context() const { return {directory_, report_}; }
+  ManifestContext context() const { return {directory_, report_, secrets_}; }
 
   Connect read_connect_of(const std::string& path, const YamlNode& node) {
     const std::size_t before = report_.errors();
@@ -351,6 +352,7 @@ class ManifestReader {
   static constexpr NumberLimits kLimits{0, 0, 1'000'000'000};
 
   Report& report_;
+  const Secrets secrets_;
   std::filesystem::path directory_;
   Manifest manifest_;
   std::chrono::seconds aggregates_every_{3600};
@@ -386,7 +388,7 @@ std::optional<std::string> read_file(const std::string& path, Report& report) {
   return text;
 }
 
-std::optional<Manifest> load(const std::string& path, Report& report) {
+std::optional<Manifest> load(const std::string& path, Report& report, Secrets secrets) {
   const auto text = read_file(path, report);
   if (!text) return std::nullopt;
   std::vector<YamlError> errors;
@@ -399,7 +401,7 @@ std::optional<Manifest> load(const std::string& path, Report& report) {
     report.error({1, 1}, "the manifest is empty", "config/example.yaml shows one");
     return std::nullopt;
   }
-  return ManifestReader(path, report).read(root);
+  return ManifestReader(path, report, secrets).read(root);
 }
 
 }  // namespace
@@ -414,9 +416,9 @@ std::filesystem::path control_socket_path(const std::string& migration,
          (migration + ".sock");
 }
 
-Parsed load_manifest(const std::string& path) {
+Parsed load_manifest(const std::string& path, Secrets secrets) {
   Report report(path);
-  auto manifest = load(path, report);
+  auto manifest = load(path, report, secrets);
   Parsed parsed{std::nullopt, std::nullopt, std::move(report).take()};
   sort_problems(parsed.problems);
   (has_errors(parsed.problems) ? parsed.draft : parsed.manifest) = std::move(manifest);

@@ -32,6 +32,8 @@ struct Setting {
   std::string referred;  // The file's path, or the credential's or variable's name.
   Where where;
   std::string file{};  // What a file or credential is read from; else "".
+  // Why the reference leads to nothing, where that was not asked for yet (Secrets::WhenUsed).
+  std::string missing{};
 };
 
 // How to reach a server.
@@ -200,8 +202,12 @@ struct Parsed {
   std::vector<Problem> problems;  // Sorted by place.
 };
 
+// Whether a reference that leads to nothing is a problem of the manifest, or one of whoever
+// connects with it: what only asks a running daemon needs no secret, and its user may have none.
+enum class Secrets : std::uint8_t { Needed, WhenUsed };
+
 // Reads a manifest, resolves its references.
-Parsed load_manifest(const std::string& path);
+Parsed load_manifest(const std::string& path, Secrets secrets = Secrets::Needed);
 
 // What is valid by contract and not in this version yet.
 std::vector<Problem> check_supported(const Manifest& manifest);

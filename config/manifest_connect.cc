@@ -134,8 +134,7 @@ class Resolver {
       setting.referred = name;
       const char* const value = environment(name);
       if (value == nullptr) {
-        context_.report.error(setting.where,
-                              fmt::format("{}: the variable {} is not set", what_, name));
+        miss(setting, fmt::format("{}: the variable {} is not set", what_, name), "");
       } else {
         setting.value = Secret(value);
       }
@@ -152,11 +151,10 @@ class Resolver {
     if (setting.referred.find('/') != std::string::npos) {
       context_.report.error(setting.where, what_ + ": a credential's name holds no '/'");
     } else if (directory == nullptr) {
-      context_.report.error(setting.where,
-                            fmt::format("{}: credential {} is not there: CREDENTIALS_DIRECTORY is "
-                                        "not set",
-                                        what_, setting.referred),
-                            "LoadCredential= of the unit sets it");
+      miss(setting,
+           fmt::format("{}: credential {} is not there: CREDENTIALS_DIRECTORY is not set", what_,
+                       setting.referred),
+           "LoadCredential= of the unit sets it");
     } else {
       setting.file = (std::filesystem::path(directory) / setting.referred).string();
       read_file(setting);
@@ -168,9 +166,16 @@ class Resolver {
     if (secret) {
       setting.value = std::move(*secret);
     } else {
-      context_.report.error(setting.where, what_ + ": " + secret.error().message,
-                            "relative paths start at the manifest's directory");
+      miss(setting, what_ + ": " + secret.error().message,
+           "relative paths start at the manifest's directory");
     }
+  }
+
+  void miss(Setting& setting, const std::string& why, const std::string& hint) {
+    if (context_.secrets == Secrets::Needed)
+      context_.report.error(setting.where, why, hint);
+    else
+      setting.missing = hint.empty() ? why : why + " (" + hint + ")";
   }
 
   const ManifestContext& context_;
@@ -221,7 +226,8 @@ void check_keywords(const Connect& connect, const std::string& path, Report& rep
 }
 
 void check_values(const Connect& connect, const std::string& path, Report& report) {
-  if (const Setting* const port = connect.find("port")) {
+  const Setting* const port = connect.find("port");
+  if (port != nullptr && port->missing.empty()) {
     const bool is_port = std::all_of(port->value.reveal().begin(), port->value.reveal().end(),
                                      [](char c) { return (c >= '0' && c <= '9') || c == ','; });
     if (!is_port || port->value.empty()) {
@@ -231,7 +237,7 @@ void check_values(const Connect& connect, const std::string& path, Report& repor
   const std::vector<std::string> modes = {"disable", "allow",     "prefer",
                                           "require", "verify-ca", "verify-full"};
   const Setting* const mode = connect.find("sslmode");
-  if (mode != nullptr &&
+  if (mode != nullptr && mode->missing.empty() &&
       std::find(modes.begin(), modes.end(), mode->value.reveal()) == modes.end()) {
     const std::string close = nearest(mode->value.reveal(), modes);
     report.error(mode->where,
@@ -268,6 +274,7 @@ std::vector<std::pair<std::string, std::string>> Connect::revealed() const {
 Result<std::vector<std::pair<std::string, std::string>>> Connect::read_anew() const {
   std::vector<std::pair<std::string, std::string>> pairs;
   for (const Setting& setting : keywords) {
+    if (!setting.missing.empty()) return fail(Reaction::Halt, setting.missing, ExitCode::Config);
     if (setting.file.empty()) continue;
     auto secret = read_secret(setting.file);
     if (!secret) return fail(std::move(secret).error().during(setting.name));

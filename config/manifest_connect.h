@@ -13,6 +13,7 @@ namespace lockstep {
 struct ManifestContext {
   std::filesystem::path directory;  // Of the manifest; relative paths start here.
   Report& report;
+  Secrets secrets = Secrets::Needed;
 };
 
 // Reads a map of settings: each value is text or one of {file:}, {credential:}, {env:}.

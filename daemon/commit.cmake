@@ -2,7 +2,10 @@
 execute_process(
   COMMAND git -C ${SOURCE_DIR} -c safe.directory=* describe --always --dirty --abbrev=7 --exclude=*
   OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE failed ERROR_QUIET)
-if(failed)
+if(failed)  # Not in a clone: whoever builds may know.
+  set(commit "$ENV{LOCKSTEP_COMMIT}")
+endif()
+if(commit STREQUAL "")
   set(commit "unknown")
 endif()
 set(text "#define LOCKSTEP_COMMIT \"${commit}\"\n")

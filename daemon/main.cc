@@ -421,6 +421,7 @@ class Verbs {
 int run_main(int count, char** arguments) {
   CLI::App app{"lockstep: moves a live PostgreSQL database to a new home, exactly.", "lockstep"};
   app.require_subcommand(1);
+  app.set_help_all_flag("--help-all", "Help of every verb");
   app.footer(
       "Exit codes: 0 ok, 2 differences found, 3 incomplete, 64 usage, 65 bad data or halted, 69 "
       "unreachable,\n"

@@ -143,13 +143,16 @@ ControlResponse RunState::answer_openapi(const ControlRequest&) {
   return {200, std::string(openapi_document())};
 }
 
-// A restart would help: nobody has looked after the run for a long time.
-ControlResponse RunState::answer_live(const ControlRequest&) {
+std::string RunState::stuck() const {
   constexpr double kSilentMax = 60;
-  const RunStatus now = run_status();
-  if (now.silent_seconds < kSilentMax) return {200, R"({"live":true})"};
-  return problem(503,
-                 fmt::format("the supervisor has said nothing for {:.0f} s", now.silent_seconds));
+  const double silent = run_status().silent_seconds;
+  if (silent < kSilentMax) return {};
+  return fmt::format("the supervisor has said nothing for {:.0f} s", silent);
+}
+
+ControlResponse RunState::answer_live(const ControlRequest&) {
+  const std::string why = stuck();
+  return why.empty() ? ControlResponse{200, R"({"live":true})"} : problem(503, why);
 }
 
 // What an operator holds, and a lag, are none of its faults.

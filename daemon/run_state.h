@@ -99,6 +99,10 @@ class RunState {
   // Lets `act` use the Moment of that run.  Returns false once it is over.
   bool with_moment(std::uint64_t run, const std::function<void(Moment&)>& act);
 
+  // Why only a restart would help: nobody has looked after the run for a long time.  "": nothing
+  // speaks for one.
+  std::string stuck() const;
+
   // What the run that finished() was waiting for, such as tables that came later.
   std::string unfinished() const;
 

@@ -403,13 +403,16 @@ std::string progress_line(const RunStatus& status) {
     debts += table.debts;
     stopped += table.stopped.empty() ? 0 : 1;
   }
-  const double percent = total > 0 ? 100.0 * done / total : 100.0;
+  // Before the tables are known there is nothing of which a share could be done.
+  const std::string rows = status.tables.empty()
+                               ? "unknown"
+                               : fmt::format("{:.0f}/~{:.0f} rows {:.1f}%", done, total,
+                                             total > 0 ? 100.0 * done / total : 100.0);
   const std::string lag =
       status.lag_seconds ? fmt::format("{:.1f}s", *status.lag_seconds) : "unknown";
-  std::string line = fmt::format(
-      "{} {:.0f}/~{:.0f} rows {:.1f}% | lag {} events {} queue {}KiB | debts {} stopped {}",
-      phase_text(status.phase), done, total, percent, lag, events, status.queue_bytes / 1024, debts,
-      stopped);
+  std::string line = fmt::format("{} {} | lag {} events {} queue {}KiB | debts {} stopped {}",
+                                 phase_text(status.phase), rows, lag, events,
+                                 status.queue_bytes / 1024, debts, stopped);
   if (status.throttled.share < 1)
     line += " | throttled: " + fmt::format("{}", fmt::join(status.throttled.reasons, ", "));
   if (!status.waiting_for.empty()) line += " | waiting for " + status.waiting_for.front();

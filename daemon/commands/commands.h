@@ -196,7 +196,8 @@ struct VersionCommand {
 ExitCode version_command(const VersionCommand& command);
 
 // Loads a manifest, printing its errors (and warnings) to stderr.  Nothing when it has errors.
-std::optional<Manifest> load_or_complain(const std::string& path);
+std::optional<Manifest> load_or_complain(const std::string& path,
+                                         Secrets secrets = Secrets::WhenUsed);
 
 // The status document: the running daemon's, else what the target and the state directory say.
 // `fresh`: the daemon proves it from now on.

@@ -4,8 +4,8 @@
 
 namespace lockstep {
 
-std::optional<Manifest> load_or_complain(const std::string& path) {
-  Parsed parsed = load_manifest(path);
+std::optional<Manifest> load_or_complain(const std::string& path, Secrets secrets) {
+  Parsed parsed = load_manifest(path, secrets);
   for (const Problem& problem : parsed.problems) std::cerr << problem.print() << "\n";
   return std::move(parsed.manifest);
 }

@@ -15,6 +15,7 @@
 #include "daemon/commands/commands.h"
 #include "daemon/control_server.h"
 #include "daemon/event_log.h"
+#include "daemon/journal.h"
 #include "daemon/load_watch.h"
 #include "daemon/metrics/page.h"
 #include "daemon/offline_status.h"
@@ -24,6 +25,7 @@
 #include "daemon/run_log.h"
 #include "daemon/run_parts.h"
 #include "daemon/run_state.h"
+#include "daemon/service_notice.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
 #include "daemon/validate/first_start.h"
@@ -261,15 +263,17 @@ class Daemon {
   Daemon(const Manifest& manifest, RocksdbStore& store)
       : manifest_(manifest),
         store_(store),
-        events_(::isatty(STDERR_FILENO) == 1 ? LogFormat::Logfmt : LogFormat::Json,
-                manifest.migration.value),
+        open_events_(open_events(manifest.migration.value)),
+        events_(*open_events_),
         told_(store),
         aggregates_(manifest, store),
         steering_(manifest, store, [this](const std::string& what) { events_.steered(what); }),
         state_(manifest, store, steering_, aggregates_),
         aborting_(manifest, {[this] { return steering_.control().aborted(); },
                              [this] { return state_.parked(); }}),
-        reload_(manifest, steering_) {
+        reload_(manifest, steering_),
+        notice_({[this] { return progress_line(state_.run_status()); },
+                 [this] { return state_.stuck(); }}) {
     events_.listen([this](const Events::Told& event) {
       told_.add(event);
       meters_.told.add(event.level, event.message);
@@ -283,14 +287,20 @@ class Daemon {
       events_.forgotten(dropped.size(), dropped.front());
     LOCKSTEP_TRY(steering_.load());
     const auto hung_up = [this] {
+      notice_.reloading();
       const auto outcome = reload_.reload({"SIGHUP", ""});
       events_.reloaded(outcome ? outcome->text() : outcome.error().message);
+      notice_.reloaded();
+    };
+    const auto asked_to_end = [this] {
+      notice_.stopping();
+      state_.stop();
     };
     LOCKSTEP_ASSIGN(server_, ControlServer::open(socket,
                                                  [this](const ControlRequest& request) {
                                                    return state_.answer(request);
                                                  },
-                                                 {[this] { state_.stop(); }, hung_up}));
+                                                 {asked_to_end, hung_up}));
     told_.listen([this] { server_->wake(); });
     const ListenSection& listen = manifest_.listen;
     if (listen.port == 0) return {};
@@ -302,6 +312,8 @@ class Daemon {
   // REQUIRES: open().  `checked`: as in Begin.
   ExitCode run(const RunCommand& command, bool checked) {
     const Beside control([this] { server_->run(); }, [this] { server_->stop(); });
+    notice_.ready();
+    const Beside noticing([this] { notice_.run(); }, [this] { notice_.stop(); });
     for (const std::string_view note : {kLastEnd, kLastProof})
       if (const Status forgotten = store_.remove_note(note); !forgotten)
         return complain(forgotten.error());
@@ -335,7 +347,8 @@ class Daemon {
 
   const Manifest& manifest_;
   RocksdbStore& store_;
-  Events events_;
+  const std::unique_ptr<Events> open_events_;
+  Events& events_;
   EventLog told_;
   Meters meters_;
   AggregateBoard aggregates_;
@@ -344,6 +357,7 @@ class Daemon {
   History history_{[this] { return state_.run_status(); }};
   AbortWatch aborting_;
   Reload reload_;
+  ServiceNotice notice_;
   std::unique_ptr<ControlServer> server_;
 };
 
@@ -352,7 +366,7 @@ class Daemon {
 ExitCode run_command(const RunCommand& command) {
   HeldSignals signals;
   std::signal(SIGHUP, SIG_IGN);  // A terminal that closes ends nobody; ControlServer answers it.
-  auto manifest = load_or_complain(command.manifest);
+  auto manifest = load_or_complain(command.manifest, Secrets::Needed);
   if (!manifest) return ExitCode::Config;
   manifest->source.connect.known = manifest->target.connect.known = knows_servers(*manifest);
   const FirstStart first = check_first_start(*manifest);

@@ -39,7 +39,7 @@ DIRECT = [
     ["test_shape", "test_target_watch", "test_resync", "test_direct", "test_reconcile",
      "test_reconcile_kills", "test_planted", "test_shapes", "test_toast", "test_refused",
      "test_foreign_writers", "test_abort", "test_api", "test_metrics", "test_reload",
-     "test_throttle", "test_page"],
+     "test_throttle", "test_service", "test_page", "test_host", "test_container"],
     ["test_kill", "test_repair", "test_exported", "test_direct_slot", "test_identity",
      "test_steering", "test_claims", "test_false_alarms", "test_aggregates", "test_races",
      "test_restart_truth", "test_smoke", "test_explain_row", "test_digests", "test_direct_types",

@@ -294,6 +294,21 @@ TEST_F(ManifestFile, ReportsReferencesThatLeadNowhere) {
   EXPECT_THAT(with("[a]"), ElementsAre(HasSubstr("must be text or one reference")));
 }
 
+// `lockstep status` of an operator, whom systemd gives no credentials.
+TEST_F(ManifestFile, ReferencesThatLeadNowhereMayBeAProblemOfWhoeverConnects) {
+  for (const std::string reference : {"{file: none}", "{env: LOCKSTEP_TEST_NOT_SET}"}) {
+    write("m.yaml", replaced(good(), "{host: localhost, dbname: shop}",
+                             "{host: localhost, dbname: shop, password: " + reference + "}"));
+    const Parsed parsed = load_manifest((directory_ / "m.yaml").string(), Secrets::WhenUsed);
+    EXPECT_TRUE(parsed.problems.empty());
+    ASSERT_TRUE(parsed.manifest);
+    const auto secrets = parsed.manifest->source.connect.read_anew();
+    ASSERT_FALSE(secrets);
+    EXPECT_THAT(secrets.error().message, HasSubstr("source.connect.password: "));
+    EXPECT_EQ(secrets.error().exit, ExitCode::Config);
+  }
+}
+
 TEST_F(ManifestFile, SurvivesFilesThatAreNoManifest) {
   EXPECT_THAT(problems(""), ElementsAre(HasSubstr("1:1: error: the manifest is empty")));
   EXPECT_THAT(problems("# nothing\n"), ElementsAre(HasSubstr("the manifest is empty")));
