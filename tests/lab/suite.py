@@ -32,18 +32,20 @@ _NATIVE = {
 # compiles as little as possible.
 _SHORT = ["asan"]
 _FULL = ["sim", "asan", "tsan"]
-# The integration tests wait for most of their time: two parts of each stream run side by side, each
-# with servers of its own.  The parts of a stream take about as long, and begin with what takes
-# longest.
+# The integration tests wait for most of their time: the parts of each stream run side by side, each
+# with servers of its own (a broker and a connector cost more than a third part of Debezium's would
+# gain).  The parts of a stream take about as long, and begin with what takes longest.
 DIRECT = [
-    ["test_shape", "test_target_watch", "test_resync", "test_direct", "test_reconcile",
-     "test_reconcile_kills", "test_planted", "test_shapes", "test_toast", "test_refused",
-     "test_foreign_writers", "test_abort", "test_api", "test_metrics", "test_reload",
-     "test_throttle", "test_service", "test_page", "test_host", "test_container"],
-    ["test_kill", "test_repair", "test_exported", "test_direct_slot", "test_identity",
-     "test_steering", "test_claims", "test_false_alarms", "test_aggregates", "test_races",
-     "test_restart_truth", "test_smoke", "test_explain_row", "test_digests", "test_direct_types",
-     "test_direct_load", "test_quiet", "test_quarantine", "test_floods"]]
+    ["test_shape", "test_target_watch", "test_resync", "test_direct", "test_reconcile_kills",
+     "test_planted", "test_toast", "test_refused", "test_abort", "test_api", "test_metrics",
+     "test_page", "test_host", "test_container"],
+    ["test_kill", "test_exported", "test_repair", "test_races", "test_direct_slot",
+     "test_identity", "test_claims", "test_false_alarms", "test_aggregates", "test_smoke",
+     "test_floods"],
+    ["test_shapes", "test_reconcile", "test_throttle", "test_steering", "test_digests",
+     "test_quiet", "test_direct_types", "test_restart_truth", "test_explain_row",
+     "test_direct_load", "test_quarantine", "test_foreign_writers", "test_reload",
+     "test_service"]]
 _DEBEZIUM = [
     ["test_shape", "test_definition", "test_first_use", "test_races", "test_validate",
      "test_bad_events", "test_smoke", "test_parity", "test_compare"],
@@ -97,8 +99,8 @@ class Suite:
             if file.stem not in [*sum(DIRECT + _DEBEZIUM, []), _NO_DAEMON]:
                 self._fail(file.stem, "is in no list of suite.py: over which stream does it run?")
         parts = [(stream, [_TESTS / f"{name}.py" for name in part])
-                 for of_both in zip(_DEBEZIUM, DIRECT)
-                 for stream, part in zip(("debezium", "direct"), of_both)]
+                 for stream, of_stream in (("debezium", _DEBEZIUM), ("direct", DIRECT))
+                 for part in of_stream]
         with ExitStack() as beside:
             for stream, files in parts:
                 beside.enter_context(self._pytest_beside(stream, files))
