@@ -65,6 +65,7 @@ class Verbs {
     add_config();
     add_events();
     add_top();
+    add_doctor();
     add_healthcheck();
     add_audit();
     add_stop();
@@ -281,6 +282,15 @@ class Verbs {
     verb.callback([this] { chosen_ = [this] { return top_command(top_manifest_); }; });
   }
 
+  void add_doctor() {
+    CLI::App& verb = add_verb(app_, "doctor",
+                              "What somebody who helps wants to know, in one file without secrets "
+                              "and rows",
+                              doctor_.manifest);
+    verb.add_option("--out", doctor_.out, "A file that is not there yet");
+    verb.callback([this] { chosen_ = [this] { return doctor_command(doctor_); }; });
+  }
+
   void add_healthcheck() {
     CLI::App& verb = add_verb(app_, "healthcheck",
                               "Exit 0 while the daemon does its work, 1 when it does not, 69 when "
@@ -404,6 +414,7 @@ class Verbs {
   ReloadCommand reload_;
   ConfigCommand config_;
   EventsCommand events_;
+  DoctorCommand doctor_;
   std::string top_manifest_;
   std::string health_manifest_;
   AuditCommand audit_;

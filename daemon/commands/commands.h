@@ -147,6 +147,12 @@ struct EventsCommand {
 ExitCode events_command(const EventsCommand& command);
 
 // Whether the daemon does its work, for the health check of a container: 0, 1, 69 where none runs.
+struct DoctorCommand {
+  std::string manifest;
+  std::string out;  // "": lockstep-<migration>.json here.
+};
+ExitCode doctor_command(const DoctorCommand& command);
+
 ExitCode top_command(const std::string& manifest);
 ExitCode healthcheck_command(const std::string& manifest);
 

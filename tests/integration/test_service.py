@@ -1,11 +1,16 @@
 """What the daemon tells its service manager, and what its unit allows it (issue O, part 6)."""
 
+import json
 import os
 import signal
 import socket
+import stat
 import subprocess
+from pathlib import Path
 
 from tests.integration.conftest import ROOT
+from tests.lab.lockstep import control_connection
+from tests.lab.stack import READER, WRITER
 
 UNIT = ROOT / "systemd" / "lockstep@.service"
 
@@ -56,3 +61,42 @@ def test_the_unit_is_sound_and_hardened():
                            UNIT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert not done.stderr, done.stderr
+
+
+def test_no_secret_and_no_row_is_told(direct, tmp_path):
+    """Issue O, acceptance 10: passwords and values of rows, wherever lockstep tells something."""
+    row = "canary-of-a-row"
+    migration = direct(reconcile={"every": "1s"})
+    migration.prepare()
+    passwords = [migration.stack.source.passwords[READER], migration.stack.target.passwords[WRITER]]
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.target(f"UPDATE t SET v = '{row}' WHERE id = 7")
+        lockstep.await_status(lambda status: status["tables"][0]["findings"], "a finding")
+        told = {"cmdline": Path(f"/proc/{lockstep.process.pid}/cmdline").read_text(),
+                "environ": Path(f"/proc/{lockstep.process.pid}/environ").read_text(),
+                "core": "" if "Max core file size        0 " in Path(
+                    f"/proc/{lockstep.process.pid}/limits").read_text() else "cores are not off"}
+        for path in ("/", "/metrics", "/api/v1/status", "/api/v1/config", "/api/v1/events",
+                     "/api/v1/findings", "/api/v1/settings", "/readyz"):
+            connection = control_connection(lockstep)
+            connection.request("GET", path)
+            told[path] = connection.getresponse().read().decode()
+            connection.close()
+        bundle = tmp_path / "bundle.json"
+        done = lockstep.verb("doctor", "--out", bundle)
+        assert done.returncode == 0, done
+        assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
+        told["doctor"] = bundle.read_text()
+        document = json.loads(told["doctor"])
+        assert document["status"]["migration"] == migration.name and document["daemon"]["events"]
+        assert "missing" not in json.dumps(document["daemon"])
+        assert lockstep.verb("doctor", "--out", bundle).returncode == 74  # It is there already.
+        told["log"] = lockstep.log_text()
+    assert told.pop("core") == ""
+    found = [(where, "a password" if secret in passwords else "a row")
+             for where, text in told.items() for secret in [*passwords, row] if secret in text]
+    assert not found, found
+    assert lockstep.verb("doctor", "--out", tmp_path / "stopped.json").returncode == 0
+    migration.target("UPDATE t SET v = 'v7' WHERE id = 7")
+    migration.finish()
