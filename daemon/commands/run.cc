@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <boost/json.hpp>
@@ -365,6 +366,9 @@ class Daemon {
 
 ExitCode run_command(const RunCommand& command) {
   HeldSignals signals;
+  // A core file would hold passwords and rows.
+  constexpr rlimit kNone{0, 0};
+  ::setrlimit(RLIMIT_CORE, &kNone);
   std::signal(SIGHUP, SIG_IGN);  // A terminal that closes ends nobody; ControlServer answers it.
   auto manifest = load_or_complain(command.manifest, Secrets::Needed);
   if (!manifest) return ExitCode::Config;
