@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "daemon/status_json.h"
-
 namespace lockstep {
 namespace {
 
@@ -58,7 +56,7 @@ std::vector<double> History::rates() const {
   return rates;
 }
 
-std::optional<History::Eta> History::eta_now() const {
+std::optional<Eta> History::eta_now() const {
   constexpr double kKnownFrom = 0.01;
   constexpr std::size_t kRatesMin = 3;
   if (total_ <= 0 || done_ >= total_ || done_ < kKnownFrom * total_) return std::nullopt;
@@ -70,7 +68,7 @@ std::optional<History::Eta> History::eta_now() const {
              slow > 0 ? std::optional(left / slow) : std::nullopt};
 }
 
-std::optional<History::Eta> History::eta() const {
+std::optional<Eta> History::eta() const {
   const MutexLock lock(mutex_);
   return eta_now();
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/status_json.h"
 #include "pipeline/base/stop_flag.h"
 #include "pipeline/base/sync.h"
 #include "pipeline/watch/run_status.h"
@@ -33,11 +34,6 @@ class History {
   void add(const RunStatus& status, std::int64_t at_ms);
   std::string json() const;
 
-  // How long the copy takes from now on, if it goes on at a rate of the last ten minutes.
-  struct Eta {
-    double p50_seconds = 0;             // At the middle rate.
-    std::optional<double> p90_seconds;  // At one that nine of ten passed; nothing: it stood still.
-  };
   // Nothing: there is nothing to copy, less than 1 % is done, or a table's size is not known.
   std::optional<Eta> eta() const;
 

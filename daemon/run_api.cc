@@ -105,8 +105,8 @@ RunStatus RunState::shown_status() const {
 }
 
 ControlResponse RunState::answer_status(const ControlRequest&) {
-  return {200, status_json({manifest_.migration.value, manifest_.path}, shown_status(),
-                           aggregates_.results())};
+  return {200, status_json({manifest_.migration.value, manifest_.path, parts_->history.eta()},
+                           shown_status(), aggregates_.results())};
 }
 
 ControlResponse RunState::answer_tables(const ControlRequest& request) {

@@ -261,6 +261,27 @@ json::array paused_json(const std::vector<PausedScope>& paused) {
   return list;
 }
 
+namespace {
+
+json::value eta_value(const std::optional<Eta>& eta) {
+  if (!eta) return nullptr;
+  const json::value slow = eta->p90_seconds ? json::value(*eta->p90_seconds) : json::value();
+  return json::object{{"p50_seconds", eta->p50_seconds}, {"p90_seconds", slow}};
+}
+
+// "copied in 10 min at the rate of the last minutes, 14 min if it is slow".
+std::string eta_text(const json::object& status) {
+  const json::value* const eta = status.if_contains("eta");
+  if (eta == nullptr || !eta->is_object()) return {};
+  const json::value& slow = eta->at("p90_seconds");
+  return fmt::format(
+      "copied in about {}, {}\n", duration_text(eta->at("p50_seconds").to_number<double>()),
+      slow.is_null() ? "or later: it stood still for a part of the last ten minutes"
+                     : duration_text(slow.to_number<double>()) + " if it goes slowly");
+}
+
+}  // namespace
+
 std::string status_json(const Told& told, const RunStatus& status,
                         const std::vector<AggregateResult>& aggregates) {
   json::object document;
@@ -268,6 +289,7 @@ std::string status_json(const Told& told, const RunStatus& status,
   const Verdict found = verdict(status, told.manifest);
   document["verdict"] = json::object{{"mood", mood_text(found.mood)}, {"text", found.text}};
   document["phase"] = phase_text(status.phase);
+  document["eta"] = eta_value(told.eta);
   document["synced"] = status.synced;
   document["lag_seconds"] =
       status.lag_seconds ? json::value(*status.lag_seconds) : json::value(nullptr);
@@ -327,7 +349,7 @@ std::string status_text(const std::string& text) {
       out += fmt::format("source {}\n", source);
     for (const json::value& line : status.at("waiting_for").as_array())
       out += fmt::format("waiting for {}\n", std::string(line.as_string()));
-    out += throttled_text(status) + kept_wal_text(status);
+    out += eta_text(status) + throttled_text(status) + kept_wal_text(status);
     if (const std::string reconcile = text_of(status, "reconcile"); reconcile.size() > 1)
       out += fmt::format("reconcile {}\n", reconcile);
     const std::string foreign = text_of(status, "foreign_writers");

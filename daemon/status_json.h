@@ -15,10 +15,17 @@
 
 namespace lockstep {
 
-// Which migration is told of: its name, and its manifest's path for next steps.
+// How long the copy takes from now on, if it goes on at a rate of the last ten minutes.
+struct Eta {
+  double p50_seconds = 0;             // At the middle rate.
+  std::optional<double> p90_seconds;  // At one that nine of ten passed; nothing: it stood still.
+};
+
+// What a status does not know by itself.
 struct Told {
   std::string migration;
-  std::string manifest;
+  std::string manifest;  // Its path, for next steps.
+  std::optional<Eta> eta{};
 };
 
 // `status --format json` of 08-manifest.md, one document.
