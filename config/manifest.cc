@@ -77,6 +77,7 @@ class ManifestReader {
     if (const YamlNode* const backfill = fields.find("backfill")) read_backfill(*backfill);
     if (const YamlNode* const reconcile = fields.find("reconcile")) read_reconcile(*reconcile);
     if (const YamlNode* const throttle = fields.find("throttle")) read_throttle(*throttle);
+    if (const YamlNode* const breakers = fields.find("breakers")) read_breakers(*breakers);
     if (const YamlNode* const listen = fields.find("listen"))
       manifest_.listen = read_listen(*listen, report_);
     if (const YamlNode* const aggregates = fields.find("aggregates"))
@@ -325,6 +326,13 @@ class ManifestReader {
         fields.number("repairs_per_minute", {6000, 0, 1'000'000'000}).value;
     reconcile.digests = fields.choice("digests", {"auto", "off"}).value == 0;
     reconcile.sample = fields.number("sample", {10, 0, 1000}).value;
+    fields.finish();
+  }
+
+  void read_breakers(const YamlNode& node) {
+    Fields fields(node, "breakers", report_);
+    manifest_.breakers.quarantined_rows = fields.number("quarantined_rows", kLimits).value;
+    manifest_.breakers.unequal_rows = fields.number("unequal_rows", kLimits).value;
     fields.finish();
   }
 

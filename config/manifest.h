@@ -138,6 +138,12 @@ struct ThrottleSection {
   std::optional<ThrottleQuery> query;
 };
 
+// More rows than this within ten minutes hold every write to the target; 0: no limit.
+struct BreakersSection {
+  std::uint64_t quarantined_rows = 0;
+  std::uint64_t unequal_rows = 0;  // Found by the comparison.
+};
+
 // Where /metrics, /livez and /readyz are shown over TCP, without a password.
 struct ListenSection {
   Where where;
@@ -182,6 +188,7 @@ struct Manifest {
   BackfillSection backfill;
   ReconcileSection reconcile;
   ThrottleSection throttle;
+  BreakersSection breakers;
   ListenSection listen;
   At<KeylessPolicy> keyless;
   At<ExistingPolicy> existing;

@@ -79,6 +79,10 @@ std::uint64_t Steering::manifest_value(const Manifest& manifest, Limit limit) {
       return manifest.throttle.transaction_ms;
     case Limit::RetainedWal:
       return manifest.throttle.retained_wal_mb;
+    case Limit::BreakerQuarantined:
+      return manifest.breakers.quarantined_rows;
+    case Limit::BreakerUnequal:
+      return manifest.breakers.unequal_rows;
   }
   return 0;
 }

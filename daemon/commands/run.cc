@@ -13,6 +13,7 @@
 #include "checkpoint/rocksdb_store.h"
 #include "config/selection.h"
 #include "daemon/aggregates/watch.h"
+#include "daemon/breakers.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_server.h"
 #include "daemon/event_log.h"
@@ -326,6 +327,11 @@ class Daemon {
     AggregateWatch taking(manifest_, state_, aggregates_, !command.ends());
     const Beside aggregating([&] { taking.run(); }, [&] { taking.stop(); });
     const Beside ending([this] { aborting_.run(); }, [this] { aborting_.stop(); });
+    Breakers breakers(steering_.control(), {[this] { return state_.run_status(); },
+                                            [this](const std::string& why) {
+                                              return steering_.pause({"apply"}, {"breaker", why});
+                                            }});
+    const Beside breaking([&] { breakers.run(); }, [&] { breakers.stop(); });
     const Beside remembering([this] { history_.run(); }, [this] { history_.stop(); });
     LoadWatch load(manifest_, steering_);
     const Beside measuring([&] { load.run(); }, [&] { load.stop(); });

@@ -73,6 +73,10 @@ std::string_view limit_text(Limit limit) {
       return "throttle.transaction_ms";
     case Limit::RetainedWal:
       return "throttle.retained_wal_mb";
+    case Limit::BreakerQuarantined:
+      return "breakers.quarantined_rows";
+    case Limit::BreakerUnequal:
+      return "breakers.unequal_rows";
   }
   return "unknown";
 }

@@ -1,0 +1,67 @@
+// Breakers: hold every write to the target once much more goes wrong than an operator allows, until
+// a person has looked.
+//
+//   closed ── more rows set aside, or found unequal, within ten minutes than allowed ──> open
+//   open: apply is paused, by "breaker", with what it saw ── lockstep resume ──> closed, from none
+//
+// A server that is away or refuses needs no breaker: whoever asked it waits longer each time
+// (pipeline/base/backoff.h), and the next try is the probe.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+
+#include "pipeline/base/result.h"
+#include "pipeline/base/stop_flag.h"
+#include "pipeline/run/control.h"
+#include "pipeline/watch/run_status.h"
+
+namespace lockstep {
+
+// run() on a thread of its own, stop() from any; look() is for run() and tests.
+class Breakers {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  struct Ports {
+    std::function<RunStatus()> status;
+    // Pauses apply; `why` is a clause: "1200 rows were set aside within ten minutes, ..".
+    std::function<Status(const std::string& why)> trip;
+  };
+
+  // `control` outlives it.
+  Breakers(const Control& control, Ports ports) : control_(control), ports_(std::move(ports)) {}
+
+  // Looks once a second.
+  void run();
+  void stop() { over_.raise(); }
+  void look(Time now);
+
+ private:
+  struct Rise {
+    Time at{};
+    std::uint64_t rows = 0;
+  };
+  struct Counted {
+    Limit limit;
+    const char* what;  // "rows were set aside"
+    std::uint64_t last = 0;
+    bool known = false;  // `last` was seen.
+    std::deque<Rise> rises{};
+  };
+
+  static std::uint64_t count(const RunStatus& status, Limit limit);
+  std::uint64_t risen(Counted& counted, std::uint64_t rows, Time now) const;
+
+  const Control& control_;
+  const Ports ports_;
+  StopFlag over_;
+  std::array<Counted, 2> counted_{
+      Counted{Limit::BreakerQuarantined, "rows were set aside"},
+      Counted{Limit::BreakerUnequal, "rows were found unequal on both sides"}};
+};
+
+}  // namespace lockstep
