@@ -7,8 +7,8 @@
 namespace lockstep {
 namespace {
 
-constexpr std::chrono::seconds kLookEvery{1};
-constexpr std::chrono::minutes kWindow{10};
+constexpr std::chrono::seconds kCountEvery{1};
+constexpr std::chrono::minutes kRiseWindow{10};
 
 }  // namespace
 
@@ -27,7 +27,7 @@ std::uint64_t Breakers::risen(Counted& counted, std::uint64_t rows, Time now) co
   if (counted.known && rows > counted.last) counted.rises.push_back({now, rows - counted.last});
   counted.known = true;
   counted.last = rows;
-  while (!counted.rises.empty() && now - counted.rises.front().at > kWindow)
+  while (!counted.rises.empty() && now - counted.rises.front().at > kRiseWindow)
     counted.rises.pop_front();
   std::uint64_t all = 0;
   for (const Rise& rise : counted.rises) all += rise.rows;
@@ -54,7 +54,7 @@ void Breakers::look(Time now) {
 void Breakers::run() {
   while (!over_.raised()) {
     look(std::chrono::steady_clock::now());
-    over_.wait(kLookEvery);
+    over_.wait(kCountEvery);
   }
 }
 

@@ -8,7 +8,7 @@
 namespace lockstep {
 namespace {
 
-constexpr std::chrono::seconds kEvery{2};
+constexpr std::chrono::seconds kPointEvery{2};
 constexpr std::size_t kPointsMax = 1800;   // An hour.
 constexpr std::size_t kRatedMax = 300;     // Ten minutes.
 constexpr std::size_t kRatedTogether = 5;  // Ten seconds.
@@ -19,7 +19,7 @@ void History::run() {
   while (!over_.raised()) {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     add(status_(), std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
-    over_.wait(kEvery);
+    over_.wait(kPointEvery);
   }
 }
 
@@ -75,7 +75,7 @@ std::optional<Eta> History::eta() const {
 
 std::string History::json() const {
   const MutexLock lock(mutex_);
-  std::string text = fmt::format(R"({{"every_seconds":{},"points":[)", kEvery.count());
+  std::string text = fmt::format(R"({{"every_seconds":{},"points":[)", kPointEvery.count());
   for (const Point& point : points_)
     text += fmt::format("{}[{},{},{},{}]", &point == &points_.front() ? "" : ",", point.at_ms,
                         point.lag_seconds ? fmt::format("{:.3f}", *point.lag_seconds) : "null",

@@ -287,7 +287,7 @@ std::string status_json(const Told& told, const RunStatus& status,
                         const std::vector<AggregateResult>& aggregates) {
   json::object document;
   document["migration"] = told.migration;
-  const Verdict found = verdict(status, told.manifest);
+  const MigrationVerdict found = verdict_of(status, told.manifest);
   document["verdict"] = json::object{{"mood", mood_text(found.mood)}, {"text", found.text}};
   document["phase"] = phase_text(status.phase);
   document["eta"] = eta_value(told.eta);

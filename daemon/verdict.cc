@@ -16,7 +16,7 @@ namespace {
 constexpr double kSilentMax = 15;
 constexpr double kLagMax = 5;  // What a migration promises (README).
 
-using Found = std::optional<Verdict>;
+using Found = std::optional<MigrationVerdict>;
 
 std::uint64_t sum(const RunStatus& status,
                   const std::function<std::uint64_t(const RunTableStatus&)>& of) {
@@ -54,22 +54,22 @@ std::string held_text(const PausedScope& held) {
 
 Found not_running(const RunStatus& status, std::string_view) {
   if (status.phase != Phase::Stopped) return std::nullopt;
-  return Verdict{Mood::Trouble,
-                 status.waiting_for.empty() ? "nothing runs" : status.waiting_for.front()};
+  return MigrationVerdict{Mood::Trouble,
+                          status.waiting_for.empty() ? "nothing runs" : status.waiting_for.front()};
 }
 
 Found aborted(const RunStatus& status, std::string_view manifest) {
   for (const PausedScope& held : status.paused)
     if (held.scope == "abort")
-      return Verdict{Mood::Held,
-                     fmt::format("{}; next: lockstep resume {}", held_text(held), manifest)};
+      return MigrationVerdict{
+          Mood::Held, fmt::format("{}; next: lockstep resume {}", held_text(held), manifest)};
   return std::nullopt;
 }
 
 Found silent(const RunStatus& status, std::string_view) {
   if (status.silent_seconds < kSilentMax) return std::nullopt;
-  return Verdict{Mood::Unknown, fmt::format("the supervisor has said nothing for {:.0f} s",
-                                            status.silent_seconds)};
+  return MigrationVerdict{Mood::Unknown, fmt::format("the supervisor has said nothing for {:.0f} s",
+                                                     status.silent_seconds)};
 }
 
 Found stopped(const RunStatus& status, std::string_view manifest) {
@@ -77,14 +77,14 @@ Found stopped(const RunStatus& status, std::string_view manifest) {
     return !table.stopped.empty() && !table.counts.life.paused;
   });
   if (names.empty()) return std::nullopt;
-  return Verdict{Mood::Trouble,
-                 fmt::format("{} of {} tables stopped: {}; next: lockstep status {}", names.size(),
-                             status.tables.size(), some_of(names), manifest)};
+  return MigrationVerdict{
+      Mood::Trouble, fmt::format("{} of {} tables stopped: {}; next: lockstep status {}",
+                                 names.size(), status.tables.size(), some_of(names), manifest)};
 }
 
 Found broken(const RunStatus& status, std::string_view) {
   if (status.trouble.empty()) return std::nullopt;
-  return Verdict{Mood::Trouble, status.trouble.front()};
+  return MigrationVerdict{Mood::Trouble, status.trouble.front()};
 }
 
 Found unequal(const RunStatus& status, std::string_view manifest) {
@@ -92,16 +92,17 @@ Found unequal(const RunStatus& status, std::string_view manifest) {
     return table.sweep ? table.sweep->open_findings : 0;
   });
   if (findings == 0) return std::nullopt;
-  return Verdict{Mood::Trouble,
-                 fmt::format("{} rows are not equal on both sides; next: lockstep findings list {}",
-                             findings, manifest)};
+  return MigrationVerdict{
+      Mood::Trouble,
+      fmt::format("{} rows are not equal on both sides; next: lockstep findings list {}", findings,
+                  manifest)};
 }
 
 Found set_aside(const RunStatus& status, std::string_view manifest) {
   const std::uint64_t rows =
       sum(status, [](const RunTableStatus& table) { return table.quarantined; });
   if (rows == 0) return std::nullopt;
-  return Verdict{
+  return MigrationVerdict{
       Mood::Trouble,
       fmt::format("{} rows were set aside; next: lockstep quarantine list {}", rows, manifest)};
 }
@@ -109,30 +110,31 @@ Found set_aside(const RunStatus& status, std::string_view manifest) {
 Found held(const RunStatus& status, std::string_view manifest) {
   if (status.paused.empty()) return std::nullopt;
   const std::size_t more = status.paused.size() - 1;
-  return Verdict{Mood::Held,
-                 fmt::format("{}{}; next: lockstep resume {}", held_text(status.paused.front()),
-                             more > 0 ? fmt::format(" (and {} more)", more) : "", manifest)};
+  return MigrationVerdict{
+      Mood::Held, fmt::format("{}{}; next: lockstep resume {}", held_text(status.paused.front()),
+                              more > 0 ? fmt::format(" (and {} more)", more) : "", manifest)};
 }
 
 Found copying(const RunStatus& status, std::string_view) {
   if (status.phase == Phase::Prepare)
-    return Verdict{Mood::Busy, status.waiting_for.empty()
-                                   ? "it prepares"
-                                   : "it prepares: waiting for " + status.waiting_for.front()};
-  if (status.phase == Phase::Drain) return Verdict{Mood::Busy, "it drains, and then ends"};
+    return MigrationVerdict{Mood::Busy,
+                            status.waiting_for.empty()
+                                ? "it prepares"
+                                : "it prepares: waiting for " + status.waiting_for.front()};
+  if (status.phase == Phase::Drain) return MigrationVerdict{Mood::Busy, "it drains, and then ends"};
   if (status.phase != Phase::Backfill) return std::nullopt;
   const auto left =
       tables_that(status, [](const RunTableStatus& table) { return !table.counts.life.copied; });
-  return Verdict{Mood::Busy, fmt::format("it copies: {} of {} tables are left", left.size(),
-                                         status.tables.size())};
+  return MigrationVerdict{Mood::Busy, fmt::format("it copies: {} of {} tables are left",
+                                                  left.size(), status.tables.size())};
 }
 
 Found behind(const RunStatus& status, std::string_view) {
   if (!status.lag_seconds)
-    return Verdict{Mood::Unknown,
-                   fmt::format("the lag is not known for {:.0f} s", status.lag_unknown_seconds)};
+    return MigrationVerdict{Mood::Unknown, fmt::format("the lag is not known for {:.0f} s",
+                                                       status.lag_unknown_seconds)};
   if (*status.lag_seconds <= kLagMax) return std::nullopt;
-  return Verdict{
+  return MigrationVerdict{
       Mood::Trouble,
       fmt::format("the lag is {:.1f} s, more than {:.0f} s{}", *status.lag_seconds, kLagMax,
                   status.waiting_for.empty() ? "" : ": waiting for " + status.waiting_for.front())};
@@ -149,7 +151,7 @@ std::string compared(const RunStatus& status) {
   return "every row was compared since " + time_text(oldest);
 }
 
-Verdict following(const RunStatus& status) {
+MigrationVerdict following(const RunStatus& status) {
   if (status.synced && status.proof)
     return {Mood::Well,
             fmt::format("all that was committed until {:.1f} s ago is on the target ({} proof); {}",
@@ -179,7 +181,7 @@ std::string_view mood_text(Mood mood) {
 }
 
 // The worst first.
-Verdict verdict(const RunStatus& status, std::string_view manifest) {
+MigrationVerdict verdict_of(const RunStatus& status, std::string_view manifest) {
   for (const auto look :
        {not_running, aborted, silent, stopped, broken, unequal, set_aside, held, copying, behind})
     if (Found found = look(status, manifest)) return *std::move(found);

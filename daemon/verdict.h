@@ -1,4 +1,5 @@
-// Verdict: how a migration does, in one word and one sentence, for whoever has only a moment.
+// MigrationVerdict: how a migration does, in one word and one sentence, for whoever has only a
+// moment.
 //
 //   RunStatus ──> verdict ──> status, top, the page
 //
@@ -22,12 +23,12 @@ enum class Mood : std::uint8_t {
 };
 std::string_view mood_text(Mood mood);  // "well", ...
 
-struct Verdict {
+struct MigrationVerdict {
   Mood mood = Mood::Unknown;
   std::string text;  // A sentence; it ends in the next step where there is one.
 };
 
 // `manifest`: its path, for next steps.  On any thread.
-Verdict verdict(const RunStatus& status, std::string_view manifest);
+MigrationVerdict verdict_of(const RunStatus& status, std::string_view manifest);
 
 }  // namespace lockstep

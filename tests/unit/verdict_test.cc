@@ -31,14 +31,14 @@ RunStatus well() {
   return status;
 }
 
-Verdict judged(const std::function<void(RunStatus&)>& change) {
+MigrationVerdict judged(const std::function<void(RunStatus&)>& change) {
   RunStatus status = well();
   change(status);
-  return verdict(status, "shop.yaml");
+  return verdict_of(status, "shop.yaml");
 }
 
 TEST(Verdict, WellRestsOnAProofAndSaysHowOldItIs) {
-  const Verdict found = verdict(well(), "shop.yaml");
+  const MigrationVerdict found = verdict_of(well(), "shop.yaml");
   EXPECT_EQ(found.mood, Mood::Well);
   EXPECT_THAT(found.text, AllOf(HasSubstr("until 0.4 s ago"), HasSubstr("exact proof"),
                                 HasSubstr("every row was compared since 2023-11-14T22:13:20Z")));
@@ -77,14 +77,14 @@ TEST(Verdict, TheWorstCounts) {
       {[](RunStatus& s) { s.phase = Phase::Backfill; }, Mood::Busy, "it copies"},
       {[](RunStatus& s) { s.phase = Phase::Stopped; }, Mood::Trouble, "nothing runs"}};
   for (const Case& one : cases) {
-    const Verdict found = judged(one.change);
+    const MigrationVerdict found = judged(one.change);
     EXPECT_EQ(found.mood, one.mood) << one.says;
     EXPECT_THAT(found.text, HasSubstr(one.says));
   }
 }
 
 TEST(Verdict, APausedTableIsHeldAndHasNotStopped) {
-  const Verdict found = judged([](RunStatus& status) {
+  const MigrationVerdict found = judged([](RunStatus& status) {
     status.tables[1].stopped = "table public.orders is paused";
     status.tables[1].counts.life.paused = true;
     status.paused = {{"table", "public.orders", "uid 7", "", 0}};
@@ -95,7 +95,7 @@ TEST(Verdict, APausedTableIsHeldAndHasNotStopped) {
 
 // Trouble that waits behind a pause must not be hidden by it.
 TEST(Verdict, APauseHidesNoTrouble) {
-  const Verdict found = judged([](RunStatus& status) {
+  const MigrationVerdict found = judged([](RunStatus& status) {
     status.paused = {{"backfill", "", "uid 0", "", 0}};
     status.tables[0].sweep->open_findings = 1;
   });
