@@ -243,7 +243,8 @@ class ControlServer::Impl {
       const Request request = co_await read_request(stream, kBodyBytesMax);
       const std::string target(request.target());
       const std::size_t mark = std::min(target.size(), target.find('?'));
-      const std::string_view why_not = foreign(request, {});
+      // Our verbs, and curl as README has long shown it, ask for "lockstep".
+      const std::string_view why_not = foreign(request, {"lockstep"});
       ControlResponse answer =
           !why_not.empty() ? refusal(421, why_not)
                            : handler_({std::string(request.method_string()), target.substr(0, mark),
