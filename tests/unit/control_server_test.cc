@@ -109,8 +109,8 @@ TEST_F(ControlServerTest, APageOfAnotherSiteSteersNothing) {
         "Host: localhost:8080\r\nOrigin: null\r\n",
         "Host: localhost:8080\r\nOrigin: http://localhost:9090\r\n"})
     EXPECT_EQ(answer(foreign), "HTTP/1.1 421") << foreign;
-  for (const char* ours :
-       {"", "Host: localhost\r\n", "Host: localhost:8080\r\nOrigin: http://localhost:8080\r\n"})
+  for (const char* ours : {"", "Host: localhost\r\n", "Host: lockstep\r\n",
+                           "Host: localhost:8080\r\nOrigin: http://localhost:8080\r\n"})
     EXPECT_EQ(answer(ours), "HTTP/1.1 200") << ours;
 }
 
