@@ -111,6 +111,7 @@ TEST_F(MetricsTest, EveryMetricOfTheCatalogCanBeSeen) {
   sweep.verified_through = 7;
   sweep.oldest_us = 8;
   sweep.verified_rows = 10;
+  sweep.open_findings = 1;
   meters_.table("public.t").applied[0].add(1);
   meters_.retries.add("lane", "40P01");
   meters_.told.add("info", "started");
@@ -167,10 +168,10 @@ TEST_F(MetricsTest, BetweenTwoRunsOnlyCountsAreShown) {
 TEST_F(MetricsTest, TablesBeyondTheFirstShareALabel) {
   for (std::size_t i = 0; i < kMetricTablesMax + 50; ++i) {
     const std::string name = "public.t" + std::to_string(i);
-    table(name).debts = 1;
+    table(name).counts.rows_done = 1;
     meters_.table(name).applied[0].add(1);
   }
-  for (const char* name : {"migration_debts_open", "migration_events_total"}) {
+  for (const char* name : {"migration_backfill_rows_total", "migration_events_total"}) {
     const std::vector<std::string> all = lines(name);
     EXPECT_EQ(all.size(), kMetricTablesMax + 1) << name;
     EXPECT_THAT(all, Contains(testing::AllOf(HasSubstr("table=\"other\""), EndsWith("} 50"))));
@@ -196,8 +197,8 @@ TEST_F(MetricsTest, OneStateOfAll) {
 }
 
 TEST_F(MetricsTest, NamesOfTablesMayHoldAnything) {
-  table("public.a\"b\\c\nd").debts = 1;
-  EXPECT_THAT(lines("migration_debts_open"),
+  table("public.a\"b\\c\nd").counts.rows_done = 1;
+  EXPECT_THAT(lines("migration_backfill_rows_total"),
               testing::ElementsAre(HasSubstr(R"(table="public.a\"b\\c\nd"} 1)")));
 }
 
