@@ -49,7 +49,7 @@ TEST(Meters, NamesThatNeverEndAreCutShort) {
 
 TEST(Meters, ATableStaysWhereItIs) {
   Meters meters;
-  TableMeters& first = meters.table("public.t");
+  const TableMeters& first = meters.table("public.t");
   for (int i = 0; i < 100; ++i) meters.table("public.t" + std::to_string(i));
   EXPECT_EQ(&meters.table("public.t"), &first);
 }
