@@ -126,7 +126,7 @@ TEST_F(MetricsTest, EveryMetricOfTheCatalogCanBeSeen) {
     EXPECT_THAT(shown, HasSubstr("# TYPE " + std::string(one_info.name) + " "));
   std::istringstream all(shown);
   for (std::string line; std::getline(all, line);)
-    if (!line.starts_with("#")) EXPECT_THAT(line, HasSubstr("{migration=\"shop\""));
+    EXPECT_TRUE(line.starts_with("#") || line.find("{migration=\"shop\"") != line.npos) << line;
 }
 
 TEST_F(MetricsTest, WhatIsNotKnownIsAbsent) {
