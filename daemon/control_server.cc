@@ -167,18 +167,19 @@ class ControlServer::Impl {
   }
 
   Status show(PublicListen listen) {
-    boost::system::error_code error;
-    const Tcp::endpoint endpoint(asio::ip::make_address(listen.address), listen.port);
-    guest_acceptor_.open(endpoint.protocol(), error);
-    if (!error) guest_acceptor_.set_option(Tcp::acceptor::reuse_address(true), error);
-    if (!error) guest_acceptor_.bind(endpoint, error);
-    if (!error) guest_acceptor_.listen(Tcp::acceptor::max_listen_connections, error);
-    if (error)
+    try {
+      const Tcp::endpoint endpoint(asio::ip::make_address(listen.address), listen.port);
+      guest_acceptor_.open(endpoint.protocol());
+      guest_acceptor_.set_option(Tcp::acceptor::reuse_address(true));
+      guest_acceptor_.bind(endpoint);
+      guest_acceptor_.listen();
+    } catch (const boost::system::system_error& error) {
       return fail(
           Reaction::Halt,
           fmt::format("cannot listen on {} port {}: {}; change listen in the manifest",
-                      listen.address, listen.port, error.message()),
-          error == asio::error::address_in_use ? ExitCode::Temporary : ExitCode::Permission);
+                      listen.address, listen.port, error.code().message()),
+          error.code() == asio::error::address_in_use ? ExitCode::Temporary : ExitCode::Permission);
+    }
     public_ = std::move(listen);
     asio::co_spawn(context_,
                    accept(guest_acceptor_, [this](Tcp::socket peer) { begin(std::move(peer)); }),

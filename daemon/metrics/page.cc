@@ -119,8 +119,6 @@ struct TableSums {
   double rows = 0;
   std::optional<double> expected = 0;
   std::array<std::uint64_t, kChangeKinds> applied{};
-  double debts = 0;
-  double quarantined = 0;
   std::optional<double> findings;  // Of those that are compared.
   double verified_rows = 0;
   std::optional<std::int64_t> compared_us;  // Of the one that waits longest; 0: never.
@@ -131,8 +129,6 @@ void sum_up(const RunTableStatus& table, TableSums& sums) {
   const auto expected = rows_expected(table);
   sums.expected =
       expected && sums.expected ? std::optional(*sums.expected + *expected) : std::nullopt;
-  sums.debts += static_cast<double>(table.debts);
-  sums.quarantined += static_cast<double>(table.quarantined);
   if (!table.sweep) return;
   const TableSweep& sweep = *table.sweep;
   sums.findings = sums.findings.value_or(0) + static_cast<double>(sweep.open_findings);
@@ -174,10 +170,8 @@ void add_table(MetricFamilies& families, const std::string& name, const TableSum
   families.add("migration_backfill_rows_expected", sums.expected, table);
   if (!sums.state.empty())
     families.add("migration_backfill_state", 1, {{"table", name}, {"state", sums.state}});
-  families.add("migration_debts_open", sums.debts, table);
-  families.add("migration_quarantined_rows", sums.quarantined, table);
   families.add("migration_divergent_rows", sums.findings, table);
-  if (sums.findings && sums.verified_rows > 0)
+  if (sums.findings.value_or(0) > 0 && sums.verified_rows > 0)
     families.add("migration_divergence_ratio", *sums.findings / sums.verified_rows, table);
   families.add("migration_reconcile_last_success_timestamp_seconds",
                seconds_of(sums.compared_us.value_or(0)), table);
@@ -197,7 +191,15 @@ void add_tables(MetricFamilies& families, const MetricsSnapshot& snapshot) {
     families.add("migration_backfill_progress_ratio", std::min(1.0, rows / *expected));
   std::map<std::string_view, double> states;
   for (const std::string_view state : kTableStates) states[state] = 0;
-  for (const RunTableStatus& table : snapshot.status.tables) ++states[table_state(table)];
+  std::uint64_t debts = 0;
+  std::uint64_t quarantined = 0;
+  for (const RunTableStatus& table : snapshot.status.tables) {
+    ++states[table_state(table)];
+    debts += table.debts;
+    quarantined += table.quarantined;
+  }
+  families.add("migration_debts_open", static_cast<double>(debts));
+  families.add("migration_quarantined_rows", static_cast<double>(quarantined));
   for (const auto& [state, count] : states)
     families.add("migration_tables", count, {{"state", std::string(state)}});
 }

@@ -52,7 +52,7 @@ double clock_seconds(clockid_t clock) {
 
 std::optional<double> open_files() {
   std::error_code failed;
-  std::filesystem::directory_iterator files("/proc/self/fd", failed);
+  const std::filesystem::directory_iterator files("/proc/self/fd", failed);
   if (failed) return std::nullopt;
   return static_cast<double>(std::distance(begin(files), end(files))) - 1;  // Not our own look.
 }

@@ -283,7 +283,7 @@ Result<Assembly::Turn> Assembly::apply(std::uint32_t index) {
 Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
   const Scanner& scanner = *scanners_[index];
   if (stop_of(Part::Reads).raised() && (!scanner.copying() || abandoned())) {
-    health_.set(scan_names_[index] + " waits", {});
+    health_.set_waiting(scan_names_[index] + " waits", {});
     return Turn::Over;
   }
   // One round of debts, one chunk, and so on: neither waits for the other for ever.
@@ -313,7 +313,7 @@ Result<Assembly::Turn> Assembly::step_chunk(std::size_t index) {
     scanner.leave();
   }
   const auto step = told(Worker::Scan, scan_names_[index], scanner.step(), health_);
-  health_.set(scan_names_[index] + " waits", scanner.waiting_for());
+  health_.set_waiting(scan_names_[index] + " waits", scanner.waiting_for());
   if (scanner.waits_for_flush()) flush_wanted_.store(true, std::memory_order_relaxed);
   if (!step) return std::unexpected(step.error());
   switch (*step) {
@@ -348,7 +348,7 @@ Status Assembly::probe() {
     for (const BlockingTransaction& one : running)
       blockers += (blockers.empty() ? "" : "; ") + one.what;
   }
-  health_.set("snapshots", blockers.empty() ? "" : "waiting for " + blockers);
+  health_.set_waiting("snapshots", blockers.empty() ? "" : "waiting for " + blockers);
   return {};
 }
 

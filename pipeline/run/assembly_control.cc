@@ -70,6 +70,7 @@ Status Assembly::look_for_locks() {
   holders_seen_ = now;
   std::string reason = "wait for a lock on the target, which is held by ";
   for (const std::string& holder : holders) reason += (&holder == &holders[0] ? "" : "; ") + holder;
+  reason += "; next: have that end, or end it: SELECT pg_terminate_backend(pid)";
   if (health_.set(kPart, reason)) ports_.events.waiting(kPart, reason);
   return {};
 }

@@ -447,13 +447,15 @@ RunStatus Supervisor::status() const {
   status.synced = proof_stands(status.lag_seconds);
   status.proof = proven_;
   if (status.proof) status.proof->age_seconds = Seconds(now - proven_at_).count();
-  status.trouble = health_.waiting();
+  status.trouble = health_.faults();
+  std::ranges::copy(health_.waiting(), std::back_inserter(status.waiting_for));
   // A step that failed says it in other words.
   if (source_.kind == SourceState::Kind::Away && !source_.text.empty() &&
       std::ranges::none_of(status.trouble,
-                           [](const auto& line) { return line.starts_with(kSourcePart); }))
+                           [](const auto& line) { return line.starts_with(kSourcePart); })) {
     status.trouble.push_back(kSourcePart + source_.text);
-  std::ranges::copy(status.trouble, std::back_inserter(status.waiting_for));
+    status.waiting_for.push_back(status.trouble.back());
+  }
   if (published_ != std::chrono::steady_clock::time_point{})
     status.silent_seconds = Seconds(now - published_).count();
   status.source_state = source_.text;

@@ -84,10 +84,10 @@ TEST_F(GovernorTest, WhatCannotBeMeasuredIsSaid) {
 TEST_F(GovernorTest, TheThrottledTimeIsCounted) {
   hold(6, seconds(2));
   hold(1, seconds(30));
-  const std::map<std::string, double> seconds = governor_.throttled().seconds;
-  ASSERT_THAT(seconds, testing::SizeIs(1));
+  const std::map<std::string, double> held = governor_.throttled().seconds;
+  ASSERT_THAT(held, testing::SizeIs(1));
   // Four looks halve its share, and four double it again: the last look before it is whole counts.
-  EXPECT_NEAR(seconds.at("stream lag"), 3.5, 0.1);
+  EXPECT_NEAR(held.at("stream lag"), 3.5, 0.1);
 }
 
 }  // namespace
