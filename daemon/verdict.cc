@@ -52,10 +52,12 @@ std::string held_text(const PausedScope& held) {
                      held.reason.empty() ? "" : ": ", held.reason);
 }
 
+// Nobody looks, so that nothing is known of now, however well the last run ended.
 Found not_running(const RunStatus& status, std::string_view) {
   if (status.phase != Phase::Stopped) return std::nullopt;
-  return MigrationVerdict{Mood::Trouble,
-                          status.waiting_for.empty() ? "nothing runs" : status.waiting_for.front()};
+  std::string text = status.waiting_for.empty() ? "nothing runs" : status.waiting_for.front();
+  if (!status.last_run.empty()) text += "; the last run ended synced: " + status.last_run;
+  return MigrationVerdict{Mood::Unknown, std::move(text)};
 }
 
 Found aborted(const RunStatus& status, std::string_view manifest) {

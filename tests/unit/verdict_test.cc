@@ -75,7 +75,7 @@ TEST(Verdict, TheWorstCounts) {
        "by uid 0: release 17; next: lockstep resume shop.yaml"},
       {[](RunStatus& s) { s.paused = {{"abort", "", "uid 0", "", 0}}; }, Mood::Held, "every write"},
       {[](RunStatus& s) { s.phase = Phase::Backfill; }, Mood::Busy, "it copies"},
-      {[](RunStatus& s) { s.phase = Phase::Stopped; }, Mood::Trouble, "nothing runs"}};
+      {[](RunStatus& s) { s.phase = Phase::Stopped; }, Mood::Unknown, "nothing runs"}};
   for (const Case& one : cases) {
     const MigrationVerdict found = judged(one.change);
     EXPECT_EQ(found.mood, one.mood) << one.says;
