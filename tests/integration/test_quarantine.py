@@ -81,3 +81,27 @@ def test_status_of_a_migration_that_never_ran(migrate):
     status = migration.lockstep.status()
     assert "the migration has not begun on the target" in status["waiting_for"]
     assert [table["state"] for table in status["tables"]] == ["pending"]
+
+
+def test_more_refused_rows_than_allowed_hold_every_write(migrate):
+    """Issue O, acceptance 4: a breaker trips, waits for a person, and closes when that one resumes."""
+    migration = prepared(migrate)
+    with migration.running() as lockstep:
+        await_two(lockstep)
+        assert lockstep.verb("set", "breakers.quarantined_rows=5").returncode == 0
+        migration.source("UPDATE people SET name = 'refused' WHERE id BETWEEN 21 AND 30")
+        status = lockstep.await_status(lambda status: status["paused"], "apply to be held")
+        held = status["paused"][0]
+        assert (held["scope"], held["by"]) == ("apply", "breaker"), held
+        assert "more than breakers.quarantined_rows = 5" in held["reason"], held
+        assert status["verdict"]["mood"] == "trouble", status["verdict"]
+        assert "breaker" in lockstep.verb("audit").stdout
+        # Nothing is written meanwhile; once a person has looked, it goes on, also with as many rows.
+        migration.source("UPDATE people SET name = 'late' WHERE id = 50")
+        migration.target("ALTER TABLE people DROP CONSTRAINT people_name_check")
+        assert migration.target("SELECT name FROM people WHERE id = 50")[0][0] == "person 50"
+        assert lockstep.verb("resume", "--scope", "apply").returncode == 0
+        run(migration, "retry", "--format", "json")
+        migration.await_target("SELECT count(*) FROM people WHERE name IN ('late', 'refused')", 13)
+        assert not lockstep.status()["paused"]
+    migration.finish()
