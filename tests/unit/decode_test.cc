@@ -17,7 +17,7 @@ constexpr std::string_view kSource =
 
 using Headers = std::map<std::string, std::string>;
 
-std::optional<std::string_view> look_up(const void* message, const char* name) {
+std::optional<std::string_view> look_up_table(const void* message, const char* name) {
   const auto& headers = *static_cast<const Headers*>(message);
   const auto found = headers.find(name);
   if (found == headers.end()) return std::nullopt;
@@ -53,7 +53,7 @@ class Decode : public testing::Test {
     record.key = key;
     record.value = value;
     record.next = {42, 0};
-    record.header = look_up;
+    record.header = look_up_table;
     record.message = &headers_;
     return decoder().decode(record);
   }

@@ -117,10 +117,10 @@ class Direct : public ::testing::Test {
   ChangeBatch batch_;
 };
 
-const wal::Values kRow{wal::int4(1), wal::text("a"), wal::int4(10)};
+const wal::Values kDirectRow{wal::int4(1), wal::text("a"), wal::int4(10)};
 
 TEST_F(Direct, AnInsertIsAFullImage) {
-  EXPECT_THAT(transaction({wal::insert(kTableOid, kRow)}), ElementsAre("full 1 a 10"));
+  EXPECT_THAT(transaction({wal::insert(kTableOid, kDirectRow)}), ElementsAre("full 1 a 10"));
 }
 
 TEST_F(Direct, NullIsNull) {
@@ -130,7 +130,7 @@ TEST_F(Direct, NullIsNull) {
 
 TEST_F(Direct, AChangeKnowsItsTransaction) {
   batch_ = {};
-  take_all({wal::begin(kCommit, 77, 5'000'000), describe(), wal::insert(kTableOid, kRow)});
+  take_all({wal::begin(kCommit, 77, 5'000'000), describe(), wal::insert(kTableOid, kDirectRow)});
   ASSERT_EQ(batch_.changes.size(), 1u);
   const Change& change = batch_.changes[0];
   EXPECT_EQ(change.xid, 77u);
@@ -143,9 +143,9 @@ TEST_F(Direct, AChangeKnowsItsTransaction) {
 
 TEST_F(Direct, XidsAreWidenedNextToTheLastOne) {
   open({}, (Xid{3} << 32) - 10);
-  take_all({wal::begin(kCommit, 5), describe(), wal::insert(kTableOid, kRow),
+  take_all({wal::begin(kCommit, 5), describe(), wal::insert(kTableOid, kDirectRow),
             wal::commit(kCommit, kEnd), wal::begin(kEnd, 0xFFFFFFF0u),
-            wal::insert(kTableOid, kRow)});
+            wal::insert(kTableOid, kDirectRow)});
   EXPECT_EQ(batch_.changes[0].xid, (Xid{3} << 32) + 5);
   EXPECT_EQ(batch_.changes[1].xid, (Xid{3} << 32) - 16);
 }
@@ -156,7 +156,7 @@ TEST_F(Direct, AnUnchangedValueIsUnavailable) {
 }
 
 TEST_F(Direct, AFullOldImageHasTheUnchangedValue) {
-  EXPECT_THAT(transaction({wal::update(kTableOid, 'O', kRow,
+  EXPECT_THAT(transaction({wal::update(kTableOid, 'O', kDirectRow,
                                        {wal::int4(1), wal::kUnchanged, wal::int4(11)})}),
               ElementsAre("full 1 a 11"));
 }
@@ -187,13 +187,13 @@ TEST_F(Direct, AKeyChangeLeavesTheUnchangedValueBehind) {
 TEST_F(Direct, ADeleteCarriesTheKeyAlone) {
   EXPECT_THAT(transaction({wal::remove(kTableOid, 'K', {wal::int4(1), wal::kNull, wal::kNull})}),
               ElementsAre("delete 1"));
-  EXPECT_THAT(transaction({wal::remove(kTableOid, 'O', kRow)}), IsEmpty());  // Seen before.
+  EXPECT_THAT(transaction({wal::remove(kTableOid, 'O', kDirectRow)}), IsEmpty());  // Seen before.
 }
 
 TEST_F(Direct, MessagesOriginsAndTypesAreNotCounted) {
   const std::string origin = "O" + wal::be64(1) + wal::text_z("other");
   const std::string user_type = "Y" + wal::be32(9) + wal::text_z("public") + wal::text_z("mood");
-  transaction({wal::logical_message("x"), origin, user_type, wal::insert(kTableOid, kRow)});
+  transaction({wal::logical_message("x"), origin, user_type, wal::insert(kTableOid, kDirectRow)});
   EXPECT_EQ(batch_.changes[0].next, (Position{kCommit, 1}));
 }
 
@@ -213,8 +213,9 @@ TEST_F(Direct, EveryTruncatedTableHasAPositionOfItsOwn) {
 
 TEST_F(Direct, TablesThatAreNotMappedCountAndAreLeftOut) {
   const std::string other = wal::relation(5003, "unmapped", attributes_of(spec_));
-  EXPECT_THAT(transaction({other, wal::insert(5003, kRow), wal::insert(kTableOid, kRow)}),
-              ElementsAre("full 1 a 10"));
+  EXPECT_THAT(
+      transaction({other, wal::insert(5003, kDirectRow), wal::insert(kTableOid, kDirectRow)}),
+      ElementsAre("full 1 a 10"));
   EXPECT_EQ(batch_.changes[0].next, (Position{kCommit, 2}));
 }
 
@@ -224,7 +225,7 @@ TEST_F(Direct, ThePositionFollowsChangesCommitsAndKeepalives) {
   open();
   take_all({wal::begin(kCommit, 77), describe()});
   EXPECT_EQ(decoder_->position(), (Position{}));
-  take_all({wal::insert(kTableOid, kRow)});
+  take_all({wal::insert(kTableOid, kDirectRow)});
   EXPECT_EQ(decoder_->position(), (Position{kCommit, 1}));
   decoder_->pass(kCommit);  // The server counts the commit only once it was sent.
   EXPECT_EQ(decoder_->position(), (Position{kCommit, 1}));
@@ -251,7 +252,7 @@ TEST_F(Direct, AfterARestartInsideATransactionNothingIsSkippedOrTakenTwice) {
 
 TEST_F(Direct, ATransactionBelowTheStartIsPassedOver) {
   open({kEnd, 0});
-  EXPECT_THAT(transaction({wal::insert(kTableOid, kRow)}), IsEmpty());
+  EXPECT_THAT(transaction({wal::insert(kTableOid, kDirectRow)}), IsEmpty());
 }
 
 // ---- Drift.
@@ -260,8 +261,9 @@ TEST_F(Direct, ANewColumnStopsTheTableAndNamesIt) {
   auto attributes = attributes_of(spec_);
   attributes.push_back({"extra", kInt4.oid});
   EXPECT_THAT(
-      transaction({wal::insert(kTableOid, kRow), wal::relation(kTableOid, "notes", attributes),
-                   wal::insert(kTableOid, {kRow[0], kRow[1], kRow[2], wal::int4(1)})}),
+      transaction(
+          {wal::insert(kTableOid, kDirectRow), wal::relation(kTableOid, "notes", attributes),
+           wal::insert(kTableOid, {kDirectRow[0], kDirectRow[1], kDirectRow[2], wal::int4(1)})}),
       ElementsAre("full 1 a 10"));
   EXPECT_THAT(stopped(), HasSubstr("column \"extra\" was added"));
   EXPECT_EQ(batch_.stops[0].table, map_.id);
@@ -300,8 +302,9 @@ TEST_F(Direct, WhatNamesNoRowIsVoidBeforeANewCopy) {
   attributes[0].in_identity = false;
   const std::string other = wal::relation(kTableOid, "notes", attributes);
   take_all({wal::begin(kCommit, 77), describe(), wal::remove(kTableOid, 'K', no_key),
-            wal::insert(kTableOid, kRow), wal::commit(kCommit, kEnd)});
-  take_all({wal::begin(kEnd, 78), other, wal::insert(kTableOid, kRow), wal::commit(kEnd, 0x2000)});
+            wal::insert(kTableOid, kDirectRow), wal::commit(kCommit, kEnd)});
+  take_all(
+      {wal::begin(kEnd, 78), other, wal::insert(kTableOid, kDirectRow), wal::commit(kEnd, 0x2000)});
   EXPECT_THAT(changes(), ElementsAre("full 1 a 10"));
   EXPECT_EQ(stopped(), "");
   EXPECT_EQ(decoder_->position(), (Position{0x2000, 0}));
@@ -314,8 +317,9 @@ TEST_F(Direct, RowsFromBeforeTheCatalogWasReadMayHaveOtherColumns) {
   std::vector<wal::Attribute> old = attributes_of(spec_);
   old[2] = {"gone", kInt8.oid};
   const std::vector<std::string> expected{"partial 1 a - debt"};
-  EXPECT_EQ(transaction({wal::relation(kTableOid, "notes", old),
-                         wal::insert(kTableOid, {kRow[0], kRow[1], wal::binary("12345678")})}),
+  EXPECT_EQ(transaction(
+                {wal::relation(kTableOid, "notes", old),
+                 wal::insert(kTableOid, {kDirectRow[0], kDirectRow[1], wal::binary("12345678")})}),
             expected);
   EXPECT_EQ(stopped(), "");
 }
@@ -323,12 +327,12 @@ TEST_F(Direct, RowsFromBeforeTheCatalogWasReadMayHaveOtherColumns) {
 TEST_F(Direct, AStoppedTableIsHeldBeforeWhatItCouldNotTake) {
   const wal::Values no_key{wal::kNull, wal::kNull, wal::kNull};
   open();
-  take_all({wal::begin(kCommit, 77), describe(), wal::insert(kTableOid, kRow)});
+  take_all({wal::begin(kCommit, 77), describe(), wal::insert(kTableOid, kDirectRow)});
   take_all({wal::remove(kTableOid, 'K', no_key)});
   EXPECT_THAT(stopped(), HasSubstr("a delete from public.notes carries no whole old key: its "
                                    "replica identity, or that of the partition, was another one"));
   EXPECT_EQ(decoder_->position(), (Position{kCommit, 1}));
-  take_all({wal::insert(kTableOid, kRow)});
+  take_all({wal::insert(kTableOid, kDirectRow)});
   EXPECT_EQ(decoder_->position(), (Position{kCommit, 3}));
   EXPECT_EQ(batch_.changes.size(), 1u);
 }
@@ -369,11 +373,11 @@ TEST_F(Direct, WhatPostgresNeverSendsHalts) {
     const Status status = take(message);
     return !status && status.error().reaction == Reaction::Halt;
   };
-  EXPECT_TRUE(halts(wal::insert(kTableOid, kRow)));  // Outside of a transaction.
+  EXPECT_TRUE(halts(wal::insert(kTableOid, kDirectRow)));  // Outside of a transaction.
   EXPECT_TRUE(halts(wal::commit(kCommit, kEnd)));
   take_all({wal::begin(kCommit, 77)});
   EXPECT_TRUE(halts(wal::begin(kCommit, 78)));
-  EXPECT_TRUE(halts(wal::insert(kTableOid, kRow)));  // Not described.
+  EXPECT_TRUE(halts(wal::insert(kTableOid, kDirectRow)));  // Not described.
   take_all({describe()});
   EXPECT_TRUE(halts(wal::insert(kTableOid, {wal::int4(1)})));  // Of another width.
   EXPECT_TRUE(halts(wal::commit(kCommit + 1, kEnd)));
@@ -384,9 +388,9 @@ TEST_F(Direct, WhatPostgresNeverSendsHalts) {
 std::vector<std::string> every_message(const std::string& describe) {
   return {wal::begin(kCommit, 77),
           describe,
-          wal::insert(kTableOid, kRow),
-          wal::update(kTableOid, kRow),
-          wal::update(kTableOid, 'O', kRow, kRow),
+          wal::insert(kTableOid, kDirectRow),
+          wal::update(kTableOid, kDirectRow),
+          wal::update(kTableOid, 'O', kDirectRow, kDirectRow),
           wal::remove(kTableOid, 'K', {wal::int4(1), wal::kNull, wal::kNull}),
           wal::truncate({kTableOid}),
           wal::commit(kCommit, kEnd)};

@@ -11,12 +11,12 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr Hash128 kKey{1, 2};
+constexpr Hash128 kHeldKey{1, 2};
 constexpr Hash128 kOther{3, 4};
-constexpr std::array kKeys{kKey, kOther};
+constexpr std::array kKeys{kHeldKey, kOther};
 const Snapshot kSnapshot{100, 110, {105}};
 
-Change change(Xid xid, Hash128 key = kKey, TableId table = 0) {
+Change change(Xid xid, Hash128 key = kHeldKey, TableId table = 0) {
   Change change;
   change.table = table;
   change.key = key;
@@ -42,7 +42,7 @@ TEST_F(KeyHoldTest, HoldsWhatTheSnapshotDoesNotSee) {
   EXPECT_TRUE(hold_.holds(change(105)));
   EXPECT_TRUE(hold_.holds(change(200)));
   EXPECT_FALSE(hold_.holds(change(200, {5, 6})));
-  EXPECT_FALSE(hold_.holds(change(200, kKey, 1)));
+  EXPECT_FALSE(hold_.holds(change(200, kHeldKey, 1)));
   hold_.release_all();
   EXPECT_FALSE(hold_.holds(change(200)));
 }
@@ -62,7 +62,7 @@ TEST_F(KeyHoldTest, ArrivesOnceSIsKnownAndAllBeforeIsCommitted) {
   EXPECT_TRUE(hold_.wait(change(200), false, at(0)));
   EXPECT_TRUE(hold_.arrived().empty());
   EXPECT_TRUE(hold_.wait(change(200), true, at(0)));
-  EXPECT_EQ(hold_.arrived(), std::vector{kKey});
+  EXPECT_EQ(hold_.arrived(), std::vector{kHeldKey});
   hold_.release_all();
   EXPECT_TRUE(hold_.arrived().empty());
 }
@@ -71,7 +71,7 @@ TEST_F(KeyHoldTest, EachKeyIsReleasedByItself) {
   hold_.place(0, kKeys);
   hold_.see(kSnapshot);
   EXPECT_TRUE(hold_.wait(change(200), true, at(0)));
-  hold_.release(kKey);
+  hold_.release(kHeldKey);
   EXPECT_FALSE(hold_.holds(change(200)));
   EXPECT_TRUE(hold_.arrived().empty());
   EXPECT_TRUE(hold_.wait(change(201, kOther), true, at(0)));
@@ -99,15 +99,15 @@ TEST_F(KeyHoldTest, NoLaneWaitsLongerThanTheLimit) {
 }
 
 TEST_F(KeyHoldTest, NoticesARowThatWasReadAgain) {
-  hold_.note_reread(0, std::array{kKey});
+  hold_.note_reread(0, std::array{kHeldKey});
   hold_.place(0, kKeys);
-  hold_.note_reread(1, std::array{kKey});
+  hold_.note_reread(1, std::array{kHeldKey});
   hold_.note_reread(0, std::array{kOther});
-  EXPECT_FALSE(hold_.reread(kKey));
-  hold_.note_reread(0, std::array{kKey});
-  EXPECT_TRUE(hold_.reread(kKey));
+  EXPECT_FALSE(hold_.reread(kHeldKey));
+  hold_.note_reread(0, std::array{kHeldKey});
+  EXPECT_TRUE(hold_.reread(kHeldKey));
   hold_.place(0, kKeys);
-  EXPECT_FALSE(hold_.reread(kKey));
+  EXPECT_FALSE(hold_.reread(kHeldKey));
 }
 
 }  // namespace

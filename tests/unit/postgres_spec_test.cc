@@ -7,7 +7,7 @@ namespace lockstep {
 namespace {
 
 constexpr std::uint32_t kInt4 = 23;
-constexpr std::uint32_t kNumeric = 1700;
+constexpr std::uint32_t kNumericOid = 1700;
 constexpr std::uint32_t kNumericArray = 1231;
 constexpr std::uint32_t kUser = 20000;
 
@@ -19,7 +19,7 @@ TypeCatalog builtin_types() {
              .schema = "",
              .name = "int4",
              .base_sql = ""});
-  types.add({.oid = kNumeric,
+  types.add({.oid = kNumericOid,
              .sql = "numeric",
              .extension = "",
              .schema = "",
@@ -31,7 +31,7 @@ TypeCatalog builtin_types() {
              .schema = "",
              .name = "_numeric",
              .base_sql = "",
-             .element = kNumeric});
+             .element = kNumericOid});
   return types;
 }
 
@@ -81,7 +81,7 @@ TEST(PostgresTypes, DomainOverADomainEndsAtTheLowestType) {
              .schema = "",
              .name = "low",
              .type = 'd',
-             .base = kNumeric,
+             .base = kNumericOid,
              .base_typmod = 655366,
              .base_sql = "numeric(10,2)"});
   types.add({.oid = kUser + 1,
@@ -96,7 +96,7 @@ TEST(PostgresTypes, DomainOverADomainEndsAtTheLowestType) {
   const Type type = types.resolve(kUser + 1, -1, "s.high");
   EXPECT_EQ(type.kind, TypeKind::Numeric);
   EXPECT_EQ(type.oid, kUser + 1);
-  EXPECT_EQ(type.base_oid, kNumeric);
+  EXPECT_EQ(type.base_oid, kNumericOid);
   EXPECT_EQ(type.base_sql, "numeric(10,2)");
   EXPECT_EQ(type.typmod, 655366);
 }

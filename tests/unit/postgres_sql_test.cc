@@ -42,7 +42,7 @@ struct Orders {
   StagedTable staged;
 };
 
-const BookkeepingName kName{"lockstep", "shop"};
+const BookkeepingName kBookkeepingName{"lockstep", "shop"};
 
 TEST(PostgresSql, UpsertWritesEveryColumnAndUpdatesAllButTheKey) {
   const Orders orders;
@@ -101,13 +101,13 @@ TEST(PostgresSql, AFixedIdentityIsReplacedNotUpdated) {
   orders.map.target.columns[1].identity = Identity::Always;
   EXPECT_THAT(upsert_sql(orders.staged), Not(HasSubstr("\"total\" = excluded")));
   EXPECT_THAT(replace_sql(orders.staged).value(), HasSubstr("t.\"total\" IS DISTINCT FROM r.c1"));
-  EXPECT_THAT(update_sql(kName, orders.staged, {true, true, true}),
+  EXPECT_THAT(update_sql(kBookkeepingName, orders.staged, {true, true, true}),
               HasSubstr("AND t.\"total\" = r.c1"));
 }
 
 TEST(PostgresSql, UpdateSetsOnlyWhatIsAvailable) {
   const Orders orders;
-  const std::string sql = update_sql(kName, orders.staged, {true, true, false});
+  const std::string sql = update_sql(kBookkeepingName, orders.staged, {true, true, false});
   EXPECT_THAT(sql, HasSubstr("SET \"total\" = r.c1 FROM unnest($1) WITH ORDINALITY"
                              " AS r(c0, c1, c2, n) WHERE t.\"id\" OPERATOR(pg_catalog.=) r.c0"));
   EXPECT_THAT(sql, Not(HasSubstr("r.c2")));
@@ -116,7 +116,7 @@ TEST(PostgresSql, UpdateSetsOnlyWhatIsAvailable) {
 
 TEST(PostgresSql, UpdateOfNothingLooksForTheRow) {
   const Orders orders;
-  EXPECT_THAT(update_sql(kName, orders.staged, {true, false, false}),
+  EXPECT_THAT(update_sql(kBookkeepingName, orders.staged, {true, false, false}),
               HasSubstr("WITH u AS (SELECT r.n FROM ONLY \"shop\".\"orders\" AS t"));
 }
 
@@ -138,7 +138,7 @@ TEST(PostgresSql, ChildrenOfInheritanceAreLeftAlone) {
 }
 
 TEST(PostgresSql, TheFenceRaisesInTheServer) {
-  EXPECT_THAT(fence_sql(kName), HasSubstr("CAST('lockstep fenced, epoch ' ||"));
+  EXPECT_THAT(fence_sql(kBookkeepingName), HasSubstr("CAST('lockstep fenced, epoch ' ||"));
   EXPECT_THAT(fence_sql({"a\"b", "it's"}),
               HasSubstr("\"a\"\"b\".\"fence\" WHERE migration = 'it''s'"));
 }

@@ -8,8 +8,8 @@
 namespace lockstep {
 namespace {
 
-constexpr Hash128 kKey{1, 1};
-constexpr Hash128 kOther{2, 2};
+constexpr Hash128 kRecentKey{1, 1};
+constexpr Hash128 kRecentOther{2, 2};
 const Snapshot kSeesTen{11, 11, {}};
 const Snapshot kDoesNotSeeTen{10, 11, {10}};
 
@@ -26,19 +26,19 @@ class RecentTest : public ::testing::Test {
 };
 
 TEST_F(RecentTest, ARowIsDroppedWhenItsChangeIsNotSeen) {
-  recent_.record(0, kKey, 10);
-  EXPECT_EQ(recent_.judge(0, kKey, kDoesNotSeeTen), Verdict::Drop);
-  EXPECT_EQ(recent_.judge(0, kKey, kSeesTen), Verdict::Write);
-  EXPECT_EQ(recent_.judge(0, kOther, kDoesNotSeeTen), Verdict::Write);
+  recent_.record(0, kRecentKey, 10);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Verdict::Drop);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Verdict::Write);
+  EXPECT_EQ(recent_.judge(0, kRecentOther, kDoesNotSeeTen), Verdict::Write);
 }
 
 TEST_F(RecentTest, AnUnknownTransactionIsNeverSeen) {
-  recent_.record(0, kKey, 0);
-  EXPECT_EQ(recent_.judge(0, kKey, kSeesTen), Verdict::Drop);
+  recent_.record(0, kRecentKey, 0);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Verdict::Drop);
 }
 
 TEST_F(RecentTest, ForgetsOnceAProbeSeesTheChange) {
-  recent_.record(0, kKey, 10);
+  recent_.record(0, kRecentKey, 10);
   visibility_.probed(kDoesNotSeeTen);
   recent_.forget();
   EXPECT_EQ(recent_.entries(), 1u);
@@ -49,41 +49,41 @@ TEST_F(RecentTest, ForgetsOnceAProbeSeesTheChange) {
 
 TEST_F(RecentTest, OverflowDegradesOneTableOnly) {
   recent_.record(1, Hash128{7, 7}, 10);
-  recent_.record(0, kKey, 10);
-  recent_.record(0, kOther, 10);
+  recent_.record(0, kRecentKey, 10);
+  recent_.record(0, kRecentOther, 10);
   EXPECT_EQ(recent_.entries(), 1u);
   EXPECT_EQ(recent_.judge(0, Hash128{9, 9}, kDoesNotSeeTen), Verdict::Retake);
   EXPECT_EQ(recent_.judge(1, Hash128{9, 9}, kDoesNotSeeTen), Verdict::Write);
-  EXPECT_EQ(recent_.judge(0, kKey, kSeesTen), Verdict::Write);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Verdict::Write);
 }
 
 TEST_F(RecentTest, ATruncateVoidsSnapshotsThatDoNotSeeIt) {
   recent_.record_table(0, 10);
-  EXPECT_EQ(recent_.judge(0, kKey, kDoesNotSeeTen), Verdict::Retake);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Verdict::Retake);
   EXPECT_EQ(recent_.open_mark(0, kDoesNotSeeTen), Verdict::Retake);
   visibility_.probed(kSeesTen);
   recent_.forget();
-  EXPECT_EQ(recent_.judge(0, kKey, kDoesNotSeeTen), Verdict::Write);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Verdict::Write);
 }
 
 TEST_F(RecentTest, AnOpenCopyHoldsItsKeysUntilClosed) {
-  EXPECT_FALSE(open(kKey, kSeesTen).via_lane);
-  EXPECT_TRUE(recent_.copy_open(kKey));
+  EXPECT_FALSE(open(kRecentKey, kSeesTen).via_lane);
+  EXPECT_TRUE(recent_.copy_open(kRecentKey));
   EXPECT_EQ(recent_.open_copies(0), 1u);
-  recent_.close_copy(0, std::array{kKey});
-  EXPECT_FALSE(recent_.copy_open(kKey));
+  recent_.close_copy(0, std::array{kRecentKey});
+  EXPECT_FALSE(recent_.copy_open(kRecentKey));
   EXPECT_EQ(recent_.open_copies(0), 0u);
 }
 
 TEST_F(RecentTest, AKeyThatWasWrittenGoesThroughItsLane) {
-  recent_.record(0, kKey, 10);
-  EXPECT_TRUE(open(kKey, kSeesTen).via_lane);
-  EXPECT_FALSE(recent_.copy_open(kKey));
+  recent_.record(0, kRecentKey, 10);
+  EXPECT_TRUE(open(kRecentKey, kSeesTen).via_lane);
+  EXPECT_FALSE(recent_.copy_open(kRecentKey));
 }
 
 TEST_F(RecentTest, NoCopyBeginsWhileTheTableIsHeld) {
   recent_.hold_copies(0, true);
-  EXPECT_TRUE(open(kKey, kSeesTen).via_lane);
+  EXPECT_TRUE(open(kRecentKey, kSeesTen).via_lane);
   EXPECT_EQ(recent_.open_mark(0, kSeesTen), Verdict::Drop);
   recent_.hold_copies(0, false);
   EXPECT_EQ(recent_.open_mark(0, kSeesTen), Verdict::Write);
@@ -92,8 +92,8 @@ TEST_F(RecentTest, NoCopyBeginsWhileTheTableIsHeld) {
 
 // Issue E, row 18: not the table that happens to be written to when there are too many.
 TEST_F(RecentTest, OverflowDegradesTheLargestTable) {
-  recent_.record(0, kKey, 10);
-  recent_.record(0, kOther, 10);
+  recent_.record(0, kRecentKey, 10);
+  recent_.record(0, kRecentOther, 10);
   recent_.record(1, Hash128{7, 7}, 10);
   EXPECT_EQ(recent_.entries(), 1u);
   EXPECT_EQ(recent_.judge(0, Hash128{9, 9}, kDoesNotSeeTen), Verdict::Retake);

@@ -10,7 +10,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-const Snapshot kSnapshot{100, 110, {105}};
+const Snapshot kTaken{100, 110, {105}};
 
 Change change(Xid xid) {
   Change change;
@@ -30,7 +30,7 @@ TEST_F(StandstillTest, HoldsWhatTheSnapshotDoesNotSee) {
   EXPECT_FALSE(standstill_.holds(change(200)));
   standstill_.begin();
   EXPECT_TRUE(standstill_.holds(change(50))) << "whatever it sees is not known yet";
-  standstill_.see(kSnapshot);
+  standstill_.see(kTaken);
   EXPECT_FALSE(standstill_.holds(change(50)));
   EXPECT_TRUE(standstill_.holds(change(105)));
   EXPECT_TRUE(standstill_.holds(change(200)));
@@ -43,7 +43,7 @@ TEST_F(StandstillTest, ALaneStandsOnceAllBeforeIsCommitted) {
   standstill_.begin();
   EXPECT_TRUE(standstill_.wait(0, change(200), true, at(0)));
   EXPECT_FALSE(standstill_.stands(0)) << "it may be one that S sees";
-  standstill_.see(kSnapshot);
+  standstill_.see(kTaken);
   EXPECT_TRUE(standstill_.wait(0, change(200), false, at(1)));
   EXPECT_FALSE(standstill_.stands(0));
   EXPECT_TRUE(standstill_.wait(0, change(200), true, at(2)));
@@ -53,7 +53,7 @@ TEST_F(StandstillTest, ALaneStandsOnceAllBeforeIsCommitted) {
 
 TEST_F(StandstillTest, NoLaneWaitsLongerThanTheLimit) {
   standstill_.begin();
-  standstill_.see(kSnapshot);
+  standstill_.see(kTaken);
   EXPECT_TRUE(standstill_.wait(0, change(200), true, at(0)));
   EXPECT_TRUE(standstill_.wait(1, change(200), true, at(500)));
   EXPECT_FALSE(standstill_.wait(0, change(200), true, at(1000)));
@@ -67,7 +67,7 @@ TEST_F(StandstillTest, NoticesAChangeThatCameTooLate) {
   constexpr std::array<Xid, 1> seen{50};
   constexpr std::array<Xid, 3> unseen{0, 105, 200};
   standstill_.begin();
-  standstill_.see(kSnapshot);
+  standstill_.see(kTaken);
   standstill_.passed(seen);
   EXPECT_TRUE(standstill_.release());
   standstill_.passed(unseen);

@@ -9,7 +9,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr Pacer::Time kBegin{seconds(1000)};
+constexpr Pacer::Time kFirst{seconds(1000)};
 
 milliseconds rest(const Pacer& pacer, Pacer::Time now) {
   return std::chrono::duration_cast<milliseconds>(pacer.next() - now);
@@ -17,25 +17,25 @@ milliseconds rest(const Pacer& pacer, Pacer::Time now) {
 
 TEST(Pacer, WithoutALimitNobodyWaits) {
   Pacer pacer({});
-  pacer.spend({1000, 1'000'000}, kBegin);
-  EXPECT_LE(pacer.next(), kBegin);
+  pacer.spend({1000, 1'000'000}, kFirst);
+  EXPECT_LE(pacer.next(), kFirst);
 }
 
 TEST(Pacer, TheTighterOfRowsAndBytesCounts) {
   Pacer pacer({100, 1000, 1});
-  pacer.spend({100, 10}, kBegin);
-  EXPECT_EQ(rest(pacer, kBegin), seconds(1));
+  pacer.spend({100, 10}, kFirst);
+  EXPECT_EQ(rest(pacer, kFirst), seconds(1));
   Pacer of_bytes({100, 1000, 1});
-  of_bytes.spend({100, 3000}, kBegin);
-  EXPECT_EQ(rest(of_bytes, kBegin), seconds(3));
+  of_bytes.spend({100, 3000}, kFirst);
+  EXPECT_EQ(rest(of_bytes, kFirst), seconds(3));
 }
 
 // A quarter of the time: three times as long as it worked.
 TEST(Pacer, OfAShareItRestsForTheOthers) {
   Pacer pacer({});
-  pacer.spend({1, 1}, kBegin);
+  pacer.spend({1, 1}, kFirst);
   pacer.set({0, 0, 0.25});
-  auto now = kBegin + milliseconds(100);
+  auto now = kFirst + milliseconds(100);
   EXPECT_FALSE(pacer.waits(now));
   pacer.spend({1, 1}, now);
   EXPECT_EQ(rest(pacer, now), milliseconds(300));
@@ -49,10 +49,10 @@ TEST(Pacer, OfAShareItRestsForTheOthers) {
 
 TEST(Pacer, NoRestIsSoLongThatABetterShareGoesUnnoticed) {
   Pacer pacer({0, 0, 1.0 / 64});
-  pacer.spend({1, 1}, kBegin);
-  EXPECT_LE(rest(pacer, kBegin), seconds(2));
+  pacer.spend({1, 1}, kFirst);
+  EXPECT_LE(rest(pacer, kFirst), seconds(2));
   pacer.set({});
-  EXPECT_LE(pacer.next(), kBegin);
+  EXPECT_LE(pacer.next(), kFirst);
 }
 
 }  // namespace
