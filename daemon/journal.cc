@@ -1,7 +1,6 @@
 #include "daemon/journal.h"
 
 #include <fmt/format.h>
-#include <spdlog/common.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <syslog.h>
@@ -18,10 +17,8 @@
 namespace lockstep {
 namespace {
 
-int priority(int level) {
-  return level >= spdlog::level::err    ? LOG_ERR
-         : level == spdlog::level::warn ? LOG_WARNING
-                                        : LOG_INFO;
+int priority(std::string_view level) {
+  return level == "error" ? LOG_ERR : level == "warn" ? LOG_WARNING : LOG_INFO;
 }
 
 // Names of an entry's fields are of capitals, digits and underscores, and begin with a letter.
@@ -51,9 +48,9 @@ std::string JournalEvents::message_id(std::string_view message) {
 void JournalEvents::write(int level, std::string_view message, const Fields& fields) {
   std::string text(message);
   for (const auto& [key, value] : fields) text += fmt::format(" {}={}", key, value);
-  std::vector<std::string> entry{"MESSAGE=" + text, fmt::format("PRIORITY={}", priority(level)),
-                                 "SYSLOG_IDENTIFIER=lockstep", "MESSAGE_ID=" + message_id(message),
-                                 "MIGRATION=" + migration_};
+  std::vector<std::string> entry{
+      "MESSAGE=" + text, fmt::format("PRIORITY={}", priority(level_text(level))),
+      "SYSLOG_IDENTIFIER=lockstep", "MESSAGE_ID=" + message_id(message), "MIGRATION=" + migration_};
   for (const auto& [key, value] : fields) entry.push_back(field_name(key) + "=" + value);
   std::vector<iovec> parts;
   parts.reserve(entry.size());

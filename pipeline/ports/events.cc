@@ -48,8 +48,10 @@ Events::Events(LogFormat format, std::string migration)
 Events::Events() = default;
 Events::~Events() = default;
 
+std::string_view Events::level_text(int level) { return kLevels[static_cast<std::size_t>(level)]; }
+
 void Events::write(int level, std::string_view message, const Fields& fields) {
-  const std::string_view name = kLevels[static_cast<std::size_t>(level)];
+  const std::string_view name = level_text(level);
   std::string line;
   if (format_ == LogFormat::Json) {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -68,7 +70,7 @@ void Events::write(int level, std::string_view message, const Fields& fields) {
 
 void Events::tell(int level, std::string_view message, const Fields& fields) {
   write(level, message, fields);
-  if (listener_) listener_({kLevels[static_cast<std::size_t>(level)], message, fields});
+  if (listener_) listener_({level_text(level), message, fields});
 }
 
 void Events::started(std::string_view version, std::uint64_t epoch) {

@@ -91,7 +91,8 @@ class Events {
   void halted(std::string_view part, std::string_view reason);
 
  protected:
-  Events();  // For tests, which write elsewhere.
+  Events();  // For those who write elsewhere.
+  static std::string_view level_text(int level);  // "info", "warn", "error".
 
  private:
   virtual void write(int level, std::string_view message, const Fields& fields);
