@@ -192,6 +192,8 @@ struct Parsed {
 
 // Reads a manifest, resolves its references.
 Parsed load_manifest(const std::string& path);
+// The same of a text that is to be written to `path`.
+Parsed parse_manifest(const std::string& path, const std::string& text);
 
 // What is valid by contract and not in this version yet.
 std::vector<Problem> check_supported(const Manifest& manifest);
