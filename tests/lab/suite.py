@@ -42,7 +42,7 @@ DIRECT = [
     ["test_kill", "test_repair", "test_exported", "test_direct_slot", "test_identity",
      "test_steering", "test_claims", "test_false_alarms", "test_aggregates", "test_races",
      "test_restart_truth", "test_smoke", "test_explain_row", "test_digests", "test_direct_types",
-     "test_direct_load", "test_quiet", "test_quarantine", "test_floods"]]
+     "test_direct_load", "test_quiet", "test_quarantine", "test_floods", "test_init"]]
 _DEBEZIUM = [
     ["test_shape", "test_definition", "test_first_use", "test_races", "test_validate",
      "test_bad_events", "test_smoke", "test_parity", "test_compare"],
