@@ -58,9 +58,10 @@ std::string seconds_text(std::chrono::seconds seconds) {
 }
 
 std::string pattern_text(const NamePattern& pattern) {
+  if (!pattern.is_glob()) return exact_pattern(pattern.exact());
   const auto part = [](const NamePart& one) {
     const bool plain = one.glob || one.text.find_first_of("*?. \"'") == one.text.npos;
-    return plain ? one.text : "\"" + one.text + "\"";
+    return plain ? one.text : quote_identifier(one.text);
   };
   return part(pattern.schema) + "." + part(pattern.table);
 }

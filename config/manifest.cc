@@ -396,11 +396,10 @@ std::optional<std::string> read_file(const std::string& path, Report& report) {
   return text;
 }
 
-std::optional<Manifest> load(const std::string& path, Report& report, Secrets secrets) {
-  const auto text = read_file(path, report);
-  if (!text) return std::nullopt;
+std::optional<Manifest> parse(const std::string& path, const std::string& text, Report& report,
+                              Secrets secrets) {
   std::vector<YamlError> errors;
-  const YamlNode root = parse_yaml(*text, errors);
+  const YamlNode root = parse_yaml(text, errors);
   for (YamlError& error : errors) {
     report.error(error.where, std::move(error.text), std::move(error.hint));
   }
@@ -410,6 +409,13 @@ std::optional<Manifest> load(const std::string& path, Report& report, Secrets se
     return std::nullopt;
   }
   return ManifestReader(path, report, secrets).read(root);
+}
+
+Parsed parsed(std::optional<Manifest> manifest, Report report) {
+  Parsed parsed{std::nullopt, std::nullopt, std::move(report).take()};
+  sort_problems(parsed.problems);
+  (has_errors(parsed.problems) ? parsed.draft : parsed.manifest) = std::move(manifest);
+  return parsed;
 }
 
 }  // namespace
@@ -426,11 +432,15 @@ std::filesystem::path control_socket_path(const std::string& migration,
 
 Parsed load_manifest(const std::string& path, Secrets secrets) {
   Report report(path);
-  auto manifest = load(path, report, secrets);
-  Parsed parsed{std::nullopt, std::nullopt, std::move(report).take()};
-  sort_problems(parsed.problems);
-  (has_errors(parsed.problems) ? parsed.draft : parsed.manifest) = std::move(manifest);
-  return parsed;
+  const auto text = read_file(path, report);
+  auto manifest = text ? parse(path, *text, report, secrets) : std::nullopt;
+  return parsed(std::move(manifest), std::move(report));
+}
+
+Parsed parse_manifest(const std::string& path, const std::string& text) {
+  Report report(path);
+  auto manifest = parse(path, text, report, Secrets::Needed);
+  return parsed(std::move(manifest), std::move(report));
 }
 
 std::vector<Problem> check_supported(const Manifest& manifest) {

@@ -215,6 +215,8 @@ enum class Secrets : std::uint8_t { Needed, WhenUsed };
 
 // Reads a manifest, resolves its references.
 Parsed load_manifest(const std::string& path, Secrets secrets = Secrets::Needed);
+// The same of a text that is to be written to `path`.
+Parsed parse_manifest(const std::string& path, const std::string& text);
 
 // What is valid by contract and not in this version yet.
 std::vector<Problem> check_supported(const Manifest& manifest);

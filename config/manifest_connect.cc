@@ -210,8 +210,7 @@ void check_keywords(const Connect& connect, const std::string& path, Report& rep
       report.error(setting.where,
                    fmt::format("{}.{} is set by lockstep itself", path, setting.name),
                    "leave it out");
-    } else if (std::find(libpq_keywords().begin(), libpq_keywords().end(), setting.name) ==
-               libpq_keywords().end()) {
+    } else if (!is_connect_keyword(setting.name)) {
       const std::string close = nearest(setting.name, libpq_keywords());
       report.error(setting.where, fmt::format("unknown key {}.{}", path, setting.name),
                    close.empty() ? "any connection keyword of libpq 15 may stand here"
@@ -334,6 +333,18 @@ std::vector<Setting> read_settings(const YamlNode& node, const std::string& path
   return settings;
 }
 
+bool is_connect_keyword(std::string_view name) {
+  return std::ranges::find(libpq_keywords(), name) != libpq_keywords().end();
+}
+
+void add_default_sslmode(Connect& connect) {
+  if (connect.find("sslmode") != nullptr || connect.find("service") != nullptr ||
+      connect.is_local())
+    return;
+  connect.keywords.push_back(
+      {"sslmode", Secret("verify-full"), ReferenceKind::Literal, {}, connect.where});
+}
+
 Connect read_connect(const YamlNode& node, const std::string& path,
                      const ManifestContext& context) {
   Connect connect{read_settings(node, path, context), node.where};
@@ -341,11 +352,7 @@ Connect read_connect(const YamlNode& node, const std::string& path,
   check_keywords(connect, path, context.report);
   check_values(connect, path, context.report);
   warn_of_secrets(connect.keywords, path, context.report);
-  if (connect.find("sslmode") == nullptr && connect.find("service") == nullptr &&
-      !connect.is_local()) {
-    connect.keywords.push_back(
-        {"sslmode", Secret("verify-full"), ReferenceKind::Literal, {}, node.where});
-  }
+  add_default_sslmode(connect);
   if (connect.is_plain_text()) {
     const Setting* const mode = connect.find("sslmode");
     context.report.warn(mode == nullptr ? node.where : mode->where,

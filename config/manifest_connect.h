@@ -22,6 +22,12 @@ std::vector<Setting> read_settings(const YamlNode& node, const std::string& path
 
 Connect read_connect(const YamlNode& node, const std::string& path, const ManifestContext& context);
 
+// sslmode is verify-full unless `connect` says otherwise, except on sockets and loopback.
+void add_default_sslmode(Connect& connect);
+
+// Whether libpq 15 knows a keyword that a manifest may hold.
+bool is_connect_keyword(std::string_view name);
+
 std::vector<Setting> read_kafka(const YamlNode& node, const std::string& path,
                                 const ManifestContext& context);
 

@@ -77,6 +77,15 @@ bool NamePattern::matches(const TableName& name) const {
   return schema.matches(name.schema) && table.matches(name.table);
 }
 
+std::string exact_pattern(const TableName& name) {
+  const auto part = [](const std::string& text) {
+    const bool bare =
+        std::ranges::all_of(text, [](char c) { return is_bare(c) && c != '*' && c != '?'; });
+    return bare ? text : quote_identifier(text);
+  };
+  return part(name.schema) + "." + part(name.table);
+}
+
 std::expected<NamePattern, std::string> parse_name_pattern(std::string_view text) {
   std::string_view rest = text;
   auto schema = take_part(rest);

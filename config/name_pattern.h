@@ -34,4 +34,7 @@ struct NamePattern {
 // Parses a pattern; the error is a sentence about `text`.
 std::expected<NamePattern, std::string> parse_name_pattern(std::string_view text);
 
+// The pattern that matches this table and no other: `public.orders`, `public."Order Items"`.
+std::string exact_pattern(const TableName& name);
+
 }  // namespace lockstep

@@ -49,8 +49,9 @@ std::string unknown_verb(const CLI::App& app, int count, char** arguments) {
 class Verbs {
  public:
   explicit Verbs(CLI::App& app) : app_(app) {
-    add_run();
+    add_init();
     add_validate();
+    add_run();
     add_status();
     add_reconcile();
     add_findings();
@@ -90,6 +91,27 @@ class Verbs {
       run_.until_synced = until_ == "synced";
       chosen_ = [this] { return run_command(run_); };
     });
+  }
+
+  void add_init() {
+    CLI::App& verb = *app_.add_subcommand(
+        "init", "Write the manifest of a new migration, print what has to be run before it");
+    const char* const uri =
+        "postgres://USER@HOST/DATABASE or key=value, as libpq; who may look "
+        "at every table (its owner, a superuser)";
+    verb.add_option("--source", init_.source, uri)->required();
+    verb.add_option("--target", init_.target, uri)->required();
+    verb.add_option("--out", init_.out, "The manifest (default: NAME.yaml)");
+    verb.add_option("--name", init_.name, "Of the migration (default: the source's database)");
+    verb.add_option("--owner", init_.owner,
+                    "Of the target's tables (default: the owner of its database)");
+    verb.add_option("--reader", init_.reader, "Lockstep's role on the source")
+        ->capture_default_str();
+    verb.add_option("--writer", init_.writer, "Lockstep's role on the target")
+        ->capture_default_str();
+    verb.add_flag("--force", init_.force, "Replace a manifest that is there");
+    verb.add_flag("--dry-run", init_.dry_run, "Print all of it, the manifest too; write nothing");
+    verb.callback([this] { chosen_ = [this] { return init_command(init_); }; });
   }
 
   void add_validate() {
@@ -398,6 +420,7 @@ class Verbs {
 
   CLI::App& app_;
   std::function<ExitCode()> chosen_;
+  InitCommand init_;
   RunCommand run_;
   std::string until_;
   ValidateCommand validate_;
@@ -449,6 +472,7 @@ int run_main(int count, char** arguments) {
     const int code = app.exit(error, std::cout, std::cerr);
     return code == 0 ? 0 : static_cast<int>(ExitCode::Usage);
   }
+  if (app.got_subcommand("init")) hide_passwords(count, arguments);
   return static_cast<int>(verbs.carry_out());
 }
 

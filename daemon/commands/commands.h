@@ -34,6 +34,23 @@ struct RunCommand {
 };
 ExitCode run_command(const RunCommand& command);
 
+struct InitCommand {
+  std::string source;  // A URI or key=value, as libpq takes them.
+  std::string target;
+  std::string name;  // Of the migration; "": the source's database.
+  std::string out;   // The manifest; "": NAME.yaml.
+  std::string owner;
+  std::string reader = "lockstep_reader";
+  std::string writer = "lockstep_writer";
+  bool force = false;
+  bool dry_run = false;
+};
+// Writes the manifest and prints what has to be run before it can be.
+ExitCode init_command(const InitCommand& command);
+// Other users of this machine see the command line for as long as we run: overwrites what of it
+// holds a password.
+void hide_passwords(int count, char** arguments);
+
 struct ValidateCommand {
   std::string manifest;
   bool offline = false;

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "connectors/postgres/target/bookkeeping_schema.h"
@@ -18,12 +20,12 @@ struct Privilege {
   bool TablePrivileges::* held;
 };
 
-constexpr Privilege kSourcePrivileges[] = {{"SELECT", &TablePrivileges::select}};
-constexpr Privilege kTargetPrivileges[] = {{"SELECT", &TablePrivileges::select},
-                                           {"INSERT", &TablePrivileges::insert},
-                                           {"UPDATE", &TablePrivileges::update},
-                                           {"DELETE", &TablePrivileges::remove},
-                                           {"TRUNCATE", &TablePrivileges::truncate}};
+constexpr Privilege kTablePrivileges[] = {{"SELECT", &TablePrivileges::select},
+                                          {"INSERT", &TablePrivileges::insert},
+                                          {"UPDATE", &TablePrivileges::update},
+                                          {"DELETE", &TablePrivileges::remove},
+                                          {"TRUNCATE", &TablePrivileges::truncate}};
+constexpr std::size_t kOfSource = 1;  // The first so many are needed on the source.
 
 // Tables that lack the same, of one owner and one rule of the manifest: one statement grants them.
 struct Lack {
@@ -50,7 +52,7 @@ class GrantCheck {
         role_(quote_identifier(server.facts.role.name)) {}
 
   // `places`: the rule of each table.
-  Status check(const std::map<TableName, Where>& places, std::span<const Privilege> privileges) {
+  Status check(const std::map<TableName, Where>& places) {
     std::vector<TableName> names;
     names.reserve(places.size());
     for (const auto& [name, where] : places) names.push_back(name);
@@ -62,17 +64,26 @@ class GrantCheck {
       const TableOwner& owner = owner_of[table.name];
       const Where where = places.at(table.name);
       if (!table.usage) schemas_.insert({where, table.name.schema, owner.schema_owner});
-      std::string lacking;
-      for (const Privilege& privilege : privileges)
-        if (!(table.*privilege.held))
-          lacking += (lacking.empty() ? "" : ", ") + std::string(privilege.name);
+      const std::string lacking = lacking_privileges(table, side_);
       if (!lacking.empty()) tables_[{where, lacking, owner.owner}].push_back(table.name);
+    }
+    if (side_ == "target") {
+      LOCKSTEP_TRY(check_types(places, names));
     }
     report();
     return {};
   }
 
  private:
+  // Batches name the types of columns.
+  Status check_types(const std::map<TableName, Where>& places,
+                     const std::vector<TableName>& names) {
+    LOCKSTEP_ASSIGN(const auto types, read_type_schemas(server_.connection, names));
+    for (const TypeSchema& type : types)
+      if (!type.usage) schemas_.insert({places.at(type.table), type.schema, type.owner});
+    return {};
+  }
+
   void report() {
     std::set<std::string> told;
     for (const SchemaLack& lack : schemas_) {
@@ -101,12 +112,22 @@ class GrantCheck {
 
 }  // namespace
 
+std::string lacking_privileges(const TablePrivileges& held, std::string_view side) {
+  std::string lacking;
+  for (const Privilege& privilege :
+       std::span(kTablePrivileges)
+           .first(side == "source" ? kOfSource : std::size(kTablePrivileges)))
+    if (!(held.*privilege.held))
+      lacking += (lacking.empty() ? "" : ", ") + std::string(privilege.name);
+  return lacking;
+}
+
 void check_source_grants(Validation& validation) {
   std::map<TableName, Where> places;
   for (const PlannedTable& table : validation.plan.tables)
     if (!table.source.name.table.empty())
       places[table.source.name] = table.selected.rule->source.where;
-  const Status checked = GrantCheck(validation, validation.source).check(places, kSourcePrivileges);
+  const Status checked = GrantCheck(validation, validation.source).check(places);
   if (!checked) validation.findings.failed(validation.source.where, checked.error());
 
   const RoleFacts& role = validation.source.facts.role;
@@ -127,7 +148,7 @@ void check_target_grants(Validation& validation) {
   std::map<TableName, Where> places;
   for (const PlannedTable& table : validation.plan.tables)
     places[table.selected.target] = table.selected.rule->source.where;
-  const Status checked = GrantCheck(validation, validation.target).check(places, kTargetPrivileges);
+  const Status checked = GrantCheck(validation, validation.target).check(places);
   if (!checked) validation.findings.failed(validation.target.where, checked.error());
 
   const auto database = read_database(validation.target.connection);

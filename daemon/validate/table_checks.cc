@@ -138,17 +138,14 @@ void check_index_functions(CheckedServer& server, const std::map<TableName, Wher
 
 }  // namespace
 
-void check_tables(Validation& validation) {
+void check_table_kinds(Validation& validation) {
   std::map<TableName, Where> sources;
   std::map<TableName, Where> targets;
   for (PlannedTable& table : validation.plan.tables) {
     const Where where = table.selected.rule->source.where;
     validation.findings.add(std::move(table.problems));
     if (!table.source.name.table.empty()) sources[table.source.name] = where;
-    if (!table.map) continue;
-    targets[table.map->target.name] = where;
-    check_mapping(*table.map, where, validation);
-    check_empty(*table.map, where, validation);
+    if (table.map) targets[table.map->target.name] = where;
   }
   check_index_functions(validation.source, sources, validation.findings);
   if (validation.target.answered)
@@ -157,6 +154,16 @@ void check_tables(Validation& validation) {
   if (!validation.target.answered) return;
   check_unlogged(validation.target, targets, validation.findings);
   check_rules(validation.target, targets, validation.findings);
+}
+
+void check_tables(Validation& validation) {
+  check_table_kinds(validation);
+  for (const PlannedTable& table : validation.plan.tables) {
+    if (!table.map) continue;
+    const Where where = table.selected.rule->source.where;
+    check_mapping(*table.map, where, validation);
+    check_empty(*table.map, where, validation);
+  }
 }
 
 // PostgreSQL tells nobody how much disk it has left.  On this machine the file system does.

@@ -205,4 +205,32 @@ bool check_before_start(const Manifest& manifest, Findings& findings) {
   return true;
 }
 
+TablePlan check_kinds_of_tables(const Manifest& manifest, Findings& findings) {
+  Validation validation = ask_both(manifest, findings);
+  plan(validation);
+  if (validation.source.answered) check_table_kinds(validation);
+  return std::move(validation.plan);
+}
+
+void check_prepared_servers(const Manifest& manifest, Findings& findings) {
+  Validation validation = ask_both(manifest, findings);
+  // As roles and settings are by then.
+  const auto prepare = [](ServerFacts& facts) {
+    facts.role.superuser = facts.role.create_role = facts.role.create_database = false;
+    facts.role.set_replication_role = true;
+    facts.wal_level = "logical";
+    facts.replication_slots_max =
+        std::max(facts.replication_slots_max, facts.replication_slots_used + 1);
+    facts.wal_senders_max = std::max(facts.wal_senders_max, facts.wal_senders_used + 1);
+  };
+  prepare(validation.source.facts);
+  prepare(validation.target.facts);
+  if (validation.source.answered) {
+    check_source_server(validation);
+    check_direct(validation);
+  }
+  if (validation.target.answered) check_target_server(validation);
+  if (validation.source.answered && validation.target.answered) check_opposite(validation);
+}
+
 }  // namespace lockstep

@@ -7,6 +7,8 @@
 
 #include <optional>
 #include <set>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/manifest.h"
@@ -59,8 +61,13 @@ void check_opposite(Validation& validation);
 void check_source_grants(Validation& validation);
 void check_target_grants(Validation& validation);
 void check_bookkeeping_grants(Validation& validation);
+// "SELECT, INSERT": what our role needs on a table of that side, "source" or "target", and lacks.
+std::string lacking_privileges(const TablePrivileges& held, std::string_view side);
 
-// What the tables are like beyond their plan: rows, sizes, what came since the migration began.
+// What the tables are like beyond their plan, whatever they hold.  REQUIRES: a source that
+// answered.
+void check_table_kinds(Validation& validation);
+// Rows, and what came since the migration began.
 void check_tables(Validation& validation);
 void check_disk(Validation& validation);
 
@@ -83,5 +90,10 @@ void check_manifest(const Manifest& manifest, Findings& findings);
 std::optional<Summary> check_servers(const Manifest& manifest, Findings& findings);
 // The same, unless the migration has begun: then false, and only whether both servers answer.
 bool check_before_start(const Manifest& manifest, Findings& findings);
+
+// For `init`, which asks before roles and grants are there: whether the tables can be moved, each
+// problem at its rule; and what is wrong with the servers even after all that init prints was run.
+TablePlan check_kinds_of_tables(const Manifest& manifest, Findings& findings);
+void check_prepared_servers(const Manifest& manifest, Findings& findings);
 
 }  // namespace lockstep

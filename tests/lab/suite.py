@@ -38,15 +38,14 @@ _FULL = ["sim", "asan", "tsan"]
 DIRECT = [
     ["test_shape", "test_target_watch", "test_resync", "test_direct", "test_reconcile_kills",
      "test_planted", "test_toast", "test_refused", "test_abort", "test_api", "test_metrics",
-     "test_dashboards",
-     "test_page", "test_host", "test_container"],
+     "test_dashboards", "test_page", "test_host", "test_container"],
     ["test_kill", "test_exported", "test_repair", "test_races", "test_direct_slot",
      "test_identity", "test_claims", "test_false_alarms", "test_aggregates", "test_smoke",
      "test_floods"],
     ["test_shapes", "test_reconcile", "test_throttle", "test_steering", "test_digests",
      "test_quiet", "test_direct_types", "test_restart_truth", "test_explain_row",
      "test_direct_load", "test_quarantine", "test_foreign_writers", "test_reload",
-     "test_service"]]
+     "test_service", "test_init"]]
 _DEBEZIUM = [
     ["test_shape", "test_definition", "test_first_use", "test_races", "test_validate",
      "test_bad_events", "test_smoke", "test_parity", "test_compare"],

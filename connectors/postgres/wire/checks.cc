@@ -39,18 +39,48 @@ SELECT n.nspname, c.relname, pg_get_userbyid(c.relowner), pg_get_userbyid(n.nspo
        (SELECT string_agg(format('DROP RULE %I ON %I.%I', r.rulename, n.nspname, c.relname), '; '
                           ORDER BY r.rulename) FROM pg_rewrite r
         WHERE r.ev_class = c.oid
-        AND (r.ev_type = '2' OR r.ev_type = '3' AND r.ev_enabled IN ('A', 'R')))
+        AND (r.ev_type = '2' OR r.ev_type = '3' AND r.ev_enabled IN ('A', 'R'))),
+       c.relrowsecurity
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY w(schema, name, place)
 JOIN pg_namespace n ON n.nspname = w.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY w.place)";
 
+constexpr const char* kTypeSchemas = R"(
+SELECT DISTINCT n.nspname, c.relname, s.nspname, pg_get_userbyid(s.nspowner),
+       has_schema_privilege(s.oid, 'USAGE')
+FROM unnest($1::text[], $2::text[]) w(schema, name)
+JOIN pg_namespace n ON n.nspname = w.schema
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type t ON t.oid = a.atttypid
+JOIN pg_namespace s ON s.oid = t.typnamespace AND s.nspname <> 'pg_catalog'
+ORDER BY 1, 2, 3)";
+
 // data_directory is for superusers and pg_read_all_settings: pg_settings leaves it out for others.
 constexpr const char* kDatabase = R"(
 SELECT pg_get_userbyid(d.datdba), has_database_privilege(d.oid, 'TEMPORARY'),
-       (SELECT setting FROM pg_settings WHERE name = 'data_directory'), pg_backend_pid()
+       (SELECT setting FROM pg_settings WHERE name = 'data_directory'), pg_backend_pid(),
+       has_database_privilege('public', d.oid, 'CONNECT'),
+       has_database_privilege('public', d.oid, 'TEMPORARY')
 FROM pg_database d WHERE d.datname = current_database())";
+
+constexpr const char* kRole = R"(
+SELECT r.rolcanlogin, r.rolsuper, pg_has_role(r.oid, 'MEMBER'),
+       has_database_privilege(r.oid, d.oid, 'CREATE')
+FROM pg_roles r CROSS JOIN pg_database d
+WHERE r.rolname = $1 AND d.datname = current_database())";
+
+// plpgsql is in every database.
+constexpr const char* kExtensions = R"(
+SELECT e.extname, n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+WHERE e.oid >= 16384 ORDER BY 1)";
+
+constexpr const char* kTrusted = R"(
+SELECT DISTINCT v.name FROM pg_available_extension_versions v
+JOIN pg_available_extensions a ON a.name = v.name AND a.default_version = v.version
+WHERE v.name = ANY($1::text[]) AND v.trusted ORDER BY 1)";
 
 constexpr const char* kSchema = R"(
 SELECT pg_get_userbyid(n.nspowner), has_schema_privilege(n.oid, 'USAGE'),
@@ -79,9 +109,25 @@ Result<std::vector<TableOwner>> read_owners(PostgresConnection& connection,
                       text_field(rows, i, 3),
                       bool_field(rows, i, 4),
                       bool_field(rows, i, 5),
+                      bool_field(rows, i, 8),
                       text_field(rows, i, 6),
                       text_field(rows, i, 7)});
   return owners;
+}
+
+Result<std::vector<TypeSchema>> read_type_schemas(PostgresConnection& connection,
+                                                  const std::vector<TableName>& tables) {
+  LOCKSTEP_TRY(connection.open());
+  const NameArrays arrays(tables);
+  LOCKSTEP_ASSIGN(const PgResult rows, connection.ask(kTypeSchemas, {{.value = arrays.schemas},
+                                                                     {.value = arrays.tables}}));
+  std::vector<TypeSchema> schemas;
+  for (int i = 0; i < PQntuples(rows.get()); ++i)
+    schemas.push_back({{text_field(rows, i, 0), text_field(rows, i, 1)},
+                       text_field(rows, i, 2),
+                       text_field(rows, i, 3),
+                       bool_field(rows, i, 4)});
+  return schemas;
 }
 
 Result<DatabaseFacts> read_database(PostgresConnection& connection) {
@@ -93,7 +139,39 @@ Result<DatabaseFacts> read_database(PostgresConnection& connection) {
   if (!is_null(row, 0, 2)) facts.data_directory = text_field(row, 0, 2);
   // A pooling proxy answers the handshake itself, with a process id of its own making.
   facts.behind_proxy = number_field<int>(row, 0, 3) != PQbackendPID(connection.raw());
+  facts.everybody_connects = bool_field(row, 0, 4);
+  facts.everybody_creates_temporary = bool_field(row, 0, 5);
   return facts;
+}
+
+Result<NamedRole> read_role(PostgresConnection& connection, const std::string& name) {
+  LOCKSTEP_TRY(connection.open());
+  LOCKSTEP_ASSIGN(const PgResult row, connection.ask(kRole, {{.value = name}}));
+  if (PQntuples(row.get()) == 0) return NamedRole();
+  return NamedRole{.exists = true,
+                   .login = bool_field(row, 0, 0),
+                   .superuser = bool_field(row, 0, 1),
+                   .ours = bool_field(row, 0, 2),
+                   .create_in_database = bool_field(row, 0, 3)};
+}
+
+Result<std::vector<ExtensionFacts>> read_extensions(PostgresConnection& connection) {
+  LOCKSTEP_TRY(connection.open());
+  LOCKSTEP_ASSIGN(const PgResult rows, connection.ask(kExtensions));
+  std::vector<ExtensionFacts> extensions;
+  for (int i = 0; i < PQntuples(rows.get()); ++i)
+    extensions.push_back({text_field(rows, i, 0), text_field(rows, i, 1)});
+  return extensions;
+}
+
+Result<std::vector<std::string>> read_trusted(PostgresConnection& connection,
+                                              const std::vector<std::string>& names) {
+  LOCKSTEP_TRY(connection.open());
+  const std::string list = text_array(names);
+  LOCKSTEP_ASSIGN(const PgResult rows, connection.ask(kTrusted, {{.value = list}}));
+  std::vector<std::string> trusted;
+  for (int i = 0; i < PQntuples(rows.get()); ++i) trusted.push_back(text_field(rows, i, 0));
+  return trusted;
 }
 
 Result<ConnectorTraps> read_connector_traps(PostgresConnection& connection,

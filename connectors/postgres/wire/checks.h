@@ -18,23 +18,58 @@ struct TableOwner {
   TableName name;
   std::string owner;
   std::string schema_owner;
-  bool owned_by_us = false;  // The current role is the owner, or a member of it.
-  bool unlogged = false;     // Its changes are not in the log, and a crash empties it.
-  std::string silent;        // Its partitions whose changes are not in the log: "a, b".
-  std::string drop_rules;    // Statements: PostgreSQL takes no ON CONFLICT beside its rules.
+  bool owned_by_us = false;   // The current role is the owner, or a member of it.
+  bool unlogged = false;      // Its changes are not in the log, and a crash empties it.
+  bool row_security = false;  // Switched on: for roles that it does not bypass.
+  std::string silent;         // Its partitions whose changes are not in the log: "a, b".
+  std::string drop_rules;     // Statements: PostgreSQL takes no ON CONFLICT beside its rules.
 };
 
 // Of those of `tables` that exist, in their order.
 Result<std::vector<TableOwner>> read_owners(PostgresConnection& connection,
                                             const std::vector<TableName>& tables);
 
+// A schema, not of the system, that has the type of a table's column: whoever names the type, as
+// our batches do on the target, needs USAGE of it.
+struct TypeSchema {
+  TableName table;
+  std::string schema;
+  std::string owner;
+  bool usage = false;  // The current role has it.
+};
+// Of those of `tables` that exist.
+Result<std::vector<TypeSchema>> read_type_schemas(PostgresConnection& connection,
+                                                  const std::vector<TableName>& tables);
+
 struct DatabaseFacts {
   std::string owner;
   bool create_temporary = false;              // TEMPORARY on the database.
+  bool everybody_connects = false;            // PUBLIC has CONNECT,
+  bool everybody_creates_temporary = false;   // and TEMPORARY.
   std::optional<std::string> data_directory;  // Nothing: we may not know.
   bool behind_proxy = false;                  // The backend is not the one that libpq talks to.
 };
 Result<DatabaseFacts> read_database(PostgresConnection& connection);
+
+// A role by its name, which need not be ours.
+struct NamedRole {
+  bool exists = false;
+  bool login = false;
+  bool superuser = false;
+  bool ours = false;                // The current role is it, or a member of it.
+  bool create_in_database = false;  // CREATE on the current database.
+};
+Result<NamedRole> read_role(PostgresConnection& connection, const std::string& name);
+
+struct ExtensionFacts {
+  std::string name;
+  std::string schema;
+};
+// What is installed in the database, but for what every database has.
+Result<std::vector<ExtensionFacts>> read_extensions(PostgresConnection& connection);
+// Of the extensions by these names, those that whoever may CREATE in the database may install.
+Result<std::vector<std::string>> read_trusted(PostgresConnection& connection,
+                                              const std::vector<std::string>& names);
 
 struct BookkeepingGrants {
   bool schema_exists = false;

@@ -1,0 +1,128 @@
+#include "daemon/init/choice.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "connectors/postgres/wire/catalog.h"
+#include "daemon/validate/validate.h"
+
+namespace lockstep {
+namespace {
+
+// A manifest of these tables that both servers are asked with before lockstep's roles are there.
+Result<Manifest> draft_manifest(const InitServer& source, const InitServer& target,
+                                const std::string& migration, const std::string& path,
+                                const std::vector<TableName>& names) {
+  InitManifest draft{migration, {source.settings(), ""}, {target.settings(), ""}, {}};
+  for (const TableName& name : names) draft.tables.push_back({name, ""});
+  Parsed parsed = parse_manifest(path, manifest_text(draft));
+  if (!parsed.manifest) {
+    const auto wrong = std::ranges::find(parsed.problems, Severity::Error, &Problem::severity);
+    return fail(Reaction::Halt, fmt::format("the manifest would not be right: {}", wrong->print()),
+                ExitCode::Config);
+  }
+  Manifest manifest = std::move(*parsed.manifest);
+  const auto as_given = [](Connect& connect, const Connect& given) {
+    connect.keywords = given.keywords;
+    connect.sound = true;
+  };
+  as_given(manifest.source.connect, source.connect);
+  as_given(manifest.target.connect, target.connect);
+  return manifest;
+}
+
+// A hint without its advice to leave the table out, which is followed.
+std::string other_way(std::string hint) {
+  for (const std::string_view advice :
+       {"leave it out (`skip: true`)", "leave the table out (`skip: true`)"}) {
+    const std::size_t at = hint.find(advice);
+    if (at == std::string::npos) continue;
+    hint.erase(at, advice.size());
+    const std::size_t first = hint.find_first_not_of(";, ");
+    hint.erase(0, std::min(first, hint.size()));
+    if (hint.starts_with("or")) hint.erase(0, hint.find_first_not_of(", ", 2));
+    if (hint.ends_with("; or ")) hint.resize(hint.size() - 5);
+  }
+  return hint;
+}
+
+std::string reason_of(const Problem& problem) {
+  const std::string way = other_way(problem.hint);
+  return way.empty() ? problem.text : problem.text + ": " + way;
+}
+
+// The first error of each table, by the line of its rule; others are in the way of everything.
+std::map<int, std::string> reasons_of(std::vector<Problem> found, const Manifest& manifest,
+                                      std::vector<Problem>& of_all) {
+  std::map<int, std::string> reasons;
+  std::map<int, bool> lines;
+  for (const ManifestRule& rule : manifest.rules) lines[rule.where.line] = true;
+  for (Problem& problem : found) {
+    if (problem.severity != Severity::Error) continue;
+    if (lines.contains(problem.where.line))
+      reasons.emplace(problem.where.line, reason_of(problem));
+    else
+      of_all.push_back(std::move(problem));
+  }
+  return reasons;
+}
+
+}  // namespace
+
+std::vector<TableName> InitChoice::moved_names() const {
+  std::vector<TableName> names;
+  for (const TableSpec& table : moved) names.push_back(table.name);
+  return names;
+}
+
+Result<InitChoice> choose_tables(InitServer& source, InitServer& target,
+                                 const std::string& migration, const std::string& path) {
+  LOCKSTEP_ASSIGN(const std::vector<TableName> names, list_tables(source.connection));
+  if (names.empty())
+    return fail(
+        Reaction::Halt,
+        fmt::format("the source, {}, has no tables: is it the right database?", source.text()),
+        ExitCode::Config);
+  LOCKSTEP_ASSIGN(const auto there, read_owners(target.connection, names));
+  LOCKSTEP_ASSIGN(Manifest manifest, draft_manifest(source, target, migration, path, names));
+  InitChoice choice;
+  choice.restored = !there.empty();
+
+  Findings of_servers(path, {});
+  check_prepared_servers(manifest, of_servers);
+  std::ranges::copy_if(std::move(of_servers).take(), std::back_inserter(choice.problems),
+                       [](const Problem& problem) { return problem.severity == Severity::Error; });
+
+  // Before its schema is restored the target will be what the source is.
+  const Connect real = manifest.target.connect;
+  if (!choice.restored) manifest.target.connect = manifest.source.connect;
+  Findings of_tables(path, {});
+  TablePlan plan = check_kinds_of_tables(manifest, of_tables);
+  std::vector<Problem> found = std::move(of_tables).take();
+  if (plan.tables.empty())
+    return fail(Reaction::Retry,
+                found.empty() ? "the tables could not be looked at" : found.front().text,
+                ExitCode::Unreachable);
+  const auto reasons = reasons_of(std::move(found), manifest, choice.problems);
+  manifest.target.connect = real;
+  std::map<TableName, std::string> left_out;
+  for (const ManifestRule& rule : manifest.rules)
+    if (const auto reason = reasons.find(rule.where.line); reason != reasons.end())
+      left_out[rule.source.value.exact()] = reason->second;
+  for (const TableName& name : names) {
+    const auto reason = left_out.find(name);
+    choice.tables.push_back({name, reason == left_out.end() ? "" : reason->second});
+  }
+  for (PlannedTable& table : plan.tables)
+    if (!table.source.name.table.empty() && !left_out.contains(table.source.name))
+      choice.moved.push_back(std::move(table.source));
+  choice.manifest = std::move(manifest);
+  return choice;
+}
+
+}  // namespace lockstep

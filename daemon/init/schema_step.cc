@@ -1,0 +1,105 @@
+#include "daemon/init/schema_step.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "connectors/postgres/wire/catalog.h"
+
+namespace lockstep {
+namespace {
+
+std::string shell_quoted(const std::string& text) {
+  std::string quoted_text = "'";
+  for (const char c : text) quoted_text += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted_text + "'";
+}
+
+// pg_dump locks every table, for which one needs to read it.
+Result<std::string> who_may_dump(InitServer& source) {
+  LOCKSTEP_ASSIGN(const auto names, list_tables(source.connection));
+  LOCKSTEP_ASSIGN(const auto held, read_privileges(source.connection, names));
+  const bool reads_all = std::ranges::all_of(
+      held, [](const TablePrivileges& table) { return table.usage && table.select; });
+  if (reads_all) return source.facts.role.name;
+  return source.database.owner;
+}
+
+// Whether the schema's name is the same with and without quotation marks, as pg_dump prints it.
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+  });
+}
+
+// Of the source, and lacking on the target in a way that its owner cannot cure.
+Result<std::vector<ExtensionFacts>> untrusted(InitServer& source, InitServer& target) {
+  LOCKSTEP_ASSIGN(std::vector<ExtensionFacts> lacking, read_extensions(source.connection));
+  LOCKSTEP_ASSIGN(const auto there, read_extensions(target.connection));
+  std::vector<std::string> names;
+  for (const ExtensionFacts& extension : lacking) names.push_back(extension.name);
+  LOCKSTEP_ASSIGN(const auto trusted, read_trusted(target.connection, names));
+  std::erase_if(lacking, [&](const ExtensionFacts& extension) {
+    return std::ranges::find(there, extension.name, &ExtensionFacts::name) != there.end() ||
+           std::ranges::find(trusted, extension.name) != trusted.end();
+  });
+  return lacking;
+}
+
+bool has_own_schema(const ExtensionFacts& extension) {
+  return extension.schema != "public" && extension.schema != "pg_catalog";
+}
+
+// What of a dump fails for who does not own the extensions, or finds their schema made.
+Result<std::string> filter_of_dump(InitServer& source, InitServer& target) {
+  LOCKSTEP_ASSIGN(const auto all, read_extensions(source.connection));
+  if (all.empty()) return std::string();
+  std::string filter = "  sed -e '/^COMMENT ON EXTENSION /d'";
+  LOCKSTEP_ASSIGN(const auto made, untrusted(source, target));
+  for (const ExtensionFacts& extension : made)
+    if (has_own_schema(extension) && is_plain_name(extension.schema))
+      filter += fmt::format(" -e '/^CREATE SCHEMA {};$/d'", extension.schema);
+  return filter + " |";
+}
+
+}  // namespace
+
+Status add_extensions(InitServer& source, InitServer& target, const std::string& owner,
+                      std::vector<std::string>& lines) {
+  LOCKSTEP_ASSIGN(const auto extensions, untrusted(source, target));
+  for (const ExtensionFacts& extension : extensions) {
+    const std::string schema = quote_identifier(extension.schema);
+    if (has_own_schema(extension))
+      lines.push_back(fmt::format("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {};", schema,
+                                  quote_identifier(owner)));
+    lines.push_back(
+        fmt::format("CREATE EXTENSION {} SCHEMA {};", quote_identifier(extension.name), schema));
+  }
+  return {};
+}
+
+Result<InitStep> schema_step(InitServer& source, InitServer& target, const std::string& owner) {
+  LOCKSTEP_ASSIGN(const std::string dumper, who_may_dump(source));
+  LOCKSTEP_ASSIGN(const std::string filter, filter_of_dump(source, target));
+  LOCKSTEP_ASSIGN(const NamedRole owning, read_role(target.connection, owner));
+  const RoleFacts& given = target.facts.role;
+  const bool may_be_it = given.name == owner || given.superuser || (owning.exists && owning.ours);
+  const std::string& restorer = may_be_it ? given.name : owner;
+  std::vector<std::string> lines{
+      "pg_dump --schema-only --no-owner --no-privileges --no-publications --no-subscriptions \\",
+      fmt::format("    -d {} |", shell_quoted(source.conninfo_of(dumper)))};
+  if (!filter.empty()) lines.push_back(filter);
+  lines.push_back(fmt::format(
+      "  psql -X -q -v ON_ERROR_STOP=1 -d {}{}", shell_quoted(target.conninfo_of(restorer)),
+      restorer == owner
+          ? ""
+          : fmt::format(" -c {} -f -",
+                        shell_quoted(fmt::format("SET ROLE {}", quote_identifier(owner))))));
+  return InitStep{
+      fmt::format("In a shell, with the passwords of {} on the source and {} on the target at hand "
+                  "(~/.pgpass, or psql asks)",
+                  dumper, restorer),
+      std::move(lines)};
+}
+
+}  // namespace lockstep
