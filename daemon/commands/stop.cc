@@ -18,7 +18,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::chrono::milliseconds kLookEvery{100};
+constexpr std::chrono::milliseconds kEndedEvery{100};
 constexpr std::chrono::seconds kEndMax{90};  // A drain is cut off long before.
 
 Result<bool> stop(const Manifest& manifest) {
@@ -33,7 +33,7 @@ Result<bool> stop(const Manifest& manifest) {
     if (std::chrono::steady_clock::now() >= until)
       return fail(Reaction::Halt, fmt::format("pid {} was asked to end and has not", owner->pid),
                   ExitCode::Temporary);
-    never.wait(kLookEvery);
+    never.wait(kEndedEvery);
   }
 }
 
