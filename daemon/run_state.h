@@ -105,6 +105,9 @@ class RunState {
   // The reason why a table stopped, and the next step.
   std::string explained(const RunTableStatus& table) const REQUIRES(mutex_);
   RunStatus shown_status() const;
+  ControlResponse preparing() const REQUIRES(mutex_);
+  std::vector<std::string> waits_of(const SweepStatus& sweep) const REQUIRES(mutex_);
+  std::string repairs_state() const REQUIRES(mutex_);
 
   // One resource of the control socket.
   struct Route {
@@ -149,6 +152,8 @@ class RunState {
   RunStatus last_ GUARDED_BY(mutex_);
   bool resume_ GUARDED_BY(mutex_) = false;
   bool aggregates_wanted_ GUARDED_BY(mutex_) = false;  // By the last request to compare.
+  std::vector<TableId> asked_of_ GUARDED_BY(mutex_);   // Tables of that request, of this run,
+  std::uint64_t asked_after_ GUARDED_BY(mutex_) = 0;   // which came after so many of it.
   ResumeWatch::Obstacles obstacles_ GUARDED_BY(mutex_);
 };
 

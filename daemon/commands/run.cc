@@ -184,7 +184,8 @@ Result<ExitCode> run_prepared(Begin& begin) {
                  begin.control});
   const CompareRun& compare = begin.command.compare;
   if (compare.wanted) {
-    LOCKSTEP_ASSIGN(std::vector<TableId> ids, tables_to_compare(prepared.tables, compare.table));
+    LOCKSTEP_ASSIGN(std::vector<TableId> ids,
+                    tables_to_compare(prepared.tables, compare.table, manifest.path));
     runner.sweep(std::move(ids));
   }
   begin.state.running(runner, prepared);
@@ -257,7 +258,7 @@ class Daemon {
       : manifest_(manifest),
         store_(store),
         events_(::isatty(STDERR_FILENO) == 1 ? LogFormat::Logfmt : LogFormat::Json,
-                manifest.migration.value),
+                manifest.migration.value, manifest.path),
         told_(store),
         aggregates_(manifest, store),
         steering_(manifest, store, [this](const std::string& what) { events_.steered(what); }),

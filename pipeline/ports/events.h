@@ -23,8 +23,8 @@ enum class LogFormat { Logfmt, Json };
 // Safe for concurrent use.
 class Events {
  public:
-  // Writes to standard error.
-  Events(LogFormat format, std::string migration);
+  // Writes to standard error.  `manifest`: its path, for the commands that are to be given next.
+  Events(LogFormat format, std::string migration, std::string manifest);
   virtual ~Events();
   Events(const Events&) = delete;
   Events& operator=(const Events&) = delete;
@@ -99,6 +99,7 @@ class Events {
 
   const LogFormat format_ = LogFormat::Json;
   const std::string migration_;
+  const std::string manifest_;
   std::function<void(const Told&)> listener_;
   std::shared_ptr<spdlog::logger> logger_;  // spdlog hands out shared loggers only.
 };
