@@ -92,6 +92,7 @@ class Reader {
     return 0;
   }
   bool broken() const { return !error_.empty(); }
+  bool at_end() const { return rest_.empty(); }
   std::string_view text() {
     const std::uint64_t size = number();
     if (size > rest_.size()) {
@@ -157,104 +158,7 @@ bool is_kind(std::string_view key, RecordKind kind) {
   return !key.empty() && key.front() == static_cast<char>(kind);
 }
 
-// What table_prefix() wrote, and what follows it; nothing of any other key.
-struct TableKey {
-  std::string_view table;
-  std::string_view rest;
-};
-std::optional<TableKey> table_key(std::string_view key) {
-  const std::string_view name = key_name(key);
-  const std::size_t end = name.find('\0');
-  if (end == std::string_view::npos) return std::nullopt;
-  return TableKey{name.substr(0, end), name.substr(end + 1)};
-}
-
 }  // namespace
-
-std::string record_key(RecordKind kind) { return std::string(1, static_cast<char>(kind)); }
-
-std::string record_key(RecordKind kind, std::string_view name) {
-  return record_key(kind).append(name);
-}
-
-std::string intent_key(std::uint32_t lane) {
-  std::string key = record_key(RecordKind::Intent);
-  append_be32(key, lane);
-  return key;
-}
-
-std::string audit_key(std::uint64_t sequence) {
-  std::string key = record_key(RecordKind::Audit);
-  append_be64(key, sequence);
-  return key;
-}
-
-std::string told_key(std::uint64_t id) {
-  std::string key = record_key(RecordKind::Told);
-  append_be64(key, id);
-  return key;
-}
-
-std::string table_prefix(RecordKind kind, std::string_view table) {
-  std::string key = record_key(kind, table);
-  key.push_back('\0');
-  return key;
-}
-
-std::string finding_key(std::string_view table, const Hash128& row) {
-  std::string key = table_prefix(RecordKind::Finding, table);
-  append_be64(key, row.high);
-  append_be64(key, row.low);
-  return key;
-}
-
-std::string range_key(std::string_view table, const std::optional<std::string>& lower) {
-  std::string key = table_prefix(RecordKind::Range, table);
-  key.push_back(lower ? '\1' : '\0');
-  return key.append(lower.value_or(""));
-}
-
-std::string_view key_name(std::string_view key) {
-  CHECK(!key.empty());
-  return key.substr(1);
-}
-
-std::string key_text(std::string_view key) {
-  const std::string_view name = key.empty() ? key : key_name(key);
-  switch (static_cast<RecordKind>(key.empty() ? '\0' : key.front())) {
-    case RecordKind::Audit:
-      if (name.size() == 8) return fmt::format("audit entry {}", read_be64(name));
-      break;
-    case RecordKind::Evidence:
-      return fmt::format("evidence '{}'", name);
-    case RecordKind::Finding:
-    case RecordKind::Range:
-      if (const auto parts = table_key(key))
-        return fmt::format("{} of {}", key.front() == 'f' ? "finding" : "range", parts->table);
-      break;
-    case RecordKind::Incarnation:
-      return "incarnation";
-    case RecordKind::Identity:
-      return "identity";
-    case RecordKind::Intent:
-      if (name.size() == 4) return fmt::format("intent of lane {}", read_be32(name));
-      break;
-    case RecordKind::Note:
-      return fmt::format("note '{}'", name);
-    case RecordKind::Setting:
-      return fmt::format("setting '{}'", name);
-    case RecordKind::Heal:
-      return fmt::format("heal of {}", name);
-    case RecordKind::Shape:
-      return fmt::format("shape of {}", name);
-    case RecordKind::Told:
-      if (name.size() == 8) return fmt::format("event {}", read_be64(name));
-      break;
-  }
-  std::string hex;
-  for (const char byte : key) hex += fmt::format("{:02x}", static_cast<std::uint8_t>(byte));
-  return "0x" + hex;
-}
 
 std::string encode(std::string_view key, const MigrationIdentity& record) {
   return Writer(key)
@@ -315,6 +219,9 @@ std::string encode(std::string_view key, const Finding& record) {
       .text(record.target_row)
       .number(record.columns.size());
   for (const std::string& column : record.columns) writer.text(column);
+  if (record.state_since_us == 0 && record.writer.xid == 0) return writer.finish();
+  writer.signed_number(record.state_since_us);
+  writer.number(record.writer.xid).text(record.writer.foreign);
   return writer.finish();
 }
 
@@ -421,6 +328,12 @@ Status decode(std::string_view key, std::string_view value, Finding& record) {
   record.columns.clear();
   for (std::uint64_t left = reader.number(); left > 0 && !reader.broken(); --left)
     record.columns.emplace_back(reader.text());
+  record.state_since_us = 0;
+  record.writer = {};
+  if (reader.at_end()) return reader.finish();
+  record.state_since_us = reader.signed_number();
+  record.writer.xid = reader.number();
+  record.writer.foreign = reader.text();
   return reader.finish();
 }
 

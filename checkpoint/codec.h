@@ -52,6 +52,12 @@ std::string range_key(std::string_view table, const std::optional<std::string>& 
 std::string key_text(std::string_view key);
 // What follows the kind's byte.  REQUIRES: `key` is not empty.
 std::string_view key_name(std::string_view key);
+// What table_prefix() wrote, and what follows it; nothing of any other key.
+struct TableKey {
+  std::string_view table;
+  std::string_view rest;
+};
+std::optional<TableKey> table_key(std::string_view key);
 
 // Returns the value of a record under `key`.  What the key says (lane, name) is not repeated.
 std::string encode(std::string_view key, const MigrationIdentity& record);

@@ -13,6 +13,7 @@
 #include <functional>
 
 #include "daemon/status_json.h"
+#include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
@@ -121,39 +122,58 @@ Status follow_daemon(const std::string& socket, const std::string& path,
   }
 }
 
+namespace {
+
+// Of an answer that is not well; the same as that of the verb without a daemon.
+ExitCode exit_of(unsigned status, const boost::json::object* document) {
+  const boost::json::value* const said =
+      document == nullptr ? nullptr : document->if_contains("exit");
+  if (said != nullptr && said->is_int64()) return static_cast<ExitCode>(said->get_int64());
+  if (status == 400 || status == 404 || status == 422) return ExitCode::Usage;
+  return status == 409 || status == 503 ? ExitCode::Temporary : ExitCode::Failed;
+}
+
+}  // namespace
+
 Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request) {
   LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request));
   if (answer.status == 200) return std::move(answer.body);
   boost::system::error_code broken;
   const boost::json::value parsed = boost::json::parse(answer.body, broken);
   const boost::json::object* const document = broken ? nullptr : parsed.if_object();
-  const bool preparing = answer.status == 503;
-  return fail(preparing ? Reaction::Retry : Reaction::Halt,
+  return fail(answer.status == 503 ? Reaction::Retry : Reaction::Halt,
               document == nullptr ? answer.body : text_of(*document, "title"),
-              answer.status == 404 || answer.status == 422 ? ExitCode::Usage
-              : preparing || answer.status == 409          ? ExitCode::Temporary
-                                                           : ExitCode::Failed);
+              exit_of(answer.status, document));
 }
 
 Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& request) {
   const auto until = std::chrono::steady_clock::now() + kPreparingMax;
   StopFlag never;
+  WaitNotice notice;
   for (;;) {
     auto answer = ask_owner(owner, request);
     const bool again = !answer && answer.error().reaction == Reaction::Retry &&
                        std::chrono::steady_clock::now() < until;
     if (!again) return answer;
+    notice.tell(answer.error().message);
     never.wait(kAgainEvery);
   }
+}
+
+std::unexpected<Error> runs_not(const std::string& what) {
+  return fail(Reaction::Halt, "lockstep does not run: " + what, ExitCode::Unreachable);
 }
 
 Result<std::optional<LockOwner>> await_owner(const Manifest& manifest) {
   const auto until = std::chrono::steady_clock::now() + kPreparingMax;
   StopFlag never;
+  WaitNotice notice;
   for (;;) {
     auto owner = read_lock_owner(manifest.state_dir.value.string());
     const bool starting = owner && *owner && (*owner)->socket.empty();
     if (!starting || std::chrono::steady_clock::now() >= until) return owner;
+    notice.tell(
+        fmt::format("pid {} has the state directory and does not listen yet", (*owner)->pid));
     never.wait(kAgainEvery);
   }
 }

@@ -20,7 +20,8 @@ inline constexpr const char* kNobodyListens = "nobody listens";
 Result<ControlResponse> ask_daemon(const std::string& socket, const ControlRequest& request);
 
 // The same of a daemon whose lock was read: the body of an answer that is well.  Retry: it is still
-// preparing; Halt: what it says is wrong, exit code Usage when it does not know what was asked for.
+// preparing; Halt: what it says is wrong, exit code Usage when it does not know what was asked for,
+// Temporary when that cannot be now.
 Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request);
 
 // The same, a minute long, of a daemon that may be preparing its run, at a start or when a stopped
@@ -31,6 +32,10 @@ Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& 
 // the stream.  Retry, exit Unreachable: nobody listens on `socket`; Halt: it refuses.
 Status follow_daemon(const std::string& socket, const std::string& path,
                      const std::function<void(const std::string& data)>& on_data);
+
+// "lockstep does not run: `what`", exit Unreachable: of every verb that needs the daemon, and finds
+// none.  `what`: what becomes of the verb, and the next step.
+std::unexpected<Error> runs_not(const std::string& what);
 
 // Who owns the state directory.  Waits, a minute long, for a daemon that is only just starting to
 // say where it listens.

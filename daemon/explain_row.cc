@@ -23,6 +23,8 @@
 #include "daemon/row_verdict.h"
 #include "daemon/run_state.h"
 #include "daemon/status_json.h"
+#include "daemon/steering.h"
+#include "daemon/waits.h"
 #include "pipeline/apply/route.h"
 #include "pipeline/base/stop_flag.h"
 #include "pipeline/model/key.h"
@@ -75,6 +77,7 @@ class Explainer {
   Status ask_daemon();
   Status ask_state_directory();
   Status ask_bookkeeping();
+  void note_pauses(const Pauses& pauses);
   void note_mapping(const StoredMapping& mapping);
   void note_applied(const Claim& claim);
   Result<std::optional<std::size_t>> covering(const std::vector<KeyRange>& ranges);
@@ -136,7 +139,7 @@ Status Explainer::ask_daemon() {
     const json::object& table = entry.as_object();
     if (text_of(table, "table") != question_.table) continue;
     row_.state = text_of(table, "state");
-    if (row_.state == "stopped") row_.reason = text_of(table, "reason");
+    if (row_.state == "stopped" || row_.state == "paused") row_.reason = text_of(table, "reason");
     row_.copied = row_.state == "following" || row_.state == "healing";
   }
   if (row_.map == nullptr) return {};
@@ -181,6 +184,8 @@ Status Explainer::ask_state_directory() {
   LOCKSTEP_ASSIGN(const auto checkpoint,
                   CheckpointReader::open(manifest_.state_dir.value.string()));
   if (!checkpoint) return {};
+  LOCKSTEP_ASSIGN(const Pauses pauses, stored_pauses(*checkpoint));
+  note_pauses(pauses);
   if (row_.state.empty()) {
     LOCKSTEP_ASSIGN(const auto note, checkpoint->load_note(kLeftOut));
     const json::value left_out = json::parse(note.value_or("{}"));
@@ -198,6 +203,17 @@ Status Explainer::ask_state_directory() {
   LOCKSTEP_ASSIGN(const auto at, covering(ranges));
   if (at && coverage.range(*at).known()) row_.verified = coverage.range(*at);
   return {};
+}
+
+// What an operator holds is stored before it counts.
+void Explainer::note_pauses(const Pauses& pauses) {
+  for (const std::string_view name : {kAbort, part_text(Scope::Apply)})
+    if (const auto found = pauses.find(name); found != pauses.end() && row_.held.empty())
+      row_.held = held_text(found->first, found->second, manifest_.path);
+  const auto own = pauses.find(held_table(question_.table));
+  if (own == pauses.end() || !row_.state.empty()) return;
+  row_.state = "paused";
+  row_.reason = held_text(own->first, own->second, manifest_.path);
 }
 
 void Explainer::note_mapping(const StoredMapping& mapping) {

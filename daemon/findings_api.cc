@@ -20,12 +20,15 @@ constexpr std::uint64_t kMost = 10'000;
 json::object listed_finding(const Finding& finding) {
   json::array columns;
   for (const std::string& column : finding.columns) columns.emplace_back(column);
+  const std::string cause = cause_text(finding);
+  const std::string since = time_text(finding.state_since_us);
   return {{"id", finding.id},
           {"table", finding.table},
           {"kind", kind_text(finding.kind)},
           {"columns", std::move(columns)},
-          {"cause", finding.cause.empty() ? json::value(nullptr) : json::value(finding.cause)},
+          {"cause", cause.empty() ? json::value(nullptr) : json::value(cause)},
           {"state", state_text(finding.state)},
+          {"state_since", since.empty() ? json::value(nullptr) : json::value(since)},
           {"first_seen", time_text(finding.first_seen_us)},
           {"last_seen", time_text(finding.last_seen_us)}};
 }

@@ -31,7 +31,8 @@ std::string field_name(std::string_view key) {
 
 }  // namespace
 
-JournalEvents::JournalEvents(std::string migration) : migration_(std::move(migration)) {}
+JournalEvents::JournalEvents(std::string migration, std::string manifest)
+    : Events(std::move(manifest)), migration_(std::move(migration)) {}
 
 bool JournalEvents::listens() {
   const char* const stream = std::getenv("JOURNAL_STREAM");
@@ -59,10 +60,10 @@ void JournalEvents::write(int level, std::string_view message, const Fields& fie
   if (sd_journal_sendv(parts.data(), static_cast<int>(parts.size())) < 0) std::cerr << text + "\n";
 }
 
-std::unique_ptr<Events> open_events(const std::string& migration) {
-  if (JournalEvents::listens()) return std::make_unique<JournalEvents>(migration);
+std::unique_ptr<Events> open_events(const std::string& migration, const std::string& manifest) {
+  if (JournalEvents::listens()) return std::make_unique<JournalEvents>(migration, manifest);
   return std::make_unique<Events>(
-      ::isatty(STDERR_FILENO) == 1 ? LogFormat::Logfmt : LogFormat::Json, migration);
+      ::isatty(STDERR_FILENO) == 1 ? LogFormat::Logfmt : LogFormat::Json, migration, manifest);
 }
 
 }  // namespace lockstep

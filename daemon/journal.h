@@ -17,7 +17,8 @@ namespace lockstep {
 // Safe for concurrent use.
 class JournalEvents : public Events {
  public:
-  explicit JournalEvents(std::string migration);
+  // `manifest`: its path, for next steps.
+  JournalEvents(std::string migration, std::string manifest);
 
   // Whether our standard error is a stream of the journal, as $JOURNAL_STREAM says
   // (systemd.exec(5)).
@@ -32,6 +33,6 @@ class JournalEvents : public Events {
 };
 
 // Events for who reads them: the journal, a terminal (logfmt), else JSON lines.
-std::unique_ptr<Events> open_events(const std::string& migration);
+std::unique_ptr<Events> open_events(const std::string& migration, const std::string& manifest);
 
 }  // namespace lockstep

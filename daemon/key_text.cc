@@ -72,7 +72,11 @@ KeyTexts::Parts render(PostgresConnection& server, const std::vector<Shown>& col
 
 KeyTexts::KeyTexts(const Manifest& manifest)
     : source_(connect_soon(manifest, Side::Source)), target_(connect_soon(manifest, Side::Target)) {
-  if (auto plan = plan_tables(source_, target_, manifest)) plan_ = std::move(*plan);
+  auto plan = plan_tables(source_, target_, manifest);
+  if (plan)
+    plan_ = std::move(*plan);
+  else
+    fault_ = std::move(plan).error();
 }
 
 std::string KeyTexts::text(const TableName& table, const std::string& key) {

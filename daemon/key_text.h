@@ -34,6 +34,8 @@ class KeyTexts {
   Parts parts(const TableName& table, const std::string& key);
   // The same of a row's compared cells (Finding), with the source's names of columns.
   Parts row(const TableName& table, const std::string& cells);
+  // Why the tables could not be planned.
+  const std::optional<Error>& fault() const { return fault_; }
   // Nothing where the table is not known any more.
   const TableMap* find(const TableName& table) const;
 
@@ -41,6 +43,7 @@ class KeyTexts {
   PostgresConnection source_;
   PostgresConnection target_;
   TablePlan plan_;
+  std::optional<Error> fault_;
 };
 
 // "\x0001ff".

@@ -155,7 +155,9 @@ class Verbs {
                       "schema.table as status names it; none: all");
       verb.add_flag("--all", findings_.filter.all, "Also those that are equal by now");
       verb.add_flag("--show-values", findings_.show_values, "Print both rows");
-      verb.add_option("--limit", findings_.filter.limit, "At most so many")->capture_default_str();
+      verb.add_option("--limit", findings_.filter.limit,
+                      "At most so many one by one; the groups of list are of all")
+          ->capture_default_str();
       add_format(verb, findings_.format);
       verb.callback([this, name] {
         findings_.verb = name;
@@ -457,10 +459,14 @@ int run_main(int count, char** arguments) {
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Help of every verb");
   app.footer(
-      "Exit codes: 0 ok, 2 differences found, 3 incomplete, 64 usage, 65 bad data or halted, 69 "
-      "unreachable,\n"
-      "70 invariant broken, 74 I/O, 75 state directory in use, or stopped before all was applied,\n"
-      "77 permission, 78 manifest.");
+      "Exit codes: 0 ok, 1 failed, 2 differences found, 3 incomplete, 64 usage, 65 bad data or "
+      "halted,\n"
+      "69 no daemon runs for a verb that needs one, or a server does not answer, 70 invariant "
+      "broken, 74 I/O,\n"
+      "75 not now (the state directory is in use, the daemon is busy or an operator holds it, or "
+      "it "
+      "stopped\n"
+      "before all was applied): the same may succeed later, 77 permission, 78 manifest.");
   const Verbs verbs(app);
   if (const std::string wrong = unknown_verb(app, count, arguments); !wrong.empty()) {
     std::cerr << wrong << "\n";

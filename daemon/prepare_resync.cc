@@ -19,7 +19,7 @@ bool Preparation::heals(const TableMap& table) const {
 // The slot goes before the positions in it are forgotten: one that stayed would be taken for that
 // of a run that died.  A connector's is the connector's.
 Status Preparation::leave_stream() {
-  if (const std::string fault = resync_fault(resync_, out_.tables); !fault.empty())
+  if (const std::string fault = resync_fault(resync_, out_.tables, manifest_.path); !fault.empty())
     return refuse(fault);
   if (manifest_.source.stream.value != StreamKind::Direct) return {};
   const std::string& name = manifest_.source.slot.value;
@@ -40,7 +40,7 @@ Status Preparation::mark_resync() {
     const auto map = std::ranges::find(out_.maps, mapping.source,
                                        [](const TableMap& one) { return one.source.name; });
     if (map == out_.maps.end() || !resync_.tables.contains(map->text())) continue;
-    if (!heals(*map)) return refuse(resync_fault(resync_, out_.tables));
+    if (!heals(*map)) return refuse(resync_fault(resync_, out_.tables, manifest_.path));
     LOCKSTEP_TRY(
         bookkeeping_.set_files(mapping.source, heal_text(mapping.files, out_.claim.epoch)));
   }

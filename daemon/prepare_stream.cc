@@ -199,8 +199,8 @@ Status need_publication(const StreamContext& context) {
     LOCKSTEP_ASSIGN(facts, read_publication(context.source, name, names));
   }
   if (const auto fault = publication_fault(facts))
-    return refuse(
-        fmt::format("publication {} {}; lockstep validate names the way on", name, *fault));
+    return refuse(fmt::format("publication {} {}; lockstep validate {} names the way on", name,
+                              *fault, context.manifest.path));
   if (!facts.missing.empty())
     return refuse(owner_must_run(context.manifest, context.specs, facts.missing));
   const bool partitioned = std::ranges::any_of(context.maps, [](const TableMap* map) {

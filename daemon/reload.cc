@@ -13,8 +13,11 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr const char* kNotHot =
-    "it counts from the next start: put it back, or lockstep stop and lockstep run";
+std::string not_hot(const std::string& manifest) {
+  return fmt::format(
+      "it counts from the next start: put it back, or lockstep stop {} and lockstep run {}",
+      manifest, manifest);
+}
 
 json::object change_object(const ConfigChange& change) {
   return {{"key", change.key}, {"before", change.before}, {"after", change.after}};
@@ -59,7 +62,7 @@ Result<Reload::Outcome> Reload::reload(const Order& order) {
     changes.push_back(std::move(secret));
   Outcome outcome;
   for (const ConfigChange& change : changes)
-    if (!change.hot) outcome.refused.push_back({change, kNotHot});
+    if (!change.hot) outcome.refused.push_back({change, not_hot(manifest_.path)});
   if (!outcome.refused.empty() || changes.empty()) return outcome;
   LOCKSTEP_TRY(steering_.reload(*parsed.manifest, order));
   config_ = std::move(fresh);

@@ -49,9 +49,10 @@ std::string mark_json(FindingMark mark) {
   return json::serialize(json::object{{"id", mark.finding}, {"state", state_text(mark.to)}});
 }
 
-std::string waits_json(const std::string& waits) {
+std::string repairs_json(const RepairsState& state) {
   return json::serialize(
-      json::object{{"waits", waits.empty() ? json::value(nullptr) : json::value(waits)}});
+      json::object{{"waits", state.waits.empty() ? json::value(nullptr) : json::value(state.waits)},
+                   {"run", state.run}});
 }
 
 Result<RepairRequest> parse_repair(const std::string& document) {
@@ -78,10 +79,13 @@ Result<FindingMark> parse_mark(const std::string& document) {
   return no_document(R"({"id": a number, "state": undone or repaired})");
 }
 
-std::string parse_waits(const std::string& document) {
+Result<RepairsState> parse_repairs(const std::string& document) {
   const auto object = object_of(document);
-  const std::string waits = object ? text_of(*object, "waits") : "-";
-  return waits == "-" ? std::string() : waits;
+  const json::value* const run = object ? object->if_contains("run") : nullptr;
+  const auto number = run == nullptr ? std::nullopt : id_of(*run);
+  if (!number) return no_document(R"({"waits": text or null, "run": a number})");
+  const std::string waits = text_of(*object, "waits");
+  return RepairsState{waits == "-" ? "" : waits, *number};
 }
 
 AuditEntry audit_of(const RepairRequest& request, const std::string& actor) {

@@ -11,7 +11,7 @@
 
 namespace lockstep {
 
-// POST takes a RepairRequest; GET answers {"waits": "12 repairs wait ..."}, or null.
+// POST takes a RepairRequest; either answers a RepairsState.
 inline constexpr const char* kRepairPath = "/api/v1/repair";
 // POST takes a FindingMark.
 inline constexpr const char* kMarkPath = "/api/v1/findings/mark";
@@ -22,17 +22,24 @@ struct RepairRequest {
   RepairScope scope = RepairScope::All;
 };
 
+// How it stands with what was asked for.
+struct RepairsState {
+  std::string waits;      // What keeps them from their end, with the next step; "": nothing.
+  std::uint64_t run = 0;  // Which of the daemon's runs it is of: another one knows of no request.
+                          // 0: none is under way.
+};
+
 // {"ids": [17, 18], "scope": "upsert"}
 std::string repair_json(const RepairRequest& request);
 // {"id": 17, "state": "undone"}
 std::string mark_json(FindingMark mark);
-// {"waits": ...}; `waits`: "" is null.
-std::string waits_json(const std::string& waits);
+// {"waits": "12 repairs wait ..." or null, "run": 3}
+std::string repairs_json(const RepairsState& state);
 
 // Halt, exit Usage: it is no such document.
 Result<RepairRequest> parse_repair(const std::string& document);
 Result<FindingMark> parse_mark(const std::string& document);
-std::string parse_waits(const std::string& document);
+Result<RepairsState> parse_repairs(const std::string& document);
 
 // The entries of the audit log, as of now.
 AuditEntry audit_of(const RepairRequest& request, const std::string& actor);

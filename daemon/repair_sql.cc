@@ -112,16 +112,18 @@ struct RowChange {
 };
 
 std::unexpected<Error> none(std::string why) {
-  return fail(Reaction::Halt, std::move(why), ExitCode::Failed);
+  return fail(Reaction::Halt, std::move(why), ExitCode::Incomplete);
 }
 
 Result<std::string> change_sql(const std::string& table_text, const RowChange& change,
                                KeyTexts& texts) {
   const TableName table = table_of(table_text);
+  if (texts.fault()) return fail(*texts.fault());
   const TableMap* const map = texts.find(table);
+  if (map == nullptr) return none(table_text + " is not moved any more");
   const Parts key = texts.parts(table, change.key);
-  if (map == nullptr || key.empty())
-    return none("a server does not answer, or " + table_text + " is not moved");
+  if (key.empty())
+    return none("the key of " + table_text + " is another one by now, or the source was lost");
   const Parts now = change.now.empty() ? Parts() : texts.row(table, change.now);
   const Parts then = change.then.empty() ? Parts() : texts.row(table, change.then);
   if (now.empty() != change.now.empty() || then.empty() != change.then.empty())
@@ -141,6 +143,14 @@ bool are_kept(const Finding& finding) {
 }
 
 }  // namespace
+
+std::string sql_session() {
+  std::string text = "-- Without these, what follows may mean something else in your session:\n";
+  for (const char* const statement : meaning_of_sql()) text += fmt::format("{};\n", statement);
+  return text +
+         "-- lockstep itself writes without triggers and foreign keys; that takes a right:\n"
+         "-- SET session_replication_role = replica;\n";
+}
 
 Result<std::string> repair_sql(const Finding& finding, KeyTexts& texts) {
   if (!are_kept(finding)) return none("the row is too large to be shown");

@@ -11,8 +11,12 @@
 
 namespace lockstep {
 
+// What the statements below are to be run after, so that they mean the same in any session.
+std::string sql_session();
+
 // One statement, which hits no row unless the target's is still the one that was found, value by
-// value.  Waits for both servers.  Halt: there is none, and why.
+// value.  Waits for both servers.  Halt, exit Incomplete: there is none, and why; exit Unreachable:
+// a server does not answer.
 Result<std::string> repair_sql(const Finding& finding, KeyTexts& texts);
 
 // The statement that puts back the row of before the repair, if the target's is what it wrote.

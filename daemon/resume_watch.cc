@@ -16,7 +16,7 @@
 namespace lockstep {
 namespace {
 
-constexpr std::chrono::seconds kLookEvery{10};
+constexpr std::chrono::seconds kObstaclesEvery{10};
 constexpr std::chrono::seconds kNewsEvery{1};
 constexpr std::chrono::seconds kPauseMax{600};
 constexpr const char* kNoPrivilege = "(42501)";
@@ -120,7 +120,7 @@ void ResumeWatch::run() {
     look(stopped, begun);
     // Catalogs of thousands of tables take a while: looks cost the servers 5 % at most.
     const Time ended = std::chrono::steady_clock::now();
-    next = ended + std::max<std::chrono::nanoseconds>(kLookEvery, 20 * (ended - begun));
+    next = ended + std::max<std::chrono::nanoseconds>(kObstaclesEvery, 20 * (ended - begun));
   }
 }
 
@@ -167,12 +167,12 @@ bool ResumeWatch::may_go_on(const StoppedTable& table, std::vector<std::string> 
 
 // Every stopped table is tried again with one.
 void ResumeWatch::tried(const std::vector<StoppedTable>& stopped, Time now) {
-  next_try_ = now + kLookEvery;
+  next_try_ = now + kObstaclesEvery;
   for (const StoppedTable& table : stopped) {
     Seen& seen = seen_[table.table];
     seen.untried = false;
     seen.reason = table.reason;
-    seen.pause = std::clamp(2 * seen.pause, kLookEvery, kPauseMax);
+    seen.pause = std::clamp(2 * seen.pause, kObstaclesEvery, kPauseMax);
     seen.next = now + seen.pause;
   }
 }

@@ -1,5 +1,7 @@
 #include "daemon/resync.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/json.hpp>
 
@@ -73,7 +75,18 @@ std::string resync_hint(const std::string& manifest) {
   return "lockstep resync " + manifest + " does that, and writes only the rows that differ";
 }
 
-std::string resync_fault(const Resync& resync, const std::vector<const TableMap*>& tables) {
+std::string resync_advice(const std::string& table, std::uint64_t missing, std::uint64_t rows,
+                          const std::string& manifest) {
+  constexpr std::uint64_t kMany = 10;
+  if (rows == 0 || missing < kMany || missing < rows - rows / 2) return {};
+  return fmt::format(
+      "{} rows of {} are missing on the target, of {} that were compared, as after a TRUNCATE "
+      "there; next: lockstep resync {} --table '{}' reads them again",
+      missing, table, rows, manifest, table);
+}
+
+std::string resync_fault(const Resync& resync, const std::vector<const TableMap*>& tables,
+                         const std::string& manifest) {
   std::set<std::string> unknown = resync.tables;
   std::vector<TableName> kept;
   for (const TableMap* table : tables) {
@@ -82,7 +95,7 @@ std::string resync_fault(const Resync& resync, const std::vector<const TableMap*
     if (keeps && (asked || resync.all)) kept.push_back(table->source.name);
   }
   if (!unknown.empty())
-    return *unknown.begin() + " is no table of the migration: see lockstep status";
+    return *unknown.begin() + " is no table of the migration: see lockstep status " + manifest;
   if (kept.empty()) return {};
   return shown_list(kept) +
          " may keep rows that the source lacks (`existing: upsert`, or `partitions: keep`), which "

@@ -6,6 +6,7 @@
 // new slot or the present ends of the topics, and every table is healed.
 #pragma once
 
+#include <cstdint>
 #include <set>
 #include <string>
 #include <string_view>
@@ -40,9 +41,14 @@ Status forget_resync(RocksdbStore& store);
 // Whether a message advises to begin the migration anew, and how that is done without copying.
 bool asks_for_resync(std::string_view message);
 std::string resync_hint(const std::string& manifest);
+// Of a table of which the target lacks `missing` rows, of `rows` that were compared: where that is
+// most of them, as after a TRUNCATE, what it looks like and the command that cures it; else "".
+std::string resync_advice(const std::string& table, std::uint64_t missing, std::uint64_t rows,
+                          const std::string& manifest);
 
 // Why it cannot be done, of the migration's tables; "": it can be.  Rows that only the target has
 // go, so that a table which is meant to keep such rows is refused.
-std::string resync_fault(const Resync& resync, const std::vector<const TableMap*>& tables);
+std::string resync_fault(const Resync& resync, const std::vector<const TableMap*>& tables,
+                         const std::string& manifest);
 
 }  // namespace lockstep

@@ -53,7 +53,8 @@ json::value found_object(const std::optional<Finding>& finding) {
                       {"state", state_text(finding->state)},
                       {"kind", kind_text(finding->kind)},
                       {"columns", names_array(finding->columns)},
-                      {"cause", finding->cause},
+                      {"cause", cause_text(*finding)},
+                      {"state_since", time_or_null(finding->state_since_us)},
                       {"position", lsn_text(finding->position)},
                       {"first_seen", time_or_null(finding->first_seen_us)},
                       {"last_seen", time_or_null(finding->last_seen_us)}};
@@ -117,9 +118,10 @@ std::string finding_text(const json::value& value) {
   if (finding == nullptr) return "none";
   const std::string columns = list_text(finding->at("columns"));
   const std::string cause = text_of(*finding, "cause");
-  return fmt::format("{} {}: {}{}{}, seen from {} to {}", text_of(*finding, "id"),
-                     text_of(*finding, "state"), text_of(*finding, "kind"),
-                     columns.empty() ? "" : " in " + columns,
+  const std::string since = text_of(*finding, "state_since");
+  return fmt::format("{} {}{}: {}{}{}, seen from {} to {}", text_of(*finding, "id"),
+                     text_of(*finding, "state"), since == "-" ? "" : " since " + since,
+                     text_of(*finding, "kind"), columns.empty() ? "" : " in " + columns,
                      cause.empty() ? "" : " (" + cause + ")", text_of(*finding, "first_seen"),
                      text_of(*finding, "last_seen"));
 }

@@ -49,12 +49,15 @@ std::string owed_text(const RowFacts& row) {
 
 std::string found_text(const RowFacts& row) {
   const Finding& finding = *row.finding;
-  const std::string cause = finding.cause.empty() ? "" : fmt::format(" ({})", finding.cause);
+  const std::string known = cause_text(finding);
+  const std::string cause = known.empty() ? "" : fmt::format(" ({})", known);
+  const std::int64_t since_us =
+      finding.state_since_us != 0 ? finding.state_since_us : finding.first_seen_us;
   return fmt::format(
       "finding {}{} is {} since {}: lockstep findings show {} {} --show-values, then lockstep "
       "repair {} --id {}",
-      finding.id, cause, state_text(finding.state), time_text(finding.first_seen_us), row.manifest,
-      finding.id, row.manifest, finding.id);
+      finding.id, cause, state_text(finding.state), time_text(since_us), row.manifest, finding.id,
+      row.manifest, finding.id);
 }
 
 std::string compare_text(const RowFacts& row) {
@@ -76,6 +79,9 @@ RowVerdict unequal(const RowFacts& row, const std::string& seen) {
   if (row.sides == RowSides::ExtraInTarget && row.keeps_rows)
     return say(ExitCode::Ok,
                "the manifest keeps such rows (existing: upsert, or partitions: keep)");
+  if (!row.held.empty())
+    return say(ExitCode::Incomplete,
+               "what the source has written since then is not applied: " + row.held);
   if (row.running && !row.proven)
     return say(ExitCode::Incomplete,
                "whether a change of it is under way was not to be told within a second: ask again, "
@@ -114,9 +120,10 @@ std::string_view sides_text(RowSides sides) {
 
 RowVerdict row_verdict(const RowFacts& row) {
   const std::string seen = seen_text(row);
-  if (row.state == "stopped")
+  if (row.state == "stopped" || row.state == "paused")
     return {ExitCode::Incomplete,
-            fmt::format("{} now, but the table has stopped: {}", seen, row.reason)};
+            fmt::format("{} now, but the table {}: {}", seen,
+                        row.state == "paused" ? "is paused" : "has stopped", row.reason)};
   if (row.sides == RowSides::Unknown)
     return {ExitCode::Incomplete, fmt::format("{}: {}", seen, row.reason)};
   if (row.sides == RowSides::Equal || row.sides == RowSides::Absent) return {ExitCode::Ok, seen};

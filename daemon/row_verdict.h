@@ -41,7 +41,8 @@ struct RowFacts {
   std::string key;                // Cells, in the source's form.
   Hash128 key_hash;
   std::string state;   // As `status` calls it.
-  std::string reason;  // Why it has stopped, and what to do.
+  std::string reason;  // Why it has stopped or is paused, and what to do.
+  std::string held;    // Who holds all writes, or the lanes, and what ends that; "": nobody.
   SideRow source;
   SideRow target;
   RowSides sides = RowSides::Unknown;

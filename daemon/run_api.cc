@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
+#include <set>
 #include <utility>
 
 #include "daemon/findings_api.h"
@@ -15,6 +16,7 @@
 #include "daemon/run_state.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
+#include "daemon/waits.h"
 #include "daemon/web_page.h"
 
 namespace lockstep {
@@ -24,8 +26,21 @@ std::optional<ControlResponse> RunState::refused(const ControlRequest& request) 
   const bool steers = request.path == kPausePath || request.path == kSettingsPath ||
                       request.path == kResumePath || request.path == kStopPath ||
                       request.path == kAbortPath || request.path == kReloadPath;
-  if (request.method == "GET" || steers || !aborted()) return std::nullopt;
-  return problem(409, "all writes are aborted: lockstep resume " + manifest_.path + " first");
+  const Pauses pauses = steering_.control().pauses();
+  const auto abort = pauses.find(kAbort);
+  if (request.method == "GET" || steers || abort == pauses.end()) return std::nullopt;
+  return problem(409, held_text(abort->first, abort->second, manifest_.path) + " first");
+}
+
+// Nothing runs that could be asked: whoever asks again is told the rest later, but for an abort.
+ControlResponse RunState::preparing() const {
+  const Pauses pauses = steering_.control().pauses();
+  if (const auto abort = pauses.find(kAbort); abort != pauses.end())
+    return problem(409, held_text(abort->first, abort->second, manifest_.path));
+  const std::string why =
+      last_.waiting_for.empty() ? "" : ", and waits for " + joined_waits(last_.waiting_for);
+  return problem(503, fmt::format("lockstep is still preparing{}; next: lockstep status {}", why,
+                                  manifest_.path));
 }
 
 namespace {
@@ -215,7 +230,7 @@ ControlResponse RunState::answer_row(const ControlRequest& request) {
   if (!key) return {400, R"({"title":"expected {\"table\": text, \"key_hash\": hex}"})"};
   const std::string table = text_of(*wanted, "table");
   const MutexLock lock(mutex_);
-  if (runner_ == nullptr) return {503, R"({"title":"lockstep is still preparing: ask again"})"};
+  if (runner_ == nullptr) return preparing();
   boost::json::object answer{{"transaction", nullptr}};
   for (const TableMap* map : prepared_->tables)
     if (map->text() == table)
@@ -226,9 +241,7 @@ ControlResponse RunState::answer_row(const ControlRequest& request) {
 // A POST answers what was known before it: the sweep that it asks for has a higher number.
 ControlResponse RunState::answer_reconcile(const ControlRequest& request) {
   const MutexLock lock(mutex_);
-  if (runner_ == nullptr)
-    return {503,
-            R"({"title":"lockstep is still preparing: lockstep status says what it waits for"})"};
+  if (runner_ == nullptr) return preparing();
   SweepStatus status = runner_->sweep_status();
   status.running = status.running || aggregates_.asked();
   if (request.method == "POST") {
@@ -240,34 +253,52 @@ ControlResponse RunState::answer_reconcile(const ControlRequest& request) {
     const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
     if (wanted == nullptr) return {400, R"({"title":"no JSON object"})"};
     const std::string table = text_of(*wanted, "table");
-    auto ids = tables_to_compare(prepared_->tables, table == "-" ? "" : table);
+    auto ids = tables_to_compare(prepared_->tables, table == "-" ? "" : table, manifest_.path);
     if (!ids)
       return {404, boost::json::serialize(boost::json::object{{"title", ids.error().message}})};
+    asked_of_ = *ids;
+    asked_after_ = status.sweep;
     runner_->sweep(std::move(*ids));
     aggregates_wanted_ = table == "-";
     if (aggregates_wanted_) aggregates_.ask();
   }
   return {200,
           sweep_json(status, prepared_->tables, left_out_,
-                     aggregates_wanted_ ? aggregates_.results() : std::vector<AggregateResult>())};
+                     aggregates_wanted_ ? aggregates_.results() : std::vector<AggregateResult>(),
+                     waits_of(status))};
 }
 
-namespace {
-
-ControlResponse preparing() {
-  return {503, R"({"title":"lockstep is still preparing: ask again"})"};
+// Of a comparison that somebody waits for.
+std::vector<std::string> RunState::waits_of(const SweepStatus& sweep) const {
+  if (!sweep.running) return {};
+  std::set<TableId> over;
+  if (sweep.sweep > asked_after_)  // Else a pause keeps it from its beginning.
+    for (const auto& [id, table] : sweep.asked)
+      if (table.over) over.insert(id);
+  std::vector<std::string> tables;
+  for (const TableId id : asked_of_)
+    if (!over.contains(id)) tables.push_back(prepared_->tables.at(id)->text());
+  return comparison_waits(steering_.control().pauses(), status(), tables, manifest_.path);
 }
 
-}  // namespace
+// What keeps repairs from their end, and which run is asked for them.
+std::string RunState::repairs_state() const {
+  std::vector<std::string> waits = repair_waits(steering_.control().pauses(), manifest_.path);
+  const std::string held_back = runner_ == nullptr ? "" : runner_->sweep_counts().held_back;
+  if (!held_back.empty()) waits.push_back(held_back);
+  return repairs_json({joined_waits(waits), runner_ == nullptr ? 0 : runs_});
+}
 
 // First the log: what nobody can trace would be worse than a line about something that failed.
 ControlResponse RunState::answer_repair(const ControlRequest& request) {
   if (request.method == "GET") {
     const MutexLock lock(mutex_);
-    return {200, waits_json(runner_ == nullptr ? "" : runner_->sweep_counts().held_back)};
+    return {200, repairs_state()};
   }
   if (manifest_.reconcile.repair.value == RepairPolicy::Off)
-    return {409, R"({"title":"this run began with repair: off: start lockstep run again"})"};
+    return problem(409, fmt::format("this run began with repair: off: end it, and start lockstep "
+                                    "run {} again",
+                                    manifest_.path));
   const auto wanted = parse_repair(request.body);
   if (!wanted) return problem(400, wanted.error().message);
   const MutexLock lock(mutex_);
@@ -275,7 +306,7 @@ ControlResponse RunState::answer_repair(const ControlRequest& request) {
   if (const Status saved = store_.append_audit(audit_of(*wanted, request.actor)); !saved)
     return problem(500, saved.error().message);
   runner_->repair(wanted->ids, wanted->scope);
-  return {200, "{}"};
+  return {200, repairs_state()};
 }
 
 ControlResponse RunState::answer_mark(const ControlRequest& request) {
@@ -294,9 +325,9 @@ ControlResponse RunState::answer_resync(const ControlRequest& request) {
   const auto wanted = parse_resync(request.body);
   if (!wanted) return problem(400, wanted.error().message);
   const MutexLock lock(mutex_);
-  if (runner_ == nullptr)
-    return problem(503, "lockstep is still preparing: ask again, or stop it first");
-  if (const std::string fault = resync_fault(*wanted, prepared_->tables); !fault.empty())
+  if (runner_ == nullptr) return preparing();
+  if (const std::string fault = resync_fault(*wanted, prepared_->tables, manifest_.path);
+      !fault.empty())
     return problem(404, fault);
   if (const Status asked = ask_for_resync(store_, *wanted, request.actor); !asked)
     return problem(500, asked.error().message);
@@ -345,7 +376,8 @@ ControlResponse RunState::answer_pause(const ControlRequest& request) {
     const auto& tables = status().tables;
     if (runner_ != nullptr && !tables.empty() &&
         std::ranges::find(tables, table, &RunTableStatus::table) == tables.end())
-      return problem(404, "there is no table " + table + ": see lockstep status");
+      return problem(
+          404, fmt::format("there is no table {}: see lockstep status {}", table, manifest_.path));
   }
   return answer_steering(steering_, request);
 }
@@ -371,11 +403,17 @@ ControlResponse RunState::answer_resume(const ControlRequest& request) {
     else if (std::ranges::find(tried, boost::json::value(*held)) == tried.end())
       tried.emplace_back(*std::move(held));
   }
-  if (table != "-" && tried.empty())
-    return problem(404, "that table is neither paused nor has it stopped: see lockstep status");
+  const std::string left = abort_left(steering_.control().pauses(), manifest_.path);
+  if (table != "-" && tried.empty() && left.empty())
+    return problem(
+        404, fmt::format("table {} is neither paused nor has it stopped: see lockstep status {}",
+                         table, manifest_.path));
   if (!tried.empty()) resume();
-  return {200, boost::json::serialize(boost::json::object{{"resumed", std::move(tried)},
-                                                          {"scopes", std::move(scopes)}})};
+  return {200,
+          boost::json::serialize(boost::json::object{
+              {"resumed", std::move(tried)},
+              {"scopes", std::move(scopes)},
+              {"aborted", left.empty() ? boost::json::value(nullptr) : boost::json::value(left)}})};
 }
 
 }  // namespace lockstep

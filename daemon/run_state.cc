@@ -47,6 +47,8 @@ void RunState::running(Runner& runner, const Prepared& prepared) {
     ++runs_;
     prepared_ = &prepared;
     left_out_ = prepared.left_out;
+    asked_of_.clear();
+    asked_after_ = 0;
     resume_ = false;
   }
   if (stopped_.raised() || aborted()) runner.stop();

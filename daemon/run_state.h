@@ -116,6 +116,9 @@ class RunState {
   RunStatus shown_status() const;
   // Why it does not do its work; none: it does.  `now`: run_status().
   std::vector<std::string> not_ready(const RunStatus& now) const;
+  ControlResponse preparing() const REQUIRES(mutex_);
+  std::vector<std::string> waits_of(const SweepStatus& sweep) const REQUIRES(mutex_);
+  std::string repairs_state() const REQUIRES(mutex_);
 
   // One resource of the control socket.
   struct Route {
@@ -163,6 +166,8 @@ class RunState {
   RunStatus last_ GUARDED_BY(mutex_);
   bool resume_ GUARDED_BY(mutex_) = false;
   bool aggregates_wanted_ GUARDED_BY(mutex_) = false;  // By the last request to compare.
+  std::vector<TableId> asked_of_ GUARDED_BY(mutex_);   // Tables of that request, of this run,
+  std::uint64_t asked_after_ GUARDED_BY(mutex_) = 0;   // which came after so many of it.
   ResumeWatch::Obstacles obstacles_ GUARDED_BY(mutex_);
 };
 

@@ -201,8 +201,8 @@ std::string shown(const std::vector<std::string>& names) {
   return list;
 }
 
-// "aggregates 3 equal, 1 different (revenue): lockstep aggregates FILE".
-std::string aggregates_text(const json::object& status) {
+// "aggregates 3 equal, 1 different (revenue): lockstep aggregates shop.yaml".
+std::string aggregates_text(const json::object& status, const std::string& manifest) {
   const json::value* const all = status.if_contains("aggregates");
   if (all == nullptr || !all->is_array() || all->get_array().empty()) return {};
   std::map<std::string, std::vector<std::string>> names;  // By state.
@@ -213,8 +213,22 @@ std::string aggregates_text(const json::object& status) {
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", of_state.size(), state);
     if (state != "equal") text += fmt::format(" ({})", shown(of_state));
   }
-  return "aggregates " + text +
-         (names.size() > 1 || !names.contains("equal") ? ": lockstep aggregates FILE\n" : "\n");
+  if (names.size() > 1 || !names.contains("equal")) text += ": lockstep aggregates " + manifest;
+  return "aggregates " + text + "\n";
+}
+
+// How what an operator holds goes on.
+std::string paused_text(const json::object& status, const std::string& manifest) {
+  const json::value* const paused = status.if_contains("paused");
+  if (paused == nullptr || !paused->is_array() || paused->get_array().empty()) return {};
+  if (paused->get_array().size() > 1)
+    return "next: lockstep resume " + manifest + " ends all of these pauses\n";
+  const json::object& one = paused->get_array().front().as_object();
+  const std::string scope = text_of(one, "scope");
+  const std::string option = scope == "table"   ? " --table '" + text_of(one, "table") + "'"
+                             : scope == "abort" ? ""
+                                                : " --scope " + scope;
+  return "next: lockstep resume " + manifest + option + "\n";
 }
 
 std::string proof_text(const json::object& status) {
@@ -330,7 +344,7 @@ std::string status_json(const Told& told, const RunStatus& status,
   return json::serialize(document);
 }
 
-std::string status_text(const std::string& text) {
+std::string status_text(const std::string& text, const std::string& manifest) {
   try {
     const json::value document = json::parse(text);
     const json::object& status = document.as_object();
@@ -350,12 +364,13 @@ std::string status_text(const std::string& text) {
       out += fmt::format("source {}\n", source);
     for (const json::value& line : status.at("waiting_for").as_array())
       out += fmt::format("waiting for {}\n", std::string(line.as_string()));
-    out += eta_text(status) + throttled_text(status) + kept_wal_text(status);
+    out += eta_text(status) + paused_text(status, manifest) + throttled_text(status) +
+           kept_wal_text(status);
     if (const std::string reconcile = text_of(status, "reconcile"); reconcile.size() > 1)
       out += fmt::format("reconcile {}\n", reconcile);
     const std::string foreign = text_of(status, "foreign_writers");
     if (foreign.size() > 1 && text_of(status, "reconcile") != "off") out += foreign + "\n";
-    out += aggregates_text(status);
+    out += aggregates_text(status, manifest);
     out += fmt::format("{:<40} {:<10} {:>12} {:>13} {:>8} {:>11} {:>12} {:>8}  {}\n", "table",
                        "state", "rows done", "rows ~total", "debts", "quarantined", "verified",
                        "findings", "reason");
@@ -367,9 +382,9 @@ std::string status_text(const std::string& text) {
           text_of(table, "debts"), text_of(table, "quarantined"), verified_text(table),
           text_of(table, "findings"), text_of(table, "reason"));
       if (const std::string why = text_of(table, "repairs_wait"); why.size() > 1)
-        out += fmt::format(
-            "  {} is not repaired by itself: {}; next: lockstep repair FILE --table {}\n",
-            text_of(table, "table"), why, text_of(table, "table"));
+        out +=
+            fmt::format("  {} is not repaired by itself: {}; next: lockstep repair {} --table {}\n",
+                        text_of(table, "table"), why, manifest, text_of(table, "table"));
     }
     return out;
   } catch (const std::exception&) {

@@ -50,9 +50,9 @@ boost::json::array paused_json(const std::vector<PausedScope>& paused);
 // "verified_through", "age_seconds", "rows"}]; bounds are bytes, null where there is none.
 boost::json::array ranges_json(const TableSweep& sweep);
 
-// The document for people, several lines, from the JSON that a daemon answered.
-// Returns the document itself when it is not a status.
-std::string status_text(const std::string& json);
+// The document for people, several lines, from the JSON that a daemon answered; `manifest`: its
+// path, for the next steps.  Returns the document itself when it is not a status.
+std::string status_text(const std::string& json, const std::string& manifest);
 
 // Whether that document says that the migration is synced.
 bool status_is_synced(const std::string& json);

@@ -9,7 +9,9 @@
 #include <optional>
 
 #include "daemon/key_text.h"
+#include "daemon/resync.h"
 #include "daemon/status_json.h"
+#include "daemon/waits.h"
 
 namespace lockstep {
 namespace {
@@ -31,6 +33,7 @@ json::object table_object(const TableMap& table, const TableSweep& sweep) {
                                    ? json::value(lsn_text(*sweep.verified_through))
                                    : json::value(nullptr);
   object["findings"] = sweep.findings;
+  object["missing_in_target"] = sweep.missing;
   object["kept"] = sweep.kept;
   object["resolved"] = sweep.resolved;
   object["repaired"] = sweep.repaired;
@@ -51,7 +54,8 @@ json::object finding_object(const Finding& finding) {
   json::array columns;
   for (const std::string& column : finding.columns) columns.emplace_back(column);
   object["columns"] = std::move(columns);
-  object["cause"] = finding.cause.empty() ? json::value(nullptr) : json::value(finding.cause);
+  const std::string cause = cause_text(finding);
+  object["cause"] = cause.empty() ? json::value(nullptr) : json::value(cause);
   object["first_seen"] = time_text(finding.first_seen_us);
   return object;
 }
@@ -94,7 +98,8 @@ std::string finding_text(const json::object& finding) {
 
 std::string sweep_json(const SweepStatus& status, const std::vector<const TableMap*>& tables,
                        const std::vector<LeftOut>& left_out,
-                       const std::vector<AggregateResult>& aggregates) {
+                       const std::vector<AggregateResult>& aggregates,
+                       const std::vector<std::string>& waits) {
   json::array shown;
   bool complete = !status.running && status.sweep > 0 && left_out.empty();
   std::uint64_t findings = 0;
@@ -108,6 +113,7 @@ std::string sweep_json(const SweepStatus& status, const std::vector<const TableM
                                  {"rows", 0},
                                  {"verified_through", nullptr},
                                  {"findings", 0},
+                                 {"missing_in_target", 0},
                                  {"ranges", json::array()},
                                  {"ranges_total", 0},
                                  {"reason", table.reason}});
@@ -123,6 +129,10 @@ std::string sweep_json(const SweepStatus& status, const std::vector<const TableM
   document["running"] = status.running;
   document["tables"] = std::move(shown);
   document["findings"] = std::move(found);
+  document["findings_total"] = findings;
+  json::array waiting;
+  for (const std::string& line : waits) waiting.emplace_back(line);
+  document["waits"] = std::move(waiting);
   document["aggregates"] = results_json(aggregates);
   return json::serialize(document);
 }
@@ -163,50 +173,73 @@ std::string with_key_texts(const std::string& document, const Manifest& manifest
   return json::serialize(parsed);
 }
 
-std::string sweep_text(const std::string& document) {
+namespace {
+
+std::uint64_t count_of(const json::object& object, std::string_view key) {
+  const json::value* const value = object.if_contains(key);
+  return value != nullptr && value->is_number() ? value->to_number<std::uint64_t>() : 0;
+}
+
+std::string swept_text(const json::object& table, const std::string& manifest) {
+  const std::string name = text_of(table, "table");
+  std::string text =
+      fmt::format("  {}: {} rows, {} findings, verified through {}", name, text_of(table, "rows"),
+                  text_of(table, "findings"), text_of(table, "verified_through"));
+  if (const std::string left = text_of(table, "unverified"); left != "0" && left != "-")
+    text += fmt::format(
+        ", {} rows could not be verified: they are to be read again (`lockstep status {}`), or are "
+        "in `lockstep quarantine list {}`",
+        left, manifest, manifest);
+  if (const std::string why = text_of(table, "reason"); why != "-") text += "; " + why;
+  text += "\n";
+  const std::string hint =
+      resync_advice(name, count_of(table, "missing_in_target"), count_of(table, "rows"), manifest);
+  return hint.empty() ? text : fmt::format("{}    {}\n", text, hint);
+}
+
+// The first of them; of how many, and where the others are.
+std::string findings_text(const json::object& document, const std::string& manifest) {
+  const json::array* const findings = array_of(document, "findings");
+  if (findings == nullptr || findings->empty()) return {};
+  std::string text;
+  const std::size_t shown = std::min(findings->size(), kFindingsShown);
+  for (std::size_t i = 0; i < shown; ++i) text += finding_text((*findings)[i].as_object());
+  const std::uint64_t total = std::max(count_of(document, "findings_total"), findings->size());
+  if (total > shown) text += fmt::format("  these are {} of {} findings\n", shown, total);
+  return text +
+         fmt::format("next: lockstep findings list {} counts all of them, by cause\n", manifest);
+}
+
+}  // namespace
+
+std::string sweep_text(const std::string& document, const std::string& manifest) {
   boost::system::error_code broken;
   const json::value parsed = json::parse(document, broken);
   const json::object* const object = broken ? nullptr : parsed.if_object();
   if (object == nullptr) return document + "\n";
   std::string text = text_of(*object, "result") + "\n";
   if (const json::array* tables = array_of(*object, "tables"))
-    for (const json::value& value : *tables) {
-      const json::object& table = value.as_object();
-      text += fmt::format("  {}: {} rows, {} findings, verified through {}",
-                          text_of(table, "table"), text_of(table, "rows"),
-                          text_of(table, "findings"), text_of(table, "verified_through"));
-      if (const std::string left = text_of(table, "unverified"); left != "0" && left != "-")
-        text += fmt::format(
-            ", {} rows could not be verified: they are to be read again (`lockstep status`), or "
-            "are "
-            "in `lockstep quarantine list`",
-            left);
-      if (const std::string why = text_of(table, "reason"); why != "-") text += "; " + why;
-      text += "\n";
-    }
+    for (const json::value& value : *tables) text += swept_text(value.as_object(), manifest);
   if (const json::array* aggregates = array_of(*object, "aggregates"))
-    for (const json::value& value : *aggregates)
-      text += fmt::format(
-          "  aggregate {}: {}{}\n", text_of(value.as_object(), "name"),
-          text_of(value.as_object(), "state"),
-          text_of(value.as_object(), "state") == "equal" ? "" : ": lockstep aggregates FILE");
-  const json::array* const findings = array_of(*object, "findings");
-  if (findings == nullptr || findings->empty()) return text;
-  for (std::size_t i = 0; i < std::min(findings->size(), kFindingsShown); ++i)
-    text += finding_text((*findings)[i].as_object());
-  if (findings->size() > kFindingsShown)
-    text += fmt::format("  and {} more: see --format json\n", findings->size() - kFindingsShown);
-  return text;
+    for (const json::value& value : *aggregates) {
+      const std::string state = text_of(value.as_object(), "state");
+      text += fmt::format("  aggregate {}: {}{}\n", text_of(value.as_object(), "name"), state,
+                          state == "equal" ? "" : ": lockstep aggregates " + manifest);
+    }
+  return text + findings_text(*object, manifest);
 }
 
 Result<std::vector<TableId>> tables_to_compare(const std::vector<const TableMap*>& tables,
-                                               const std::string& name) {
+                                               const std::string& name,
+                                               const std::string& manifest) {
   std::vector<TableId> ids;
   for (const TableMap* table : tables)
     if (name.empty() || table->text() == name) ids.push_back(table->id);
   if (!ids.empty() || name.empty()) return ids;
-  return fail(Reaction::Halt, name + " is not moved by this migration: see lockstep status",
-              ExitCode::Usage);
+  return fail(
+      Reaction::Halt,
+      fmt::format("{} is not moved by this migration: see lockstep status {}", name, manifest),
+      ExitCode::Usage);
 }
 
 Result<SweepOutcome> sweep_outcome(const std::string& document) {
@@ -223,6 +256,10 @@ Result<SweepOutcome> sweep_outcome(const std::string& document) {
   outcome.exit = result == "equal"       ? ExitCode::Ok
                  : result == "different" ? ExitCode::Different
                                          : ExitCode::Incomplete;
+  std::vector<std::string> waits;
+  if (const json::array* lines = array_of(*object, "waits"))
+    for (const json::value& line : *lines) waits.emplace_back(line.as_string());
+  outcome.waits = joined_waits(waits);
   return outcome;
 }
 

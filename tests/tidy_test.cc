@@ -318,6 +318,22 @@ TEST(Banned, WordsOutsideTheirOwner) {
   expect_none(findings);
 }
 
+// A person at 3 a.m. copies the command: whoever prints it knows the manifest.
+TEST(Banned, NextStepsWithoutTheManifestsPath) {
+  Findings findings;
+  for (const Source& source : sources()) {
+    const bool checked = source.folder() == "daemon" || source.folder() == "pipeline";
+    if (!checked || source.path == "daemon/main.cc") continue;  // There it is a name of --help.
+    for (const std::size_t i : places_of(source.text, "FILE")) {
+      const std::size_t begin = source.text.rfind('\n', i) + 1;
+      const bool in_literal =
+          source.code[i] == ' ' && source.code.find('"', begin) < i;  // No comment.
+      if (in_literal) findings.push_back(source.at(i) + "print the manifest's path, not FILE");
+    }
+  }
+  expect_none(findings);
+}
+
 TEST(Banned, EmptyCatchAll) {
   Findings findings;
   for (const Source& source : sources()) {

@@ -131,7 +131,7 @@ ExitCode exit_of(const std::vector<AggregateResult>& results) {
   return told ? ExitCode::Ok : ExitCode::Incomplete;
 }
 
-std::string results_text(const std::vector<AggregateResult>& results) {
+std::string results_text(const std::vector<AggregateResult>& results, const std::string& manifest) {
   if (results.empty()) return "the manifest has no aggregates\n";
   std::string text = fmt::format("{:<30} {:<10} {:<30} {:<30} {:<20} {}\n", "name", "state",
                                  "source", "target", "at", "reason");
@@ -145,13 +145,15 @@ std::string results_text(const std::vector<AggregateResult>& results) {
     case ExitCode::Ok:
       return text;
     case ExitCode::Different:
-      return text +
-             "next: lockstep reconcile FILE --once says which rows differ; when none does, "
-             "the statements do not mean the same\n";
+      return text + fmt::format(
+                        "next: lockstep reconcile {} --once says which rows differ; when none "
+                        "does, the statements do not mean the same\n",
+                        manifest);
     default:
-      return text +
-             "next: a running daemon takes them as the manifest's `every` says, and lockstep "
-             "reconcile FILE --once at once\n";
+      return text + fmt::format(
+                        "next: a running daemon takes them as the manifest's `every` says, and "
+                        "lockstep reconcile {} --once at once\n",
+                        manifest);
   }
 }
 

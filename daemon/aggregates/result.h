@@ -53,7 +53,7 @@ std::vector<AggregateResult> results_of(const Manifest& manifest,
 // Ok: all are equal; Different: one differs; Incomplete: one could not be told.
 ExitCode exit_of(const std::vector<AggregateResult>& results);
 
-// For people: a line for each, and the next step.
-std::string results_text(const std::vector<AggregateResult>& results);
+// For people: a line for each, and the next step with the manifest's path.
+std::string results_text(const std::vector<AggregateResult>& results, const std::string& manifest);
 
 }  // namespace lockstep

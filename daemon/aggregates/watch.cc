@@ -209,10 +209,13 @@ void AggregateWatch::take(const std::vector<const ManifestAggregate*>& wanted) {
 // Why the target cannot have everything: that is known without them.
 Result<std::string> AggregateWatch::known_lack() {
   for (const RunTableStatus& table : state_.run_status().tables)
-    if (!table.stopped.empty()) return table.table + " has stopped: lockstep status";
+    if (!table.stopped.empty())
+      return fmt::format("{} has stopped: lockstep status {}", table.table, manifest_.path);
   LOCKSTEP_ASSIGN(const std::uint64_t aside,
                   target_.owed(bookkeeping_, "'quarantined', 'dropped'"));
-  return aside == 0 ? "" : fmt::format("{} rows were set aside: lockstep quarantine list", aside);
+  return aside == 0 ? ""
+                    : fmt::format("{} rows were set aside: lockstep quarantine list {}", aside,
+                                  manifest_.path);
 }
 
 Status AggregateWatch::judge(const ManifestAggregate& aggregate, const AggregateRow& source,

@@ -13,6 +13,7 @@
 #include "daemon/control_client.h"
 #include "daemon/status_json.h"
 #include "daemon/steering.h"
+#include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
@@ -27,15 +28,18 @@ constexpr std::chrono::seconds kAbortedWithin{60};
 Status await_end(const Manifest& manifest, const LockOwner& owner, std::string answer) {
   const auto until = std::chrono::steady_clock::now() + kAbortedWithin;
   StopFlag never;
+  WaitNotice notice;
   for (;;) {
     const json::value document = json::parse(answer);
     if (document.at("ended").as_bool()) return {};
     if (std::chrono::steady_clock::now() >= until)
       return fail(Reaction::Halt,
                   fmt::format("the abort is ordered and stays so, but waits for {}; next: lockstep "
-                              "status {}, or kill -9 {} and lockstep abort again",
-                              text_of(document.as_object(), "waits_for"), manifest.path, owner.pid),
+                              "status {}, or kill -9 {} and lockstep abort {} again",
+                              text_of(document.as_object(), "waits_for"), manifest.path, owner.pid,
+                              manifest.path),
                   ExitCode::Temporary);
+    notice.tell(text_of(document.as_object(), "waits_for"));
     never.wait(kAbortedEvery);
     LOCKSTEP_ASSIGN(answer, ask_owner(owner, {"GET", kAbortPath, ""}));
   }

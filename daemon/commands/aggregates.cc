@@ -26,7 +26,7 @@ ExitCode aggregates_command(const AggregatesCommand& command) {
     std::cout << boost::json::serialize(boost::json::object{{"aggregates", results_json(*results)}})
               << "\n";
   else
-    std::cout << results_text(*results);
+    std::cout << results_text(*results, command.manifest);
   return exit_of(*results);
 }
 

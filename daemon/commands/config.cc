@@ -17,10 +17,6 @@ namespace {
 
 namespace json = boost::json;
 
-std::unexpected<Error> runs_not(const std::string& what) {
-  return fail(Reaction::Halt, "lockstep does not run: " + what, ExitCode::Unreachable);
-}
-
 Result<LockOwner> running_daemon(const Manifest& manifest, const std::string& otherwise) {
   LOCKSTEP_ASSIGN(const auto owner, await_owner(manifest));
   if (!owner || owner->socket.empty()) return runs_not(otherwise);
@@ -71,7 +67,7 @@ Result<ExitCode> diff(const Manifest& manifest, const ConfigCommand& command) {
       config_changes(json::parse(answer), effective_config(manifest));
   json::array list;
   for (const ConfigChange& change : changes) {
-    const std::string next = change.hot ? "lockstep reload" : "a restart";
+    const std::string next = change.hot ? "lockstep reload " + command.manifest : "a restart";
     json::object object{{"key", change.key},
                         {"running", change.before},
                         {"file", change.after},

@@ -39,8 +39,7 @@ Status show(const Manifest& manifest, const EventsCommand& command) {
   LOCKSTEP_ASSIGN(const auto owner, await_owner(manifest));
   const bool running = owner && !owner->socket.empty();
   if (command.follow && !running)
-    return fail(Reaction::Halt, "lockstep does not run: nothing will be told",
-                ExitCode::Unreachable);
+    return runs_not("nothing will be told; next: lockstep run " + manifest.path);
   const std::string path = fmt::format("{}?limit={}", kEventsPath, command.limit);
   LOCKSTEP_ASSIGN(const std::string answer, running ? ask_owner(*owner, {"GET", path, ""})
                                                     : stored_events(manifest, command.limit));

@@ -13,10 +13,8 @@ ExitCode healthcheck_command(const std::string& path) {
   if (!manifest) return ExitCode::Config;
   const auto owner = read_lock_owner(manifest->state_dir.value.string());
   if (!owner) return complain(owner.error());
-  if (!*owner || (*owner)->socket.empty()) {
-    std::cerr << "lockstep does not run\n";
-    return ExitCode::Unreachable;
-  }
+  if (!*owner || (*owner)->socket.empty())
+    return complain(runs_not("next: lockstep run " + path).error());
   const auto answer = ask_daemon((*owner)->socket, {"GET", kReadyPath, ""});
   if (!answer) return complain(answer.error());
   std::cout << answer->body << "\n";

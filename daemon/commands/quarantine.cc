@@ -26,18 +26,18 @@ class Quarantine {
   explicit Quarantine(const Manifest& manifest) : manifest_(manifest) {}
 
   Result<std::string> list(ShowValues values) {
-    LOCKSTEP_ASSIGN(const std::string socket, daemon_socket());
-    if (!socket.empty())
-      return ask(socket,
-                 {"GET", values == ShowValues::Yes ? kQuarantineValues : kQuarantinePath, ""});
+    LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest_.state_dir.value.string()));
+    if (listens(owner))
+      return ask_owner(
+          *owner, {"GET", values == ShowValues::Yes ? kQuarantineValues : kQuarantinePath, ""});
     LOCKSTEP_ASSIGN(const auto checkpoint,
                     CheckpointReader::open(manifest_.state_dir.value.string()));
     return quarantine_json(manifest_, checkpoint ? &*checkpoint : nullptr, values);
   }
 
   Result<std::string> edit(const QuarantineEdit& edit) {
-    LOCKSTEP_ASSIGN(const std::string socket, daemon_socket());
-    if (!socket.empty()) return ask(socket, {"POST", kQuarantinePath, edit_json(edit)});
+    LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest_.state_dir.value.string()));
+    if (listens(owner)) return ask_owner(*owner, {"POST", kQuarantinePath, edit_json(edit)});
     // Takes the lock, so that no daemon starts meanwhile, and has the audit log.
     StoreOptions options;
     options.directory = manifest_.state_dir.value.string();
@@ -49,25 +49,16 @@ class Quarantine {
   }
 
  private:
-  // "" when no daemon runs.
-  Result<std::string> daemon_socket() const {
-    LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest_.state_dir.value.string()));
-    return owner ? owner->socket : std::string();
-  }
-
-  static Result<std::string> ask(const std::string& socket, const ControlRequest& request) {
-    LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(socket, request));
-    if (answer.status == 200) return std::move(answer.body);
-    return fail(Reaction::Halt,
-                fmt::format("the daemon answered {}: {}", answer.status, answer.body),
-                answer.status == 400 ? ExitCode::Usage : ExitCode::Temporary);
+  static bool listens(const std::optional<LockOwner>& owner) {
+    return owner && !owner->socket.empty();
   }
 
   const Manifest& manifest_;
 };
 
-// Keeps the rows with one of `ids` (none: all).  An id that no row has is the caller's mistake.
-Result<json::array> chosen_rows(const std::string& document, const std::vector<std::string>& ids) {
+// Keeps the rows with one of its ids (none: all).  An id that no row has is the caller's mistake.
+Result<json::array> chosen_rows(const std::string& document, const QuarantineCommand& command) {
+  const std::vector<std::string>& ids = command.ids;
   boost::system::error_code broken;
   const json::value parsed = json::parse(document, broken);
   const json::object* object = broken ? nullptr : parsed.if_object();
@@ -81,7 +72,9 @@ Result<json::array> chosen_rows(const std::string& document, const std::vector<s
       return row.is_object() && text_of(row.get_object(), "id") == id;
     });
     if (found == rows->get_array().end())
-      return fail(Reaction::Halt, "no row with id " + id + " is set aside: see quarantine list",
+      return fail(Reaction::Halt,
+                  fmt::format("no row with id {} is set aside: see lockstep quarantine list {}", id,
+                              command.manifest),
                   ExitCode::Usage);
     chosen.push_back(*found);
   }
@@ -95,7 +88,7 @@ struct ReasonGroup {
 };
 
 // One line a reason: a rule that refuses twenty thousand rows is one thing to put right.
-void print_list(const json::array& rows) {
+void print_list(const json::array& rows, const std::string& manifest) {
   if (rows.empty()) {
     std::cout << "no rows are set aside\n";
     return;
@@ -113,7 +106,8 @@ void print_list(const json::array& rows) {
     std::cout << fmt::format("{:>8}  {:<30} {:<11} {:<12} {:<32}  {}\n", group.rows, about[0],
                              about[1], about[2], group.first_id, about[3]);
   if (groups.size() < rows.size())
-    std::cout << fmt::format("{} rows in all; each of them: quarantine show\n", rows.size());
+    std::cout << fmt::format("{} rows in all; each of them: lockstep quarantine show {}\n",
+                             rows.size(), manifest);
 }
 
 void print_rows(const json::array& rows) {
@@ -129,13 +123,13 @@ void print_rows(const json::array& rows) {
 Status show(const QuarantineCommand& command, const Manifest& manifest) {
   const ShowValues values = command.show_values ? ShowValues::Yes : ShowValues::No;
   LOCKSTEP_ASSIGN(const std::string document, Quarantine(manifest).list(values));
-  LOCKSTEP_ASSIGN(const json::array rows, chosen_rows(document, command.ids));
+  LOCKSTEP_ASSIGN(const json::array rows, chosen_rows(document, command));
   if (command.format == OutputFormat::Json) {
     json::object answer;
     answer["rows"] = rows;
     std::cout << json::serialize(answer) << "\n";
   } else if (command.verb == "list" && !command.show_values) {
-    print_list(rows);
+    print_list(rows, command.manifest);
   } else {
     print_rows(rows);
   }
@@ -149,7 +143,7 @@ Status edit(const QuarantineCommand& command, const Manifest& manifest) {
   Quarantine quarantine(manifest);
   if (!edit.ids.empty()) {
     LOCKSTEP_ASSIGN(const std::string document, quarantine.list(ShowValues::No));
-    LOCKSTEP_TRY(chosen_rows(document, edit.ids));
+    LOCKSTEP_TRY(chosen_rows(document, command));
   }
   LOCKSTEP_ASSIGN(const std::string answer, quarantine.edit(edit));
   if (command.format == OutputFormat::Json) {

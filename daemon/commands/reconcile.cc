@@ -3,13 +3,16 @@
 #include <boost/json.hpp>
 #include <iostream>
 
+#include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/state_lock.h"
 #include "connectors/postgres/target/bookkeeping.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/status_json.h"
+#include "daemon/steering.h"
 #include "daemon/sweep_json.h"
 #include "daemon/tables.h"
+#include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
@@ -27,6 +30,7 @@ Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand&
   LOCKSTEP_ASSIGN(const std::string begun, ask_patiently(owner, begin));
   LOCKSTEP_ASSIGN(SweepOutcome before, sweep_outcome(begun));
   StopFlag never;
+  WaitNotice notice;
   for (;;) {
     LOCKSTEP_ASSIGN(std::string document, ask_patiently(owner, {"GET", kReconcilePath, ""}));
     LOCKSTEP_ASSIGN(const SweepOutcome now, sweep_outcome(document));
@@ -39,18 +43,28 @@ Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand&
       LOCKSTEP_ASSIGN(const std::string again, ask_patiently(owner, begin));
       LOCKSTEP_ASSIGN(before, sweep_outcome(again));
     }
+    notice.tell(now.waits);
     never.wait(kAskSweepEvery);
   }
 }
 
-Status has_begun(const Manifest& manifest) {
+// Before this process compares by itself, and waits as the daemon would.
+Status may_compare(const Manifest& manifest) {
+  LOCKSTEP_ASSIGN(const auto checkpoint, CheckpointReader::open(manifest.state_dir.value.string()));
+  if (checkpoint) {
+    LOCKSTEP_TRY(refuse_while_aborted(*checkpoint, manifest.path));
+    LOCKSTEP_ASSIGN(const Pauses pauses, stored_pauses(*checkpoint));
+    const std::string waits = joined_waits(comparison_waits(pauses, {}, {}, manifest.path));
+    if (!waits.empty()) std::cerr << "waits: " << waits << std::endl;
+  }
   Bookkeeping bookkeeping(bookkeeping_options(manifest, "reconcile"));
   LOCKSTEP_ASSIGN(const bool begun, bookkeeping.exists());
   if (begun) return {};
-  return fail(Reaction::Halt,
-              "there is nothing to compare: the migration has not begun on the target; lockstep "
-              "run begins it",
-              ExitCode::Incomplete);
+  return fail(
+      Reaction::Halt,
+      "there is nothing to compare: the migration has not begun on the target; lockstep run " +
+          manifest.path + " begins it",
+      ExitCode::Incomplete);
 }
 
 }  // namespace
@@ -67,7 +81,7 @@ ExitCode reconcile_command(const ReconcileCommand& command) {
     if (!answered) return complain(answered.error());
     document = *std::move(answered);
   } else {
-    if (const Status begun = has_begun(*manifest); !begun) return complain(begun.error());
+    if (const Status may = may_compare(*manifest); !may) return complain(may.error());
     RunCommand run;
     run.manifest = command.manifest;
     run.compare = {true, command.table, &document};
@@ -77,7 +91,8 @@ ExitCode reconcile_command(const ReconcileCommand& command) {
   const auto outcome = sweep_outcome(document);
   if (!outcome) return complain(outcome.error());
   document = with_key_texts(document, *manifest, command.format == OutputFormat::Json);
-  std::cout << (command.format == OutputFormat::Json ? document + "\n" : sweep_text(document));
+  std::cout << (command.format == OutputFormat::Json ? document + "\n"
+                                                     : sweep_text(document, command.manifest));
   return outcome->running ? ended : outcome->exit;
 }
 

@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/json.hpp>
 #include <chrono>
 #include <iostream>
 #include <limits>
+#include <map>
 #include <set>
 
 #include "checkpoint/state_lock.h"
@@ -12,6 +14,9 @@
 #include "daemon/key_text.h"
 #include "daemon/repair_json.h"
 #include "daemon/repair_sql.h"
+#include "daemon/resync.h"
+#include "daemon/status_json.h"
+#include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
@@ -48,13 +53,16 @@ std::string nothing_text(const FindingsList& chosen) {
                      left_out_text(chosen));
 }
 
-Status print_sql(const Manifest& manifest, const FindingsFilter& filter) {
+Status print_sql(const Manifest& manifest, FindingsFilter filter) {
+  filter.grouped = true;
   LOCKSTEP_ASSIGN(const FindingsList chosen, choose(manifest, filter));
   if (chosen.findings.empty()) {
     std::cout << nothing_text(chosen);
     return {};
   }
   KeyTexts texts(manifest);
+  if (texts.fault()) return fail(*texts.fault());
+  std::cout << sql_session();
   for (const Finding& finding : chosen.findings) {
     const auto sql = repair_sql(finding, texts);
     std::cout << (sql ? *sql : fmt::format("-- finding {}: {}", finding.id, sql.error().message))
@@ -63,6 +71,11 @@ Status print_sql(const Manifest& manifest, const FindingsFilter& filter) {
   if (chosen.findings.size() < chosen.total)
     std::cout << fmt::format("-- these are the first {} of {}: --table or --id chooses others\n",
                              chosen.findings.size(), chosen.total);
+  for (const auto& [table, lacking] : chosen.lacking)
+    if (const std::string advice =
+            resync_advice(table, lacking.missing, lacking.rows, manifest.path);
+        !advice.empty())
+      std::cout << "-- " << advice << "\n";
   std::cout << fmt::format(
       "-- {} rows{}; nothing was done: --yes reads each of them from the source again and writes "
       "it\n",
@@ -90,18 +103,36 @@ Result<Left> left_of(const Manifest& manifest, const std::set<std::uint64_t>& as
   return left;
 }
 
+// So many of how many were to be made equal, of all that the command is about.
+struct EqualSoFar {
+  std::size_t equal = 0;
+  std::size_t wanted = 0;
+};
+
+std::unexpected<Error> has_ended(const Manifest& manifest, const EqualSoFar& progress) {
+  return fail(Reaction::Halt,
+              fmt::format("lockstep run has ended: {} of {} rows are equal so far; next: lockstep "
+                          "run {}, then lockstep repair {} --yes again",
+                          progress.equal, progress.wanted, manifest.path, manifest.path),
+              ExitCode::Unreachable);
+}
+
 // Asks for some repairs and waits for the end of them.  Returns how many rows are equal then.
 Result<std::size_t> repair_some(const Manifest& manifest, const LockOwner& owner,
-                                const std::set<std::uint64_t>& asked, RepairScope scope) {
+                                const std::set<std::uint64_t>& asked, RepairScope scope,
+                                const EqualSoFar& before) {
   const auto since = std::chrono::system_clock::now().time_since_epoch();
   const std::int64_t since_us =
       std::chrono::duration_cast<std::chrono::microseconds>(since).count();
   const RepairRequest request{{asked.begin(), asked.end()}, scope};
-  LOCKSTEP_TRY(ask_owner(owner, {"POST", kRepairPath, repair_json(request)}));
+  const ControlRequest post{"POST", kRepairPath, repair_json(request)};
+  LOCKSTEP_ASSIGN(const std::string begun, ask_patiently(owner, post));
+  LOCKSTEP_ASSIGN(RepairsState state, parse_repairs(begun));
+  std::uint64_t run = state.run;
   auto until = std::chrono::steady_clock::now() + kRepairingMax;
   StopFlag never;
+  WaitNotice notice;
   Left left{asked.size()};
-  std::string told;
   for (int looks = 0; looks < kLooksToGiveUp && std::chrono::steady_clock::now() < until;) {
     never.wait(kLookAtRepairsEvery);
     LOCKSTEP_ASSIGN(left, left_of(manifest, asked, since_us));
@@ -109,54 +140,89 @@ Result<std::size_t> repair_some(const Manifest& manifest, const LockOwner& owner
     looks = left.given_up == left.all ? looks + 1 : 0;
     LOCKSTEP_ASSIGN(const auto now, read_lock_owner(manifest.state_dir.value.string()));
     if (!now || now->pid != owner.pid)
-      return fail(Reaction::Halt,
-                  fmt::format("lockstep run ended before {} of {} rows were equal: start it, and "
-                              "say lockstep repair --yes again",
-                              left.all, asked.size()),
-                  ExitCode::Temporary);
+      return has_ended(manifest, {before.equal + asked.size() - left.all, before.wanted});
     LOCKSTEP_ASSIGN(const std::string answer, ask_owner(owner, {"GET", kRepairPath, ""}));
-    const std::string waits = parse_waits(answer);
-    if (waits.empty()) continue;
+    LOCKSTEP_ASSIGN(state, parse_repairs(answer));
+    notice.tell(state.waits);
+    // A run that was prepared anew knows nothing of the request, which an abort refuses.
+    if (state.run != run) {
+      LOCKSTEP_ASSIGN(const std::string again, ask_patiently(owner, post));
+      LOCKSTEP_ASSIGN(state, parse_repairs(again));
+      run = state.run;
+    }
+    if (state.waits.empty()) continue;
     looks = 0;  // What waits is looked at, too.
     until = std::chrono::steady_clock::now() + kRepairingMax;
-    if (told.empty()) std::cerr << (told = waits) << "\n";
   }
   return asked.size() - left.all;
+}
+
+// Tables of which nothing is written now, by name, with the reason.
+Result<std::map<std::string, std::string>> held_tables(const LockOwner& owner) {
+  LOCKSTEP_ASSIGN(const std::string answer, ask_patiently(owner, {"GET", kStatusPath, ""}));
+  std::map<std::string, std::string> held;
+  const boost::json::value status = boost::json::parse(answer);
+  for (const boost::json::value& value : status.at("tables").as_array()) {
+    const boost::json::object& table = value.as_object();
+    const std::string state = text_of(table, "state");
+    if (state == "paused" || state == "stopped")
+      held[text_of(table, "table")] = text_of(table, "reason");
+  }
+  return held;
+}
+
+// The findings that can be repaired now.  Says of the others what keeps them, table by table.
+Result<std::set<std::uint64_t>> wanted_of(const FindingsList& chosen, const LockOwner& owner) {
+  LOCKSTEP_ASSIGN(const auto held, held_tables(owner));
+  std::set<std::uint64_t> wanted;
+  std::map<std::string, std::size_t> left;
+  for (const Finding& finding : chosen.findings) {
+    if (held.contains(finding.table))
+      ++left[finding.table];
+    else
+      wanted.insert(finding.id);
+  }
+  for (const auto& [table, rows] : left)
+    std::cerr << fmt::format("{} rows of {} are not repaired now: {}\n", rows, table,
+                             held.at(table));
+  return wanted;
 }
 
 Result<ExitCode> repair(const Manifest& manifest, FindingsFilter filter) {
   if (manifest.reconcile.repair.value == RepairPolicy::Off)
     return fail(Reaction::Halt,
-                "nothing was repaired: say `reconcile: {repair: confirm}` in " + manifest.path +
-                    " and start lockstep run again",
+                fmt::format("nothing was repaired: say `reconcile: {{repair: confirm}}` in {}, and "
+                            "start lockstep run {} again",
+                            manifest.path, manifest.path),
                 ExitCode::Config);
   LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest.state_dir.value.string()));
   if (!owner || owner->socket.empty())
-    return fail(Reaction::Halt, "nothing was repaired: lockstep run is what repairs; start it",
-                ExitCode::Temporary);
+    return runs_not("nothing was repaired; next: lockstep run " + manifest.path);
   filter.limit = kNoLimit;
   filter.with_rows = false;
   LOCKSTEP_ASSIGN(const FindingsList chosen, choose(manifest, filter));
-  std::set<std::uint64_t> wanted;
-  for (const Finding& finding : chosen.findings) wanted.insert(finding.id);
-  if (wanted.empty()) {
+  if (chosen.findings.empty()) {
     std::cout << nothing_text(chosen);
     return ExitCode::Ok;
   }
+  LOCKSTEP_ASSIGN(const auto wanted, wanted_of(chosen, *owner));
+  const std::size_t all = chosen.findings.size();
   std::size_t equal = 0;
   for (auto next = wanted.begin(); next != wanted.end();) {
     std::set<std::uint64_t> some;
     for (; next != wanted.end() && some.size() < kAtOnce; ++next) some.insert(*next);
-    LOCKSTEP_ASSIGN(const std::size_t done, repair_some(manifest, *owner, some, filter.scope));
+    LOCKSTEP_ASSIGN(const std::size_t done,
+                    repair_some(manifest, *owner, some, filter.scope, {equal, all}));
     equal += done;
     if (done < some.size()) break;  // Whatever keeps them keeps the others, too.
   }
-  std::cout << fmt::format("{} of {} rows are equal now{}\n", equal, wanted.size(),
-                           left_out_text(chosen));
-  if (equal == wanted.size()) return ExitCode::Ok;
-  std::cout
-      << "the others are still under way, or on the target in another way than when they were "
-         "found, or refused by it: see lockstep findings list, lockstep quarantine list\n";
+  std::cout << fmt::format("{} of {} rows are equal now{}\n", equal, all, left_out_text(chosen));
+  if (equal == all) return ExitCode::Ok;
+  if (equal < wanted.size())
+    std::cout << fmt::format(
+        "the others are still under way, or on the target in another way than when they were "
+        "found, or refused by it: see lockstep findings list {}, lockstep quarantine list {}\n",
+        manifest.path, manifest.path);
   return ExitCode::Incomplete;
 }
 

@@ -21,14 +21,14 @@ Status check_tables(const Manifest& manifest, const Resync& resync) {
   if (!begun)
     return fail(Reaction::Halt,
                 fmt::format("the target knows nothing of migration {}: say `existing: heal` in {}, "
-                            "and lockstep run compares what is there",
-                            manifest.migration.value, manifest.path),
+                            "and lockstep run {} compares what is there",
+                            manifest.migration.value, manifest.path, manifest.path),
                 ExitCode::Config);
   LOCKSTEP_ASSIGN(const TablePlan plan, plan_tables(source, target, manifest));
   std::vector<const TableMap*> tables;
   for (const PlannedTable& table : plan.tables)
     if (table.map) tables.push_back(&*table.map);
-  const std::string fault = resync_fault(resync, tables);
+  const std::string fault = resync_fault(resync, tables, manifest.path);
   if (!fault.empty()) return fail(Reaction::Halt, fault, ExitCode::Config);
   return {};
 }

@@ -193,7 +193,8 @@ Result<ExitCode> run_prepared(Begin& begin) {
                  begin.meters});
   const CompareRun& compare = begin.command.compare;
   if (compare.wanted) {
-    LOCKSTEP_ASSIGN(std::vector<TableId> ids, tables_to_compare(prepared.tables, compare.table));
+    LOCKSTEP_ASSIGN(std::vector<TableId> ids,
+                    tables_to_compare(prepared.tables, compare.table, manifest.path));
     runner.sweep(std::move(ids));
   }
   begin.state.running(runner, prepared);
@@ -265,7 +266,7 @@ class Daemon {
   Daemon(const Manifest& manifest, RocksdbStore& store)
       : manifest_(manifest),
         store_(store),
-        open_events_(open_events(manifest.migration.value)),
+        open_events_(open_events(manifest.migration.value, manifest.path)),
         events_(*open_events_),
         told_(store),
         aggregates_(manifest, store),

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <boost/json.hpp>
 #include <chrono>
 #include <iostream>
 #include <optional>
@@ -9,6 +11,7 @@
 #include "daemon/control_client.h"
 #include "daemon/offline_status.h"
 #include "daemon/status_json.h"
+#include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
@@ -17,18 +20,29 @@ namespace {
 constexpr std::chrono::seconds kFreshMax{60};
 constexpr std::chrono::milliseconds kFreshEvery{200};
 
+// Whether an operator holds what a proof needs: to wait for it makes no sense.
+bool is_held(const std::string& document) {
+  const boost::json::value status = boost::json::parse(document);
+  return std::ranges::any_of(status.at("paused").as_array(), [](const boost::json::value& one) {
+    const std::string scope = text_of(one.as_object(), "scope");
+    return scope == kAbort || scope == part_text(Scope::Apply);
+  });
+}
+
 // Waits until the daemon has proven something that began after this call.
-Result<std::string> read_fresh_status(const LockOwner& owner) {
+Result<std::string> read_fresh_status(const LockOwner& owner, const std::string& path) {
   using std::chrono::steady_clock;
   const auto begun = steady_clock::now();
   StopFlag never;
+  WaitNotice notice;
   LOCKSTEP_ASSIGN(const std::string asked, ask_owner(owner, {"POST", kProofPath, ""}));
   for (;;) {
     LOCKSTEP_ASSIGN(std::string document, ask_owner(owner, {"GET", kStatusPath, ""}));
     const std::chrono::duration<double> waited = steady_clock::now() - begun;
     const std::optional<double> age = proof_age(document);
     if (age && *age <= waited.count()) return document;
-    if (waited >= kFreshMax) return not_proven(document);
+    if (waited >= kFreshMax || is_held(document)) return not_proven(document);
+    notice.tell("a proof that begins now, a minute at most; next: lockstep status " + path);
     never.wait(kFreshEvery);
   }
 }
@@ -38,7 +52,8 @@ Result<std::string> read_fresh_status(const LockOwner& owner) {
 Result<std::string> read_status(const Manifest& manifest, bool fresh) {
   LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest.state_dir.value.string()));
   if (owner && !owner->socket.empty()) {
-    auto document = fresh ? read_fresh_status(*owner) : ask_owner(*owner, {"GET", kStatusPath, ""});
+    auto document = fresh ? read_fresh_status(*owner, manifest.path)
+                          : ask_owner(*owner, {"GET", kStatusPath, ""});
     if (document || document.error().reaction != Reaction::Retry) return document;
     // It owns the directory and does not listen yet (the file may be one that was killed left), or
     // is just ending.
@@ -55,7 +70,8 @@ ExitCode status_command(const StatusCommand& command) {
   if (!manifest) return ExitCode::Config;
   const auto document = read_status(*manifest, command.fresh);
   if (!document) return complain(document.error());
-  std::cout << (command.format == OutputFormat::Json ? *document + "\n" : status_text(*document));
+  std::cout << (command.format == OutputFormat::Json ? *document + "\n"
+                                                     : status_text(*document, command.manifest));
   if (command.exit_code && !status_is_synced(*document)) return ExitCode::Incomplete;
   return ExitCode::Ok;
 }

@@ -12,6 +12,7 @@
 #include "daemon/run_state.h"
 #include "daemon/status_json.h"
 #include "daemon/steering_api.h"
+#include "daemon/waits.h"
 #include "pipeline/base/number.h"
 
 namespace lockstep {
@@ -43,7 +44,10 @@ Result<std::string> order_offline(const Manifest& manifest, ControlRequest reque
   LOCKSTEP_ASSIGN(const auto names, resume_held(steering, wanted.as_object(), request.actor));
   json::array scopes;
   for (const std::string& name : names) scopes.emplace_back(name);
-  return json::serialize(json::object{{"scopes", std::move(scopes)}});
+  const std::string left = abort_left(steering.control().pauses(), manifest.path);
+  return json::serialize(
+      json::object{{"scopes", std::move(scopes)},
+                   {"aborted", left.empty() ? json::value(nullptr) : json::value(left)}});
 }
 
 Result<std::string> order(const Manifest& manifest, const ControlRequest& request) {
@@ -61,6 +65,11 @@ std::string list_text(const json::object& document, std::string_view key) {
     for (const json::value& one : list->as_array())
       text += (text.empty() ? "" : ", ") + std::string(one.as_string());
   return text;
+}
+
+std::string text_or_nothing(const json::object& document, std::string_view key) {
+  const std::string text = text_of(document, key);
+  return text == "-" ? "" : text;
 }
 
 // Of a command line: "NAME=1000", "NAME=manifest".
@@ -140,19 +149,20 @@ ExitCode resume_command(const ResumeCommand& command) {
   const json::value document = json::parse(*answer);
   const std::string scopes = list_text(document.as_object(), "scopes");
   const std::string tables = list_text(document.as_object(), "resumed");
-  if (!scopes.empty()) std::cout << "goes on: " << scopes << "\n";
+  const std::string aborted = text_or_nothing(document.as_object(), "aborted");
+  if (!scopes.empty())
+    std::cout << (aborted.empty() ? "goes on: " : "not paused any more: ") << scopes << "\n";
+  if (!aborted.empty()) std::cout << "nothing goes on: " << aborted << "\n";
   if (!tables.empty())
     std::cout << "tried again: " << tables << "; lockstep status " << command.manifest
               << " says how that went\n";
   if (!scopes.empty() || !tables.empty()) return ExitCode::Ok;
+  if (!aborted.empty()) return ExitCode::Incomplete;
   if (!command.table.empty())
-    return complain(
-        fail(Reaction::Halt,
-             fmt::format("table {} is not paused, and lockstep does not run: lockstep run {} tries "
-                         "every stopped table again",
-                         command.table, command.manifest),
-             ExitCode::Unreachable)
-            .error());
+    return complain(runs_not(fmt::format("table {} is not paused; next: lockstep run {} tries "
+                                         "every stopped table again",
+                                         command.table, command.manifest))
+                        .error());
   std::cout << "nothing is paused, and no table has stopped\n";
   return ExitCode::Ok;
 }

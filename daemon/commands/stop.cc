@@ -11,6 +11,7 @@
 #include "daemon/control_client.h"
 #include "daemon/run_state.h"
 #include "daemon/status_json.h"
+#include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
@@ -27,12 +28,16 @@ Result<bool> stop(const Manifest& manifest) {
   LOCKSTEP_TRY(ask_patiently(*owner, {"POST", kStopPath, "{}"}));
   const auto until = std::chrono::steady_clock::now() + kEndMax;
   StopFlag never;
+  WaitNotice notice;
   for (;;) {
     LOCKSTEP_ASSIGN(const auto now, read_lock_owner(manifest.state_dir.value.string()));
     if (!now || now->pid != owner->pid) return true;
     if (std::chrono::steady_clock::now() >= until)
-      return fail(Reaction::Halt, fmt::format("pid {} was asked to end and has not", owner->pid),
+      return fail(Reaction::Halt,
+                  fmt::format("pid {} was asked to end and has not; next: lockstep status {}",
+                              owner->pid, manifest.path),
                   ExitCode::Temporary);
+    notice.tell(fmt::format("pid {} applies what it has read, and ends", owner->pid));
     never.wait(kEndedEvery);
   }
 }

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 
+#include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/rocksdb_store.h"
 #include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
@@ -21,6 +22,7 @@
 #include "daemon/repair_sql.h"
 #include "daemon/status_json.h"
 #include "daemon/steering.h"
+#include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
@@ -29,8 +31,11 @@ namespace {
 constexpr std::chrono::seconds kNotedWithin{30};
 constexpr std::chrono::milliseconds kNotedEvery{200};
 
-std::unexpected<Error> refused(const std::string& why) {
-  return fail(Reaction::Halt, "nothing was undone: " + why, ExitCode::Failed);
+// Exit codes: Usage where the finding is none that a repair wrote, Incomplete where its row is not
+// what the repair wrote any more or the target refuses the old one, Temporary where it cannot be
+// done right now.
+std::unexpected<Error> refused(const std::string& why, ExitCode exit) {
+  return fail(Reaction::Halt, "nothing was undone: " + why, exit);
 }
 
 Result<Finding> finding_of(const Manifest& manifest, std::uint64_t id) {
@@ -45,13 +50,18 @@ class Journal {
  public:
   static Result<Journal> open(const Manifest& manifest) {
     Journal journal(manifest);
-    LOCKSTEP_ASSIGN(journal.owner_, read_lock_owner(manifest.state_dir.value.string()));
-    if (journal.owner_) return journal;
+    LOCKSTEP_ASSIGN(journal.owner_, await_owner(manifest));
+    if (journal.owner_ && !journal.owner_->socket.empty()) {
+      LOCKSTEP_ASSIGN(const auto checkpoint,
+                      CheckpointReader::open(manifest.state_dir.value.string()));
+      if (checkpoint) LOCKSTEP_TRY(may_write(*checkpoint, manifest));
+      return journal;
+    }
     StoreOptions options;
     options.directory = manifest.state_dir.value.string();
     options.identity.migration = manifest.migration.value;
     LOCKSTEP_ASSIGN(journal.store_, RocksdbStore::open(options));
-    LOCKSTEP_TRY(refuse_while_aborted(journal.store_->read(), manifest.path));
+    LOCKSTEP_TRY(may_write(journal.store_->read(), manifest));
     return journal;
   }
 
@@ -59,8 +69,9 @@ class Journal {
     if (!store_) return ask(mark);
     LOCKSTEP_TRY(store_->append_audit(audit_of(mark, fmt::format("uid {}", ::getuid()))));
     LOCKSTEP_ASSIGN(std::optional<Finding> finding, store_->verified().find(mark.finding));
-    if (!finding) return refused("the finding is gone");
-    finding->state = mark.to;
+    if (!finding) return refused("the finding is gone", ExitCode::Usage);
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    finding->become(mark.to, std::chrono::duration_cast<std::chrono::microseconds>(now).count());
     LOCKSTEP_ASSIGN([[maybe_unused]] const std::uint64_t id,
                     store_->verified().save_finding(*finding));
     return {};
@@ -69,6 +80,12 @@ class Journal {
  private:
   explicit Journal(const Manifest& manifest) : manifest_(&manifest) {}
 
+  // The row is written here, so that a pause of the lanes is no reason to be let through.
+  static Status may_write(const CheckpointReader& checkpoint, const Manifest& manifest) {
+    LOCKSTEP_ASSIGN(const Pauses pauses, stored_pauses(checkpoint));
+    return refuse_while_held(pauses, manifest.path);
+  }
+
   // The sweep marks it between two steps of a comparison.
   Status ask(FindingMark mark) {
     LOCKSTEP_ASSIGN(const Finding before, finding_of(*manifest_, mark.finding));
@@ -76,18 +93,27 @@ class Journal {
                     ask_owner(*owner_, {"POST", kMarkPath, mark_json(mark)}));
     const auto until = std::chrono::steady_clock::now() + kNotedWithin;
     StopFlag never;
+    WaitNotice notice;
     while (std::chrono::steady_clock::now() < until) {
       LOCKSTEP_ASSIGN(const Finding now, finding_of(*manifest_, mark.finding));
       if (now.state == mark.to) return {};
       if (now.state != before.state)
-        return refused(fmt::format("the finding has become {}", state_text(now.state)));
+        return refused(fmt::format("the finding has become {}", state_text(now.state)),
+                       ExitCode::Incomplete);
+      notice.tell(
+          fmt::format("the daemon is to note it, and waits for a server; next: lockstep "
+                      "status {}",
+                      manifest_->path));
       never.wait(kNotedEvery);
     }
     // It may be noted late, and nothing is written then.
     if (mark.to == FindingState::Undone)
       LOCKSTEP_TRY(ask_owner(
           *owner_, {"POST", kMarkPath, mark_json({mark.finding, FindingState::Repaired})}));
-    return refused("the daemon waits for a server (`lockstep status`): ask again");
+    return refused(
+        fmt::format("the daemon waits for a server; next: lockstep status {}, and ask again",
+                    manifest_->path),
+        ExitCode::Temporary);
   }
 
   const Manifest* manifest_;
@@ -134,18 +160,26 @@ Status put_back(const Manifest& manifest, const Finding& finding, const std::str
                 ExitCode::Unreachable);
   if (done && std::string_view(PQcmdTuples(done->get())) == "1") return {};
   LOCKSTEP_TRY(journal.mark({finding.id, FindingState::Repaired}));
-  if (!done) return refused(done.error().message);
-  return refused("the target's row is not what the repair wrote: it has changed since");
+  if (!done) return refused(done.error().message, ExitCode::Incomplete);
+  return refused(
+      fmt::format("the target's row is not what the repair wrote: it has changed since; next: "
+                  "lockstep explain-row {} {} says how it stands",
+                  manifest.path, finding.table),
+      ExitCode::Incomplete);
 }
 
 Result<ExitCode> undo(const Manifest& manifest, const UndoCommand& command) {
   LOCKSTEP_ASSIGN(const Finding finding, finding_of(manifest, command.id));
   if (const std::string why = why_not(finding); !why.empty())
-    return refused(fmt::format("finding {}: {}", finding.id, why));
+    return refused(fmt::format("finding {}: {}; next: lockstep findings show {} {}", finding.id,
+                               why, manifest.path, finding.id),
+                   ExitCode::Usage);
   KeyTexts texts(manifest);
   auto sql = undo_sql(finding, texts);
-  if (!sql) return refused(fmt::format("finding {}: {}", finding.id, sql.error().message));
-  std::cout << *sql << "\n";
+  if (!sql)
+    return refused(fmt::format("finding {}: {}", finding.id, sql.error().message),
+                   sql.error().exit);
+  std::cout << sql_session() << *sql << "\n";
   if (const std::string columns = unknown_columns(finding, texts); !columns.empty())
     std::cout << "-- these columns get their defaults, as nobody knows what they held: " << columns
               << "\n";

@@ -24,6 +24,7 @@ struct TableSweep {
   std::uint64_t rows = 0;          // Of the source, compared.
   std::uint64_t digested = 0;      // Of these, by their servers: they were not read.
   std::uint64_t findings = 0;      // All, listed or not.
+  std::uint64_t missing = 0;       // Of these, rows that the target lacks.
   std::uint64_t kept = 0;          // Are on the target only, where the manifest says so.
   std::uint64_t resolved = 0;      // Differed once, and were equal later.
   std::uint64_t repaired = 0;      // Are equal after we had them read again.

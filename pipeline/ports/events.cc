@@ -36,16 +36,17 @@ constexpr std::array<std::string_view, 7> kLevels = {"trace", "debug", "info",  
 
 }  // namespace
 
-Events::Events(LogFormat format, std::string migration)
+Events::Events(LogFormat format, std::string migration, std::string manifest)
     : format_(format),
       migration_(std::move(migration)),
+      manifest_(std::move(manifest)),
       logger_(std::make_shared<spdlog::logger>("lockstep",
                                                std::make_shared<spdlog::sinks::stderr_sink_mt>())) {
   logger_->set_pattern(format == LogFormat::Json ? "%v" : "%Y-%m-%dT%H:%M:%S.%e%z %v");
   logger_->flush_on(spdlog::level::info);
 }
 
-Events::Events() = default;
+Events::Events(std::string manifest) : manifest_(std::move(manifest)) {}
 Events::~Events() = default;
 
 std::string_view Events::level_text(int level) { return kLevels[static_cast<std::size_t>(level)]; }
@@ -146,11 +147,15 @@ void Events::unreadable(std::string_view table, std::string_view what, std::uint
 }
 void Events::quarantined(std::string_view table, std::uint64_t rows) {
   tell(spdlog::level::warn, "rows that the target refuses are set aside: see lockstep quarantine",
-       {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
+       {{"table", std::string(table)},
+        {"rows", std::to_string(rows)},
+        {"next", "lockstep quarantine list " + manifest_}});
 }
 void Events::diverged(std::string_view table, std::uint64_t rows) {
   tell(spdlog::level::warn, "rows are not equal on both sides: see lockstep findings list",
-       {{"table", std::string(table)}, {"rows", std::to_string(rows)}});
+       {{"table", std::string(table)},
+        {"rows", std::to_string(rows)},
+        {"next", fmt::format("lockstep findings list {} --table '{}'", manifest_, table)}});
 }
 void Events::forgotten(std::size_t records, std::string_view what) {
   tell(spdlog::level::warn,

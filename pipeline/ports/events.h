@@ -23,8 +23,8 @@ enum class LogFormat { Logfmt, Json };
 // Safe for concurrent use.
 class Events {
  public:
-  // Writes to standard error.
-  Events(LogFormat format, std::string migration);
+  // Writes to standard error.  `manifest`: its path, for the commands that are to be given next.
+  Events(LogFormat format, std::string migration, std::string manifest);
   virtual ~Events();
   Events(const Events&) = delete;
   Events& operator=(const Events&) = delete;
@@ -91,7 +91,7 @@ class Events {
   void halted(std::string_view part, std::string_view reason);
 
  protected:
-  Events();  // For those who write elsewhere.
+  explicit Events(std::string manifest = {});     // For those who write elsewhere.
   static std::string_view level_text(int level);  // "info", "warn", "error".
 
  private:
@@ -100,6 +100,7 @@ class Events {
 
   const LogFormat format_ = LogFormat::Json;
   const std::string migration_;
+  const std::string manifest_;
   std::function<void(const Told&)> listener_;
   std::shared_ptr<spdlog::logger> logger_;  // spdlog hands out shared loggers only.
 };

@@ -41,6 +41,12 @@ struct RowWriter {
   std::int64_t commit_us = 0;  // Microseconds since 1970; 0: not known (track_commit_timestamp).
 };
 
+// Who wrote a row of the target, as far as that can be told (V9).
+struct TargetWriter {
+  Xid xid = 0;          // The transaction; 0: not known any more.
+  std::string foreign;  // For people, where that certainly was not us; else "".
+};
+
 // One source connection; one scan thread each.
 class ChunkReader {
  public:
@@ -86,9 +92,8 @@ class OwedKeys {
  public:
   virtual ~OwedKeys() = default;
   virtual Result<KeyDebts> owed(const TableMap& table, std::span<const Hash128> keys) = 0;
-  // Who wrote the target's row of `key`, where that certainly was not us, for people; else "" (V9).
-  // `table`: the target's view.
-  virtual Result<std::string> foreign_writer(const TableMap& table, const std::string& key) = 0;
+  // Who wrote the target's row of `key`.  `table`: the target's view.
+  virtual Result<TargetWriter> writer(const TableMap& table, const std::string& key) = 0;
 };
 
 }  // namespace lockstep

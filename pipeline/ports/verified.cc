@@ -1,5 +1,7 @@
 #include "pipeline/ports/verified.h"
 
+#include <utility>
+
 namespace lockstep {
 
 std::string_view kind_text(FindingKind kind) {
@@ -12,6 +14,20 @@ std::string_view kind_text(FindingKind kind) {
       return "differing";
   }
   return "unknown";
+}
+
+void Finding::become(FindingState to, std::int64_t now_us) {
+  if (std::exchange(state, to) != to) state_since_us = now_us;
+}
+
+std::string cause_text(const Finding& finding) {
+  const std::string& writer = finding.writer.foreign;
+  return finding.cause + (finding.cause.empty() || writer.empty() ? "" : "; ") + writer;
+}
+
+void keep_known_writer(TargetWriter& seen, const TargetWriter& known) {
+  if (seen.xid != 0 && seen.xid == known.xid && !known.foreign.empty())
+    seen.foreign = known.foreign;
 }
 
 bool is_in_scope(FindingKind kind, RepairScope scope) {

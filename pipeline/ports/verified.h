@@ -75,6 +75,7 @@ struct Finding {
   FindingKind kind = FindingKind::Differing;
   std::vector<std::string> columns;  // Of Differing: as the source calls them.
   std::string cause;                 // As far as the values tell it; else "".
+  TargetWriter writer;               // Of the target's row.
   // The compared cells of either side, as the target holds them; "" where there is no such row, or
   // it is too large to be kept.
   std::string source_row;
@@ -83,7 +84,16 @@ struct Finding {
   std::int64_t first_seen_us = 0;  // Microseconds since 1970.
   std::int64_t last_seen_us = 0;
   FindingState state = FindingState::Open;
+  std::int64_t state_since_us = 0;  // When it came to its state; 0: nobody noted it.
+
+  // Comes to `to` at `now_us`, unless it is there.
+  void become(FindingState to, std::int64_t now_us);
 };
+// What the values tell, and the writer, for people; "" where nothing is known.
+std::string cause_text(const Finding& finding);
+// A look at a row that was found before.  A writer that was told to be foreign stays known while
+// the target's row is of the same transaction: who came later cannot tell any more whose it was.
+void keep_known_writer(TargetWriter& seen, const TargetWriter& known);
 
 // Used by the sweep's thread.
 class VerifiedStore {

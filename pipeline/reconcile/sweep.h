@@ -127,6 +127,8 @@ class Sweep {
   void repair(const std::vector<std::uint64_t>& findings, RepairScope scope);
   // A person took a repair back, or could not; `findings list` shows it once it is noted.
   void mark(FindingMark mark);
+  // Notes those that came, in the store alone; step() does so, too.  On its thread.
+  Status take_marks();
   // Retry: what was under way is taken again; call again, later.
   Result<Step> step();
   // Leaves what is under way, which is taken again by the next step(): nobody waits for the sweep
@@ -264,7 +266,6 @@ class Sweep {
   bool take_request();
   bool take_repairs();
   void take_sample();
-  Status take_marks();
   Status prune();
   void note_mark(Table& table, const Finding& finding) const;
   Status load(Table& table);

@@ -23,12 +23,13 @@ Status Sweep::resolve(Table& table, const Hash128& key) {
   const bool open = known && is_open(known->state);
   // What takes a repair back is noted before it is done.
   if (open && known->state == FindingState::Undone &&
-      shared_.clock.wall_us() - known->last_seen_us < std::chrono::microseconds(kUndoTakes).count())
+      shared_.clock.wall_us() - known->state_since_us <
+          std::chrono::microseconds(kUndoTakes).count())
     return {};
   table.open.erase(key);
   if (!open) return {};
   const bool ours = known->state == FindingState::Repairing;
-  known->state = ours ? FindingState::Repaired : FindingState::Resolved;
+  known->become(ours ? FindingState::Repaired : FindingState::Resolved, shared_.clock.wall_us());
   if (ours) ++table.told.repaired;
   --table.open_count;
   LOCKSTEP_ASSIGN([[maybe_unused]] const std::uint64_t id, ports_.store.save_finding(*known));
@@ -41,7 +42,7 @@ Status Sweep::resolve_all(Table& table) {
     LOCKSTEP_ASSIGN(std::vector<Finding> open,
                     ports_.store.open_findings(table.map.text(), options_.suspects_max));
     for (Finding& finding : open) {
-      finding.state = FindingState::Resolved;
+      finding.become(FindingState::Resolved, shared_.clock.wall_us());
       LOCKSTEP_ASSIGN([[maybe_unused]] const std::uint64_t id, ports_.store.save_finding(finding));
     }
     table.open_count =
@@ -67,11 +68,8 @@ Status Sweep::find(Table& table, const Suspect& suspect, Finding seen) {
     seen.cause = cause_of(table.map, seen.source_row, seen.target_row);
   }
   if (!seen.target_row.empty()) {
-    LOCKSTEP_ASSIGN(
-        const std::string writer,
-        ports_.owed.foreign_writer(table.compared->view(Compared::From::Target), seen.key));
-    if (!seen.cause.empty() && !writer.empty()) seen.cause += "; ";
-    seen.cause += writer;
+    LOCKSTEP_ASSIGN(seen.writer,
+                    ports_.owed.writer(table.compared->view(Compared::From::Target), seen.key));
   }
   for (std::string* row : {&seen.source_row, &seen.target_row})
     if (row->size() > options_.row_bytes_max) row->clear();
@@ -82,8 +80,8 @@ Status Sweep::find(Table& table, const Suspect& suspect, Finding seen) {
 Status Sweep::end_repair(Table& table, const Hash128& key) {
   LOCKSTEP_ASSIGN(std::optional<Finding> known, ports_.store.find(table.map.text(), key));
   if (!known || known->state != FindingState::Repairing) return {};
-  known->state = FindingState::Open;
   known->last_seen_us = shared_.clock.wall_us();
+  known->become(FindingState::Open, known->last_seen_us);
   ++table.told.failed;
   LOCKSTEP_ASSIGN([[maybe_unused]] const std::uint64_t id, ports_.store.save_finding(*known));
   return {};
@@ -94,19 +92,26 @@ Status Sweep::keep(Table& table, Finding finding) {
   LOCKSTEP_ASSIGN(const std::optional<Finding> known,
                   ports_.store.find(finding.table, finding.key_hash));
   const bool open = known && is_open(known->state);
+  if (known) keep_known_writer(finding.writer, known->writer);
+  finding.state_since_us = finding.last_seen_us;
   if (open) {
     finding.id = known->id;
     finding.first_seen_us = known->first_seen_us;
+    finding.state = known->state;
+    finding.state_since_us = known->state_since_us;
     if (known->state == FindingState::Undone) {
-      finding.state = FindingState::Undone;
-      finding.cause = "its repair was taken back";  // Whose transaction that was is not known here.
+      finding.cause = "its repair was taken back";
+      finding.writer = {};  // Whose transaction that was is not known here.
+    } else {
+      finding.become(FindingState::Open, finding.last_seen_us);
     }
   } else {
     ++table.open_count;
     table.unequal -= std::min<std::uint64_t>(table.unequal, 1);
   }
   if (open && known->state == FindingState::Repairing) ++table.told.failed;
-  if (may_repair(table, open ? *known : finding, finding)) finding.state = FindingState::Repairing;
+  if (may_repair(table, open ? *known : finding, finding))
+    finding.become(FindingState::Repairing, finding.last_seen_us);
   LOCKSTEP_ASSIGN(finding.id, ports_.store.save_finding(finding));
   const bool repairing = finding.state == FindingState::Repairing;
   const auto was = table.open.find(finding.key_hash);
@@ -126,6 +131,7 @@ Status Sweep::keep(Table& table, Finding finding) {
                                     .left_alone = left_alone};
   if (table.asked && !table.told_of.insert(finding.key_hash).second) return {};
   ++table.told.findings;
+  if (finding.kind == FindingKind::MissingInTarget) ++table.told.missing;
   if (!table.asked) return {};
   finding.source_row.clear();
   finding.target_row.clear();
@@ -173,8 +179,8 @@ Status Sweep::take_marks() {
     LOCKSTEP_ASSIGN(std::optional<Finding> finding, ports_.store.find(mark.finding));
     const FindingState from = undone ? FindingState::Repaired : FindingState::Undone;
     if (!finding || finding->state != from) continue;
-    finding->state = mark.to;
-    if (undone) finding->last_seen_us = shared_.clock.wall_us();
+    finding->become(mark.to, shared_.clock.wall_us());
+    if (undone) finding->last_seen_us = finding->state_since_us;
     LOCKSTEP_ASSIGN([[maybe_unused]] const std::uint64_t id, ports_.store.save_finding(*finding));
     for (const auto& table : tables_)
       if (table->loaded && table->map.text() == finding->table) note_mark(*table, *finding);

@@ -361,6 +361,7 @@ Result<Assembly::Turn> Assembly::step_sweep() {
   }
   if (ports_.control.paused(Scope::Reconcile)) {
     sweep_.leave();
+    LOCKSTEP_TRY(sweep_.take_marks());  // A person waits for them, and no server is asked.
     return Turn::Idle;
   }
   LOCKSTEP_ASSIGN(const Sweep::Step step,

@@ -84,12 +84,16 @@ std::string_view limit_text(Limit limit) {
 std::optional<Limit> parse_limit(std::string_view text) { return parse(kLimits, text, limit_text); }
 
 void show_pauses(const Pauses& pauses, RunStatus& status) {
+  constexpr std::string_view kHolds = "an operator: ";
+  status.paused.clear();
+  std::erase_if(status.waiting_for,
+                [&](const std::string& line) { return line.starts_with(kHolds); });
   for (const auto& [name, pause] : pauses) {
     const auto table = table_of_held(name);
     status.paused.push_back(
         {table ? "table" : name, table.value_or(""), pause.actor, pause.reason, pause.since_us});
     status.waiting_for.insert(status.waiting_for.begin(),
-                              "an operator: " + pause_text(name, pause));
+                              std::string(kHolds) + pause_text(name, pause));
     const bool writes = name == kAbort || name == part_text(Scope::Apply);
     status.synced = status.synced && !writes && !table;
   }

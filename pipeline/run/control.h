@@ -126,6 +126,7 @@ class Control {
 };
 
 // What is held cannot be waited for, and while nothing is applied nothing is known to be equal.
+// In place of what `status` shows of pauses, which may be of a run that is over.
 void show_pauses(const Pauses& pauses, RunStatus& status);
 
 }  // namespace lockstep

@@ -73,8 +73,8 @@ class FakeTargetReader final : public DigestReader, public OwedKeys {
   Status start_buckets(const TableMap& table, const KeyRange& range, const DigestForm& form,
                        std::span<const std::uint32_t> buckets) override;
   Result<KeyDebts> owed(const TableMap& table, std::span<const Hash128> keys) override;
-  Result<std::string> foreign_writer(const TableMap&, const std::string&) override {
-    return std::string();
+  Result<TargetWriter> writer(const TableMap&, const std::string&) override {
+    return TargetWriter();
   }
 
  private:

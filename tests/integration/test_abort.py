@@ -62,13 +62,20 @@ def test_nothing_is_written_after_the_answer(direct):
         assert any("wrong database" in line and f"uid {os.getuid()}" in line
                    for line in status["waiting_for"])
         assert lockstep.verb("resync").returncode != 0  # Whatever would write is refused.
+        shown = lockstep.verb("status").stdout
+        assert f"next: lockstep resume {lockstep.manifest}\n" in shown, shown
         lockstep.kill()
         assert [one["scope"] for one in lockstep.status()["paused"]] == ["abort"]
         lockstep.start()
         lockstep.await_status(lambda status: status["phase"] == "aborted", "the next run")
         assert everything(migration) == before
+        for what in (("--scope", "apply"), ("--table", "public.t")):
+            held = lockstep.verb("resume", *what)
+            assert held.returncode == 3 and "all writes are aborted since" in held.stdout, held
+            assert f"next: lockstep resume {lockstep.manifest} ends that" in held.stdout, held
         assert lockstep.verb("pause", "--scope", "apply").returncode == 0
-        assert lockstep.verb("resume", "--scope", "apply").returncode == 0
+        resumed = lockstep.verb("resume", "--scope", "apply")
+        assert resumed.returncode == 0 and "all writes are aborted since" in resumed.stdout, resumed
         assert everything(migration) == before
         assert "abort" in lockstep.verb("resume").stdout
         lockstep.await_follow()
@@ -118,6 +125,8 @@ def test_what_is_in_flight_ends_by_rollback(direct):
     assert migration.target("SELECT n FROM t WHERE id = 5") == [(0,)]
     lockstep.kill()
     # Of no daemon: it finds the order at its start; and one may be resumed there, too.
+    held = lockstep.verb("resume", "--scope", "apply")
+    assert held.returncode == 3 and "all writes are aborted since" in held.stdout, held
     assert lockstep.verb("resume").returncode == 0
     abort(migration)
     refused = lockstep.verb("quarantine retry")

@@ -1,5 +1,6 @@
 """`lockstep explain-row`: what is known of one row, in one answer (issue D, part 10)."""
 
+import os
 import time
 
 import pytest
@@ -122,6 +123,34 @@ def test_what_cannot_be_told_says_why(words):
         assert row["state"] == "stopped" and "secret" in row["verdict"], row
     row = explain(migration, "public.words", "1", 3)
     assert row["state"] == "stopped" and "secret" in row["verdict"], row
+
+
+def test_a_pause_is_named_with_what_ends_it(words):
+    """Nobody is told to ask again: of a table that is held, and while nothing is applied."""
+    migration = words()
+    with migration.running() as lockstep:
+        migration.await_synced("the daemon to follow")
+        assert lockstep.verb("pause", "--table", "public.words", "--reason", "index").returncode == 0
+        lockstep.await_status(lambda status: any(table["state"] == "paused"
+                                                 for table in status["tables"]), "the pause")
+        migration.source("UPDATE words SET v = 'new' WHERE id = 17")
+        for running in (True, False):
+            row = explain(migration, "public.words", "17", 3)
+            assert (row["state"], row["running"]) == ("paused", running), row
+            assert row["verdict"].startswith("differs in v now, but the table is paused: table "
+                                             "public.words is paused since 20"), row
+            assert f"by uid {os.getuid()}: index" in row["verdict"], row
+            assert f"lockstep resume {lockstep.manifest} --table 'public.words'" in row["verdict"]
+            if running:
+                assert lockstep.stop() == 0
+        assert lockstep.verb("resume").returncode == 0
+        assert lockstep.verb("pause", "--scope", "apply").returncode == 0
+        assert "apply is paused since 20" in explain(migration, "public.words", "17", 3)["verdict"]
+        lockstep.start()
+        lockstep.await_status(lambda status: status["phase"] == "follow", "the next run")
+        verdict = explain(migration, "public.words", "17", 3)["verdict"]
+        assert "is not applied: apply is paused since 20" in verdict, verdict
+        assert f"next: lockstep resume {lockstep.manifest} --scope apply" in verdict, verdict
 
 
 @pytest.mark.parametrize("table, key, words_of_it", [

@@ -53,6 +53,13 @@ def test_a_foreign_writer_is_named(commit_times, migrate):
         cursor.execute("INSERT INTO words VALUES (1000, 'extra'); DELETE FROM words WHERE id = 18")
         found = causes(migration)
         connection.close()
+    # Who comes later cannot tell any more that it was not us, and keeps what was known.
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        assert causes(migration) == found
+        migration.target("UPDATE words SET v = 'Word 17' WHERE id = 17")
+        again = causes(migration)["17"]
+        assert "another session" in again and f"transaction {xid}," not in again, again
     assert set(found) == {"17", "18", "30", "1000"}, found
     assert found["17"].startswith("letter case; written on the target by another session, "
                                   f"transaction {xid}, at 20"), found

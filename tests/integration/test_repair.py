@@ -5,6 +5,8 @@ import re
 import threading
 from contextlib import contextmanager
 
+from tests.lab.lockstep import said
+
 SCHEMA = """
 CREATE TABLE items (id int PRIMARY KEY, name text, n numeric, at timestamptz);
 INSERT INTO items SELECT g, 'item ' || g, g / 7.0, '2026-01-01'::timestamptz + g * '1 s'::interval
@@ -189,21 +191,27 @@ def test_undo_is_refused(migrate):
         assert done.returncode == expected, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    assert "is not repaired" in undo("100", "--yes", expected=1)
+    assert "is not repaired" in undo("100", "--yes", expected=64)
     assert "6 of 6" in repair(migration, "--yes")
     assert undo("100").count("UPDATE") == 1 and "nothing was done" in undo("100")
+    # An operator holds the lanes: nothing of the target is written by us.
+    lockstep.verb("pause", "--scope", "apply", "--reason", "release 17")
+    held = undo("100", "--yes", expected=75)
+    assert "apply is paused since" in held and "release 17" in held, held
+    assert f"next: lockstep resume {lockstep.manifest} --scope apply" in held, held
+    lockstep.verb("resume")
     assert migration.target("SELECT name FROM items WHERE id = 100") == [("item 100",)]
     # Somebody, or the stream, has changed them since.
     migration.source("UPDATE items SET n = n + 1 WHERE id IN (17, 100)")
     migration.await_target("SELECT n - id / 7.0 > 0.9 FROM items WHERE id = 100", True)
     migration.target("INSERT INTO items VALUES (5000, 'mine')")
     for key in ("17", "100", "5000"):
-        assert "has changed since" in undo(key, "--yes", expected=1)
+        assert "has changed since" in undo(key, "--yes", expected=3)
         assert findings(migration, "--all")[key]["state"] == "repaired"
     assert migration.target("SELECT name FROM items WHERE id = 5000") == [("mine",)]
     migration.target("DELETE FROM items WHERE id = 5000")
     assert lockstep.stop() == 0
-    assert "-- done" in undo("5002", "--yes") and "undone already" in undo("5002", expected=1)
+    assert "-- done" in undo("5002", "--yes") and "undone already" in undo("5002", expected=64)
     assert migration.target("SELECT name FROM items WHERE id = 5002") == [(None,)]
     assert lockstep.undo("4711").returncode == 64
     with migration.running():
@@ -211,6 +219,49 @@ def test_undo_is_refused(migrate):
             lambda now: now["phase"] == "follow" and now["tables"][0]["findings"] == 1,
             "the daemon to know of what was undone")
         assert findings(migration)["5002"]["state"] == "undone"
+
+
+def test_who_waits_is_told_for_what(migrate):
+    """A pause keeps a repair from its end: it says so at once, and goes on once that is over; rows
+    of a table that is paused are left out.  What is undone is so since that moment."""
+    migration = prepared(migrate)
+    lockstep = migration.lockstep
+    with migration.running():
+        lockstep.await_follow()
+        migration.target("UPDATE items SET name = 'x' WHERE id <= 30")
+        reconcile(migration, 2)
+        for scope in ("reconcile", "apply"):
+            lockstep.verb("pause", "--scope", scope, "--reason", "release 17")
+            with lockstep.verb_begun("repair", "--yes", "--id",
+                                     str(findings(migration)["7"]["id"])) as asked:
+                said(asked.stderr, f"waits: {scope} is paused since 20", "by uid ", "release 17",
+                     f"next: lockstep resume {lockstep.manifest} --scope {scope}")
+                lockstep.verb("resume")
+                assert asked.wait(60) == 0, asked.stderr.read()
+            undone = lockstep.undo(findings(migration, "--all")["7"]["id"], "--yes")
+            assert undone.returncode == 0, undone.stderr
+        lockstep.verb("pause", "--table", "public.items")
+        lockstep.await_status(lambda now: now["tables"] and now["tables"][0]["state"] == "paused",
+                              "the pause")
+        left = lockstep.verb("repair", "--yes")
+        assert left.returncode == 3 and "0 of 29 rows are equal now" in left.stdout, left
+        assert "29 rows of public.items are not repaired now: table public.items is paused since" \
+            in left.stderr, left.stderr
+        lockstep.verb("resume")
+        lockstep.await_status(
+            lambda now: now["tables"] and now["tables"][0]["state"] == "following", "it to go on")
+        # Whoever takes a repair back beside a pause of reconcile is not kept waiting.
+        found = str(findings(migration)["7"]["id"])
+        assert "1 of 1" in repair(migration, "--yes", "--id", found)
+        lockstep.verb("pause", "--scope", "reconcile")
+        assert lockstep.undo(found, "--yes").returncode == 0
+        undone = findings(migration)["7"]
+        assert undone["state"] == "undone" and undone["state_since"] > undone["first_seen"], undone
+        lockstep.verb("resume")
+        told = lockstep.verb("explain-row", "public.items", "7").stdout
+        assert f"is undone since {undone['state_since']}" in told, told
+    refused = lockstep.verb("repair", "--yes")
+    assert refused.returncode == 69 and "lockstep does not run" in refused.stderr, refused
 
 
 def test_budget_and_breaker(migrate):
@@ -237,7 +288,9 @@ def test_budget_and_breaker(migrate):
 KINDS = """
 CREATE TYPE mood AS ENUM ('sad', 'glad');
 CREATE TABLE kinds (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n numeric, f float8, c char(5),
-  b bpchar, j json, t timestamptz, a text[], v text, m mood);
+  b bpchar, j json, t timestamptz, a text[], v text, m mood,
+  d interval DEFAULT '1 mon -2 days', y bytea DEFAULT '\\x00ff', g float4 DEFAULT 0.1,
+  s timestamptz[] DEFAULT '{2026-02-01}', r regclass DEFAULT 'pg_class');
 INSERT INTO kinds (n, f, c, b, j, t, a, v, m) SELECT g / 7.0, 0, 'c' || g, 'b' || g, '{"a": 1}',
   '2026-01-01'::timestamptz + g * '1 s'::interval, ARRAY['x', NULL], 'it''s ' || g, 'sad'
   FROM generate_series(1, 100) g;
@@ -251,6 +304,14 @@ UPDATE kinds SET f = '-0' WHERE id = 3;
 UPDATE kinds SET b = b || '  ', c = NULL WHERE id = 4;
 UPDATE kinds SET j = '{"a":  1}', t = t + '1 us' WHERE id = 5;
 UPDATE kinds SET a = '[0:1]={x,NULL}', v = '', m = 'glad' WHERE id = 6;
+"""
+
+
+# A session in which text means something else.
+OTHERWISE = """
+SET IntervalStyle = 'iso_8601'; SET DateStyle = 'SQL, DMY'; SET TimeZone = 'Asia/Tokyo';
+SET bytea_output = 'escape'; SET extra_float_digits = 0; SET standard_conforming_strings = off;
+SET search_path = public;
 """
 
 
@@ -275,7 +336,7 @@ def test_what_a_dry_run_prints_does_it(migrate):
         assert "OVERRIDING SYSTEM VALUE" in dry and "-- 7 rows" in dry, dry
         # A statement hits only what was found.
         migration.target("UPDATE kinds SET n = n * 1.0 WHERE id = 2")
-        migration.target(dry)
+        migration.target(OTHERWISE + dry)
         assert {key for key, row in rows().items() if row != whole[key]} == {2}
         assert migration.target("SELECT origin FROM kinds WHERE id = 1") == [("it's",)]
         reconcile(migration, 2)

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 import pytest
 
 from tests.integration.conftest import SLOW, TABLE, is_long
+from tests.lab.lockstep import said
 from tests.lab.meanwhile import Meanwhile
 from tests.lab.process import wait_until
 
@@ -248,9 +249,50 @@ def test_a_comparison_that_is_held_reads_nothing(direct):
                               > first["tables"][0]["verified_age_seconds"] + 3, "it to grow old")
         then = lockstep.status()["tables"][0]["verified_through"]
         assert then == first["tables"][0]["verified_through"]
-        assert lockstep.verb("resume", "--scope", "reconcile").returncode == 0
+        # Who wants to compare is told, also of a table whose heal the comparison ends with.
+        assert lockstep.verb("resync", "--table", "public.t").returncode == 0
+        lockstep.await_status(lambda status: of_table(status)["state"] == "healing", "the heal")
+        with lockstep.verb_begun("reconcile", "--once", "--table", "public.t") as asked:
+            said(asked.stderr, "waits: reconcile is paused since 20", f"by {ME}",
+                 f"next: lockstep resume {lockstep.manifest} --scope reconcile",
+                 "public.t is being healed")
+            assert lockstep.verb("resume", "--scope", "reconcile").returncode == 0
+            assert asked.wait(60) == 0, asked.stderr.read()
         lockstep.await_status(lambda status: status["tables"][0]["verified_through"] != then,
                               "the next pass", 30)
+
+
+def test_what_cannot_go_on_beside_a_pause_says_so(direct):
+    """A comparison and a proof, with a daemon and without one; verbs that need one."""
+    migration = direct(reconcile={"mode": "off", "repair": "confirm"})
+    migration.prepare()
+    lockstep = migration.lockstep
+    with migration.running():
+        lockstep.await_follow()
+        assert lockstep.verb("pause", "--scope", "apply", "--reason", "release 17").returncode == 0
+        migration.source("UPDATE t SET n = n + 1 WHERE id < 100")
+        # A proof, which does not come, would be waited for a minute long.
+        fresh = lockstep.verb("status", "--fresh", "--exit-code", timeout=45)
+        assert fresh.returncode == 3 and "release 17" in fresh.stdout, fresh
+        with lockstep.verb_begun("reconcile", "--once") as asked:
+            said(asked.stderr, "waits: apply is paused since 20", f"by {ME}", "release 17",
+                 f"next: lockstep resume {lockstep.manifest} --scope apply")
+            assert lockstep.verb("resume").returncode == 0
+            assert asked.wait(60) == 0, asked.stderr.read()
+    assert lockstep.verb("pause", "--scope", "reconcile").returncode == 0
+    with lockstep.verb_begun("reconcile", "--once") as asked:
+        said(asked.stderr, "waits: reconcile is paused since 20", f"by {ME}")
+        said(asked.stderr, '"prepared"')  # Now it listens.
+        assert lockstep.verb("resume").returncode == 0
+        assert asked.wait(60) == 0
+    assert lockstep.verb("abort").returncode == 0
+    aborted = lockstep.verb("reconcile", "--once")
+    assert aborted.returncode == 75 and "all writes are aborted since" in aborted.stderr, aborted
+    for verb in (("repair", "--yes"), ("reload",), ("config diff",), ("events", "--follow"),
+                 ("healthcheck",)):
+        refused = lockstep.verb(*verb)
+        assert refused.returncode == 69 and "lockstep does not run" in refused.stderr, refused
+    assert lockstep.verb("resume").returncode == 0
 
 
 def test_a_limit_is_changed_while_it_counts(direct):

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -56,6 +57,24 @@ class _ControlConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+def said(stream, *words, timeout=30):
+    """The next line with all of the words that a verb writes to `stream`.  LabError: none came."""
+    until = time.monotonic() + timeout
+    lines = [b""]
+    while select.select([stream], [], [], max(0.0, until - time.monotonic()))[0]:
+        byte = os.read(stream.fileno(), 1)  # Nothing more, which select() would not see.
+        if not byte:
+            break
+        lines[-1] += byte
+        if byte != b"\n":
+            continue
+        line = lines[-1].decode()
+        if all(word in line for word in words):
+            return line
+        lines.append(b"")
+    raise LabError(f"nothing with {words} was said, but {lines}")
+
+
 def control_connection(lockstep):
     """A connection to the daemon of a Lockstep."""
     return _ControlConnection(lockstep.state / "control.sock")
@@ -96,7 +115,7 @@ class Lockstep:
 
     @contextmanager
     def verb_begun(self, verb, *arguments):
-        """A verb that goes on: its process, with its output to be read; ended at the exit."""
+        """A verb that goes on: its process, with output to be read (said()); ended at the exit."""
         process = subprocess.Popen([BINARY, *verb.split(), str(self.manifest), *map(str, arguments)],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                    stdin=subprocess.DEVNULL)

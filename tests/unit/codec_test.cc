@@ -87,6 +87,22 @@ TEST(CodecGolden, Finding) {
             "66612e740000000000000000010000000000000002 "
             "010502000204ac02016b0463617365017300010176562f7690c4d8fdff");
 }
+TEST(CodecGolden, FindingWithItsWriter) {
+  const std::string key = finding_key("a.t", {2, 1});
+  Finding finding;
+  finding.id = 5;
+  finding.state_since_us = 3;
+  finding.writer = {300, "w"};
+  const std::string value = encode(key, finding);
+  Finding again;
+  ASSERT_TRUE(decode(key, value, again));
+  EXPECT_EQ(again.state_since_us, 3);
+  EXPECT_EQ(again.writer.xid, 300U);
+  EXPECT_EQ(again.writer.foreign, "w");
+  EXPECT_EQ(golden(key, value),
+            "66612e740000000000000000010000000000000002 "
+            "01050200000000000000000006ac0201775d74d3f8a089b1ef");
+}
 TEST(CodecGolden, Range) {
   const std::string key = range_key("a.t", "k");
   EXPECT_EQ(golden(key, encode(key, VerifiedRange{{"k", "m"}, 3, 300, 7})),

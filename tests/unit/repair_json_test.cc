@@ -34,9 +34,14 @@ TEST(RepairJson, AMarkIsReadAsItWasWritten) {
 }
 
 TEST(RepairJson, WhatWaitsIsReadAsItWasWritten) {
-  EXPECT_EQ(parse_waits(waits_json("3 repairs wait")), "3 repairs wait");
-  EXPECT_EQ(parse_waits(waits_json("")), "");
-  EXPECT_EQ(parse_waits("nothing"), "");
+  for (const char* const waits : {"3 repairs wait", ""}) {
+    const auto read = parse_repairs(repairs_json({waits, 7}));
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->waits, waits);
+    EXPECT_EQ(read->run, 7U);
+  }
+  for (const char* const text : {"nothing", "{}", R"({"waits": null})"})
+    EXPECT_FALSE(parse_repairs(text)) << text;
 }
 
 // Issue D, part 5: who did it stands in the audit log.

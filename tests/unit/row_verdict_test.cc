@@ -47,6 +47,40 @@ TEST(RowVerdict, OfAStoppedTableNothingIsToBeTold) {
             "equal on both sides now, but the table has stopped: its column is gone");
 }
 
+TEST(RowVerdict, OfAPausedTableThePauseIsNamed) {
+  RowFacts row = differing();
+  row.state = "paused";
+  row.copied = row.proven = false;  // As nobody can say of it.
+  row.reason =
+      "table public.orders is paused since 2026-11-27T04:00:00Z by uid 0; next: lockstep resume "
+      "shop.yaml --table 'public.orders'";
+  EXPECT_EQ(row_verdict(row).exit, ExitCode::Incomplete);
+  EXPECT_EQ(row_verdict(row).text, "differs in qty now, but the table is paused: " + row.reason);
+}
+
+TEST(RowVerdict, WhileApplyIsHeldNobodyIsToldToAskAgain) {
+  RowFacts row = differing();
+  row.proven = false;
+  row.held = "apply is paused since 2026-11-27T04:00:00Z by uid 0; next: lockstep resume shop.yaml";
+  EXPECT_EQ(row_verdict(row).exit, ExitCode::Incomplete);
+  EXPECT_THAT(row_verdict(row).text, testing::EndsWith(row.held));
+  row.running = false;
+  EXPECT_THAT(row_verdict(row).text, testing::EndsWith(row.held));
+  row.sides = RowSides::Equal;
+  EXPECT_EQ(row_verdict(row).exit, ExitCode::Ok);
+}
+
+TEST(RowVerdict, WhatIsUndoneIsSoSinceThatMoment) {
+  RowFacts row = differing();
+  row.finding.emplace();
+  row.finding->first_seen_us = 1'000'000;
+  row.finding->become(FindingState::Undone, 61'000'000);
+  EXPECT_THAT(row_verdict(row).text, HasSubstr("is undone since 1970-01-01T00:01:01Z"));
+  row.finding->last_seen_us = 90'000'000;
+  row.finding->become(FindingState::Undone, 90'000'000);
+  EXPECT_THAT(row_verdict(row).text, HasSubstr("is undone since 1970-01-01T00:01:01Z"));
+}
+
 TEST(RowVerdict, WhatIsUnderWayIsNoDifference) {
   RowFacts unproven = differing();
   unproven.proven = false;

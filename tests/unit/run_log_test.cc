@@ -23,7 +23,7 @@ class RunLogTest : public ::testing::Test {
     return count;
   }
 
-  Events events_{LogFormat::Json, "shop"};
+  Events events_{LogFormat::Json, "shop", "shop.yaml"};
   RunLog log_{events_, {"shop", "shop.yaml"}};
   const RunLog::Time begin_{seconds(1000)};
 };

@@ -92,6 +92,36 @@ TEST_F(Checkpoint, FindingsHaveNumbersAndStayOverARestart) {
 }
 
 // Issue D, part 5: the newest stay, as what a repair can be taken back from.
+TEST_F(Checkpoint, WhoWroteARowAndSinceWhenStaysKnownOverARestart) {
+  Finding found = finding("a.t", 1, 10);
+  found.writer = {17, "another session"};
+  found.become(FindingState::Undone, 20);
+  ASSERT_TRUE(open()->verified().save_finding(found));
+  const auto store = open();
+  const auto known = store->verified().find("a.t", found.key_hash);
+  ASSERT_TRUE(known && *known);
+  EXPECT_EQ((*known)->state_since_us, 20);
+  EXPECT_EQ(cause_text(**known), "another session");
+}
+
+// V9: after a restart nobody can tell any more that a transaction was not ours.
+TEST(Finding, AWriterStaysKnownWhileTheRowIsOfTheSameTransaction) {
+  const TargetWriter known{17, "another session"};
+  TargetWriter seen{17, ""};
+  keep_known_writer(seen, known);
+  EXPECT_EQ(seen.foreign, "another session");
+  seen = {17, "another session; connected now: psql"};
+  keep_known_writer(seen, known);
+  EXPECT_EQ(seen.foreign, "another session") << "who was connected then says more";
+  for (TargetWriter other : {TargetWriter{18, ""}, TargetWriter{}}) {
+    keep_known_writer(other, known);
+    EXPECT_EQ(other.foreign, "") << "it was written again, by whoever";
+  }
+  seen = {0, ""};
+  keep_known_writer(seen, {});
+  EXPECT_EQ(seen.foreign, "");
+}
+
 TEST_F(Checkpoint, FindingsThatAreNotOpenGoAfterAWhile) {
   const auto store = open();
   VerifiedStore& verified = store->verified();

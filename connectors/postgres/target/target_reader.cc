@@ -68,22 +68,24 @@ Result<std::string> PostgresTargetReader::others() {
   return text;
 }
 
-Result<std::string> PostgresTargetReader::foreign_writer(const TableMap& table,
-                                                         const std::string& key) {
+Result<TargetWriter> PostgresTargetReader::writer(const TableMap& table, const std::string& key) {
   // Fewer of ours were under way at once than that.
   constexpr std::size_t kCandidatesMax = 10'000;
-  LOCKSTEP_ASSIGN(const std::optional<RowWriter> writer, writer_of(table, key));
-  if (!writer || writer->commit_us == 0) return std::string();
-  const auto candidates = own_.up_to(writer->xid, kCandidatesMax, own_.begun());
-  if (!candidates) return std::string();
-  LOCKSTEP_ASSIGN(const bool ours, is_ours(*writer, *candidates));
-  if (ours) return std::string();
+  LOCKSTEP_ASSIGN(const std::optional<RowWriter> wrote, writer_of(table, key));
+  if (!wrote) return TargetWriter();
+  TargetWriter writer{wrote->xid, ""};
+  if (wrote->commit_us == 0) return writer;
+  const auto candidates = own_.up_to(wrote->xid, kCandidatesMax, own_.begun());
+  if (!candidates) return writer;
+  LOCKSTEP_ASSIGN(const bool ours, is_ours(*wrote, *candidates));
+  if (ours) return writer;
   LOCKSTEP_ASSIGN(const std::string connected, others());
   const std::chrono::sys_time<std::chrono::microseconds> at{
-      std::chrono::microseconds(writer->commit_us)};
-  return fmt::format(
+      std::chrono::microseconds(wrote->commit_us)};
+  writer.foreign = fmt::format(
       "written on the target by another session, transaction {}, at {:%Y-%m-%dT%H:%M:%S}Z{}",
-      writer->xid, std::chrono::floor<std::chrono::seconds>(at), connected);
+      wrote->xid, std::chrono::floor<std::chrono::seconds>(at), connected);
+  return writer;
 }
 
 }  // namespace lockstep

@@ -26,8 +26,9 @@ class PostgresTargetReader final : public PostgresReader, public OwedKeys {
         own_(own) {}
 
   Result<KeyDebts> owed(const TableMap& table, std::span<const Hash128> keys) override;
-  // Of a server that keeps the time of each commit.
-  Result<std::string> foreign_writer(const TableMap& table, const std::string& key) override;
+  // Foreign ones are told of a server that keeps the time of each commit, and of those that wrote
+  // since this process began.
+  Result<TargetWriter> writer(const TableMap& table, const std::string& key) override;
 
  private:
   Result<bool> is_ours(const RowWriter& writer, const std::vector<Xid>& candidates);

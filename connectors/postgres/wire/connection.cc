@@ -27,24 +27,21 @@ constexpr std::array kSession{
     "SET default_transaction_isolation = 'read committed'",
     "SET default_transaction_read_only = off",
     "SET default_transaction_deferrable = off",
-    "SET client_encoding = 'UTF8'",
-    "SET DateStyle = 'ISO, MDY'",
-    "SET IntervalStyle = 'postgres'",
-    "SET extra_float_digits = 3",
-    "SET bytea_output = 'hex'",
-    "SET TimeZone = 'UTC'",
-    "SET lc_monetary = 'C'",
-    "SET quote_all_identifiers = off",
-    "SET search_path = ''",
-    "SET xmloption = content",
-    "SET row_security = off",
-    "SET transform_null_equals = off",
-    "SET array_nulls = on",
-    "SET standard_conforming_strings = on",
     "SET default_tablespace = ''",
     "SET statement_timeout = 0",
     "SET lock_timeout = 0",
     "SET idle_in_transaction_session_timeout = 0",
+};
+
+// Of these, what texts and names mean, and which rows a statement sees.
+constexpr std::array kMeaning{
+    "SET client_encoding = 'UTF8'",   "SET DateStyle = 'ISO, MDY'",
+    "SET IntervalStyle = 'postgres'", "SET extra_float_digits = 3",
+    "SET bytea_output = 'hex'",       "SET TimeZone = 'UTC'",
+    "SET lc_monetary = 'C'",          "SET quote_all_identifiers = off",
+    "SET search_path = ''",           "SET xmloption = content",
+    "SET row_security = off",         "SET transform_null_equals = off",
+    "SET array_nulls = on",           "SET standard_conforming_strings = on",
 };
 
 // Those that not every version has.
@@ -175,6 +172,8 @@ Error for_table(Error error) {
   return error;
 }
 
+std::span<const char* const> meaning_of_sql() { return kMeaning; }
+
 PostgresConnection::PostgresConnection(PostgresOptions options) : options_(std::move(options)) {}
 
 Status PostgresConnection::open() {
@@ -245,9 +244,10 @@ Error PostgresConnection::connect_error() const {
 
 Status PostgresConnection::prepare_session() {
   if (takes_lists(options_)) {
-    LOCKSTEP_TRY(run(fmt::format("{}", fmt::join(kSession, ";"))));
+    LOCKSTEP_TRY(run(fmt::format("{};{}", fmt::join(kSession, ";"), fmt::join(kMeaning, ";"))));
   } else {
     for (const char* statement : kSession) LOCKSTEP_TRY(run(statement));
+    for (const char* statement : kMeaning) LOCKSTEP_TRY(run(statement));
   }
   LOCKSTEP_TRY(run(kSessionWhereKnown));
   for (const std::string& statement : options_.setup) LOCKSTEP_TRY(run(statement));

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -73,9 +74,13 @@ inline PostgresOptions for_replication(PostgresOptions options) {
   return options;
 }
 
+// The SET statements, without their semicolons, under which our sessions write values and names as
+// text: what such text means elsewhere depends on them.
+std::span<const char* const> meaning_of_sql();
+
 // Not thread-safe.  On every connect it sets what a default of the server, the database or the role
-// could change about a statement of ours (kSession), with SET: PgBouncer refuses start-up options.
-// keepalives and tcp_user_timeout unless given.
+// could change about a statement of ours (kSession, kMeaning), with SET: PgBouncer refuses start-up
+// options. keepalives and tcp_user_timeout unless given.
 class PostgresConnection {
  public:
   explicit PostgresConnection(PostgresOptions options);
