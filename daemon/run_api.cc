@@ -120,7 +120,8 @@ RunStatus RunState::shown_status() const {
 }
 
 ControlResponse RunState::answer_status(const ControlRequest&) {
-  return {200, status_json({manifest_.migration.value, manifest_.path, parts_->history.eta()},
+  return {200, status_json({manifest_.migration.value, manifest_.path, parts_->history.eta(),
+                            steering_.set_by_hand()},
                            shown_status(), aggregates_.results())};
 }
 

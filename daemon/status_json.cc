@@ -302,7 +302,9 @@ std::string status_json(const Told& told, const RunStatus& status,
   json::object document;
   document["migration"] = told.migration;
   const MigrationVerdict found = verdict_of(status, told.manifest);
-  document["verdict"] = json::object{{"mood", mood_text(found.mood)}, {"text", found.text}};
+  const std::string set = told.set.empty() ? "" : fmt::format("; set by hand: {}", shown(told.set));
+  document["verdict"] = json::object{{"mood", mood_text(found.mood)}, {"text", found.text + set}};
+  document["set"] = json::array(told.set.begin(), told.set.end());
   document["phase"] = phase_text(status.phase);
   document["eta"] = eta_value(told.eta);
   document["synced"] = status.synced;

@@ -26,6 +26,9 @@ struct Told {
   std::string migration;
   std::string manifest;  // Its path, for next steps.
   std::optional<Eta> eta{};
+  // Settings that are not as the manifest says: "reconcile.rows_per_second = 1 (the manifest says
+  // 0), since .. by uid 0".
+  std::vector<std::string> set{};
 };
 
 // `status --format json` of 08-manifest.md, one document.

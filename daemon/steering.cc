@@ -188,6 +188,16 @@ Status Steering::reload(const Manifest& manifest, const Order& order) {
   return {};
 }
 
+std::vector<std::string> Steering::set_by_hand() const {
+  std::vector<std::string> lines;
+  for (const ShownSetting& one : settings())
+    if (!one.actor.empty() && one.value != one.manifest)
+      lines.push_back(fmt::format(
+          "{0} = {1} (the manifest says {2}) since {3} by {4}; undo: lockstep set {5} {0}=manifest",
+          one.name, one.value, one.manifest, time_text(one.at_us), one.actor, manifest_.path));
+  return lines;
+}
+
 std::vector<ShownSetting> Steering::settings() const {
   const MutexLock lock(mutex_);
   return settings_;

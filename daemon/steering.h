@@ -72,6 +72,8 @@ class Steering {
   Status reload(const Manifest& manifest, const Order& order);
 
   std::vector<ShownSetting> settings() const;
+  // Those that are not as the manifest says, for people, with who set them and how to undo that.
+  std::vector<std::string> set_by_hand() const;
 
   // Whether the manifest selects a table of this name, which the source may lack.
   bool selects(std::string_view table) const;

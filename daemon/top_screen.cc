@@ -121,7 +121,7 @@ std::string lag_line(const std::vector<Point>& points, std::size_t width) {
   for (const Point& point : points) most = std::max(most, point.lag.value_or(0));
   const double top = std::max(most, 5.0);
   const std::string end =
-      fmt::format(" {} long, at most {}",
+      fmt::format(" {} long, max {}",
                   span_text((points.back().at_ms - points.front().at_ms) / 1000), span_text(most));
   const std::size_t cells = std::min(points.size(), width - std::min(width, width_of(end) + 4));
   std::string line = "lag ";
@@ -169,7 +169,7 @@ std::string pressure_text(const json::object& status) {
   if (kept != nullptr && kept->is_object()) {
     const json::object& wal = kept->as_object();
     const auto limit = number(wal, "limit_mb");
-    text = fmt::format("source's log kept for us: {:.0f} MiB", number(wal, "mb").value_or(0));
+    text = fmt::format("source's log kept for us: {:.1f} MiB", number(wal, "mb").value_or(0));
     if (limit) text += fmt::format(" of {:.0f}", *limit);
     if (number(wal, "full_in_seconds"))
       text += ", full in " + span_text(number(wal, "full_in_seconds"));
@@ -203,10 +203,26 @@ std::string table_line(const json::object& table, std::size_t width) {
   return padded(text_of(table, "table"), width - std::min(width, end.size())) + end;
 }
 
+// "14:03:00Z a table has stopped table=public.orders", the newest first.
+void add_events(const json::value& events, ScreenSize size, std::vector<std::string>& lines) {
+  if (!events.is_object() || lines.size() + 2 > size.rows) return;
+  const json::array& all = events.at("events").as_array();
+  if (!all.empty()) lines.push_back("events, the newest first");
+  for (std::size_t at = all.size(); at > 0 && lines.size() < size.rows; --at) {
+    const json::object& event = all[at - 1].as_object();
+    const std::string when = text_of(event, "at");
+    std::string line =
+        when.substr(std::min(when.size(), when.find('T') + 1)) + " " + text_of(event, "message");
+    for (const auto& [name, value] : event.at("fields").as_object())
+      line += fmt::format(" {}={}", std::string_view(name), std::string_view(value.as_string()));
+    lines.push_back(std::move(line));
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> top_screen(const json::object& status, const json::value& history,
-                                    ScreenSize size) {
+                                    const json::value& events, ScreenSize size) {
   const std::vector<Point> points = points_of(history);
   const json::object& found = status.at("verdict").as_object();
   const std::string mood = text_of(found, "mood");
@@ -234,6 +250,7 @@ std::vector<std::string> top_screen(const json::object& status, const json::valu
     }
     lines.push_back(table_line(*tables[at], size.columns));
   }
+  add_events(events, size, lines);
   if (lines.size() > size.rows) lines.resize(size.rows);
   for (std::string& line : lines) line = cut(line, size.columns);
   return lines;

@@ -13,9 +13,11 @@ struct ScreenSize {
   std::size_t rows = 24;
 };
 
-// Lines that fit, the worst table first.  `history`: as kHistoryPath answers; null: not known.
+// Lines that fit, the worst table first; below them, where there is room, the newest events.
+// `history`, `events`: as kHistoryPath and kEventsPath answer; null: not known.
 std::vector<std::string> top_screen(const boost::json::object& status,
-                                    const boost::json::value& history, ScreenSize size);
+                                    const boost::json::value& history,
+                                    const boost::json::value& events, ScreenSize size);
 
 // The same in one line, for a pipe.
 std::string top_line(const boost::json::object& status, const boost::json::value& history);

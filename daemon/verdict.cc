@@ -25,6 +25,10 @@ std::uint64_t sum(const RunStatus& status,
   return all;
 }
 
+std::string rows_text(std::uint64_t rows) {
+  return rows == 1 ? "1 row is" : fmt::format("{} rows are", rows);
+}
+
 // "public.a, public.b and 7 more".
 std::string some_of(const std::vector<std::string>& names) {
   constexpr std::size_t kShownMax = 2;
@@ -63,8 +67,9 @@ Found not_running(const RunStatus& status, std::string_view) {
 Found aborted(const RunStatus& status, std::string_view manifest) {
   for (const PausedScope& held : status.paused)
     if (held.scope == "abort")
-      return MigrationVerdict{
-          Mood::Held, fmt::format("{}; next: lockstep resume {}", held_text(held), manifest)};
+      return MigrationVerdict{Mood::Held,
+                              fmt::format("{}; once its reason is gone: lockstep resume {}",
+                                          held_text(held), manifest)};
   return std::nullopt;
 }
 
@@ -94,10 +99,9 @@ Found unequal(const RunStatus& status, std::string_view manifest) {
     return table.sweep ? table.sweep->open_findings : 0;
   });
   if (findings == 0) return std::nullopt;
-  return MigrationVerdict{
-      Mood::Trouble,
-      fmt::format("{} rows are not equal on both sides; next: lockstep findings list {}", findings,
-                  manifest)};
+  return MigrationVerdict{Mood::Trouble,
+                          fmt::format("{} not equal on both sides; next: lockstep findings list {}",
+                                      rows_text(findings), manifest)};
 }
 
 Found set_aside(const RunStatus& status, std::string_view manifest) {
@@ -106,15 +110,20 @@ Found set_aside(const RunStatus& status, std::string_view manifest) {
   if (rows == 0) return std::nullopt;
   return MigrationVerdict{
       Mood::Trouble,
-      fmt::format("{} rows were set aside; next: lockstep quarantine list {}", rows, manifest)};
+      fmt::format("{} set aside; next: lockstep quarantine list {}", rows_text(rows), manifest)};
 }
 
+// Whoever held it had a reason.
 Found held(const RunStatus& status, std::string_view manifest) {
   if (status.paused.empty()) return std::nullopt;
+  const PausedScope& first = status.paused.front();
   const std::size_t more = status.paused.size() - 1;
+  const std::string what =
+      first.scope == "table" ? fmt::format("--table '{}'", first.table) : "--scope " + first.scope;
   return MigrationVerdict{
-      Mood::Held, fmt::format("{}{}; next: lockstep resume {}", held_text(status.paused.front()),
-                              more > 0 ? fmt::format(" (and {} more)", more) : "", manifest)};
+      Mood::Held,
+      fmt::format("{}{}; once its reason is gone: lockstep resume {} {}", held_text(first),
+                  more > 0 ? fmt::format(" (and {} more)", more) : "", manifest, what)};
 }
 
 Found copying(const RunStatus& status, std::string_view) {
@@ -132,14 +141,22 @@ Found copying(const RunStatus& status, std::string_view) {
 }
 
 Found behind(const RunStatus& status, std::string_view) {
+  const std::string waits =
+      status.waiting_for.empty() ? "" : ": waiting for " + status.waiting_for.front();
   if (!status.lag_seconds)
-    return MigrationVerdict{Mood::Unknown, fmt::format("the lag is not known for {:.0f} s",
-                                                       status.lag_unknown_seconds)};
-  if (*status.lag_seconds <= kLagMax) return std::nullopt;
-  return MigrationVerdict{
-      Mood::Trouble,
-      fmt::format("the lag is {:.1f} s, more than {:.0f} s{}", *status.lag_seconds, kLagMax,
-                  status.waiting_for.empty() ? "" : ": waiting for " + status.waiting_for.front())};
+    return MigrationVerdict{
+        Mood::Unknown,
+        fmt::format("the lag has not been known for {:.0f} s{}; next: MigrationLagUnknown in "
+                    "docs/runbook.md",
+                    status.lag_unknown_seconds, waits)};
+  if (*status.lag_seconds > kLagMax)
+    return MigrationVerdict{Mood::Trouble, fmt::format("the lag is {:.1f} s, more than {:.0f} s{}",
+                                                       *status.lag_seconds, kLagMax, waits)};
+  // A lag of nothing rests on a word of the source, as a proof does.
+  if (status.proof && status.proof->age_seconds > kLagMax)
+    return MigrationVerdict{Mood::Unknown, fmt::format("nothing has been proven for {:.0f} s{}",
+                                                       status.proof->age_seconds, waits)};
+  return std::nullopt;
 }
 
 // How long ago the oldest of the comparisons of all tables was, where all were compared.

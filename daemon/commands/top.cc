@@ -13,6 +13,7 @@
 #include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
+#include "daemon/event_log.h"
 #include "daemon/history.h"
 #include "daemon/top_screen.h"
 
@@ -64,14 +65,14 @@ class Screen {
   }
 };
 
-// Null: no daemon tells.
-json::value read_history(const Manifest& manifest) {
+// What the daemon answers; null: no daemon tells.
+json::value ask(const Manifest& manifest, const std::string& path) {
   const auto owner = read_lock_owner(manifest.state_dir.value.string());
   if (!owner || !*owner || (*owner)->socket.empty()) return nullptr;
-  const auto text = ask_owner(**owner, {"GET", kHistoryPath, ""});
+  const auto text = ask_owner(**owner, {"GET", path, ""});
   boost::system::error_code broken;
-  const json::value history = text ? json::parse(*text, broken) : json::value();
-  return broken ? json::value() : history;
+  json::value answer = text ? json::parse(*text, broken) : json::value();
+  return broken ? json::value() : std::move(answer);
 }
 
 Result<ExitCode> show(const Manifest& manifest) {
@@ -82,10 +83,11 @@ Result<ExitCode> show(const Manifest& manifest) {
   for (int look = 0;; ++look) {
     LOCKSTEP_ASSIGN(const std::string document, read_status(manifest, false));
     const json::object status = json::parse(document).as_object();
-    const json::value history = read_history(manifest);
+    const json::value history = ask(manifest, kHistoryPath);
     if (terminal) {
       if (!screen) screen.emplace();
-      screen->draw(top_screen(status, history, Screen::size()));
+      const json::value events = ask(manifest, std::string(kEventsPath) + "?limit=20");
+      screen->draw(top_screen(status, history, events, Screen::size()));
     } else {
       const std::string now = json::serialize(status.at("verdict").at("mood"));
       if (now != std::exchange(mood, now) || look % kLineEvery == 0)

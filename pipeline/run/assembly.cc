@@ -299,8 +299,9 @@ Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
 
 Result<Assembly::Turn> Assembly::step_debts() {
   if (ports_.control.paused(Scope::Apply) && debts_.idle()) return Turn::Idle;
+  // A part of its own: a chunk that goes well is no word that debts go on.
   LOCKSTEP_ASSIGN(const DebtReader::Step step,
-                  told(Worker::Scan, scan_names_[0], debts_.step(), health_));
+                  told(Worker::Scan, "debts", debts_.step(), health_));
   if (step == DebtReader::Step::Waiting) return Turn::Waiting;
   return step == DebtReader::Step::Working || !debts_.idle() ? Turn::Busy : Turn::Idle;
 }

@@ -46,7 +46,7 @@ TEST(TopScreen, FitsWhateverTheNamesAre) {
     tables.push_back(table("public." + std::string(static_cast<std::size_t>(i), 'n') + "\u00e9",
                            "backfill", 1e9, 2e9));
   for (const ScreenSize size : {ScreenSize{80, 24}, ScreenSize{120, 60}, ScreenSize{40, 8}}) {
-    const auto lines = top_screen(status(tables), nullptr, size);
+    const auto lines = top_screen(status(tables), nullptr, nullptr, size);
     EXPECT_LE(lines.size(), size.rows);
     for (const std::string& line : lines) EXPECT_LE(columns(line), size.columns) << line;
   }
@@ -57,7 +57,7 @@ TEST(TopScreen, TheWorstTableStandsFirstAndWhatIsCutIsCounted) {
   for (int i = 10; i < 40; ++i)
     tables.push_back(table("public.t" + std::to_string(i), "following", 10, 10));
   tables.push_back(table("public.z", "stopped", 10, 10));
-  const auto lines = top_screen(status(tables), nullptr, {80, 24});
+  const auto lines = top_screen(status(tables), nullptr, nullptr, {80, 24});
   const auto head = std::ranges::find_if(
       lines, [](const std::string& line) { return line.starts_with("table "); });
   ASSERT_NE(head, lines.end());
@@ -66,7 +66,8 @@ TEST(TopScreen, TheWorstTableStandsFirstAndWhatIsCutIsCounted) {
 }
 
 TEST(TopScreen, WhatIsNotKnownIsNoNumber) {
-  const auto lines = top_screen(status({table("public.t", "pending", 0, 0)}), nullptr, {80, 24});
+  const auto lines =
+      top_screen(status({table("public.t", "pending", 0, 0)}), nullptr, nullptr, {80, 24});
   EXPECT_THAT(lines, Contains(HasSubstr("lag unknown  events ?/s  rows ?/s")));
   EXPECT_THAT(lines, Contains(HasSubstr("source's log kept for us: unknown")));
   EXPECT_THAT(lines, Not(Contains(HasSubstr("100 %"))));
@@ -77,10 +78,23 @@ TEST(TopScreen, TheHistoryOfTheLagHasGaps) {
       R"({"every_seconds": 2, "eta": {"p50_seconds": 60, "p90_seconds": null},
           "points": [[0, 0.0, 0, 0], [2000, null, 10, 4], [4000, 5.0, 20, 8]]})");
   const auto lines =
-      top_screen(status({table("public.t", "backfill", 10, 100)}), history, {80, 24});
+      top_screen(status({table("public.t", "backfill", 10, 100)}), history, nullptr, {80, 24});
   EXPECT_THAT(lines, Contains(HasSubstr("lag ▁?█")));
   EXPECT_THAT(lines, Contains(HasSubstr("events 2/s  rows 5/s")));
   EXPECT_THAT(lines, Contains(HasSubstr("ETA 60.0 s to unknown")));
+}
+
+TEST(TopScreen, EventsFillWhatIsLeft) {
+  const json::value events = json::parse(
+      R"({"events": [{"at": "2026-11-27T14:02:00Z", "message": "older", "fields": {}},
+          {"at": "2026-11-27T14:03:00Z", "message": "a table has stopped",
+           "fields": {"table": "public.orders"}}]})");
+  const json::object one = status({table("public.t", "stopped", 10, 100)});
+  const auto lines = top_screen(one, nullptr, events, {80, 24});
+  EXPECT_EQ(*std::prev(lines.end(), 2), "14:03:00Z a table has stopped table=public.orders");
+  EXPECT_EQ(lines.back(), "14:02:00Z older");
+  for (std::size_t rows = 1; rows < 24; ++rows)
+    EXPECT_LE(top_screen(one, nullptr, events, {80, rows}).size(), rows);
 }
 
 TEST(TopScreen, APipeGetsOneLine) {
