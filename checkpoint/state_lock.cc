@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -74,20 +75,29 @@ void await_end(int pid, std::chrono::milliseconds time) {
   if (process >= 0) ::close(process);
 }
 
+// Whether the text is likely an older owner's, which the present one has not written over yet.  Not
+// for ever: a process of another container cannot be seen.
+bool is_of_old(const LockOwner& owner, std::chrono::steady_clock::time_point begun) {
+  constexpr std::chrono::seconds kDoubted{1};
+  return ::kill(owner.pid, 0) != 0 && errno == ESRCH &&
+         std::chrono::steady_clock::now() - begun < kDoubted;
+}
+
 // Returns who keeps the lock from us, or nothing once it is ours.
 Result<std::optional<LockOwner>> take(int file, const std::string& path) {
   using Clock = std::chrono::steady_clock;
   constexpr std::chrono::seconds kCommandMax{30};
   constexpr std::chrono::milliseconds kLookAgain{500};  // A command may let go before it ends.
-  const auto until = Clock::now() + kCommandMax;
+  const auto begun = Clock::now();
+  const auto until = begun + kCommandMax;
   for (;;) {
     struct flock wanted = whole_file(F_WRLCK);
     if (::fcntl(file, F_OFD_SETLK, &wanted) == 0) return std::optional<LockOwner>();
     if (errno != EAGAIN && errno != EACCES) return fail(state_error("locking " + path, errno));
     LOCKSTEP_ASSIGN(const LockOwner owner, read_owner(file, path));
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
-    if (!owner.socket.empty() || owner.pid == ::getpid() || left.count() <= 0)
-      return std::optional(owner);
+    const bool runs = !owner.socket.empty() && !is_of_old(owner, begun);
+    if (runs || owner.pid == ::getpid() || left.count() <= 0) return std::optional(owner);
     await_end(owner.pid, std::min(left, kLookAgain));
   }
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -52,6 +53,26 @@ TEST_F(Checkpoint, TellsWhoOwnsItWhileSomeoneDoes) {
   }
   EXPECT_EQ(read_lock_owner(directory_)->has_value(), false);
   EXPECT_TRUE(open());
+}
+
+// Between its lock and its text an owner leaves that of an older one, which is dead: here it is one
+// that lets go soon, as a command does.
+TEST_F(Checkpoint, ATextOfOneThatIsDeadIsNotBelieved) {
+  std::filesystem::create_directories(directory_);
+  auto owner = StateLock::acquire(directory_, "");
+  ASSERT_TRUE(owner);
+  const ::pid_t dead = ::fork();
+  if (dead == 0) ::_exit(0);
+  ASSERT_EQ(::waitpid(dead, nullptr, 0), dead);
+  std::ofstream(directory_ + "/lock") << dead << "\n/run/old.sock\n";
+  auto taken = std::async(std::launch::async, [this] {
+    return StateLock::acquire(directory_, "/run/new.sock").has_value();
+  });
+  EXPECT_EQ(taken.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
+  {
+    const StateLock ended = *std::move(owner);
+  }
+  EXPECT_TRUE(taken.get());
 }
 
 // ---- Other processes (Child).
