@@ -73,7 +73,7 @@ Error with_remedy(Error error, const Connect& connect) {
   if (error.message.contains("`sslmode: ") || error.message.contains("`sslrootcert: "))
     error.message +=
         "; lockstep init takes both from what it is given: "
-        "postgres://..?sslmode=..&sslrootcert=FILE";
+        "postgres://..?sslmode=..&sslrootcert=..";
   const Setting* const name = connect.find("dbname");
   if (error.code != kNoDatabase || name == nullptr) return error;
   error.message += fmt::format(
