@@ -204,10 +204,10 @@ Result<ExitCode> run_prepared(Begin& begin) {
         runner.sweep_status(), prepared.tables, prepared.left_out,
         compare.table.empty() ? begin.aggregates.results() : std::vector<AggregateResult>());
   const RunStatus last = runner.status();
+  begin.state.finished(last);  // Before anything that may leave: the runner is about to be gone.
   if (ended == ExitCode::Ok && last.proof && last.proof->complete)
     if (const Status saved = begin.store.save_note(kLastProof, proof_note(*last.proof)); !saved)
       return fail(saved.error());
-  begin.state.finished(last);
   return ended;
 }
 
