@@ -48,16 +48,17 @@ ListenSection read_listen(const YamlNode& node, Report& report) {
                    "127.0.0.1, ::1, or another one of this machine");
     listen.address = std::move(address->value);
   }
+  listen.page = fields.flag("page", false).value;
   constexpr std::uint64_t kPortMax = 65'535;
   listen.port = static_cast<std::uint16_t>(fields.number("port", {0, 0, kPortMax}).value);
   if (listen.port != 0 && listen.address != "::1" && !listen.address.starts_with("127."))
-    report.warn(listen.where,
-                fmt::format("whoever reaches {}:{} reads names of tables and figures without a "
-                            "password",
-                            listen.address, listen.port),
-                "keep it behind a firewall, or on 127.0.0.1");
+    report.warn(
+        listen.where,
+        fmt::format("whoever reaches {}:{} reads names of tables, figures{} without a password",
+                    listen.address, listen.port,
+                    listen.page ? ", operators' reasons and servers' messages" : ""),
+        "keep it behind a firewall, or on 127.0.0.1");
   if (const YamlNode* const hosts = fields.find("hosts")) read_hosts(*hosts, listen, report);
-  listen.page = fields.flag("page", false).value;
   fields.finish();
   return listen;
 }

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::chrono::seconds kCountEvery{1};
 constexpr std::chrono::minutes kRiseWindow{10};
+constexpr std::chrono::seconds kSettles{10};
 
 }  // namespace
 
@@ -21,12 +22,9 @@ std::uint64_t Breakers::count(const RunStatus& status, Limit limit) {
   return rows;
 }
 
-// How many more there are than at each look of the window; those that were settled make it no less,
-// else many that come and go would never be too many.
-std::uint64_t Breakers::risen(Counted& counted, std::uint64_t rows, Time now) const {
-  if (counted.known && rows > counted.last) counted.rises.push_back({now, rows - counted.last});
-  counted.known = true;
-  counted.last = rows;
+// How many came within the window; those that were settled make it no less, else many that come and
+// go would never be too many.
+std::uint64_t Breakers::risen(Counted& counted, Time now) {
   while (!counted.rises.empty() && now - counted.rises.front().at > kRiseWindow)
     counted.rises.pop_front();
   std::uint64_t all = 0;
@@ -34,15 +32,24 @@ std::uint64_t Breakers::risen(Counted& counted, std::uint64_t rows, Time now) co
   return all;
 }
 
+// A run needs a moment to know what was there before it, and longer while a server is away: such
+// rows are no rise.
 void Breakers::look(Time now) {
   const RunStatus status = ports_.status();
-  if (status.tables.empty()) return;  // Nobody counts.
+  const std::uint64_t run = ports_.run();
+  if (std::exchange(run_, run) != run || run == 0 || !status.trouble.empty())
+    counts_from_ = now + kSettles;
+  // Whoever resumes apply has seen what came until then.
+  const bool settles = now < counts_from_ || control_.paused(Scope::Apply);
   for (Counted& counted : counted_) {
-    // Whoever resumes it has seen what came until then.
-    if (control_.paused(Scope::Apply)) counted.rises.clear();
-    const std::uint64_t rows = risen(counted, count(status, counted.limit), now);
+    if (settles) counted.rises.clear();
+    const std::uint64_t before = counted.last;
+    counted.last = count(status, counted.limit);
+    if (settles) continue;
+    if (counted.last > before) counted.rises.push_back({now, counted.last - before});
+    const std::uint64_t rows = risen(counted, now);
     const std::uint64_t most = control_.get(counted.limit);
-    if (most == 0 || rows <= most || control_.paused(Scope::Apply)) continue;
+    if (most == 0 || rows <= most) continue;
     // What cannot be stored is tried again at the next look; the same disk keeps lanes from
     // writing.
     if (ports_.trip(fmt::format("{} {} within ten minutes, more than {} = {}", rows, counted.what,

@@ -28,6 +28,7 @@ class Breakers {
   using Time = std::chrono::steady_clock::time_point;
   struct Ports {
     std::function<RunStatus()> status;
+    std::function<std::uint64_t()> run;  // Which of the daemon's runs is under way; 0: none is.
     // Pauses apply; `why` is a clause: "1200 rows were set aside within ten minutes, ..".
     std::function<Status(const std::string& why)> trip;
   };
@@ -49,16 +50,17 @@ class Breakers {
     Limit limit;
     const char* what;  // "rows were set aside"
     std::uint64_t last = 0;
-    bool known = false;  // `last` was seen.
     std::deque<Rise> rises{};
   };
 
   static std::uint64_t count(const RunStatus& status, Limit limit);
-  std::uint64_t risen(Counted& counted, std::uint64_t rows, Time now) const;
+  static std::uint64_t risen(Counted& counted, Time now);
 
   const Control& control_;
   const Ports ports_;
   StopFlag over_;
+  std::uint64_t run_ = 0;
+  Time counts_from_{};  // Until then what is seen first was there before.
   std::array<Counted, 2> counted_{
       Counted{Limit::BreakerQuarantined, "rows were set aside"},
       Counted{Limit::BreakerUnequal, "rows were found unequal on both sides"}};

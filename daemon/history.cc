@@ -30,6 +30,11 @@ void History::add(const RunStatus& status, std::int64_t at_ms) {
   for (const RunTableStatus& table : status.tables) {
     point.rows += table.counts.rows_done;
     point.events += table.counts.events_applied;
+    // What has stopped is not on its way.
+    if (!table.stopped.empty() && !table.counts.life.copied) {
+      total += static_cast<double>(table.counts.rows_done);
+      continue;
+    }
     const std::optional<double> expected = rows_expected(table);
     known = known && expected;
     total += expected.value_or(0);

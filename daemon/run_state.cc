@@ -136,7 +136,10 @@ std::string RunState::unfinished() const {
 
 RunStatus RunState::status() const {
   RunStatus status = runner_ != nullptr ? runner_->status() : last_;
-  if (runner_ == nullptr) {  // Nobody measures, and what was proven is of then.
+  if (runner_ == nullptr) {  // Nobody measures; what was proven, and what was wrong, is of then.
+    status.phase = stopped_.raised() ? Phase::Drain : Phase::Prepare;
+    status.silent_seconds = 0;
+    status.trouble.clear();
     status.lag_seconds.reset();
     status.proof.reset();
     status.synced = false;

@@ -108,6 +108,8 @@ json::object table_object(const RunTableStatus& table) {
   object["state"] = table_state(table);
   object["rows_done"] = table.counts.rows_done;
   object["rows_estimated"] = static_cast<std::uint64_t>(shown_estimate(table));
+  const std::optional<double> expected = rows_expected(table);
+  object["rows_expected"] = expected ? json::value(*expected) : json::value(nullptr);
   object["events_applied"] = table.counts.events_applied;
   object["debts"] = table.debts;
   object["quarantined"] = table.quarantined;
@@ -301,7 +303,7 @@ std::string status_json(const Told& told, const RunStatus& status,
                         const std::vector<AggregateResult>& aggregates) {
   json::object document;
   document["migration"] = told.migration;
-  const MigrationVerdict found = verdict_of(status, told.manifest);
+  const MigrationVerdict found = verdict_of(status, told.manifest, aggregates);
   const std::string set = told.set.empty() ? "" : fmt::format("; set by hand: {}", shown(told.set));
   document["verdict"] = json::object{{"mood", mood_text(found.mood)}, {"text", found.text + set}};
   document["set"] = json::array(told.set.begin(), told.set.end());

@@ -146,14 +146,16 @@ std::string flow_text(const json::object& status, const std::vector<Point>& poin
 
 std::string copy_text(const json::object& status, const json::value& history) {
   double done = 0;
-  double total = 0;
+  std::optional<double> total = 0.0;
   for (const json::value& table : status.at("tables").as_array()) {
+    const auto expected = number(table.as_object(), "rows_expected");
     done += number(table.as_object(), "rows_done").value_or(0);
-    total += number(table.as_object(), "rows_estimated").value_or(0);
+    total = total && expected ? std::optional(*total + *expected) : std::nullopt;
   }
-  std::string text = total > 0 ? fmt::format("copied {} of ~{} rows, {:.1f} %", count_text(done),
-                                             count_text(total), 100 * done / total)
-                               : "copied: unknown";
+  std::string text = !total || *total <= 0
+                         ? "copied " + count_text(done) + " rows of an unknown number"
+                         : fmt::format("copied {} of ~{} rows, {:.1f} %", count_text(done),
+                                       count_text(*total), std::min(100.0, 100 * done / *total));
   const json::value* const eta =
       history.is_object() ? history.as_object().if_contains("eta") : nullptr;
   if (eta != nullptr && eta->is_object())
@@ -190,7 +192,7 @@ int badness(const json::object& table) {
 }
 
 std::string table_line(const json::object& table, std::size_t width) {
-  const double total = number(table, "rows_estimated").value_or(0);
+  const double total = number(table, "rows_expected").value_or(0);
   const double done = number(table, "rows_done").value_or(0);
   const std::string copied = total > 0 ? fmt::format("{:.0f} %", std::floor(100 * done / total))
                              : text_of(table, "state") == "following" ? "100 %"

@@ -73,8 +73,9 @@ Found aborted(const RunStatus& status, std::string_view manifest) {
   return std::nullopt;
 }
 
+// While it drains nobody looks.
 Found silent(const RunStatus& status, std::string_view) {
-  if (status.silent_seconds < kSilentMax) return std::nullopt;
+  if (status.silent_seconds < kSilentMax || status.phase == Phase::Drain) return std::nullopt;
   return MigrationVerdict{Mood::Unknown, fmt::format("the supervisor has said nothing for {:.0f} s",
                                                      status.silent_seconds)};
 }
@@ -111,6 +112,28 @@ Found set_aside(const RunStatus& status, std::string_view manifest) {
   return MigrationVerdict{
       Mood::Trouble,
       fmt::format("{} set aside; next: lockstep quarantine list {}", rows_text(rows), manifest)};
+}
+
+// At its limit the server drops what our slot needs.
+Found log_full(const RunStatus& status, std::string_view) {
+  constexpr double kSoon = 4 * 3600;
+  if (!status.kept_wal || !status.kept_wal->full_in_seconds) return std::nullopt;
+  const double left = *status.kept_wal->full_in_seconds;
+  if (left >= kSoon) return std::nullopt;
+  return MigrationVerdict{
+      Mood::Trouble, fmt::format("the source's log for us reaches its limit in {:.0f} min; next: "
+                                 "MigrationSourceWalFull in docs/runbook.md",
+                                 left / 60)};
+}
+
+Found differing(const std::vector<AggregateResult>& aggregates, std::string_view manifest) {
+  std::vector<std::string> names;
+  for (const AggregateResult& one : aggregates)
+    if (one.state == AggregateState::Different) names.push_back(one.name);
+  if (names.empty()) return std::nullopt;
+  return MigrationVerdict{
+      Mood::Trouble, fmt::format("{} of {} aggregates differ: {}; next: lockstep aggregates {}",
+                                 names.size(), aggregates.size(), some_of(names), manifest)};
 }
 
 // Whoever held it had a reason.
@@ -200,9 +223,12 @@ std::string_view mood_text(Mood mood) {
 }
 
 // The worst first.
-MigrationVerdict verdict_of(const RunStatus& status, std::string_view manifest) {
-  for (const auto look :
-       {not_running, aborted, silent, stopped, broken, unequal, set_aside, held, copying, behind})
+MigrationVerdict verdict_of(const RunStatus& status, std::string_view manifest,
+                            const std::vector<AggregateResult>& aggregates) {
+  for (const auto look : {not_running, aborted, silent, stopped, broken, unequal})
+    if (Found found = look(status, manifest)) return *std::move(found);
+  if (Found found = differing(aggregates, manifest)) return *std::move(found);
+  for (const auto look : {set_aside, log_full, held, copying, behind})
     if (Found found = look(status, manifest)) return *std::move(found);
   return following(status);
 }

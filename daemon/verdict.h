@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "daemon/aggregates/result.h"
 #include "pipeline/watch/run_status.h"
 
 namespace lockstep {
@@ -29,6 +31,7 @@ struct MigrationVerdict {
 };
 
 // `manifest`: its path, for next steps.  On any thread.
-MigrationVerdict verdict_of(const RunStatus& status, std::string_view manifest);
+MigrationVerdict verdict_of(const RunStatus& status, std::string_view manifest,
+                            const std::vector<AggregateResult>& aggregates = {});
 
 }  // namespace lockstep

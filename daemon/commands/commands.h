@@ -163,7 +163,6 @@ struct EventsCommand {
 };
 ExitCode events_command(const EventsCommand& command);
 
-// Whether the daemon does its work, for the health check of a container: 0, 1, 69 where none runs.
 struct DoctorCommand {
   std::string manifest;
   std::string out;  // "": lockstep-<migration>.json here.
@@ -171,6 +170,7 @@ struct DoctorCommand {
 ExitCode doctor_command(const DoctorCommand& command);
 
 ExitCode top_command(const std::string& manifest);
+// Whether the daemon does its work, for the health check of a container: 0, 1, 69 where none runs.
 ExitCode healthcheck_command(const std::string& manifest);
 
 struct AuditCommand {

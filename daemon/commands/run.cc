@@ -328,10 +328,10 @@ class Daemon {
     AggregateWatch taking(manifest_, state_, aggregates_, !command.ends());
     const Beside aggregating([&] { taking.run(); }, [&] { taking.stop(); });
     const Beside ending([this] { aborting_.run(); }, [this] { aborting_.stop(); });
-    Breakers breakers(steering_.control(), {[this] { return state_.run_status(); },
-                                            [this](const std::string& why) {
-                                              return steering_.pause({"apply"}, {"breaker", why});
-                                            }});
+    Breakers breakers(
+        steering_.control(),
+        {[this] { return state_.run_status(); }, [this] { return state_.run(); },
+         [this](const std::string& why) { return steering_.pause({"apply"}, {"breaker", why}); }});
     const Beside breaking([&] { breakers.run(); }, [&] { breakers.stop(); });
     const Beside remembering([this] { history_.run(); }, [this] { history_.stop(); });
     LoadWatch load(manifest_, steering_);

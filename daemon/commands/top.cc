@@ -23,6 +23,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::seconds kEvery{1};
+constexpr std::chrono::seconds kEveryWithout{10};
 constexpr int kLineEvery = 10;  // Looks, while the mood stays.
 
 // Ctrl-C, a terminal that closes and SIGTERM end the wait, and nothing else, so that the screen is
@@ -94,7 +95,8 @@ Result<ExitCode> show(const Manifest& manifest) {
         std::cout << fmt::format("{:%Y-%m-%dT%H:%M:%S}Z ", fmt::gmtime(std::time(nullptr)))
                   << top_line(status, history) << std::endl;
     }
-    if (ending.wait(kEvery)) return ExitCode::Ok;
+    // Without a daemon each look asks the target itself.
+    if (ending.wait(history.is_null() ? kEveryWithout : kEvery)) return ExitCode::Ok;
   }
 }
 

@@ -133,6 +133,8 @@ void Sweep::leave(Table& table, std::string why) {
 
 // Whether rows of the table may be compared now.
 Result<bool> Sweep::is_ready(Table& table, const TableLife& life) {
+  // First, so that also of a table that has stopped it is told what was found.
+  if (!table.loaded) LOCKSTEP_TRY(load(table));
   if (life.is_stopped()) {
     if (table.told.left.empty()) leave(table, "it has stopped: " + life.reason);
     return false;
@@ -142,7 +144,6 @@ Result<bool> Sweep::is_ready(Table& table, const TableLife& life) {
     if (table.asked || shared_.clock.wall_us() - table.left_us < again) return false;
     table.told.left.clear();
   }
-  if (!table.loaded) LOCKSTEP_TRY(load(table));
   if (!life.is_comparable() || table.version != life.version())
     LOCKSTEP_TRY(begin_anew(table, life));
   table.missed = life.is_whole() ? 0 : life.missed;

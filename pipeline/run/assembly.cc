@@ -300,8 +300,7 @@ Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
 Result<Assembly::Turn> Assembly::step_debts() {
   if (ports_.control.paused(Scope::Apply) && debts_.idle()) return Turn::Idle;
   // A part of its own: a chunk that goes well is no word that debts go on.
-  LOCKSTEP_ASSIGN(const DebtReader::Step step,
-                  told(Worker::Scan, "debts", debts_.step(), health_));
+  LOCKSTEP_ASSIGN(const DebtReader::Step step, told(Worker::Scan, "debts", debts_.step(), health_));
   if (step == DebtReader::Step::Waiting) return Turn::Waiting;
   return step == DebtReader::Step::Working || !debts_.idle() ? Turn::Busy : Turn::Idle;
 }
@@ -362,7 +361,8 @@ Result<Assembly::Turn> Assembly::step_sweep() {
   }
   if (ports_.control.paused(Scope::Reconcile)) {
     sweep_.leave();
-    LOCKSTEP_TRY(sweep_.take_marks());  // A person waits for them, and no server is asked.
+    // A person waits for them, and no server is asked.
+    LOCKSTEP_TRY(told(Worker::Sweep, "sweep", sweep_.take_marks(), sweep_health_));
     return Turn::Idle;
   }
   LOCKSTEP_ASSIGN(const Sweep::Step step,
@@ -443,7 +443,10 @@ Result<std::optional<ExitCode>> Assembly::tick() {
   LOCKSTEP_ASSIGN(
       const Supervisor::Verdict verdict,
       told(Worker::Supervisor, "supervisor", supervisor_.tick(options_.until_synced), health_));
-  LOCKSTEP_TRY(told(Worker::Supervisor, "locks", look_for_locks(), health_));
+  // Only for people: the verdict stands, whether or not the target tells who holds a lock.
+  if (const Status looked = told(Worker::Supervisor, "locks", look_for_locks(), health_);
+      !looked && looked.error().reaction != Reaction::Retry)
+    return fail(looked.error());
   if (options_.until_compared)
     return options_.compared_too && !options_.compared_too() ? std::nullopt : compared();
   if (verdict == Supervisor::Verdict::GoOn) return std::nullopt;

@@ -20,16 +20,19 @@ class BreakersTest : public ::testing::Test {
     status_.tables.resize(2);
     status_.tables[0].sweep = TableSweep{};
     control_.set(Limit::BreakerQuarantined, 100);
+    look(-10);
   }
 
-  void look(int seconds) { breakers_.look(begin_ + std::chrono::seconds(seconds)); }
+  // So long after the run has settled.
+  void look(int seconds) { breakers_.look(begin_ + std::chrono::seconds(10 + seconds)); }
 
   Control control_;
   RunStatus status_;
+  std::uint64_t run_ = 1;
   std::vector<std::string> tripped_;
   const Breakers::Time begin_{std::chrono::hours(1)};
   Breakers breakers_{control_,
-                     {[this] { return status_; },
+                     {[this] { return status_; }, [this] { return run_; },
                       [this](const std::string& why) -> Status {
                         tripped_.push_back(why);
                         control_.pause("apply", {"breaker", why, 0});
@@ -48,10 +51,37 @@ TEST_F(BreakersTest, MoreThanAllowedWithinTheWindowTripsAtTheNextLook) {
                                               "than breakers.quarantined_rows = 100")));
 }
 
+// A run learns only after a while what was set aside before it.
 TEST_F(BreakersTest, WhatWasThereBeforeDoesNotCount) {
+  look(-5);
   status_.tables[1].quarantined = 5000;
+  look(-1);
   look(0);
   look(1);
+  EXPECT_THAT(tripped_, IsEmpty());
+}
+
+TEST_F(BreakersTest, AnotherRunBeginsToCountAnew) {
+  look(0);
+  run_ = 2;
+  look(1);
+  status_.tables[1].quarantined = 500;  // It is known again.
+  look(3);
+  look(20);
+  EXPECT_THAT(tripped_, IsEmpty());
+  status_.tables[1].quarantined = 700;
+  look(21);
+  EXPECT_EQ(tripped_.size(), 1U);
+}
+
+TEST_F(BreakersTest, WhileAServerIsAwayNothingIsCounted) {
+  look(0);
+  status_.trouble = {"supervisor: cannot connect"};
+  look(60);
+  status_.trouble.clear();
+  status_.tables[1].quarantined = 500;
+  look(61);
+  look(80);
   EXPECT_THAT(tripped_, IsEmpty());
 }
 
@@ -100,16 +130,6 @@ TEST_F(BreakersTest, UnequalRowsHaveALimitOfTheirOwn) {
   status_.tables[0].sweep->open_findings = 1011;
   look(2);
   EXPECT_THAT(tripped_, ElementsAre(HasSubstr("found unequal")));
-}
-
-TEST_F(BreakersTest, WhileNobodyCountsNothingIsNone) {
-  status_.tables[1].quarantined = 500;
-  look(0);
-  const auto tables = std::exchange(status_.tables, {});
-  look(1);  // It is prepared anew.
-  status_.tables = tables;
-  look(2);
-  EXPECT_THAT(tripped_, IsEmpty());
 }
 
 }  // namespace

@@ -72,6 +72,8 @@ TEST(Verdict, TheWorstCounts) {
       {[](RunStatus& s) { s.lag_seconds = 7; }, Mood::Trouble, "the lag is 7.0 s"},
       {[](RunStatus& s) { s.lag_seconds.reset(); }, Mood::Unknown, "has not been known"},
       {[](RunStatus& s) { s.proof->age_seconds = 9; }, Mood::Unknown, "has been proven for 9 s"},
+      {[](RunStatus& s) { s.silent_seconds = 20, s.phase = Phase::Drain; }, Mood::Busy,
+       "it drains"},
       {[](RunStatus& s) { s.silent_seconds = 20; }, Mood::Unknown, "said nothing for 20 s"},
       {[](RunStatus& s) { s.paused = {{"apply", "", "uid 0", "release 17", 0}}; }, Mood::Held,
        "by uid 0: release 17; once its reason is gone: lockstep resume shop.yaml --scope apply"},
@@ -93,6 +95,26 @@ TEST(Verdict, APausedTableIsHeldAndHasNotStopped) {
   });
   EXPECT_EQ(found.mood, Mood::Held);
   EXPECT_THAT(found.text, HasSubstr("table public.orders is held"));
+}
+
+TEST(Verdict, AnAggregateThatDiffersIsTrouble) {
+  AggregateResult one;
+  one.name = "revenue";
+  one.state = AggregateState::Equal;
+  EXPECT_EQ(verdict_of(well(), "shop.yaml", {one}).mood, Mood::Well);
+  one.state = AggregateState::Different;
+  const MigrationVerdict found = verdict_of(well(), "shop.yaml", {one});
+  EXPECT_EQ(found.mood, Mood::Trouble);
+  EXPECT_THAT(found.text,
+              HasSubstr("1 of 1 aggregates differ: revenue; next: lockstep aggregates"));
+}
+
+TEST(Verdict, ALogThatIsFullSoonIsTrouble) {
+  const auto full_in = [](double seconds) {
+    return judged([&](RunStatus& status) { status.kept_wal = KeptWal{900, 1000, seconds}; }).mood;
+  };
+  EXPECT_EQ(full_in(600), Mood::Trouble);
+  EXPECT_EQ(full_in(90'000), Mood::Well);
 }
 
 // Trouble that waits behind a pause must not be hidden by it.
