@@ -32,6 +32,12 @@ std::string secret_name(const std::string& migration, const std::string& side) {
   return "secrets/" + migration + "." + side;
 }
 
+// "": the role is let in without a password.
+std::string secret_of(const InitServer& server, const std::string& migration,
+                      const std::string& side) {
+  return server.password.empty() ? "" : secret_name(migration, side);
+}
+
 // Where the file that a manifest names lies.
 std::filesystem::path beside(const std::filesystem::path& out, const std::string& name) {
   return out.parent_path() / name;
@@ -79,7 +85,7 @@ bool print_problems(const InitChoice& choice) {
 
 Status write_files(FirstContact& contact, InitServer& source, InitServer& target) {
   for (InitServer* const server : {&source, &target}) {
-    if (server->secret_exists) continue;
+    if (server->secret_exists || server->password.empty()) continue;
     LOCKSTEP_TRY(write_secret_file(server->asked.secret, server->password));
     server->secret_exists = true;
     std::cout << fmt::format("wrote {} (mode 0600): the password of {}\n",
@@ -140,8 +146,8 @@ Result<ExitCode> init(const InitCommand& command) {
     return fail(Reaction::Halt, "no table can be moved; nothing was written", ExitCode::Config);
   }
   contact.text = manifest_text({contact.name,
-                                {source.settings(), secret_name(contact.name, "source")},
-                                {target.settings(), secret_name(contact.name, "target")},
+                                {source.settings(), secret_of(source, contact.name, "source")},
+                                {target.settings(), secret_of(target, contact.name, "target")},
                                 choice.tables});
   LOCKSTEP_TRY(know_file(contact, command));
   LOCKSTEP_ASSIGN(contact.steps,

@@ -143,7 +143,8 @@ Status meet_role(InitServer& server, const std::string& used) {
     if (server.password.empty()) server.password = Secret(reached(as_role).password);
     server.as_role.emplace(std::move(as_role));
   }
-  if (server.password.empty()) {
+  // A role that is there and is let in without one has none that could be written down.
+  if (server.password.empty() && !server.role.exists) {
     LOCKSTEP_ASSIGN(server.password, make_password());
   }
   return {};
