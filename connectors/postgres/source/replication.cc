@@ -75,6 +75,23 @@ Error ReplicationLink::lost() {
   return error;
 }
 
+// A fault inside the server's decoding is often over once it decodes from the slot's place again
+// (seen: "could not map filenode .. to relation OID" after a kill beside TRUNCATE).  One that stays
+// for a minute does not go by itself.
+Error ReplicationLink::inside_server(Error error) {
+  constexpr std::chrono::minutes kBearable{1};
+  const Deadline now = std::chrono::steady_clock::now();
+  if (now - last_fault_ > kBearable) first_fault_ = now;
+  last_fault_ = now;
+  if (now - first_fault_ >= kBearable) {
+    error.message += "; it stays, though asked again for a minute: begin the migration anew";
+    return error;
+  }
+  error.reaction = Reaction::Retry;
+  error.exit = ExitCode::Unreachable;
+  return error;
+}
+
 // The server has ended the stream: with an error, as a rule.
 Error ReplicationLink::why_ended() {
   Error error{Reaction::Retry, "source: the server ended the stream", ExitCode::Unreachable, {}};
@@ -84,6 +101,7 @@ Error ReplicationLink::why_ended() {
     auto checked = connection_.check(result);
     if (checked) continue;
     error = for_server(std::move(checked).error());
+    if (error.code.starts_with("XX")) error = inside_server(std::move(error));
     // The catalogs are read as of the log: made again, it is still missing where it was.
     if (error.code == kNoSuchObject)
       error.message += fmt::format(

@@ -64,6 +64,7 @@ class ReplicationLink {
   Result<bool> wait(Deadline until);
   Error lost();
   Error why_ended();
+  Error inside_server(Error error);
 
   const std::string slot_;
   const std::string publication_;
@@ -72,6 +73,8 @@ class ReplicationLink {
   std::unique_ptr<char, CopyDeleter> bytes_;  // What next() lent last.
   bool streams_ = false;
   Deadline last_told_{};
+  Deadline first_fault_{};  // Of a row of faults inside the server, none a minute after the other,
+  Deadline last_fault_{};   // and its last.
 };
 
 // START_REPLICATION for a slot and a publication, from a position on.
