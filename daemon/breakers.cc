@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::chrono::seconds kCountEvery{1};
 constexpr std::chrono::minutes kRiseWindow{10};
-constexpr std::chrono::seconds kSettles{10};
+constexpr std::chrono::seconds kSettles{3};
 
 }  // namespace
 

@@ -20,11 +20,11 @@ class BreakersTest : public ::testing::Test {
     status_.tables.resize(2);
     status_.tables[0].sweep = TableSweep{};
     control_.set(Limit::BreakerQuarantined, 100);
-    look(-10);
+    look(-3);
   }
 
   // So long after the run has settled.
-  void look(int seconds) { breakers_.look(begin_ + std::chrono::seconds(10 + seconds)); }
+  void look(int seconds) { breakers_.look(begin_ + std::chrono::seconds(3 + seconds)); }
 
   Control control_;
   RunStatus status_;
@@ -53,7 +53,7 @@ TEST_F(BreakersTest, MoreThanAllowedWithinTheWindowTripsAtTheNextLook) {
 
 // A run learns only after a while what was set aside before it.
 TEST_F(BreakersTest, WhatWasThereBeforeDoesNotCount) {
-  look(-5);
+  look(-2);
   status_.tables[1].quarantined = 5000;
   look(-1);
   look(0);
