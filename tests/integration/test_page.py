@@ -26,12 +26,13 @@ def text(browser, name):
 
 
 def cells(browser, table):
-    """The texts of a table's row on the page."""
-    for row in browser.find_elements("css selector", "#tables tr"):
-        found = [cell.text for cell in row.find_elements("css selector", "td")]
-        if found and found[0] == table:
-            return found
-    return None
+    """The texts of a table's row on the page; at once, since each look of the page makes rows anew."""
+    return browser.execute_script("""
+        for (const row of document.querySelectorAll("#tables tr")) {
+          const texts = [...row.children].map(cell => cell.textContent);
+          if (texts[0] === arguments[0]) return texts;
+        }
+        return null;""", table)
 
 
 @pytest.fixture
