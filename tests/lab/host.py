@@ -22,10 +22,11 @@ def _apt_sources():
 
 
 def _depends(package):
-    """What a .deb needs, by name; of alternatives the first."""
+    """What a .deb needs, by name; of alternatives the first, or systemd, which a host has."""
     field = subprocess.run(["dpkg-deb", "-f", package, "Depends"], capture_output=True, text=True,
                            check=True).stdout
-    return [each.split("|")[0].split("(")[0].strip() for each in field.split(",")]
+    needs = [[one.split("(")[0].strip() for one in each.split("|")] for each in field.split(",")]
+    return ["systemd" if "systemd" in names else names[0] for names in needs]
 
 
 def make_root(root, packages):
