@@ -75,15 +75,11 @@ Error ReplicationLink::lost() {
   return error;
 }
 
-// A fault inside the server's decoding is often over once it decodes from the slot's place again
-// (seen: "could not map filenode .. to relation OID" after a kill beside TRUNCATE).  One that stays
-// for a minute does not go by itself.
-Error ReplicationLink::inside_server(Error error) {
+Error DecodingFaults::judge(Error error, Time now) {
   constexpr std::chrono::minutes kBearable{1};
-  const Deadline now = std::chrono::steady_clock::now();
-  if (now - last_fault_ > kBearable) first_fault_ = now;
-  last_fault_ = now;
-  if (now - first_fault_ >= kBearable) {
+  if (now - last_ > kBearable) first_ = now;
+  last_ = now;
+  if (now - first_ >= kBearable) {
     error.message += "; it stays, though asked again for a minute: begin the migration anew";
     return error;
   }
@@ -101,7 +97,8 @@ Error ReplicationLink::why_ended() {
     auto checked = connection_.check(result);
     if (checked) continue;
     error = for_server(std::move(checked).error());
-    if (error.code.starts_with("XX")) error = inside_server(std::move(error));
+    if (error.code.starts_with("XX"))
+      error = faults_.judge(std::move(error), std::chrono::steady_clock::now());
     // The catalogs are read as of the log: made again, it is still missing where it was.
     if (error.code == kNoSuchObject)
       error.message += fmt::format(

@@ -31,6 +31,21 @@ struct ReplicationMessage {
   bool wants_answer = false;
 };
 
+// Faults inside the server's decoding (SQLSTATE class XX), such as "could not map filenode .. to
+// relation OID" after a kill beside TRUNCATE: often over once it decodes from the slot's place
+// again.  One that stays for a minute does not go by itself.
+class DecodingFaults {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  // What is to be done about one more: Retry, or Halt with the next step.
+  Error judge(Error error, Time now);
+
+ private:
+  Time first_{};  // Of a row of faults, none a minute after the one before,
+  Time last_{};   // and its last.
+};
+
 // Not thread-safe.
 class ReplicationLink {
  public:
@@ -64,7 +79,6 @@ class ReplicationLink {
   Result<bool> wait(Deadline until);
   Error lost();
   Error why_ended();
-  Error inside_server(Error error);
 
   const std::string slot_;
   const std::string publication_;
@@ -73,8 +87,7 @@ class ReplicationLink {
   std::unique_ptr<char, CopyDeleter> bytes_;  // What next() lent last.
   bool streams_ = false;
   Deadline last_told_{};
-  Deadline first_fault_{};  // Of a row of faults inside the server, none a minute after the other,
-  Deadline last_fault_{};   // and its last.
+  DecodingFaults faults_;
 };
 
 // START_REPLICATION for a slot and a publication, from a position on.

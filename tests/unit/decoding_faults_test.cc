@@ -1,0 +1,47 @@
+// How long a fault inside the source's own decoding is borne.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "connectors/postgres/source/replication.h"
+
+namespace lockstep {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+class DecodingFaultsTest : public ::testing::Test {
+ protected:
+  Error judge(seconds at) {
+    return faults_.judge(
+        {Reaction::Halt, "source: could not map filenode (XX000)", ExitCode::BadData, "XX000"},
+        begin_ + at);
+  }
+
+  DecodingFaults faults_;
+  const DecodingFaults::Time begin_{std::chrono::hours(1)};
+};
+
+TEST_F(DecodingFaultsTest, OneIsTriedAgain) {
+  const Error error = judge(seconds(0));
+  EXPECT_EQ(error.reaction, Reaction::Retry);
+  EXPECT_THAT(error.message, HasSubstr("could not map filenode"));
+}
+
+TEST_F(DecodingFaultsTest, OneThatStaysForAMinuteHaltsWithTheNextStep) {
+  for (int at = 0; at < 60; at += 5) EXPECT_EQ(judge(seconds(at)).reaction, Reaction::Retry) << at;
+  const Error error = judge(seconds(60));
+  EXPECT_EQ(error.reaction, Reaction::Halt);
+  EXPECT_EQ(error.exit, ExitCode::BadData);
+  EXPECT_THAT(error.message, HasSubstr("begin the migration anew"));
+}
+
+TEST_F(DecodingFaultsTest, OneThatCameLongAgoDoesNotCount) {
+  EXPECT_EQ(judge(seconds(0)).reaction, Reaction::Retry);
+  EXPECT_EQ(judge(seconds(3600)).reaction, Reaction::Retry);
+}
+
+}  // namespace
+}  // namespace lockstep
