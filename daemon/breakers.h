@@ -4,6 +4,7 @@
 //   closed ── more rows set aside, or found unequal, within ten minutes than allowed ──> open
 //   open: apply is paused, by "breaker", with what it saw ── lockstep resume ──> closed, from none
 //
+// What a run sees in its first three seconds, and while a server is away, was there before it.
 // A server that is away or refuses needs no breaker: whoever asked it waits longer each time
 // (pipeline/base/backoff.h), and the next try is the probe.
 #pragma once

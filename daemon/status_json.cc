@@ -194,15 +194,6 @@ std::string verified_text(const json::object& table) {
                           : fmt::format("{:.0f} h ago", seconds / 3600);
 }
 
-std::string shown(const std::vector<std::string>& names) {
-  constexpr std::size_t kShownMax = 5;
-  std::string list;
-  for (std::size_t i = 0; i < std::min(names.size(), kShownMax); ++i)
-    list += (i == 0 ? "" : ", ") + names[i];
-  if (names.size() > kShownMax) list += fmt::format(" and {} more", names.size() - kShownMax);
-  return list;
-}
-
 // "aggregates 3 equal, 1 different (revenue): lockstep aggregates shop.yaml".
 std::string aggregates_text(const json::object& status, const std::string& manifest) {
   const json::value* const all = status.if_contains("aggregates");
@@ -213,7 +204,7 @@ std::string aggregates_text(const json::object& status, const std::string& manif
   std::string text;
   for (const auto& [state, of_state] : names) {
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", of_state.size(), state);
-    if (state != "equal") text += fmt::format(" ({})", shown(of_state));
+    if (state != "equal") text += fmt::format(" ({})", some_of(of_state));
   }
   if (names.size() > 1 || !names.contains("equal")) text += ": lockstep aggregates " + manifest;
   return "aggregates " + text + "\n";
@@ -245,6 +236,14 @@ std::string proof_text(const json::object& status) {
 TableName table_of(std::string_view text) {
   const std::size_t dot = text.find('.');
   return {std::string(text.substr(0, dot)), std::string(text.substr(dot + 1))};
+}
+
+std::string some_of(const std::vector<std::string>& names, std::size_t most) {
+  std::string list;
+  for (std::size_t i = 0; i < std::min(names.size(), most); ++i)
+    list += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > most) list += fmt::format(" and {} more", names.size() - most);
+  return list;
 }
 
 std::string time_text(std::int64_t us) {
@@ -304,7 +303,8 @@ std::string status_json(const Told& told, const RunStatus& status,
   json::object document;
   document["migration"] = told.migration;
   const MigrationVerdict found = verdict_of(status, told.manifest, aggregates);
-  const std::string set = told.set.empty() ? "" : fmt::format("; set by hand: {}", shown(told.set));
+  const std::string set =
+      told.set.empty() ? "" : fmt::format("; set by hand: {}", some_of(told.set));
   document["verdict"] = json::object{{"mood", mood_text(found.mood)}, {"text", found.text + set}};
   document["set"] = json::array(told.set.begin(), told.set.end());
   document["phase"] = phase_text(status.phase);

@@ -13,6 +13,7 @@
 namespace lockstep {
 namespace {
 
+constexpr std::size_t kTablesShown = 2;
 constexpr double kSilentMax = 15;
 constexpr double kLagMax = 5;  // What a migration promises (README).
 
@@ -27,16 +28,6 @@ std::uint64_t sum(const RunStatus& status,
 
 std::string rows_text(std::uint64_t rows) {
   return rows == 1 ? "1 row is" : fmt::format("{} rows are", rows);
-}
-
-// "public.a, public.b and 7 more".
-std::string some_of(const std::vector<std::string>& names) {
-  constexpr std::size_t kShownMax = 2;
-  std::string list;
-  for (std::size_t i = 0; i < std::min(names.size(), kShownMax); ++i)
-    list += (i == 0 ? "" : ", ") + names[i];
-  if (names.size() > kShownMax) list += fmt::format(" and {} more", names.size() - kShownMax);
-  return list;
 }
 
 std::vector<std::string> tables_that(const RunStatus& status,
@@ -86,8 +77,9 @@ Found stopped(const RunStatus& status, std::string_view manifest) {
   });
   if (names.empty()) return std::nullopt;
   return MigrationVerdict{
-      Mood::Trouble, fmt::format("{} of {} tables stopped: {}; next: lockstep status {}",
-                                 names.size(), status.tables.size(), some_of(names), manifest)};
+      Mood::Trouble,
+      fmt::format("{} of {} tables stopped: {}; next: lockstep status {}", names.size(),
+                  status.tables.size(), some_of(names, kTablesShown), manifest)};
 }
 
 Found broken(const RunStatus& status, std::string_view) {
@@ -132,8 +124,9 @@ Found differing(const std::vector<AggregateResult>& aggregates, std::string_view
     if (one.state == AggregateState::Different) names.push_back(one.name);
   if (names.empty()) return std::nullopt;
   return MigrationVerdict{
-      Mood::Trouble, fmt::format("{} of {} aggregates differ: {}; next: lockstep aggregates {}",
-                                 names.size(), aggregates.size(), some_of(names), manifest)};
+      Mood::Trouble,
+      fmt::format("{} of {} aggregates differ: {}; next: lockstep aggregates {}", names.size(),
+                  aggregates.size(), some_of(names, kTablesShown), manifest)};
 }
 
 // Whoever held it had a reason.

@@ -30,7 +30,7 @@ struct MigrationVerdict {
   std::string text;  // A sentence; it ends in the next step where there is one.
 };
 
-// `manifest`: its path, for next steps.  On any thread.
+// `manifest`: its path, for next steps; `aggregates`: as they were taken last.  On any thread.
 MigrationVerdict verdict_of(const RunStatus& status, std::string_view manifest,
                             const std::vector<AggregateResult>& aggregates = {});
 
