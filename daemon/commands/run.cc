@@ -95,7 +95,8 @@ Status check_patiently(Begin& begin) {
   while (!begin.checked) {
     const FirstStart found = check_first_start(begin.manifest);
     if (!found.away.empty()) {
-      if (!begin.wait(found.away, backoff.next())) return asked_to_stop();
+      if (!begin.wait(found.away, backoff.next(std::chrono::steady_clock::now())))
+        return asked_to_stop();
       continue;
     }
     if (refuse_start(found) != ExitCode::Ok)
@@ -115,7 +116,8 @@ Result<Prepared> prepare_patiently(Begin& begin) {
   for (;;) {
     auto prepared = prepare(begin.manifest, begin.store, patience, exported);
     if (prepared || prepared.error().reaction != Reaction::Retry) return prepared;
-    if (!begin.wait(prepared.error().message, backoff.next())) return asked_to_stop();
+    if (!begin.wait(prepared.error().message, backoff.next(std::chrono::steady_clock::now())))
+      return asked_to_stop();
   }
 }
 

@@ -286,8 +286,10 @@ Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
     health_.set_waiting(scan_names_[index] + " waits", {});
     return Turn::Over;
   }
-  // One round of debts, one chunk, and so on: neither waits for the other for ever.
-  if (index == 0 && scanner.idle() && debts_turn_) {
+  // One round of debts, one chunk, and so on: neither waits for the other for ever.  A round that
+  // has begun is brought to its end first: both use the same connections.
+  const bool due = !debts_.idle() || ports_.clock.now() >= debts_due_;
+  if (index == 0 && scanner.idle() && debts_turn_ && due) {
     auto turn = step_debts();
     debts_turn_ = !debts_.idle() || !rule_on(Rule::FairTurns);
     if (!turn || *turn != Turn::Idle) return turn;
@@ -299,10 +301,17 @@ Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
 
 Result<Assembly::Turn> Assembly::step_debts() {
   if (ports_.control.paused(Scope::Apply) && debts_.idle()) return Turn::Idle;
-  // A part of its own: a chunk that goes well is no word that debts go on.
-  LOCKSTEP_ASSIGN(const DebtReader::Step step, told(Worker::Scan, "debts", debts_.step(), health_));
-  if (step == DebtReader::Step::Waiting) return Turn::Waiting;
-  return step == DebtReader::Step::Working || !debts_.idle() ? Turn::Busy : Turn::Idle;
+  // A part of its own: a chunk that goes well is no word that debts go on, and no reason to try
+  // them at once again.
+  const auto step = told(Worker::Scan, "debts", debts_.step(), health_);
+  if (!step) {
+    const auto now = ports_.clock.now();
+    debts_due_ = now + debts_backoff_.next(now);
+    return std::unexpected(step.error());
+  }
+  debts_backoff_.went_well(ports_.clock.now());
+  if (*step == DebtReader::Step::Waiting) return Turn::Waiting;
+  return *step == DebtReader::Step::Working || !debts_.idle() ? Turn::Busy : Turn::Idle;
 }
 
 Result<Assembly::Turn> Assembly::step_chunk(std::size_t index) {

@@ -21,6 +21,7 @@
 #include "pipeline/apply/route.h"
 #include "pipeline/apply/shared.h"
 #include "pipeline/backfill/throttle.h"
+#include "pipeline/base/backoff.h"
 #include "pipeline/base/health.h"
 #include "pipeline/base/stop_flag.h"
 #include "pipeline/run/moment.h"
@@ -204,7 +205,10 @@ class Assembly {
   mutable Mutex failure_mutex_;
   std::optional<Error> failure_ GUARDED_BY(failure_mutex_);
 
-  bool debts_turn_ = true;  // Of the first reader's steps: the debts are next, not a chunk.
+  // Of the first reader's steps.
+  bool debts_turn_ = true;  // The debts are next, not a chunk.
+  Backoff debts_backoff_{201};
+  std::chrono::steady_clock::time_point debts_due_{};  // After a failure: when they are next tried.
 
   // Of the supervisor's step.
   std::chrono::steady_clock::time_point next_locks_{};

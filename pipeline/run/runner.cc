@@ -82,10 +82,10 @@ void Runner::Threads::loop(Part part, std::uint64_t seed, Step step, Pause pause
     const Result<Turn> turn = step();
     if (!turn) {
       if (turn.error().reaction != Reaction::Retry) return;
-      run_.wait(part, backoff.next());
+      run_.wait(part, backoff.next(clock_.now()));
       continue;
     }
-    backoff.reset();
+    backoff.went_well(clock_.now());
     if (*turn == Turn::Over) return;
     if (*turn != Turn::Busy) pause(*turn);
   }
@@ -133,10 +133,10 @@ std::optional<ExitCode> Runner::Threads::supervise() {
     const auto ended = run_.tick();
     if (!ended) {
       if (ended.error().reaction != Reaction::Retry) break;
-      run_.wait(backoff.next());
+      run_.wait(backoff.next(clock_.now()));
       continue;
     }
-    backoff.reset();
+    backoff.went_well(clock_.now());
     if (*ended) return *ended;
     tell_progress();
     run_.wait(run_.next_tick());
