@@ -220,7 +220,8 @@ json::object effective_config(const Manifest& manifest) {
                                      {"digests", reconcile.digests ? "auto" : "off"}};
   config["throttle"] = throttle_object(manifest.throttle);
   config["breakers"] = json::object{{"quarantined_rows", manifest.breakers.quarantined_rows},
-                                    {"unequal_rows", manifest.breakers.unequal_rows}};
+                                    {"unequal_rows", manifest.breakers.unequal_rows},
+                                    {"refused_tries", manifest.breakers.refused_tries}};
   config["listen"] = json::object{
       {"address", manifest.listen.address},
       {"port", manifest.listen.port},

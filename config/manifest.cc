@@ -333,6 +333,7 @@ class ManifestReader {
     Fields fields(node, "breakers", report_);
     manifest_.breakers.quarantined_rows = fields.number("quarantined_rows", kLimits).value;
     manifest_.breakers.unequal_rows = fields.number("unequal_rows", kLimits).value;
+    manifest_.breakers.refused_tries = fields.number("refused_tries", kLimits).value;
     fields.finish();
   }
 

@@ -141,7 +141,8 @@ struct ThrottleSection {
 // More rows than this within ten minutes hold every write to the target; 0: no limit.
 struct BreakersSection {
   std::uint64_t quarantined_rows = 0;
-  std::uint64_t unequal_rows = 0;  // Found by the comparison.
+  std::uint64_t unequal_rows = 0;   // Found by the comparison.
+  std::uint64_t refused_tries = 0;  // Of one part of the run, by a server that answers.
 };
 
 // Where /metrics, /livez and /readyz are shown over TCP, without a password.

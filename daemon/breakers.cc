@@ -32,9 +32,14 @@ std::uint64_t Breakers::risen(Counted& counted, Time now) {
   return all;
 }
 
+void Breakers::look(Time now) {
+  look_at_rows(now);
+  for (TryBreaker& breaker : tries_) breaker.look(now);
+}
+
 // A run needs a moment to know what was there before it, and longer while a server is away: such
 // rows are no rise.
-void Breakers::look(Time now) {
+void Breakers::look_at_rows(Time now) {
   const RunStatus status = ports_.status();
   const std::uint64_t run = ports_.run();
   if (std::exchange(run_, run) != run || run == 0 || !status.trouble.empty())

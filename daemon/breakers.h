@@ -5,8 +5,7 @@
 //   open: apply is paused, by "breaker", with what it saw ── lockstep resume ──> closed, from none
 //
 // What a run sees in its first three seconds, and while a server is away, was there before it.
-// A server that is away or refuses needs no breaker: whoever asked it waits longer each time
-// (pipeline/base/backoff.h), and the next try is the probe.
+// Breakers that probe by themselves (daemon/try_breaker.h) are looked after here too.
 #pragma once
 
 #include <array>
@@ -15,7 +14,10 @@
 #include <deque>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "daemon/try_breaker.h"
 #include "pipeline/base/result.h"
 #include "pipeline/base/stop_flag.h"
 #include "pipeline/run/control.h"
@@ -35,7 +37,8 @@ class Breakers {
   };
 
   // `control` outlives it.
-  Breakers(const Control& control, Ports ports) : control_(control), ports_(std::move(ports)) {}
+  Breakers(const Control& control, Ports ports, std::vector<TryBreaker> tries)
+      : control_(control), ports_(std::move(ports)), tries_(std::move(tries)) {}
 
   // Looks once a second.
   void run();
@@ -54,11 +57,13 @@ class Breakers {
     std::deque<Rise> rises{};
   };
 
+  void look_at_rows(Time now);
   static std::uint64_t count(const RunStatus& status, Limit limit);
   static std::uint64_t risen(Counted& counted, Time now);
 
   const Control& control_;
   const Ports ports_;
+  std::vector<TryBreaker> tries_;
   StopFlag over_;
   std::uint64_t run_ = 0;
   Time counts_from_{};  // Until then what is seen first was there before.

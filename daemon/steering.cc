@@ -83,6 +83,8 @@ std::uint64_t Steering::manifest_value(const Manifest& manifest, Limit limit) {
       return manifest.breakers.quarantined_rows;
     case Limit::BreakerUnequal:
       return manifest.breakers.unequal_rows;
+    case Limit::BreakerRefused:
+      return manifest.breakers.refused_tries;
   }
   return 0;
 }
@@ -131,12 +133,14 @@ Status Steering::pause(const std::vector<std::string>& names, const Order& order
 }
 
 Result<std::vector<std::string>> Steering::resume(const std::vector<std::string>& names,
-                                                  const Order& order) {
+                                                  const Order& order, std::string_view by) {
   const MutexLock lock(mutex_);
   const Pauses held = control_.pauses();
   std::vector<std::string> paused;
-  std::ranges::copy_if(names, std::back_inserter(paused),
-                       [&](const std::string& name) { return held.contains(name); });
+  std::ranges::copy_if(names, std::back_inserter(paused), [&](const std::string& name) {
+    const auto found = held.find(name);
+    return found != held.end() && (by.empty() || found->second.actor == by);
+  });
   if (paused.empty()) return paused;
   LOCKSTEP_TRY(note(order, "resume", fmt::format("{}", fmt::join(paused, ", "))));
   for (const std::string& name : paused) {

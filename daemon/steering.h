@@ -62,9 +62,9 @@ class Steering {
 
   // What is held is named as for Control.
   Status pause(const std::vector<std::string>& names, const Order& order);
-  // Returns those that were paused.
-  Result<std::vector<std::string>> resume(const std::vector<std::string>& names,
-                                          const Order& order);
+  // Returns those that were paused.  `by`: only what this actor has paused; "": whoever has.
+  Result<std::vector<std::string>> resume(const std::vector<std::string>& names, const Order& order,
+                                          std::string_view by = {});
   // Nothing: as the manifest says.  REQUIRES: it is kLimitMax at most.
   Status set(Limit limit, std::optional<std::uint64_t> value, const Order& order);
 

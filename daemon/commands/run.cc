@@ -330,10 +330,14 @@ class Daemon {
     AggregateWatch taking(manifest_, state_, aggregates_, !command.ends());
     const Beside aggregating([&] { taking.run(); }, [&] { taking.stop(); });
     const Beside ending([this] { aborting_.run(); }, [this] { aborting_.stop(); });
-    Breakers breakers(
-        steering_.control(),
-        {[this] { return state_.run_status(); }, [this] { return state_.run(); },
-         [this](const std::string& why) { return steering_.pause({"apply"}, {"breaker", why}); }});
+    Breakers breakers(steering_.control(),
+                      {[this] { return state_.run_status(); }, [this] { return state_.run(); },
+                       [this](const std::string& why) {
+                         return steering_.pause({"apply"}, {std::string(kBreaker), why});
+                       }},
+                      {try_breaker(Worker::Lane, Scope::Apply, "tries to write to the target"),
+                       try_breaker(Worker::Scan, Scope::Backfill, "tries to copy rows"),
+                       try_breaker(Worker::Sweep, Scope::Reconcile, "tries to compare rows")});
     const Beside breaking([&] { breakers.run(); }, [&] { breakers.stop(); });
     const Beside remembering([this] { history_.run(); }, [this] { history_.stop(); });
     LoadWatch load(manifest_, steering_);
@@ -343,6 +347,22 @@ class Daemon {
   }
 
  private:
+  TryBreaker try_breaker(Worker worker, Scope scope, std::string tries) {
+    const std::string part(part_text(scope));
+    const std::string actor(kProbingBreaker);
+    return {steering_.control(),
+            scope,
+            std::move(tries),
+            {[this, worker] { return refused_tries(meters_, worker); },
+             [this, part, actor](const std::string& why) {
+               return steering_.pause({part}, {actor, why});
+             },
+             [this, part, actor]() -> Status {
+               LOCKSTEP_TRY(steering_.resume({part}, {actor, "a probe"}, actor));
+               return {};
+             }}};
+  }
+
   ResumeWatch::Ports resume_ports() {
     return {[this] { return state_.stopped_tables(); },
             [this](const ResumeWatch::Obstacles& found) { state_.explain(found); },

@@ -26,7 +26,9 @@ constexpr auto kCatalog = std::to_array<MetricInfo>({
      "What was committed at the source before this moment is proven to be on the target; absent "
      "while nothing is proven."},
     {"migration_paused", kGauge, "scope",
-     "1 while an operator holds backfill, apply or reconcile."},
+     "1 while an operator or a breaker holds backfill, apply or reconcile."},
+    {"migration_circuit_breaker_open", kGauge, "scope",
+     "1 while a breaker holds it; its reason is in lockstep status."},
     {"migration_paused_tables", kGauge, "", "Tables that an operator holds."},
     {"migration_kill_switch", kGauge, "", "1 after lockstep abort, until lockstep resume."},
     {"migration_tables", kGauge, "state",

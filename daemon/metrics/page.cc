@@ -10,6 +10,7 @@
 #include "daemon/metrics/families.h"
 #include "daemon/metrics/process.h"
 #include "daemon/status_json.h"
+#include "daemon/try_breaker.h"
 
 namespace lockstep {
 namespace {
@@ -40,9 +41,14 @@ void add_state(MetricFamilies& families, const MetricsSnapshot& snapshot) {
   families.add("migration_ready", flag(snapshot.ready));
   families.add("migration_synced", flag(status.synced));
   const Pauses pauses = snapshot.control.pauses();
-  for (const Scope scope : kScopes)
-    families.add("migration_paused", flag(pauses.contains(part_text(scope))),
-                 {{"scope", std::string(part_text(scope))}});
+  for (const Scope scope : kScopes) {
+    const auto found = pauses.find(part_text(scope));
+    const bool paused = found != pauses.end();
+    const MetricFamilies::Labels labels{{"scope", std::string(part_text(scope))}};
+    families.add("migration_paused", flag(paused), labels);
+    families.add("migration_circuit_breaker_open",
+                 flag(paused && found->second.actor.starts_with(kBreaker)), labels);
+  }
   families.add("migration_paused_tables",
                static_cast<double>(snapshot.control.paused_tables().size()));
   families.add("migration_kill_switch", flag(snapshot.control.aborted()));

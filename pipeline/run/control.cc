@@ -77,6 +77,8 @@ std::string_view limit_text(Limit limit) {
       return "breakers.quarantined_rows";
     case Limit::BreakerUnequal:
       return "breakers.unequal_rows";
+    case Limit::BreakerRefused:
+      return "breakers.refused_tries";
   }
   return "unknown";
 }

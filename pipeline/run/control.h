@@ -63,14 +63,15 @@ enum class Limit : std::uint8_t {
   Sessions,     // That are active on the target, but for ours.
   Transaction,  // Of our lanes, in milliseconds.
   RetainedWal,  // Of the source, for our slot, in MiB.
-  // Of breakers: rows within ten minutes.
+  // Of breakers: rows, or tries, within ten minutes.
   BreakerQuarantined,
   BreakerUnequal,
+  BreakerRefused,
 };
 inline constexpr std::array kLimits{
-    Limit::BackfillRows, Limit::BackfillBytes,      Limit::ReconcileRows, Limit::ReconcileBytes,
-    Limit::Lag,          Limit::ReplicaLag,         Limit::Sessions,      Limit::Transaction,
-    Limit::RetainedWal,  Limit::BreakerQuarantined, Limit::BreakerUnequal};
+    Limit::BackfillRows, Limit::BackfillBytes,      Limit::ReconcileRows,  Limit::ReconcileBytes,
+    Limit::Lag,          Limit::ReplicaLag,         Limit::Sessions,       Limit::Transaction,
+    Limit::RetainedWal,  Limit::BreakerQuarantined, Limit::BreakerUnequal, Limit::BreakerRefused};
 // The manifest's name: "backfill.rate_limit_rows_per_second".
 std::string_view limit_text(Limit limit);
 std::optional<Limit> parse_limit(std::string_view text);

@@ -3,6 +3,7 @@
 import json
 import time
 
+from tests.integration.conftest import is_long
 from tests.lab.lockstep import _verb
 
 SCHEMA = """
@@ -107,5 +108,36 @@ def test_more_refused_rows_than_allowed_hold_every_write(migrate):
         assert lockstep.verb("resume", "--scope", "apply").returncode == 0
         run(migration, "retry", "--format", "json")
         migration.await_target("SELECT count(*) FROM people WHERE name IN ('late', 'refused')", 13)
+        assert not lockstep.status()["paused"]
+    migration.finish()
+
+
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION refuse();
+ALTER TABLE people ENABLE ALWAYS TRIGGER refuse;
+"""
+
+
+def test_a_part_that_is_refused_again_and_again_is_held_and_probes(migrate):
+    """Issue O, acceptance 4: closed, open, half open and closed again, with nobody's help."""
+    migration = migrate("CREATE TABLE people AS SELECT g AS id, '' AS name FROM "
+                        "generate_series(1, 10) g; ALTER TABLE people ADD PRIMARY KEY (id);")
+    migration.prepare()
+    with migration.running() as lockstep:
+        migration.await_synced("the copy")
+        assert lockstep.verb("set", "breakers.refused_tries=3").returncode == 0
+        migration.target(REFUSE)
+        migration.source("UPDATE people SET name = 'late' WHERE id = 5")
+        status = lockstep.await_status(lambda status: status["paused"], "apply to be held")
+        held = status["paused"][0]
+        assert held["by"] == "breaker, which tries again by itself", held
+        assert "more than breakers.refused_tries = 3; the next probe is in 30 s" in held["reason"]
+        assert status["verdict"]["mood"] == "trouble", status["verdict"]
+        migration.target("DROP TRIGGER refuse ON people")
+        if not is_long():  # A person need not wait for the probe.
+            assert lockstep.verb("resume", "--scope", "apply").returncode == 0
+        migration.await_target("SELECT count(*) FROM people WHERE name = 'late'", 1)
         assert not lockstep.status()["paused"]
     migration.finish()

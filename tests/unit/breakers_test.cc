@@ -37,7 +37,8 @@ class BreakersTest : public ::testing::Test {
                         tripped_.push_back(why);
                         control_.pause("apply", {"breaker", why, 0});
                         return {};
-                      }}};
+                      }},
+                     {}};
 };
 
 TEST_F(BreakersTest, MoreThanAllowedWithinTheWindowTripsAtTheNextLook) {

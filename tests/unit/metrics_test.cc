@@ -9,6 +9,7 @@
 
 #include "daemon/metrics/catalog.h"
 #include "daemon/metrics/page.h"
+#include "daemon/try_breaker.h"
 
 namespace lockstep {
 namespace {
@@ -191,6 +192,10 @@ TEST_F(MetricsTest, OneStateOfAll) {
               Contains(testing::AllOf(HasSubstr("\"apply\""), EndsWith(" 1"))));
   EXPECT_THAT(lines("migration_paused"),
               Contains(testing::AllOf(HasSubstr("\"backfill\""), EndsWith(" 0"))));
+  EXPECT_THAT(lines("migration_circuit_breaker_open"), Not(Contains(EndsWith(" 1"))));
+  control_.pause("backfill", {std::string(kProbingBreaker), "refused", 1});
+  EXPECT_THAT(lines("migration_circuit_breaker_open"),
+              Contains(testing::AllOf(HasSubstr("\"backfill\""), EndsWith(" 1"))));
   EXPECT_THAT(lines("migration_backfill_state"), Contains(HasSubstr("state=\"stopped\"} 1")));
   EXPECT_THAT(lines("migration_tables"),
               Contains(testing::AllOf(HasSubstr("\"following\""), EndsWith(" 0"))));
