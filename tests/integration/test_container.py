@@ -1,14 +1,16 @@
 """The image: built by buildah from the Dockerfile, run beside real servers (issue O, part 7)."""
 
 import json
+import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import ROOT, is_long
-from tests.lab.host import make_root
+from tests.lab.host import SLIM, make_root
 from tests.lab.lockstep import to_yaml
 from tests.lab.process import Process, wait_until
 from tests.lab.stack import READER, WRITER
@@ -26,13 +28,24 @@ def buildah(*argv, check=True):
     return done.stdout.strip()
 
 
+def inside(pid, name):
+    """The process of this name among those that `pid` began, directly or not."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text().split():
+            if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                return int(child)
+            if found := inside(child, name):
+                return found
+    return None
+
+
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
     """Images of ours for as long as the tests run: the base that a host's Debian gives, and lockstep."""
     mark = f"lockstep-test-{time.time_ns()}"
     base, made = f"localhost/{mark}-base", f"localhost/{mark}"
     root = tmp_path_factory.mktemp("base") / "root"
-    make_root(root, [])
+    make_root(root, [], *SLIM)
     scratch = buildah("from", "scratch")
     try:
         buildah("add", "-q", scratch, root, "/")
@@ -98,7 +111,10 @@ def test_a_migration_in_a_container(direct, container, tmp_path):
                    "the container to be healthy", alive=daemon)
         migration.source("DELETE FROM t WHERE id % 3 = 0")
         migration.await_target("SELECT count(*) FROM t", 2000)
+        # As a container engine does: the signal is for the program inside.
+        os.kill(inside(daemon.pid, "lockstep"), signal.SIGTERM)
+        code = daemon.wait()
     finally:
-        code = daemon.stop(signal.SIGTERM)
+        daemon.stop(signal.SIGKILL)
     assert code == 0, daemon.log_tail()
     migration.assert_equal()

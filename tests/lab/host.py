@@ -29,11 +29,17 @@ def _depends(package):
     return ["systemd" if "systemd" in names else names[0] for names in needs]
 
 
-def make_root(root, packages):
+# What debian:bookworm-slim leaves out of its packages.
+SLIM = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("man", "doc", "locale", "info")]
+
+
+def make_root(root, packages, *options):
     """Makes a root file system of Debian's smallest set and these packages.  REQUIRES: root."""
+    # Merged by hand, as Debian's own images are: usrmerge would bring all of perl.
+    merged = ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+              f"--include={','.join(['usr-is-merged', *packages])}"]
     made = subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase",
-         *([f"--include={','.join(packages)}"] if packages else []), _RELEASE, root,
+        ["mmdebstrap", "--quiet", "--variant=minbase", *merged, *options, _RELEASE, root,
          _apt_sources()], capture_output=True, text=True, check=False)
     if made.returncode != 0:
         raise LabError(f"mmdebstrap: {made.stderr[-2000:]}")
