@@ -39,22 +39,6 @@ std::string count_text(std::optional<double> count) {
   return fmt::format("{:.1f}M", *count / 1e6);
 }
 
-// How many characters a terminal shows of UTF-8; none of ours is wide.
-std::size_t width_of(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
-}
-
-std::string cut(std::string_view text, std::size_t width) {
-  if (width_of(text) <= width) return std::string(text);
-  std::string kept;
-  for (std::size_t at = 0; at < text.size() && width_of(kept) + 1 < width;) {
-    do kept.push_back(text[at++]);
-    while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80);
-  }
-  return width == 0 ? "" : kept + "…";
-}
-
 std::string padded(std::string_view text, std::size_t width) {
   std::string shown = cut(text, width);
   shown.append(width - std::min(width, width_of(shown)), ' ');

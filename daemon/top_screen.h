@@ -2,16 +2,12 @@
 #pragma once
 
 #include <boost/json/fwd.hpp>
-#include <cstddef>
 #include <string>
 #include <vector>
 
-namespace lockstep {
+#include "daemon/terminal.h"
 
-struct ScreenSize {
-  std::size_t columns = 80;
-  std::size_t rows = 24;
-};
+namespace lockstep {
 
 // Lines that fit, the worst table first; below them, where there is room, the newest events.
 // `history`, `events`: as kHistoryPath and kEventsPath answer; null: not known.

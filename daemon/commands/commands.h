@@ -64,6 +64,7 @@ struct StatusCommand {
   OutputFormat format = OutputFormat::Text;
   bool exit_code = false;  // 3 when not synced.
   bool fresh = false;      // Proven from now on.
+  bool watch = false;      // Again each two seconds, until Ctrl-C.
 };
 ExitCode status_command(const StatusCommand& command);
 

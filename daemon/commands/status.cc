@@ -11,6 +11,7 @@
 #include "daemon/control_client.h"
 #include "daemon/offline_status.h"
 #include "daemon/status_json.h"
+#include "daemon/terminal.h"
 #include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
 
@@ -19,6 +20,7 @@ namespace {
 
 constexpr std::chrono::seconds kFreshMax{60};
 constexpr std::chrono::milliseconds kFreshEvery{200};
+constexpr std::chrono::seconds kWatchEvery{2};
 
 // Whether an operator holds what a proof needs: to wait for it makes no sense.
 bool is_held(const std::string& document) {
@@ -47,6 +49,26 @@ Result<std::string> read_fresh_status(const LockOwner& owner, const std::string&
   }
 }
 
+// What cannot be asked for a moment is said in its place.
+ExitCode watch_status(const Manifest& manifest, const StatusCommand& command) {
+  const Ending ending;
+  std::optional<Screen> screen;
+  if (Screen::is_there() && command.format == OutputFormat::Text) screen.emplace();
+  do {
+    const auto document = read_status(manifest, false);
+    const bool text = command.format == OutputFormat::Text;
+    if (!document && !screen)
+      complain(document.error());
+    else if (!screen)
+      std::cout << (text ? status_text(*document, command.manifest) : *document) << std::endl;
+    else
+      screen->draw(
+          fitted(document ? status_text(*document, command.manifest) : document.error().message,
+                 Screen::size()));
+  } while (!ending.wait(kWatchEvery));
+  return ExitCode::Ok;
+}
+
 }  // namespace
 
 Result<std::string> read_status(const Manifest& manifest, bool fresh) {
@@ -68,6 +90,7 @@ Result<std::string> read_status(const Manifest& manifest, bool fresh) {
 ExitCode status_command(const StatusCommand& command) {
   const auto manifest = load_or_complain(command.manifest);
   if (!manifest) return ExitCode::Config;
+  if (command.watch) return watch_status(*manifest, command);
   const auto document = read_status(*manifest, command.fresh);
   if (!document) return complain(document.error());
   std::cout << (command.format == OutputFormat::Json ? *document + "\n"

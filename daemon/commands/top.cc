@@ -1,12 +1,9 @@
 // top: how a migration does, on one screen that redraws each second until Ctrl-C; lines in a pipe.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <boost/json.hpp>
 #include <chrono>
-#include <csignal>
 #include <ctime>
 #include <iostream>
 
@@ -15,6 +12,7 @@
 #include "daemon/control_client.h"
 #include "daemon/event_log.h"
 #include "daemon/history.h"
+#include "daemon/terminal.h"
 #include "daemon/top_screen.h"
 
 namespace lockstep {
@@ -25,46 +23,6 @@ namespace json = boost::json;
 constexpr std::chrono::seconds kEvery{1};
 constexpr std::chrono::seconds kEveryWithout{10};
 constexpr int kLineEvery = 10;  // Looks, while the mood stays.
-
-// Ctrl-C, a terminal that closes and SIGTERM end the wait, and nothing else, so that the screen is
-// always given back.
-class Ending {
- public:
-  Ending() {
-    sigemptyset(&set_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set_, signal);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-  }
-  // Returns whether somebody wants the end.
-  bool wait(std::chrono::seconds time) const {
-    const timespec span{time.count(), 0};
-    return sigtimedwait(&set_, nullptr, &span) > 0;
-  }
-
- private:
-  sigset_t set_{};
-};
-
-// A second screen of the terminal, without a cursor.
-class Screen {
- public:
-  Screen() { std::cout << "\x1b[?1049h\x1b[?25l" << std::flush; }
-  ~Screen() { std::cout << "\x1b[?25h\x1b[?1049l" << std::flush; }
-  Screen(const Screen&) = delete;
-  Screen& operator=(const Screen&) = delete;
-
-  static ScreenSize size() {
-    winsize size{};
-    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return {};
-    return {size.ws_col, size.ws_row};
-  }
-  static void draw(const std::vector<std::string>& lines) {
-    std::string text = "\x1b[H";
-    for (std::size_t at = 0; at < lines.size(); ++at)
-      text += (at == 0 ? "" : "\r\n") + lines[at] + "\x1b[K";
-    std::cout << text << "\x1b[J" << std::flush;
-  }
-};
 
 // What the daemon answers; null: no daemon tells.
 json::value ask(const Manifest& manifest, const std::string& path) {
@@ -78,7 +36,7 @@ json::value ask(const Manifest& manifest, const std::string& path) {
 
 Result<ExitCode> show(const Manifest& manifest) {
   const Ending ending;
-  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  const bool terminal = Screen::is_there();
   std::optional<Screen> screen;
   std::string mood;
   for (int look = 0;; ++look) {

@@ -5,6 +5,7 @@ Issue O, part 1.
 
 import json
 import re
+import signal
 import subprocess
 
 import jsonschema
@@ -202,3 +203,11 @@ def test_the_command_line_is_completed():
     assert completed("pause", "--t") == ["--table"]
     assert completed("findings", "sh") == ["show"]
     assert "--yes" in completed("repair", "undo", "--")
+
+
+def test_status_is_watched_until_ctrl_c(daemon):
+    with daemon.verb_begun("status", "--watch", "--format", "json") as process:
+        first, second = (json.loads(process.stdout.readline()) for _ in range(2))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0, process.stderr.read()
+    assert first["migration"] == second["migration"] and first["phase"] == "follow"
