@@ -26,6 +26,8 @@
 #include <string>
 #include <utility>
 
+#include "daemon/actor.h"
+
 namespace lockstep {
 namespace {
 
@@ -51,7 +53,7 @@ std::string actor_of(Stream& stream) {
   ::socklen_t length = sizeof peer;
   const int asked =
       ::getsockopt(stream.socket().native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &length);
-  return asked == 0 ? "uid " + std::to_string(peer.uid) : "unknown";
+  return asked == 0 ? actor_text(peer.uid) : "unknown";
 }
 
 using Request = http::request<http::string_body>;
@@ -249,10 +251,11 @@ class ControlServer::Impl {
       const std::size_t mark = std::min(target.size(), target.find('?'));
       // Our verbs, and curl as README has long shown it, ask for "lockstep".
       const std::string_view why_not = foreign(request, {"lockstep"});
+      const bool reads = request.method() == http::verb::get;
       ControlResponse answer =
           !why_not.empty() ? refusal(421, why_not)
                            : handler_({std::string(request.method_string()), target.substr(0, mark),
-                                       request.body(), actor_of(stream),
+                                       request.body(), reads ? "" : actor_of(stream),
                                        target.substr(std::min(target.size(), mark + 1)),
                                        std::string(request[http::field::accept]),
                                        std::string(request["Last-Event-ID"])});

@@ -28,7 +28,7 @@ struct ControlRequest {
   std::string path;    // "/api/v1/status"; on its way to the server with its query, "?limit=10".
   std::string body;
   // Set by the server.
-  std::string actor{};  // Who asks, as the kernel says: "uid 1000".
+  std::string actor{};  // Who gives an order, as the kernel says: "uid 1000 (anna)"; "": who reads.
   std::string query{};  // "limit=10&after=3".
   std::string accept{};
   std::string last_event_id{};

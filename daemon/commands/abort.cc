@@ -2,13 +2,13 @@
 #include "daemon/abort.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <boost/json.hpp>
 #include <chrono>
 #include <iostream>
 
 #include "checkpoint/state_lock.h"
+#include "daemon/actor.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/status_json.h"
@@ -58,8 +58,7 @@ Status abort_without_answer(const Manifest& manifest, const LockOwner& owner, co
 // Nobody runs: the next run finds the order, and what a killed one left behind is ended here.
 Status abort_offline(const Manifest& manifest, const std::string& reason) {
   LOCKSTEP_ASSIGN(const StoredSteering stored, open_steering(manifest));
-  LOCKSTEP_TRY(
-      stored.steering->pause({std::string(kAbort)}, {fmt::format("uid {}", ::getuid()), reason}));
+  LOCKSTEP_TRY(stored.steering->pause({std::string(kAbort)}, {own_actor(), reason}));
   return end_our_sessions(manifest);
 }
 

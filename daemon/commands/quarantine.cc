@@ -10,6 +10,7 @@
 #include <map>
 
 #include "checkpoint/state_lock.h"
+#include "daemon/actor.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/status_json.h"
@@ -44,7 +45,7 @@ class Quarantine {
     options.identity.migration = manifest_.migration.value;
     LOCKSTEP_ASSIGN(const auto store, RocksdbStore::open(options));
     LOCKSTEP_TRY(refuse_while_aborted(store->read(), manifest_.path));
-    LOCKSTEP_TRY(store->append_audit(audit_of(edit, fmt::format("uid {}", ::getuid()))));
+    LOCKSTEP_TRY(store->append_audit(audit_of(edit, own_actor())));
     return edit_quarantine(manifest_, edit);
   }
 

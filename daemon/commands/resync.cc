@@ -1,10 +1,10 @@
 #include "daemon/resync.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <iostream>
 
+#include "daemon/actor.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/tables.h"
@@ -52,7 +52,7 @@ Result<bool> ask(const Manifest& manifest, const Resync& resync) {
   // A daemon has begun meanwhile.
   if (!store && store.error().exit == ExitCode::Temporary) return ask_running(manifest, resync);
   if (!store) return fail(store.error());
-  LOCKSTEP_TRY(ask_for_resync(**store, resync, fmt::format("uid {}", ::getuid())));
+  LOCKSTEP_TRY(ask_for_resync(**store, resync, own_actor()));
   return false;
 }
 

@@ -1,12 +1,12 @@
 // pause, resume, settings, get, set: what an operator tells a migration, running or not.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <boost/json.hpp>
 #include <iostream>
 #include <optional>
 
 #include "checkpoint/state_lock.h"
+#include "daemon/actor.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/run_state.h"
@@ -33,7 +33,7 @@ Result<std::optional<std::string>> ask_running(const Manifest& manifest,
 Result<std::string> order_offline(const Manifest& manifest, ControlRequest request) {
   LOCKSTEP_ASSIGN(const StoredSteering stored, open_steering(manifest));
   Steering& steering = *stored.steering;
-  request.actor = fmt::format("uid {}", ::getuid());
+  request.actor = own_actor();
   if (request.path != kResumePath) {
     ControlResponse answer = answer_steering(steering, request);
     if (answer.status == 200) return std::move(answer.body);

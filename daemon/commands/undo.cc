@@ -16,6 +16,7 @@
 #include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/rocksdb_store.h"
 #include "checkpoint/state_lock.h"
+#include "daemon/actor.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/repair_json.h"
@@ -67,7 +68,7 @@ class Journal {
 
   Status mark(FindingMark mark) {
     if (!store_) return ask(mark);
-    LOCKSTEP_TRY(store_->append_audit(audit_of(mark, fmt::format("uid {}", ::getuid()))));
+    LOCKSTEP_TRY(store_->append_audit(audit_of(mark, own_actor())));
     LOCKSTEP_ASSIGN(std::optional<Finding> finding, store_->verified().find(mark.finding));
     if (!finding) return refused("the finding is gone", ExitCode::Usage);
     const auto now = std::chrono::system_clock::now().time_since_epoch();

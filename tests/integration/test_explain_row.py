@@ -139,7 +139,7 @@ def test_a_pause_is_named_with_what_ends_it(words):
             assert (row["state"], row["running"]) == ("paused", running), row
             assert row["verdict"].startswith("differs in v now, but the table is paused: table "
                                              "public.words is paused since 20"), row
-            assert f"by uid {os.getuid()}: index" in row["verdict"], row
+            assert f"by uid {os.getuid()} (" in row["verdict"] and ": index" in row["verdict"], row
             assert f"lockstep resume {lockstep.manifest} --table 'public.words'" in row["verdict"]
             if running:
                 assert lockstep.stop() == 0

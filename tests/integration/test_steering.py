@@ -5,6 +5,7 @@ Issue O, part 1.
 
 import json
 import os
+import pwd
 import time
 from contextlib import nullcontext
 
@@ -20,7 +21,7 @@ WRITTEN = """
 SELECT md5(string_agg(line, ',' ORDER BY line)) FROM
   (SELECT t::text FROM t UNION ALL SELECT p::text FROM lockstep.progress p) all_of_it (line)
 """
-ME = f"uid {os.getuid()}"
+ME = f"uid {os.getuid()} ({pwd.getpwuid(os.getuid()).pw_name})"
 
 
 def written(migration):
