@@ -12,6 +12,8 @@ constexpr std::chrono::seconds kPointEvery{2};
 constexpr std::size_t kPointsMax = 1800;   // An hour.
 constexpr std::size_t kRatedMax = 300;     // Ten minutes.
 constexpr std::size_t kRatedTogether = 5;  // Ten seconds.
+// To copy a row costs about as much as so many of its bytes, besides its bytes.
+constexpr double kRowCost = 256;
 
 }  // namespace
 
@@ -28,34 +30,36 @@ void History::add(const RunStatus& status, std::int64_t at_ms) {
   double total = 0;
   bool known = true;
   for (const RunTableStatus& table : status.tables) {
+    // Tables differ in width: a rate of rows of one says little of the others.
+    const double cost = kRowCost + row_bytes(table).value_or(0);
     point.rows += table.counts.rows_done;
+    point.work += cost * static_cast<double>(table.counts.rows_done);
     point.events += table.counts.events_applied;
     // What has stopped is not on its way.
     if (!table.stopped.empty() && !table.counts.life.copied) {
-      total += static_cast<double>(table.counts.rows_done);
+      total += cost * static_cast<double>(table.counts.rows_done);
       continue;
     }
     const std::optional<double> expected = rows_expected(table);
     known = known && expected;
-    total += expected.value_or(0);
+    total += cost * expected.value_or(0);
   }
   const MutexLock lock(mutex_);
-  done_ = static_cast<double>(point.rows);
+  done_ = point.work;
   total_ = known && status.phase == Phase::Backfill ? total : 0;
   points_.push_back(point);
   if (points_.size() > kPointsMax) points_.pop_front();
 }
 
-// Rows per second of each ten seconds of the last ten minutes, the slowest first.
+// Work per second of each ten seconds of the last ten minutes, the slowest first.
 std::vector<double> History::rates() const {
   std::vector<double> rates;
   const std::size_t begin = points_.size() > kRatedMax ? points_.size() - kRatedMax : 0;
   for (std::size_t at = begin; at + kRatedTogether < points_.size(); at += kRatedTogether) {
     const Point& from = points_[at];
     const Point& to = points_[at + kRatedTogether];
-    if (to.rows < from.rows || to.at_ms <= from.at_ms) continue;  // Another run, or another time.
-    rates.push_back(static_cast<double>(to.rows - from.rows) * 1000 /
-                    static_cast<double>(to.at_ms - from.at_ms));
+    if (to.work < from.work || to.at_ms <= from.at_ms) continue;  // Another run, or another time.
+    rates.push_back((to.work - from.work) * 1000 / static_cast<double>(to.at_ms - from.at_ms));
   }
   std::ranges::sort(rates);
   return rates;

@@ -43,6 +43,7 @@ class History {
     std::optional<double> lag_seconds;
     std::uint64_t rows = 0;
     std::uint64_t events = 0;
+    double work = 0;
   };
 
   std::optional<Eta> eta_now() const REQUIRES(mutex_);
@@ -52,8 +53,8 @@ class History {
   StopFlag over_;
   mutable Mutex mutex_;
   std::deque<Point> points_ GUARDED_BY(mutex_);
-  double done_ GUARDED_BY(mutex_) = 0;   // Rows of all tables,
-  double total_ GUARDED_BY(mutex_) = 0;  // of as many; 0: not known.
+  double done_ GUARDED_BY(mutex_) = 0;   // Work of all tables' rows,
+  double total_ GUARDED_BY(mutex_) = 0;  // of as much; 0: not known.
 };
 
 }  // namespace lockstep

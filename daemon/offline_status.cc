@@ -94,8 +94,10 @@ void OfflineStatus::ask_source() {
   PostgresConnection source(std::move(options));
   const auto specs = read_source_tables(source, manifest_);
   if (!specs) return wait_for(specs.error().message);
-  for (const TableSpec& spec : *specs)
+  for (const TableSpec& spec : *specs) {
     entry(spec.name).counts.rows_estimated = std::max(0.0, spec.estimated_rows);
+    entry(spec.name).counts.bytes_estimated = spec.estimated_bytes;
+  }
 }
 
 Status OfflineStatus::ask_target() {

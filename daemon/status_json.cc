@@ -81,6 +81,12 @@ std::optional<double> rows_expected(const RunTableStatus& table) {
   return std::nullopt;
 }
 
+std::optional<double> row_bytes(const RunTableStatus& table) {
+  const TableStatus& counts = table.counts;
+  if (counts.rows_estimated <= 0 || counts.bytes_estimated <= 0) return std::nullopt;
+  return counts.bytes_estimated / counts.rows_estimated;
+}
+
 json::array ranges_json(const TableSweep& sweep) {
   const auto bound = [](const std::optional<std::string>& key) {
     return key ? json::value(hex_text(*key)) : json::value(nullptr);
@@ -110,6 +116,10 @@ json::object table_object(const RunTableStatus& table) {
   object["rows_estimated"] = static_cast<std::uint64_t>(shown_estimate(table));
   const std::optional<double> expected = rows_expected(table);
   object["rows_expected"] = expected ? json::value(*expected) : json::value(nullptr);
+  const std::optional<double> width = row_bytes(table);
+  object["bytes_done"] =
+      width ? json::value(*width * static_cast<double>(table.counts.rows_done)) : json::value();
+  object["bytes_expected"] = width && expected ? json::value(*width * *expected) : json::value();
   object["events_applied"] = table.counts.events_applied;
   object["debts"] = table.debts;
   object["quarantined"] = table.quarantined;

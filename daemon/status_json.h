@@ -44,6 +44,8 @@ inline constexpr std::array<std::string_view, 6> kTableStates{"pending", "backfi
                                                               "healing", "paused",   "stopped"};
 // Rows that its copy comes to, as far as it is known; nothing: the source has no estimate.
 std::optional<double> rows_expected(const RunTableStatus& table);
+// What one of its rows takes at the source, on average; nothing: not known.
+std::optional<double> row_bytes(const RunTableStatus& table);
 
 // {"tables": [..]} of a status, and one of them.
 std::string tables_json(const RunStatus& status);

@@ -108,9 +108,10 @@ void TableBoard::emptied(TableId table, std::uint64_t generation) {
   if (life.generation == generation) life.empties = false;
 }
 
-void TableBoard::estimate(TableId table, double rows) {
+void TableBoard::estimate(TableId table, double rows, double bytes) {
   const MutexLock lock(mutex_);
   tables_[table].rows_estimated = rows;
+  tables_[table].bytes_estimated = bytes;
 }
 
 void TableBoard::rows_done(TableId table, std::uint64_t rows) {

@@ -17,6 +17,7 @@ struct TableStatus {
   TableLife life;
   std::uint64_t rows_done = 0;
   double rows_estimated = 0;
+  double bytes_estimated = 0;  // Of these rows, as the source stores them.
   std::uint64_t events_applied = 0;
   std::uint64_t rows_dropped = 0;  // Chunk rows that a newer change made void (I7).
   std::uint64_t debts_opened = 0;  // In this run, for the reader of debts to wake up.
@@ -58,7 +59,7 @@ class TableBoard {
   void copied(TableId table, std::uint64_t generation);
   void emptied(TableId table, std::uint64_t generation);
 
-  void estimate(TableId table, double rows);
+  void estimate(TableId table, double rows, double bytes);
   void rows_done(TableId table, std::uint64_t rows);
   void rows_dropped(TableId table, std::uint64_t rows);
   void events_applied(TableId table, std::uint64_t events);

@@ -83,7 +83,8 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
               [this] { return ports_.control.get(Limit::ReconcileBytes); },
               [this] { return governor_.share(); }}) {
   CHECK(ports_.lane_targets.size() == options_.lanes);
-  for (const TableMap* table : tables_) board_.estimate(table->id, table->source.estimated_rows);
+  for (const TableMap* table : tables_)
+    board_.estimate(table->id, table->source.estimated_rows, table->source.estimated_bytes);
   for (const auto& [table, horizon] : options_.horizons) board_.set_horizon(table, horizon);
   planner_.restore(options_.marks);
   supervisor_.begin();

@@ -46,6 +46,25 @@ TEST_F(HistoryTest, ASteadyCopyIsForeseen) {
   EXPECT_NEAR(eta->p90_seconds.value_or(0), 100, 1);
 }
 
+// A narrow table is copied at 10,000 rows a second; the wide one behind it takes ten times as long
+// for a row.
+TEST_F(HistoryTest, AWideTableThatIsStillToComeIsForeseen) {
+  RunStatus status;
+  status.phase = Phase::Backfill;
+  status.tables.resize(2);
+  status.tables[0].counts.rows_estimated = 1'000'000;
+  status.tables[0].counts.bytes_estimated = 40e6;
+  status.tables[1].counts.rows_estimated = 100'000;
+  status.tables[1].counts.bytes_estimated = 2704 * 1e5;  // As ten rows of the other cost.
+  for (std::uint64_t i = 0; i <= 40; ++i) {
+    status.tables[0].counts.rows_done = i * 20'000;
+    history_.add(status, now_ms_ += 2000);
+  }
+  const auto eta = history_.eta();  // 200,000 narrow rows and 100,000 wide ones.
+  ASSERT_TRUE(eta);
+  EXPECT_NEAR(eta->p50_seconds, 120, 2);
+}
+
 TEST_F(HistoryTest, NothingIsForeseenBeforeOnePercent) {
   for (std::uint64_t i = 0; i < 50; ++i) add(i * 20);
   EXPECT_FALSE(history_.eta());
