@@ -206,7 +206,7 @@ def test_the_command_line_is_completed():
 
 
 def test_status_is_watched_until_ctrl_c(daemon):
-    with daemon.verb_begun("status", "--watch", "--format", "json") as process:
+    with daemon.lockstep.verb_begun("status", "--watch", "--format", "json") as process:
         first, second = (json.loads(process.stdout.readline()) for _ in range(2))
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0, process.stderr.read()
