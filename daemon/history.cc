@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 
 namespace lockstep {
@@ -12,8 +13,20 @@ constexpr std::chrono::seconds kPointEvery{2};
 constexpr std::size_t kPointsMax = 1800;   // An hour.
 constexpr std::size_t kRatedMax = 300;     // Ten minutes.
 constexpr std::size_t kRatedTogether = 5;  // Ten seconds.
-// To copy a row costs about as much as so many of its bytes, besides its bytes.
-constexpr double kRowCost = 256;
+// What the time of a copy may go by: tables differ in width, so that a rate of rows of one says
+// little of the others.  A row costs about as much as 256 of its bytes, besides its bytes, unless a
+// limit in rows or in bytes is what holds the copy up; the rates tell which.
+constexpr std::array kCosts{CopyCost{256, 1}, CopyCost{1, 0}, CopyCost{0, 1}};
+constexpr double kClearlySteadier = 0.8;
+
+double at_share(const std::vector<double>& sorted, double share) {
+  return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
+}
+
+// How far apart the rates lie.
+double spread(const std::vector<double>& sorted) {
+  return (at_share(sorted, 0.9) - at_share(sorted, 0.1)) / at_share(sorted, 0.5);
+}
 
 }  // namespace
 
@@ -27,39 +40,38 @@ void History::run() {
 
 void History::add(const RunStatus& status, std::int64_t at_ms) {
   Point point{at_ms, status.lag_seconds};
-  double total = 0;
+  CopyWork total;
   bool known = true;
   for (const RunTableStatus& table : status.tables) {
-    // Tables differ in width: a rate of rows of one says little of the others.
-    const double cost = kRowCost + row_bytes(table).value_or(0);
+    const double width = row_bytes(table).value_or(0);
     point.rows += table.counts.rows_done;
-    point.work += cost * static_cast<double>(table.counts.rows_done);
+    point.done.add(static_cast<double>(table.counts.rows_done), width);
     point.events += table.counts.events_applied;
     // What has stopped is not on its way.
     if (!table.stopped.empty() && !table.counts.life.copied) {
-      total += cost * static_cast<double>(table.counts.rows_done);
+      total.add(static_cast<double>(table.counts.rows_done), width);
       continue;
     }
     const std::optional<double> expected = rows_expected(table);
     known = known && expected;
-    total += cost * expected.value_or(0);
+    total.add(expected.value_or(0), width);
   }
   const MutexLock lock(mutex_);
-  done_ = point.work;
-  total_ = known && status.phase == Phase::Backfill ? total : 0;
+  total_ = known && status.phase == Phase::Backfill ? total : CopyWork{};
   points_.push_back(point);
   if (points_.size() > kPointsMax) points_.pop_front();
 }
 
 // Work per second of each ten seconds of the last ten minutes, the slowest first.
-std::vector<double> History::rates() const {
+std::vector<double> History::rates(const CopyCost& cost) const {
   std::vector<double> rates;
   const std::size_t begin = points_.size() > kRatedMax ? points_.size() - kRatedMax : 0;
   for (std::size_t at = begin; at + kRatedTogether < points_.size(); at += kRatedTogether) {
     const Point& from = points_[at];
     const Point& to = points_[at + kRatedTogether];
-    if (to.work < from.work || to.at_ms <= from.at_ms) continue;  // Another run, or another time.
-    rates.push_back((to.work - from.work) * 1000 / static_cast<double>(to.at_ms - from.at_ms));
+    if (to.rows < from.rows || to.at_ms <= from.at_ms) continue;  // Another run, or another time.
+    rates.push_back((cost.of(to.done) - cost.of(from.done)) * 1000 /
+                    static_cast<double>(to.at_ms - from.at_ms));
   }
   std::ranges::sort(rates);
   return rates;
@@ -68,13 +80,22 @@ std::vector<double> History::rates() const {
 std::optional<Eta> History::eta_now() const {
   constexpr double kKnownFrom = 0.01;
   constexpr std::size_t kRatesMin = 3;
-  if (total_ <= 0 || done_ >= total_ || done_ < kKnownFrom * total_) return std::nullopt;
-  const std::vector<double> sorted = rates();
-  if (sorted.size() < kRatesMin || sorted[sorted.size() / 2] <= 0) return std::nullopt;
-  const double left = total_ - done_;
-  const double slow = sorted[sorted.size() / 10];
-  return Eta{left / sorted[sorted.size() / 2],
-             slow > 0 ? std::optional(left / slow) : std::nullopt};
+  std::optional<Eta> eta;
+  double steadiest = 0;
+  for (const CopyCost& cost : kCosts) {
+    const double done = points_.empty() ? 0 : cost.of(points_.back().done);
+    const double total = cost.of(total_);
+    if (total <= 0 || done >= total || done < kKnownFrom * total) continue;
+    const std::vector<double> sorted = rates(cost);
+    if (sorted.size() < kRatesMin || at_share(sorted, 0.5) <= 0) continue;
+    const double apart = spread(sorted);
+    if (eta && apart >= kClearlySteadier * steadiest) continue;
+    steadiest = apart;
+    const double slow = at_share(sorted, 0.1);
+    eta = Eta{(total - done) / at_share(sorted, 0.5),
+              slow > 0 ? std::optional((total - done) / slow) : std::nullopt};
+  }
+  return eta;
 }
 
 std::optional<Eta> History::eta() const {

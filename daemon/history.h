@@ -22,6 +22,25 @@ namespace lockstep {
 // beginning of the run.
 inline constexpr const char* kHistoryPath = "/api/v1/history";
 
+// Rows of a copy, and about how many bytes they have at the source.
+struct CopyWork {
+  double rows = 0;
+  double bytes = 0;
+
+  void add(double more, double row_bytes) {
+    rows += more;
+    bytes += more * row_bytes;
+  }
+};
+
+// What a row and a byte cost, in any unit.
+struct CopyCost {
+  double row = 0;
+  double byte = 0;
+
+  double of(const CopyWork& work) const { return row * work.rows + byte * work.bytes; }
+};
+
 // Safe for concurrent use; run() on a thread of its own.
 class History {
  public:
@@ -43,18 +62,17 @@ class History {
     std::optional<double> lag_seconds;
     std::uint64_t rows = 0;
     std::uint64_t events = 0;
-    double work = 0;
+    CopyWork done;
   };
 
   std::optional<Eta> eta_now() const REQUIRES(mutex_);
-  std::vector<double> rates() const REQUIRES(mutex_);
+  std::vector<double> rates(const CopyCost& cost) const REQUIRES(mutex_);
 
   const std::function<RunStatus()> status_;
   StopFlag over_;
   mutable Mutex mutex_;
   std::deque<Point> points_ GUARDED_BY(mutex_);
-  double done_ GUARDED_BY(mutex_) = 0;   // Work of all tables' rows,
-  double total_ GUARDED_BY(mutex_) = 0;  // of as much; 0: not known.
+  CopyWork total_ GUARDED_BY(mutex_);  // Of all tables; nothing: not known.
 };
 
 }  // namespace lockstep

@@ -65,6 +65,23 @@ TEST_F(HistoryTest, AWideTableThatIsStillToComeIsForeseen) {
   EXPECT_NEAR(eta->p50_seconds, 120, 2);
 }
 
+// Of a limit in rows the width says nothing.
+TEST_F(HistoryTest, ACopyThatALimitInRowsHoldsUpIsForeseenByRows) {
+  RunStatus status;
+  status.phase = Phase::Backfill;
+  status.tables.resize(2);
+  for (RunTableStatus& table : status.tables) table.counts.rows_estimated = 100'000;
+  status.tables[0].counts.bytes_estimated = 4e6;
+  status.tables[1].counts.bytes_estimated = 400e6;
+  for (std::size_t i = 0; i < 100; ++i) {  // Ten seconds of the one, ten of the other.
+    status.tables[i / 5 % 2].counts.rows_done += 1000;
+    history_.add(status, now_ms_ += 2000);
+  }
+  const auto eta = history_.eta();  // 100,000 of 200,000 rows, 500 a second.
+  ASSERT_TRUE(eta);
+  EXPECT_NEAR(eta->p50_seconds, 200, 5);
+}
+
 TEST_F(HistoryTest, NothingIsForeseenBeforeOnePercent) {
   for (std::uint64_t i = 0; i < 50; ++i) add(i * 20);
   EXPECT_FALSE(history_.eta());
