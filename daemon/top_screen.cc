@@ -197,11 +197,14 @@ void add_events(const json::value& events, ScreenSize size, std::vector<std::str
   for (std::size_t at = all.size(); at > 0 && lines.size() < size.rows; --at) {
     const json::object& event = all[at - 1].as_object();
     const std::string when = text_of(event, "at");
-    std::string line =
-        when.substr(std::min(when.size(), when.find('T') + 1)) + " " + text_of(event, "message");
+    const std::string level = text_of(event, "level");
+    const bool routine = level == "info";
+    std::string line = when.substr(std::min(when.size(), when.find('T') + 1)) + " " +
+                       (routine ? "" : level + ": ") + text_of(event, "message");
     for (const auto& [name, value] : event.at("fields").as_object())
       line += fmt::format(" {}={}", std::string_view(name), std::string_view(value.as_string()));
-    lines.push_back(std::move(line));
+    // What somebody has to do something about is shown whole.
+    std::ranges::move(wrapped(line, size.columns, routine ? 1 : 4), std::back_inserter(lines));
   }
 }
 

@@ -19,23 +19,24 @@ constexpr double kLagMax = 5;  // What a migration promises (README).
 
 using Found = std::optional<MigrationVerdict>;
 
-std::uint64_t sum(const RunStatus& status,
-                  const std::function<std::uint64_t(const RunTableStatus&)>& of) {
-  std::uint64_t all = 0;
-  for (const RunTableStatus& table : status.tables) all += of(table);
-  return all;
-}
-
-std::string rows_text(std::uint64_t rows) {
-  return rows == 1 ? "1 row is" : fmt::format("{} rows are", rows);
-}
-
 std::vector<std::string> tables_that(const RunStatus& status,
                                      const std::function<bool(const RunTableStatus&)>& are) {
   std::vector<std::string> names;
   for (const RunTableStatus& table : status.tables)
     if (are(table)) names.push_back(table.table);
   return names;
+}
+
+// "3 rows of public.a, public.b are"; nothing: there are none.
+std::optional<std::string> rows_that_are(
+    const RunStatus& status, const std::function<std::uint64_t(const RunTableStatus&)>& count) {
+  std::uint64_t rows = 0;
+  for (const RunTableStatus& table : status.tables) rows += count(table);
+  if (rows == 0) return std::nullopt;
+  const auto names =
+      tables_that(status, [&](const RunTableStatus& table) { return count(table) > 0; });
+  return fmt::format("{} of {} {}", rows == 1 ? "1 row" : fmt::format("{} rows", rows),
+                     some_of(names, kTablesShown), rows == 1 ? "is" : "are");
 }
 
 // "apply is held since 2026-11-27T04:00:00Z by uid 0: release 17".
@@ -76,10 +77,13 @@ Found stopped(const RunStatus& status, std::string_view manifest) {
     return !table.stopped.empty() && !table.counts.life.paused;
   });
   if (names.empty()) return std::nullopt;
-  return MigrationVerdict{
-      Mood::Trouble,
-      fmt::format("{} of {} tables stopped: {}; next: lockstep status {}", names.size(),
-                  status.tables.size(), some_of(names, kTablesShown), manifest)};
+  std::string which = some_of(names, kTablesShown);
+  if (names.size() == 1)
+    which +=
+        ": " + std::ranges::find(status.tables, names.front(), &RunTableStatus::table)->stopped;
+  return MigrationVerdict{Mood::Trouble,
+                          fmt::format("{} of {} tables stopped: {}; next: lockstep status {}",
+                                      names.size(), status.tables.size(), which, manifest)};
 }
 
 Found broken(const RunStatus& status, std::string_view) {
@@ -88,22 +92,22 @@ Found broken(const RunStatus& status, std::string_view) {
 }
 
 Found unequal(const RunStatus& status, std::string_view manifest) {
-  const std::uint64_t findings = sum(status, [](const RunTableStatus& table) {
+  const auto rows = rows_that_are(status, [](const RunTableStatus& table) {
     return table.sweep ? table.sweep->open_findings : 0;
   });
-  if (findings == 0) return std::nullopt;
-  return MigrationVerdict{Mood::Trouble,
-                          fmt::format("{} not equal on both sides; next: lockstep findings list {}",
-                                      rows_text(findings), manifest)};
+  if (!rows) return std::nullopt;
+  return MigrationVerdict{
+      Mood::Trouble,
+      fmt::format("{} not equal on both sides; next: lockstep findings list {}", *rows, manifest)};
 }
 
 Found set_aside(const RunStatus& status, std::string_view manifest) {
-  const std::uint64_t rows =
-      sum(status, [](const RunTableStatus& table) { return table.quarantined; });
-  if (rows == 0) return std::nullopt;
+  const auto rows =
+      rows_that_are(status, [](const RunTableStatus& table) { return table.quarantined; });
+  if (!rows) return std::nullopt;
   return MigrationVerdict{
       Mood::Trouble,
-      fmt::format("{} set aside; next: lockstep quarantine list {}", rows_text(rows), manifest)};
+      fmt::format("{} set aside; next: lockstep quarantine list {}", *rows, manifest)};
 }
 
 // At its limit the server drops what our slot needs.

@@ -86,15 +86,28 @@ TEST(TopScreen, TheHistoryOfTheLagHasGaps) {
 
 TEST(TopScreen, EventsFillWhatIsLeft) {
   const json::value events = json::parse(
-      R"({"events": [{"at": "2026-11-27T14:02:00Z", "message": "older", "fields": {}},
-          {"at": "2026-11-27T14:03:00Z", "message": "a table has stopped",
-           "fields": {"table": "public.orders"}}]})");
+      R"({"events": [{"at": "2026-11-27T14:02:00Z", "level": "info", "message": "older",
+           "fields": {}},
+          {"at": "2026-11-27T14:03:00Z", "level": "error",
+           "message": "a table has stopped", "fields": {"table": "public.orders"}}]})");
   const json::object one = status({table("public.t", "stopped", 10, 100)});
   const auto lines = top_screen(one, nullptr, events, {80, 24});
-  EXPECT_EQ(*std::prev(lines.end(), 2), "14:03:00Z a table has stopped table=public.orders");
+  EXPECT_EQ(*std::prev(lines.end(), 2), "14:03:00Z error: a table has stopped table=public.orders");
   EXPECT_EQ(lines.back(), "14:02:00Z older");
   for (std::size_t rows = 1; rows < 24; ++rows)
     EXPECT_LE(top_screen(one, nullptr, events, {80, rows}).size(), rows);
+}
+
+TEST(TopScreen, WhatSomebodyHasToDoSomethingAboutIsShownWhole) {
+  const json::value events = json::parse(
+      R"({"events": [{"at": "2026-11-27T14:02:00Z", "level": "info", "message": "routine",
+           "fields": {"table": "a name that is far too long for so narrow a screen"}},
+          {"at": "2026-11-27T14:03:00Z", "level": "warn", "message": "a row is set aside",
+           "fields": {"table": "public.orders", "error": "violates check constraint no_zed"}}]})");
+  const auto lines =
+      top_screen(status({table("public.t", "following", 10, 10)}), nullptr, events, {50, 24});
+  EXPECT_THAT(lines, Contains(HasSubstr("no_zed")));
+  EXPECT_THAT(lines, Not(Contains(HasSubstr("narrow"))));
 }
 
 TEST(TopScreen, APipeGetsOneLine) {

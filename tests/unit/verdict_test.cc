@@ -28,6 +28,7 @@ RunStatus well() {
   table.sweep->verified_through = 17;
   table.sweep->oldest_us = 1'700'000'000'000'000;
   status.tables = {table, table};
+  status.tables[1].table = "public.items";
   return status;
 }
 
@@ -63,11 +64,12 @@ TEST(Verdict, TheWorstCounts) {
   };
   const std::vector<Case> cases{
       {[](RunStatus& s) { s.tables[1].stopped = "no column"; }, Mood::Trouble,
-       "1 of 2 tables stopped"},
+       "1 of 2 tables stopped: public.items: no column; next:"},
       {[](RunStatus& s) { s.tables[1].sweep->open_findings = 3; }, Mood::Trouble,
-       "3 rows are not equal on both sides; next: lockstep findings list shop.yaml"},
+       "3 rows of public.items are not equal on both sides; next: lockstep findings list "
+       "shop.yaml"},
       {[](RunStatus& s) { s.tables[0].quarantined = 2; }, Mood::Trouble,
-       "2 rows are set aside; next: lockstep quarantine list"},
+       "2 rows of public.orders are set aside; next: lockstep quarantine list"},
       {[](RunStatus& s) { s.trouble = {"lane 0: target unreachable"}; }, Mood::Trouble, "lane 0"},
       {[](RunStatus& s) { s.lag_seconds = 7; }, Mood::Trouble, "the lag is 7.0 s"},
       {[](RunStatus& s) { s.lag_seconds.reset(); }, Mood::Unknown, "has not been known"},
