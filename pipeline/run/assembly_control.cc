@@ -39,7 +39,7 @@ void Assembly::govern() {
   std::int64_t longest = 0;
   for (auto& took : transaction_us_)
     longest = std::max(longest, took.exchange(0, std::memory_order_relaxed));
-  std::vector<Gauge> gauges{{"stream lag", " s", supervisor_.lag_seconds(), bound(Limit::Lag)},
+  std::vector<Gauge> gauges{{"stream lag", " s", supervisor_.stream_lag_seconds(), bound(Limit::Lag)},
                             {"our transactions on the target", " ms",
                              static_cast<double>(longest) / 1000, bound(Limit::Transaction)}};
   std::ranges::move(control.gauges(now), std::back_inserter(gauges));

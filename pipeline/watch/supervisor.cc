@@ -349,9 +349,9 @@ bool Supervisor::owes_rows() {
 }
 
 // Never a number that was not measured.
-std::optional<double> Supervisor::lag() const {
+std::optional<double> Supervisor::lag(Owed owed) const {
   if (source_.kind != SourceState::Kind::Streaming || held_) return std::nullopt;
-  std::int64_t oldest = oldest_debt_us_;
+  std::int64_t oldest = owed == Owed::Counts ? oldest_debt_us_ : 0;
   for (const std::int64_t us : oldest_us_)
     if (us != 0 && (oldest == 0 || us < oldest)) oldest = us;
   if (oldest == 0) oldest = newest_us_;  // Of what is on its way to the lanes.
@@ -412,7 +412,7 @@ void Supervisor::publish() {
   oldest_debt_us_ = oldest_debt_us;
   published_ = shared_.clock.now();
   if (proven_) proven_->complete = proven_->complete && complete;
-  if (lag()) lag_known_ = published_;
+  if (lag(Owed::Counts)) lag_known_ = published_;
 }
 
 void Supervisor::pause_streams(const std::vector<std::string>& names) {
@@ -442,7 +442,7 @@ RunStatus Supervisor::status() const {
   const MutexLock lock(mutex_);
   const auto now = shared_.clock.now();
   RunStatus status = status_;
-  status.lag_seconds = lag();
+  status.lag_seconds = lag(Owed::Counts);
   if (!status.lag_seconds) status.lag_unknown_seconds = Seconds(now - lag_known_).count();
   status.synced = proof_stands(status.lag_seconds);
   status.proof = proven_;

@@ -111,10 +111,11 @@ class Supervisor {
   void set_draining();
 
   RunStatus status() const;
-  // RunStatus::lag_seconds, as of now.
-  std::optional<double> lag_seconds() const {
+  // RunStatus::lag_seconds, as of now, but for rows that are owed: an old debt, or a row that was
+  // set aside and is retried, is no sign that a server is too slow.
+  std::optional<double> stream_lag_seconds() const {
     const MutexLock lock(mutex_);
-    return lag();
+    return lag(Owed::DoesNotCount);
   }
 
  private:
@@ -137,7 +138,8 @@ class Supervisor {
   Status note_tables();
   Status note_stop(TableId id, const TableLife& life);
   void publish();
-  std::optional<double> lag() const REQUIRES(mutex_);
+  enum class Owed : bool { DoesNotCount, Counts };
+  std::optional<double> lag(Owed owed) const REQUIRES(mutex_);
   bool proof_stands(std::optional<double> lag) const REQUIRES(mutex_);
   void waits_for(std::string what);
   void hold_stream();
