@@ -181,6 +181,9 @@ void Events::throttled(std::string_view why) {
   tell(spdlog::level::warn, "the copy and the comparison are slowed down",
        {{"why", std::string(why)}});
 }
+void Events::at_full_speed() {
+  tell(spdlog::level::info, "the copy and the comparison are at full speed again", {});
+}
 void Events::stream_begins_anew(std::string_view lost) {
   tell(spdlog::level::warn, "the stream begins anew, and every table is compared",
        {{"lost", std::string(lost)}});

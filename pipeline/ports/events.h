@@ -75,6 +75,7 @@ class Events {
   void table_paused(std::string_view table, std::string_view why);
   // WARN: the copy and the comparison are slowed down.
   void throttled(std::string_view why);
+  void at_full_speed();  // After that.
   // After a resync; `lost`: what was in no event.
   void stream_begins_anew(std::string_view lost);
   // Of `events` since the last line; the row of each is read again.  `what`: of the last one.

@@ -47,8 +47,7 @@ void Assembly::govern() {
   governor_.look(gauges, now, ports_.clock.wall_us());
   const Throttled throttled = governor_.throttled();
   if (!was && throttled.share < 1) ports_.events.throttled(throttled.reasons.front());
-  if (was && throttled.share >= 1)
-    ports_.events.resumed("the copy and the comparison at full speed");
+  if (was && throttled.share >= 1) ports_.events.at_full_speed();
 }
 
 // A lane that waits for somebody's lock on the target says so only every lock_timeout, and not

@@ -12,8 +12,7 @@ namespace lockstep {
 namespace {
 
 constexpr const char* kUntilTheEnd =
-    "drop it until the migration has ended, or make the like on "
-    "the source";
+    "drop it and create it again after the migration, or create the same one on the source";
 
 // The target's names of a source's columns; nothing when one is not carried.
 std::optional<std::set<std::string>> carried(const TableMap& map,
