@@ -129,6 +129,7 @@ std::string flow_text(const json::object& status, const std::vector<Point>& poin
 }
 
 std::string copy_text(const json::object& status, const json::value& history) {
+  if (status.at("tables").as_array().empty()) return "copied: unknown";
   double done = 0;
   std::optional<double> total = 0.0;
   for (const json::value& table : status.at("tables").as_array()) {

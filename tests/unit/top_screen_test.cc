@@ -112,7 +112,7 @@ TEST(TopScreen, WhatSomebodyHasToDoSomethingAboutIsShownWhole) {
 
 TEST(TopScreen, APipeGetsOneLine) {
   EXPECT_THAT(top_line(status({}), nullptr),
-              AllOf(HasSubstr("trouble"), Not(HasSubstr("\n")), HasSubstr("of an unknown number")));
+              AllOf(HasSubstr("trouble"), Not(HasSubstr("\n")), HasSubstr("copied: unknown")));
 }
 
 }  // namespace
