@@ -23,7 +23,6 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
 
-constexpr std::chrono::seconds kTimeout{30};
 constexpr std::chrono::milliseconds kAgainEvery{200};
 constexpr std::chrono::seconds kPreparingMax{60};
 
@@ -34,7 +33,8 @@ std::unexpected<Error> unanswered(const std::string& socket, const std::string& 
 
 }  // namespace
 
-Result<ControlResponse> ask_daemon(const std::string& socket, const ControlRequest& request) {
+Result<ControlResponse> ask_daemon(const std::string& socket, const ControlRequest& request,
+                                   std::chrono::seconds patience) {
   using Protocol = asio::local::stream_protocol;
   try {
     asio::io_context context;
@@ -54,7 +54,7 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
     beast::flat_buffer buffer;
     http::response<http::string_body> answer;
     // Asynchronous calls, because only they obey the time limit.
-    stream.expires_after(kTimeout);
+    stream.expires_after(patience);
     http::async_write(stream, ask, [&](boost::system::error_code error, std::size_t) {
       if (error) {
         failed = error;
@@ -64,6 +64,8 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
                        [&](boost::system::error_code ended, std::size_t) { failed = ended; });
     });
     context.run();
+    if (failed == beast::error::timeout)
+      return unanswered(socket, fmt::format("it has said nothing for {} s", patience.count()));
     if (failed) return unanswered(socket, failed.message());
     return ControlResponse{answer.result_int(), answer.body()};
   } catch (const std::exception& error) {
@@ -135,8 +137,9 @@ ExitCode exit_of(unsigned status, const boost::json::object* document) {
 
 }  // namespace
 
-Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request) {
-  LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request));
+Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request,
+                              std::chrono::seconds patience) {
+  LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request, patience));
   if (answer.status == 200) return std::move(answer.body);
   boost::system::error_code broken;
   const boost::json::value parsed = boost::json::parse(answer.body, broken);

@@ -1,6 +1,7 @@
 // Asks a running daemon over its control socket.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -16,13 +17,18 @@ namespace lockstep {
 // starts, ends, or was killed.
 inline constexpr const char* kNobodyListens = "nobody listens";
 
+// How long an answer is waited for; it may need a server, as a repair does.
+inline constexpr std::chrono::seconds kAnswerMax{30};
+
 // One request, one answer.  Retry, exit Unreachable: none came.
-Result<ControlResponse> ask_daemon(const std::string& socket, const ControlRequest& request);
+Result<ControlResponse> ask_daemon(const std::string& socket, const ControlRequest& request,
+                                   std::chrono::seconds patience = kAnswerMax);
 
 // The same of a daemon whose lock was read: the body of an answer that is well.  Retry: it is still
 // preparing; Halt: what it says is wrong, exit code Usage when it does not know what was asked for,
 // Temporary when that cannot be now.
-Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request);
+Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request,
+                              std::chrono::seconds patience = kAnswerMax);
 
 // The same, a minute long, of a daemon that may be preparing its run, at a start or when a stopped
 // table is tried again.

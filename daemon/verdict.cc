@@ -86,9 +86,15 @@ Found stopped(const RunStatus& status, std::string_view manifest) {
                                       names.size(), status.tables.size(), which, manifest)};
 }
 
+// Who holds a lock says more than the lanes that fail for it.
 Found broken(const RunStatus& status, std::string_view) {
   if (status.trouble.empty()) return std::nullopt;
-  return MigrationVerdict{Mood::Trouble, status.trouble.front()};
+  const auto lock = std::ranges::find_if(
+      status.trouble, [](const std::string& line) { return line.starts_with("lanes: "); });
+  if (lock != status.trouble.end()) return MigrationVerdict{Mood::Trouble, *lock};
+  return MigrationVerdict{Mood::Trouble, status.trouble.front() +
+                                             "; it is tried again; next: MigrationNotReady in "
+                                             "docs/runbook.md"};
 }
 
 Found unequal(const RunStatus& status, std::string_view manifest) {

@@ -21,6 +21,7 @@ namespace {
 constexpr std::chrono::seconds kFreshMax{60};
 constexpr std::chrono::milliseconds kFreshEvery{200};
 constexpr std::chrono::seconds kWatchEvery{2};
+constexpr std::chrono::seconds kStatusMax{5};  // A daemon that lives has it at hand.
 
 // Whether an operator holds what a proof needs: to wait for it makes no sense.
 bool is_held(const std::string& document) {
@@ -75,7 +76,7 @@ Result<std::string> read_status(const Manifest& manifest, bool fresh) {
   LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest.state_dir.value.string()));
   if (owner && !owner->socket.empty()) {
     auto document = fresh ? read_fresh_status(*owner, manifest.path)
-                          : ask_owner(*owner, {"GET", kStatusPath, ""});
+                          : ask_owner(*owner, {"GET", kStatusPath, ""}, kStatusMax);
     if (document || document.error().reaction != Reaction::Retry) return document;
     // It owns the directory and does not listen yet (the file may be one that was killed left), or
     // is just ending.

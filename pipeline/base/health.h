@@ -1,6 +1,8 @@
 // Health: what each part of a run is doing or waiting for, in one sentence; for status and logs.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -14,9 +16,35 @@ class Health {
  public:
   // `part` ("lane 0", "source") cannot go on because of `reason`; an empty reason: it goes on.
   // Returns whether that is news.
-  bool set(const std::string& part, const std::string& reason) { return put(part, {reason, true}); }
-  // Likewise, where it is no fault: what it waits for comes by itself.
+  bool set(const std::string& part, const std::string& reason) {
+    const MutexLock lock(mutex_);
+    return put(part, {reason, true});
+  }
+  // The same, and what a log is to say of it.  Of a part that fails and goes well by turns it says
+  // once that it waits, and that it goes on once it has gone well for five seconds; what is told of
+  // it meanwhile would push out what else has happened.
+  enum class News : std::uint8_t { None, Waits, GoesOn };
+  News tell(const std::string& part, const std::string& reason,
+            std::chrono::steady_clock::time_point now) {
+    const MutexLock lock(mutex_);
+    put(part, {reason, true});
+    if (reason.empty()) {
+      const auto found = told_.find(part);
+      if (found == told_.end() || now - found->second.failed < kSettled) return News::None;
+      told_.erase(found);
+      return News::GoesOn;
+    }
+    const auto [found, fresh] = told_.try_emplace(part);
+    Told& told = found->second;
+    told.failed = now;
+    if (!fresh && (told.reason == reason || now - told.at < kSettled)) return News::None;
+    told.reason = reason;
+    told.at = now;
+    return News::Waits;
+  }
+  // As set(), where it is no fault: what it waits for comes by itself.
   bool set_waiting(const std::string& part, const std::string& reason) {
+    const MutexLock lock(mutex_);
     return put(part, {reason, false});
   }
 
@@ -32,8 +60,15 @@ class Health {
     friend bool operator==(const Wait&, const Wait&) = default;
   };
 
-  bool put(const std::string& part, const Wait& wait) {
-    const MutexLock lock(mutex_);
+  // What a log has said last of a part that waits.
+  struct Told {
+    std::string reason;
+    std::chrono::steady_clock::time_point at{};
+    std::chrono::steady_clock::time_point failed{};
+  };
+  static constexpr std::chrono::seconds kSettled{5};
+
+  bool put(const std::string& part, const Wait& wait) REQUIRES(mutex_) {
     if (wait.reason.empty()) return waits_.erase(part) > 0;
     Wait& current = waits_[part];
     const bool news = current != wait;
@@ -50,6 +85,7 @@ class Health {
 
   mutable Mutex mutex_;
   std::map<std::string, Wait> waits_ GUARDED_BY(mutex_);
+  std::map<std::string, Told> told_ GUARDED_BY(mutex_);
 };
 
 }  // namespace lockstep

@@ -170,6 +170,10 @@ void Events::cut_off(std::chrono::milliseconds limit) {
 void Events::resumed(std::string_view part) {
   tell(spdlog::level::info, "going on", {{"part", std::string(part)}});
 }
+void Events::told(std::string_view part, std::string_view reason, Health::News news) {
+  if (news == Health::News::Waits) waiting(part, reason);
+  if (news == Health::News::GoesOn) resumed(part);
+}
 void Events::steered(std::string_view what) {
   tell(spdlog::level::warn, "an operator's order", {{"order", std::string(what)}});
 }

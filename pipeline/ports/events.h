@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "pipeline/base/health.h"
+
 namespace spdlog {
 class logger;
 }
@@ -70,6 +72,8 @@ class Events {
   // WARN: survived; logged when the reason changes, and once a minute.
   void waiting(std::string_view part, std::string_view reason);
   void resumed(std::string_view part);
+  // One of the two, or nothing.
+  void told(std::string_view part, std::string_view reason, Health::News news);
   // An operator's order: "pause apply: release 17, by uid 0".
   void steered(std::string_view what);
   void table_paused(std::string_view table, std::string_view why);

@@ -127,10 +127,10 @@ template <typename T>
 Result<T> Assembly::told(Worker worker, const std::string& part, Result<T> ended, Health& health) {
   ports_.meters.heartbeat(worker).store(ports_.clock.wall_us(), std::memory_order_relaxed);
   if (ended) {
-    if (health.set(part, {})) ports_.events.resumed(part);
+    ports_.events.told(part, {}, health.tell(part, {}, ports_.clock.now()));
   } else if (const Error& error = ended.error(); error.reaction == Reaction::Retry) {
     ports_.meters.retries.add(worker_text(worker), error.code.empty() ? "none" : error.code);
-    if (health.set(part, error.message)) ports_.events.waiting(part, error.message);
+    ports_.events.told(part, error.message, health.tell(part, error.message, ports_.clock.now()));
   } else if (error.reaction != Reaction::Cancel) {
     fail_run(part, error);
   }

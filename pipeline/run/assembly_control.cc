@@ -39,9 +39,10 @@ void Assembly::govern() {
   std::int64_t longest = 0;
   for (auto& took : transaction_us_)
     longest = std::max(longest, took.exchange(0, std::memory_order_relaxed));
-  std::vector<Gauge> gauges{{"stream lag", " s", supervisor_.stream_lag_seconds(), bound(Limit::Lag)},
-                            {"our transactions on the target", " ms",
-                             static_cast<double>(longest) / 1000, bound(Limit::Transaction)}};
+  std::vector<Gauge> gauges{
+      {"stream lag", " s", supervisor_.stream_lag_seconds(), bound(Limit::Lag)},
+      {"our transactions on the target", " ms", static_cast<double>(longest) / 1000,
+       bound(Limit::Transaction)}};
   std::ranges::move(control.gauges(now), std::back_inserter(gauges));
   const bool was = governor_.share() < 1;
   governor_.look(gauges, now, ports_.clock.wall_us());
@@ -61,7 +62,7 @@ Status Assembly::look_for_locks() {
   });
   // Between two tries of a lane nobody waits.
   if (!stuck || now - holders_seen_ > kHoldersKept)
-    if (health_.set(kPart, {})) ports_.events.resumed(kPart);
+    ports_.events.told(kPart, {}, health_.tell(kPart, {}, now));
   if (!stuck || now < next_locks_) return {};
   next_locks_ = now + kLocksEvery;
   LOCKSTEP_ASSIGN(const std::vector<std::string> holders, ports_.ledger.lock_holders());
@@ -70,7 +71,7 @@ Status Assembly::look_for_locks() {
   std::string reason = "wait for a lock on the target, which is held by ";
   for (const std::string& holder : holders) reason += (&holder == &holders[0] ? "" : "; ") + holder;
   reason += "; next: have that end, or end it: SELECT pg_terminate_backend(pid)";
-  if (health_.set(kPart, reason)) ports_.events.waiting(kPart, reason);
+  ports_.events.told(kPart, reason, health_.tell(kPart, reason, now));
   return {};
 }
 

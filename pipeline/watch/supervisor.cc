@@ -268,8 +268,7 @@ Result<Supervisor::Verdict> Supervisor::prove(bool want_proof) {
 
 // A part of its own: what is broken on the way from the source's log to us.
 void Supervisor::tell_proof(const std::string& fault) {
-  if (!health_.set(kProofPart, fault)) return;
-  fault.empty() ? events_.resumed(kProofPart) : events_.waiting(kProofPart, fault);
+  events_.told(kProofPart, fault, health_.tell(kProofPart, fault, shared_.clock.now()));
 }
 
 Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
