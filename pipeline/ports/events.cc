@@ -157,6 +157,13 @@ void Events::diverged(std::string_view table, std::uint64_t rows) {
         {"rows", std::to_string(rows)},
         {"next", fmt::format("lockstep findings list {} --table '{}'", manifest_, table)}});
 }
+void Events::equal_again(std::string_view table, std::uint64_t rows, std::uint64_t left) {
+  tell(spdlog::level::info, "rows that were not equal are equal again",
+       {{"table", std::string(table)},
+        {"rows", std::to_string(rows)},
+        {"left", std::to_string(left)},
+        {"which", fmt::format("lockstep findings list {} --table '{}' --all", manifest_, table)}});
+}
 void Events::forgotten(std::size_t records, std::string_view what) {
   tell(spdlog::level::warn,
        "what was compared or found is forgotten in part, and compared anew: records were damaged",

@@ -91,6 +91,8 @@ class Events {
   void forgotten(std::size_t records, std::string_view what);
   // More rows than before are not equal on both sides; `rows`: all of the table's.
   void diverged(std::string_view table, std::uint64_t rows);
+  // So many of these are equal again, whoever made them so; `left`: those that are not.
+  void equal_again(std::string_view table, std::uint64_t rows, std::uint64_t left);
   // ERROR: needs a human.
   void table_stopped(std::string_view table, std::string_view reason);
   void halted(std::string_view part, std::string_view reason);

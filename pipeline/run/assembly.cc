@@ -14,8 +14,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLaneFullWait{20};
 constexpr std::string_view kDeadlock = "40P01";
 constexpr std::chrono::minutes kUnreadableEvery{1};
-constexpr std::chrono::minutes kFindingsEvery{1};
-constexpr std::chrono::seconds kLookAtFindings{1};
 constexpr std::size_t kLanePendingMax = 8 << 20;
 
 std::vector<std::unique_ptr<Recent>> make_recents(const RunOptions& options, std::size_t tables,
@@ -386,17 +384,6 @@ Result<Assembly::Turn> Assembly::step_sweep() {
 // Until the ticket has a value U only grows, so that nothing of what S does not see is missing.
 std::optional<Xid> Assembly::last_change(TableId table, const Hash128& key) const {
   return recents_[lane_of(*tables_[table], key, options_.lanes)]->last_change(table, key);
-}
-
-// When there are more of them than at the last line of the table, and not more than once a minute.
-void Assembly::tell_findings() {
-  if (ports_.clock.now() < next_findings_) return;
-  next_findings_ = ports_.clock.now() + kLookAtFindings;
-  for (const auto& [table, open] : sweep_.open_findings()) {
-    if (open <= std::exchange(told_findings_[table], open)) continue;
-    ports_.events.diverged(tables_[table]->text(), open);
-    next_findings_ = ports_.clock.now() + kFindingsEvery;
-  }
 }
 
 // What the continuous comparison waits for: it has time, and others have not.

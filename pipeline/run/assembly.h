@@ -224,6 +224,8 @@ class Assembly {
   // Of the sweep's steps.
   std::map<TableId, std::uint64_t> told_findings_;
   std::chrono::steady_clock::time_point next_findings_{};
+  std::chrono::steady_clock::time_point next_diverged_{};
+  std::chrono::steady_clock::time_point next_equal_{};
 };
 
 }  // namespace lockstep

@@ -8,6 +8,8 @@
 namespace lockstep {
 namespace {
 
+constexpr std::chrono::minutes kFindingsEvery{1};
+constexpr std::chrono::seconds kLookAtFindings{1};
 constexpr std::chrono::seconds kStuckAfter{2};
 constexpr std::chrono::seconds kLocksEvery{1};
 constexpr std::chrono::seconds kHoldersKept{15};  // More than a lane waits before it tries again.
@@ -73,6 +75,29 @@ Status Assembly::look_for_locks() {
   reason += "; next: have that end, or end it: SELECT pg_terminate_backend(pid)";
   ports_.events.told(kPart, reason, health_.tell(kPart, reason, now));
   return {};
+}
+
+// When there are more or fewer of them than at the last line of the table; of each not more than
+// once a minute.
+void Assembly::tell_findings() {
+  const auto now = ports_.clock.now();
+  if (now < next_findings_) return;
+  next_findings_ = now + kLookAtFindings;
+  const bool tells_more = now >= next_diverged_;
+  const bool tells_fewer = now >= next_equal_;
+  for (const auto& [table, open] : sweep_.open_findings()) {
+    std::uint64_t& told = told_findings_[table];
+    if (open > told && tells_more) {
+      ports_.events.diverged(tables_[table]->text(), open);
+      next_diverged_ = now + kFindingsEvery;
+    } else if (open < told && tells_fewer) {
+      ports_.events.equal_again(tables_[table]->text(), told - open, open);
+      next_equal_ = now + kFindingsEvery;
+    } else {
+      continue;
+    }
+    told = open;
+  }
 }
 
 }  // namespace lockstep
