@@ -62,7 +62,7 @@ class History {
     std::optional<double> lag_seconds;
     std::uint64_t rows = 0;
     std::uint64_t events = 0;
-    CopyWork done;
+    CopyWork done{};
   };
 
   std::optional<Eta> eta_now() const REQUIRES(mutex_);
