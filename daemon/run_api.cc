@@ -194,11 +194,14 @@ ControlResponse RunState::answer_metrics(const ControlRequest&) {
   const std::int64_t now_us = std::chrono::duration_cast<std::chrono::microseconds>(
                                   std::chrono::system_clock::now().time_since_epoch())
                                   .count();
+  const ReconcileSection& reconcile = manifest_.reconcile;
+  std::optional<std::chrono::seconds> every;
+  if (reconcile.mode.value == ReconcileMode::Continuous) every = reconcile.every;
   ControlResponse response;
   response.type = kMetricsType;
-  response.body =
-      metrics_text({manifest_.migration.value, parts_->version, not_ready(now).empty(), run() != 0,
-                    now, steering_.control(), parts_->meters, aggregates_.results(), now_us});
+  response.body = metrics_text({manifest_.migration.value, parts_->version, not_ready(now).empty(),
+                                run() != 0, now, steering_.control(), parts_->meters,
+                                aggregates_.results(), every, now_us});
   return response;
 }
 

@@ -128,12 +128,17 @@ constexpr auto kCatalog = std::to_array<MetricInfo>({
      "Open findings per row that was compared; absent while the table has none."},
     {"migration_reconcile_last_success_timestamp_seconds", kGauge, "table",
      "Every row of the table was compared after this moment; absent until all were."},
+    {"migration_reconcile_every_seconds", kGauge, "",
+     "How often every row is to be compared; absent unless that goes on all the time."},
     {"migration_aggregate_mismatches", kGauge, "check",
      "1 where the aggregate's values differ, 0 where they are equal; absent while that is not "
      "known."},
 
     {"migration_queue_bytes", kGauge, "stage", "What waits for the lanes."},
     {"migration_queue_capacity_bytes", kGauge, "stage", "How much may."},
+    {"migration_stuck_seconds", kGauge, "stage",
+     "For how long the lane that is worst off has not got a step done, however often it tried; 0 "
+     "while none is; absent while apply is held."},
     {"migration_log_messages_total", kCounter, "level, message",
      "Lines of the log, but for progress."},
 

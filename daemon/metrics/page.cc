@@ -66,6 +66,9 @@ void add_state(MetricFamilies& families, const MetricsSnapshot& snapshot) {
       families.add("migration_source_retained_wal_limit_bytes", *kept->limit_mb * kMebibyte);
     families.add("migration_source_retained_wal_full_seconds", kept->full_in_seconds);
   }
+  if (snapshot.reconcile_every)
+    families.add("migration_reconcile_every_seconds",
+                 std::chrono::duration<double>(*snapshot.reconcile_every).count());
   for (const AggregateResult& one : snapshot.aggregates) {
     const bool equal = one.state == AggregateState::Equal;
     if (equal || one.state == AggregateState::Different)
@@ -244,6 +247,7 @@ void add_pressure(MetricFamilies& families, const RunStatus& status) {
                {{"stage", "lane"}});
   families.add("migration_queue_capacity_bytes", static_cast<double>(status.queue_bytes_max),
                {{"stage", "lane"}});
+  families.add("migration_stuck_seconds", status.stuck_seconds, {{"stage", "lane"}});
   families.add("migration_throttle_ratio", status.throttled.share);
   for (const auto& [what, seconds] : status.throttled.seconds)
     families.add("migration_throttled_seconds_total", seconds, {{"reason", what}});

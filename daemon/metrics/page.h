@@ -1,8 +1,10 @@
 // The page at /metrics: one snapshot of the daemon, in Prometheus' text format.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +31,7 @@ struct MetricsSnapshot {
   const Control& control;
   const Meters& meters;
   std::vector<AggregateResult> aggregates;
+  std::optional<std::chrono::seconds> reconcile_every;  // Nothing: not again and again.
   std::int64_t now_us = 0;  // When it was taken; microseconds since 1970.
 };
 

@@ -405,8 +405,7 @@ RunStatus Assembly::status() const {
                      : !sweep.continuous                     ? "off"
                      : sweep.waits.empty()                   ? "continuous"
                                                              : "waits: " + sweep.waits;
-  status.throttled = governor_.throttled();
-  status.kept_wal = ports_.control.kept_wal();
+  show_load(status);
   if (!sweep.held_back.empty()) status.reconcile += "; " + sweep.held_back;
   for (const auto& [id, table] : sweep.tables) {
     if (id >= status.tables.size()) continue;

@@ -152,6 +152,7 @@ class Assembly {
   void hold_tables();
   Pacer::Pace pace() const;
   void govern();
+  void show_load(RunStatus& status) const;
   Status look_for_locks();
   Status probe();
   void tell_findings();

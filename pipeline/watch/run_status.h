@@ -67,6 +67,9 @@ struct RunStatus {
   std::string last_run;               // Of a run that is over and ended synced: what was proven.
   std::uint64_t queue_bytes = 0;      // What waits for the lanes,
   std::uint64_t queue_bytes_max = 0;  // of as much.
+  // How long the lane that is worst off has been at a step that it does not get done, however often
+  // it tries; 0: none is.  Nothing: apply is held, or nothing runs.
+  std::optional<double> stuck_seconds;
   std::vector<PausedScope> paused;
   Throttled throttled;
   std::optional<KeptWal> kept_wal;  // Nothing: it is not known.

@@ -63,8 +63,8 @@ class MetricsTest : public testing::Test {
     return added;
   }
   std::string text() const {
-    return metrics_text(
-        {"shop", "0.1", true, running_, status_, control_, meters_, aggregates_, 1'000'000'000});
+    return metrics_text({"shop", "0.1", true, running_, status_, control_, meters_, aggregates_,
+                         every_, 1'000'000'000});
   }
   // The lines of one metric, without its comments.
   std::vector<std::string> lines(const std::string& name) const {
@@ -80,6 +80,7 @@ class MetricsTest : public testing::Test {
   Control control_;
   Meters meters_;
   std::vector<AggregateResult> aggregates_;
+  std::optional<std::chrono::seconds> every_;
 };
 
 // docs/metrics.md is what operators read.
@@ -118,6 +119,8 @@ TEST_F(MetricsTest, EveryMetricOfTheCatalogCanBeSeen) {
   meters_.told.add("info", "started");
   meters_.last_applied_us = 1;
   meters_.heartbeat(Worker::Lane) = 1;
+  every_ = std::chrono::hours(24);
+  status_.stuck_seconds = 0;
   control_.set(Limit::BackfillRows, 1);
   control_.set(Limit::ReconcileBytes, 1);
   aggregates_.emplace_back().name = "revenue";
@@ -141,8 +144,9 @@ TEST_F(MetricsTest, WhatIsNotKnownIsAbsent) {
         "migration_source_retained_wal_bytes", "migration_backfill_rows_expected",
         "migration_backfill_progress_ratio", "migration_divergent_rows",
         "migration_divergence_ratio", "migration_reconcile_rows_total",
-        "migration_reconcile_last_success_timestamp_seconds",
-        "migration_rate_limit_rows_per_second", "migration_heartbeat_timestamp_seconds"})
+        "migration_reconcile_last_success_timestamp_seconds", "migration_reconcile_every_seconds",
+        "migration_stuck_seconds", "migration_rate_limit_rows_per_second",
+        "migration_heartbeat_timestamp_seconds"})
     EXPECT_THAT(lines(name), testing::IsEmpty()) << name;
 
   status_.lag_seconds = 0;  // Known, and there is none.
