@@ -45,7 +45,7 @@ DIRECT = [
     ["test_shapes", "test_reconcile", "test_throttle", "test_steering", "test_digests",
      "test_quiet", "test_direct_types", "test_restart_truth", "test_explain_row",
      "test_direct_load", "test_quarantine", "test_foreign_writers", "test_reload",
-     "test_service", "test_init", "test_alerts"]]
+     "test_service", "test_init", "test_alerts", "test_load_step"]]
 _DEBEZIUM = [
     ["test_shape", "test_definition", "test_first_use", "test_races", "test_validate",
      "test_bad_events", "test_smoke", "test_parity", "test_compare"],
