@@ -10,6 +10,7 @@
     price      events/s of a backlog while everything is compared, against none
     reconcile  rows/s of a comparison of twelve columns, with 0 and 191 differences
     heal       rows written and bytes read by a resync of a table of which 0.1 % is damaged
+    metrics    events/s of a backlog of 100 tables while /metrics is scraped, against none; a scrape
     --peers    the same against native logical replication and the Debezium JDBC sink connector, and
                against reladiff and pg_comparator
     --only     one of these rows
@@ -26,6 +27,7 @@ from tests.bench.backlog import Backlog
 from tests.bench.decode import decode_rates
 from tests.bench.heal import heal
 from tests.bench.latency import latency
+from tests.bench.metrics import metrics
 from tests.bench.pipe import fill_target
 from tests.bench.plans import grown, many_tables
 from tests.bench.price import price
@@ -129,7 +131,7 @@ def run(arguments):
                               "latency": lambda b: latency(b, arguments.rate), "grown": grown,
                               "tables": many_tables, "price": price,
                               "reconcile": lambda b: reconcile(b, arguments.peers),
-                              "heal": heal}.items():
+                              "heal": heal, "metrics": metrics}.items():
             if arguments.only == name or not (arguments.only or arguments.only_peers):
                 measure(bench)
         if arguments.peers and not arguments.only:
@@ -159,7 +161,7 @@ def main():
     parser.add_argument("--only-peers", action="store_true", help="run nothing but them")
     parser.add_argument("--only", metavar="NAME", choices=(
         "backfill", "drain", "decode", "latency", "grown", "tables", "price", "reconcile",
-        "heal"))
+        "heal", "metrics"))
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--events", type=int, default=600_000)
