@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 #include "pipeline/model/row.h"
 #include "pipeline/tables/table_stream.h"
@@ -18,6 +19,20 @@ bool is_object_name(const Type& type) {
   constexpr std::array<std::uint32_t, 11> kObjectNames{24,   2202, 2203, 2204, 2205, 2206,
                                                        3734, 3769, 4089, 4096, 4191};
   return std::ranges::find(kObjectNames, type.base_oid) != kObjectNames.end();
+}
+
+// Base types of extensions whose binary form is a contract of theirs between versions and servers,
+// and holds no OID.
+bool is_known_of_extension(const Type& type) {
+  constexpr std::array<std::string_view, 14> kKnown{
+      "cube: cube",        "ip4r: ip4",         "ip4r: ip4r",         "ip4r: ip6",
+      "ip4r: ip6r",        "ip4r: ipaddress",   "ip4r: iprange",      "ltree: lquery",
+      "ltree: ltxtquery",  "postgis: geometry", "postgis: geography", "vector: halfvec",
+      "vector: sparsevec", "vector: vector"};
+  constexpr std::string_view kExtension = "extension ";
+  const std::string_view identity = type.base_identity;
+  return identity.starts_with(kExtension) &&
+         std::ranges::find(kKnown, identity.substr(kExtension.size())) != kKnown.end();
 }
 
 bool parts_travel(const Type& from, const Type& to) {
@@ -42,9 +57,10 @@ bool is_user_defined(const Type& type) {
 bool binary_travels(const Type& from, const Type& to) {
   if (from.kind != to.kind) return false;
   if (has_parts(from.kind)) return parts_travel(from, to);
-  // A base type of an extension may hold anything.
-  return from.kind != TypeKind::Other ||
-         (!is_user_defined(from) && !is_user_defined(to) && !is_object_name(from));
+  if (from.kind != TypeKind::Other) return true;
+  if (is_known_of_extension(from)) return from.base_identity == to.base_identity;
+  // A base type of another extension may hold anything.
+  return !is_user_defined(from) && !is_user_defined(to) && !is_object_name(from);
 }
 
 // Walks the parts of a value.  Every step fails for good once the value is too short for it.

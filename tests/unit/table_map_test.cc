@@ -292,6 +292,21 @@ TEST(TableMap, PlansPlanes) {
   EXPECT_EQ(how(multirange, multirange).plane, Plane::Text);
 }
 
+TEST(TableMap, ValuesOfKnownExtensionsTravelInBinary) {
+  const StreamTraits direct{StreamKind::Direct, false, false};
+  const auto plane = [&](const std::string& from, const std::string& to) {
+    const auto of = [](const std::string& identity) {
+      Type t = user_type(Kind::Other, "public.shape");
+      t.identity = t.base_identity = identity;
+      return table("t", {column("id", kInt4), column("c", t)});
+    };
+    return plan_table(of(from), of(to), {}, direct).map->columns[1].plane;
+  };
+  EXPECT_EQ(plane("extension postgis: geometry", "extension postgis: geometry"), Plane::Binary);
+  EXPECT_EQ(plane("extension other: geometry", "extension other: geometry"), Plane::Text);
+  EXPECT_EQ(plane("public.geometry", "public.geometry"), Plane::Text);
+}
+
 TEST(TableMap, NamesColumnsThatAreDebtsOnEveryChange) {
   const auto doubtful = [](const Type& t, const StreamTraits& stream) {
     const auto spec = table("t", {column("id", kInt4), column("c", t)});
