@@ -2,8 +2,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "pipeline/tables/table_checks.h"
@@ -13,6 +15,8 @@ namespace {
 
 constexpr const char* kUntilTheEnd =
     "drop it and create it again after the migration, or create the same one on the source";
+constexpr std::string_view kNotValid = " NOT VALID";
+constexpr std::array<std::string_view, 3> kTextCasts{"::character varying", "::bpchar", "::text"};
 
 // The target's names of a source's columns; nothing when one is not carried.
 std::optional<std::set<std::string>> carried(const TableMap& map,
@@ -40,8 +44,37 @@ void add_checks(const Type& type, std::vector<CheckRule>& all) {
   for (const Type& inner : type.inner) add_checks(inner, all);
 }
 
-bool contains(const std::vector<CheckRule>& checks, const CheckRule& check) {
-  return std::ranges::find(checks, check.text, &CheckRule::text) != checks.end();
+bool is_not_valid(const CheckRule& check) { return check.text.ends_with(kNotValid); }
+
+// Without what PostgreSQL adds or moves when a rule is made anew from its own text: casts between
+// types of text, and parentheses.
+std::string in_short(const CheckRule& check) {
+  std::string_view text = check.text;
+  if (is_not_valid(check)) text.remove_suffix(kNotValid.size());
+  std::string kept;
+  bool in_literal = false;
+  while (!text.empty()) {
+    std::size_t taken = 1;
+    const auto is_here = [&](std::string_view word) { return text.starts_with(word); };
+    const auto* const cast = std::ranges::find_if(kTextCasts, is_here);
+    if (text.front() == '\'' || text.front() == '"') in_literal = !in_literal;
+    if (!in_literal && cast != kTextCasts.end())
+      taken = cast->size();
+    else if (in_literal || !std::string_view("()[] ").contains(text.front()))
+      kept += text.front();
+    text.remove_prefix(taken);
+  }
+  return kept;
+}
+
+// The rule of `checks` that refuses what `check` does; nothing where there is none.
+const CheckRule* find_like(const std::vector<CheckRule>& checks, const CheckRule& check) {
+  const auto same = std::ranges::find(checks, check.text, &CheckRule::text);
+  if (same != checks.end()) return &*same;
+  const auto like = std::ranges::find_if(checks, [&](const CheckRule& other) {
+    return other.name == check.name && in_short(other) == in_short(check);
+  });
+  return like == checks.end() ? nullptr : &*like;
 }
 
 class TargetChecks {
@@ -52,12 +85,7 @@ class TargetChecks {
     problems_ = hidden_rows(now_, "target");
     check_actors();
     check_uniques();
-    for (const CheckRule& check : now_.checks)
-      if (!contains(map_.source.checks, check))
-        warn(fmt::format("only the target has check {} of {}, {}: a row that violates it is "
-                         "quarantined",
-                         check.name, now_.name.text(), check.text),
-             kUntilTheEnd);
+    for (const CheckRule& check : now_.checks) check_rows(check);
     for (const ColumnMap& mapped : map_.columns) check_domains(mapped);
     return std::move(problems_);
   }
@@ -65,6 +93,23 @@ class TargetChecks {
  private:
   void warn(std::string text, std::string hint) {
     problems_.push_back({Severity::Warning, RulePart::Table, "", std::move(text), std::move(hint)});
+  }
+
+  void check_rows(const CheckRule& check) {
+    const CheckRule* const ours = find_like(map_.source.checks, check);
+    if (ours == nullptr)
+      warn(fmt::format("only the target has check {} of {}, {}: a row that violates it is "
+                       "quarantined",
+                       check.name, now_.name.text(), check.text),
+           kUntilTheEnd);
+    else if (is_not_valid(*ours))
+      warn(
+          fmt::format("check {} of {} is NOT VALID on the source: a row that is older and violates "
+                      "it is quarantined",
+                      ours->name, map_.source.name.text()),
+          fmt::format("ALTER TABLE {} VALIDATE CONSTRAINT {} on the source; if it finds such a "
+                      "row, DROP CONSTRAINT on the target until the migration has ended",
+                      quoted(map_.source.name), quote_identifier(ours->name)));
   }
 
   void check_actors() {
@@ -106,13 +151,14 @@ class TargetChecks {
     add_checks(to->type, theirs);
     if (from.not_null) ours.push_back({"", "", "NOT NULL"});
     for (const CheckRule& check : theirs) {
-      if (contains(ours, check)) continue;
+      const CheckRule* const like = find_like(ours, check);
+      if (like != nullptr && !is_not_valid(*like)) continue;
       const bool named = !check.name.empty();
       warn(
-          fmt::format("{}.{} is of domain {} with {}, and {}.{} is not: a row that violates it is "
+          fmt::format("{}.{} is of domain {} with {}, and {}.{} {}: a row that violates it is "
                       "quarantined",
                       now_.name.text(), to->name, check.of, check.text, map_.source.name.text(),
-                      from.name),
+                      from.name, like == nullptr ? "is not" : "may hold older rows"),
           fmt::format("ALTER DOMAIN {} DROP {} on the target until the migration has ended, or "
                       "make the like on the source",
                       check.of, named ? "CONSTRAINT " + quote_identifier(check.name) : check.text));

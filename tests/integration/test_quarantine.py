@@ -141,3 +141,28 @@ def test_a_part_that_is_refused_again_and_again_is_held_and_probes(migrate):
         migration.await_target("SELECT count(*) FROM people WHERE name = 'late'", 1)
         assert not lockstep.status()["paused"]
     migration.finish()
+
+
+CHECKED = """
+CREATE DOMAIN kind AS varchar(9) CHECK (value IN ('a', 'b'));
+CREATE TABLE checked (id int PRIMARY KEY, code varchar(9) CHECK (code IN ('a', 'b')), kind kind,
+                      note char(3) CHECK (note IN ('a', 'b') OR note > 'x'), n int);
+INSERT INTO checked SELECT g, 'a', 'b', 'y', -g FROM generate_series(1, 9) g;
+ALTER TABLE checked ADD CONSTRAINT positive CHECK (n > 0) NOT VALID;
+"""
+
+
+def test_checks_that_are_the_same_are_no_finding_and_those_not_valid_are(direct):
+    """PostgreSQL prints a check that was made from its own text in other words."""
+    migration = direct(CHECKED)
+    migration.prepare()
+    texts = {cluster.value(migration.name, "SELECT string_agg(pg_get_constraintdef(oid), '' ORDER"
+                                           " BY conname) FROM pg_constraint WHERE contype = 'c'")
+             for cluster in (migration.stack.source, migration.stack.target)}
+    assert len(texts) == 2, texts
+    printed = migration.lockstep.verb("validate").stdout
+    assert printed.count(": warning: ") == 1, printed
+    assert "check positive of public.checked is NOT VALID on the source" in printed, printed
+    assert 'ALTER TABLE "public"."checked" VALIDATE CONSTRAINT "positive"' in printed, printed
+    migration.target("ALTER TABLE checked DROP CONSTRAINT positive")
+    migration.finish()
