@@ -10,8 +10,8 @@
 #include "connectors/postgres/source/probe.h"
 #include "connectors/postgres/source/stream.h"
 #include "connectors/postgres/target/opposite.h"
+#include "connectors/postgres/wire/broken_functions.h"
 #include "connectors/postgres/wire/checks.h"
-#include "connectors/postgres/wire/index_functions.h"
 #include "daemon/fingerprint.h"
 #include "daemon/preparation.h"
 #include "pipeline/apply/table_holds.h"
@@ -78,8 +78,8 @@ Result<std::map<TableName, std::string>> Preparation::cover_new(const TablePlan&
 }
 
 // A statement over such a table fails, on whichever side: the table waits, the others go on.
-Status Preparation::note_broken_indexes(const TablePlan& plan,
-                                        std::map<TableName, std::string>& left_out) {
+Status Preparation::note_broken_functions(const TablePlan& plan,
+                                          std::map<TableName, std::string>& left_out) {
   std::vector<TableName> sources;
   std::vector<TableName> targets;
   std::map<TableName, TableName> source_of;
@@ -89,12 +89,12 @@ Status Preparation::note_broken_indexes(const TablePlan& plan,
     targets.push_back(table.selected.target);
     source_of[table.selected.target] = table.selected.source;
   }
-  LOCKSTEP_ASSIGN(const auto at_source, find_broken_indexes(source_, sources));
-  for (const BrokenIndex& index : at_source)
-    left_out[index.table] = index.text + ": " + index.cure + " on the source";
-  LOCKSTEP_ASSIGN(const auto at_target, find_broken_indexes(*target_, targets));
-  for (const BrokenIndex& index : at_target)
-    left_out[source_of[index.table]] = index.text + ": " + index.cure + " on the target";
+  LOCKSTEP_ASSIGN(const auto at_source, find_broken_functions(source_, sources));
+  for (const BrokenFunction& each : at_source)
+    left_out[each.table] = each.text + ": " + each.cure + " on the source";
+  LOCKSTEP_ASSIGN(const auto at_target, find_broken_functions(*target_, targets));
+  for (const BrokenFunction& each : at_target)
+    left_out[source_of[each.table]] = each.text + ": " + each.cure + " on the target";
   return {};
 }
 
@@ -110,7 +110,7 @@ Status Preparation::choose_tables() {
   };
   for (const Problem& problem : plan.problems) note(problem);
   LOCKSTEP_ASSIGN(auto uncovered, cover_new(plan));
-  LOCKSTEP_TRY(note_broken_indexes(plan, uncovered));
+  LOCKSTEP_TRY(note_broken_functions(plan, uncovered));
   for (PlannedTable& table : plan.tables) {
     for (const Problem& problem : table.problems) note(problem);
     const auto missing = uncovered.find(table.selected.source);

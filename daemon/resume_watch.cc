@@ -8,8 +8,8 @@
 #include <set>
 #include <utility>
 
+#include "connectors/postgres/wire/broken_functions.h"
 #include "connectors/postgres/wire/facts.h"
-#include "connectors/postgres/wire/index_functions.h"
 #include "daemon/tables.h"
 #include "pipeline/model/table.h"
 
@@ -49,14 +49,14 @@ class SideLook {
 
   // `failed`: tables, as the source calls them, for which a statement has failed in a function.
   Status functions(const std::set<std::string>& failed) {
-    LOCKSTEP_ASSIGN(std::vector<BrokenIndex> broken, find_broken_indexes(connection_, names_));
+    LOCKSTEP_ASSIGN(std::vector<BrokenFunction> broken, find_broken_functions(connection_, names_));
     std::vector<TableName> suspects;
     for (const TableName& name : names_)
       if (failed.contains(source_of_.at(name))) suspects.push_back(name);
-    LOCKSTEP_ASSIGN(std::vector<BrokenIndex> assumed,
-                    find_broken_indexes(connection_, suspects, FunctionFails::Assumed));
+    LOCKSTEP_ASSIGN(std::vector<BrokenFunction> assumed,
+                    find_broken_functions(connection_, suspects, FunctionFails::Assumed));
     std::ranges::move(assumed, std::back_inserter(broken));
-    for (const BrokenIndex& index : broken) add(index.table, index.text + ": " + index.cure);
+    for (const BrokenFunction& each : broken) add(each.table, each.text + ": " + each.cure);
     return {};
   }
 

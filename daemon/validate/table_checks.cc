@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "connectors/postgres/wire/index_functions.h"
+#include "connectors/postgres/wire/broken_functions.h"
 #include "daemon/fingerprint.h"
 #include "daemon/validate/summary.h"
 #include "daemon/validate/validate.h"
@@ -124,16 +124,16 @@ void check_empty(const TableMap& map, Where where, Validation& validation) {
             "upsert` to keep what the source lacks and overwrite the rest");
 }
 
-void check_index_functions(CheckedServer& server, const std::map<TableName, Where>& places,
-                           Findings& findings) {
+void check_functions(CheckedServer& server, const std::map<TableName, Where>& places,
+                     Findings& findings) {
   std::vector<TableName> names;
   for (const auto& [name, where] : places) names.push_back(name);
-  const auto broken = find_broken_indexes(server.connection, names);
+  const auto broken = find_broken_functions(server.connection, names);
   if (!broken) return findings.failed(server.where, broken.error());
-  for (const BrokenIndex& index : *broken)
+  for (const BrokenFunction& each : *broken)
     findings.error(
-        places.at(index.table), fmt::format("{}: {}", index.table.text(), index.text),
-        fmt::format("{}; as its owner on the {}", index.cure, server.connection.options().side));
+        places.at(each.table), fmt::format("{}: {}", each.table.text(), each.text),
+        fmt::format("{}; as its owner on the {}", each.cure, server.connection.options().side));
 }
 
 }  // namespace
@@ -147,9 +147,8 @@ void check_table_kinds(Validation& validation) {
     if (!table.source.name.table.empty()) sources[table.source.name] = where;
     if (table.map) targets[table.map->target.name] = where;
   }
-  check_index_functions(validation.source, sources, validation.findings);
-  if (validation.target.answered)
-    check_index_functions(validation.target, targets, validation.findings);
+  check_functions(validation.source, sources, validation.findings);
+  if (validation.target.answered) check_functions(validation.target, targets, validation.findings);
   validation.unlogged = check_unlogged(validation.source, sources, validation.findings);
   if (!validation.target.answered) return;
   check_unlogged(validation.target, targets, validation.findings);

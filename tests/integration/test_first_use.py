@@ -444,3 +444,30 @@ def test_a_function_behind_an_index_of_the_source(direct, language):
     migration.source(CURE)
     migration.publish()
     migration.finish()
+
+
+# What only a statement that writes evaluates, and the language of the function that it calls.
+WRITTEN = {
+    "check constraint small": ("sql", "ALTER TABLE t ADD CONSTRAINT small CHECK (norm(v) <> '!')"),
+    "generated column low": ("plpgsql",
+                             "ALTER TABLE t ADD low text GENERATED ALWAYS AS (norm(v)) STORED"),
+    "domain public.low": ("plpgsql", "CREATE DOMAIN low AS text CHECK (norm(value) <> '!');"
+                                     "ALTER TABLE t ALTER v TYPE low"),
+}
+
+
+@pytest.mark.parametrize("what", WRITTEN)
+def test_a_function_that_the_target_calls_to_write_a_row(direct, what):
+    """Named before anything is made, while the target is empty; the cure cures."""
+    language, statement = WRITTEN[what]
+    function = FUNCTION[:FUNCTION.index("CREATE INDEX")]
+    migration = direct(TABLE + function.format(language=language, body=BODIES[language]) + statement)
+    migration.copy_schema()
+    migration.grant()
+    printed = migration.lockstep.verb("validate").stdout
+    for text in (printed, refused(migration)):
+        assert f"public.t: {what} calls function public.norm(text)" in text, text
+        assert f"({CURE}; as its owner on the target)" in text, text
+    migration.target(CURE)
+    migration.publish()
+    migration.finish()

@@ -1,9 +1,10 @@
-// Functions behind indexes that our sessions cannot run.
+// Functions behind indexes, and on the target behind checks, domains and generated columns, that
+// our sessions cannot run.
 //
 // Our search_path is empty, so that nobody's function or operator stands in for another.  A
 // function whose body names something without its schema, and that brings no search_path of its
-// own, fails there: with it every statement that evaluates the index, and, where the function is
-// inlined, every statement that is planned over the table.
+// own, fails there: with it every statement that evaluates the index or writes the row, and, where
+// the function is inlined in an index, every statement that is planned over the table.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@
 
 namespace lockstep {
 
-struct BrokenIndex {
+struct BrokenFunction {
   TableName table;
   std::string text;  // "index public.t_norm calls public.norm(text), which fails: ..."
   std::string cure;  // "ALTER FUNCTION public.norm(text) SET search_path = public, pg_temp"
@@ -24,13 +25,13 @@ struct BrokenIndex {
 
 // How a function is known to fail.
 enum class FunctionFails : std::uint8_t {
-  Probe,    // Asks for one row of each index; a table without rows proves little.
+  Probe,    // Asks for one row of each; a table without rows is asked with NULLs.
   Assumed,  // A statement over the table has failed inside a function.
 };
 
 // REQUIRES: the connection is open.
-Result<std::vector<BrokenIndex>> find_broken_indexes(PostgresConnection& connection,
-                                                     const std::vector<TableName>& tables,
-                                                     FunctionFails known = FunctionFails::Probe);
+Result<std::vector<BrokenFunction>> find_broken_functions(
+    PostgresConnection& connection, const std::vector<TableName>& tables,
+    FunctionFails known = FunctionFails::Probe);
 
 }  // namespace lockstep
