@@ -27,6 +27,14 @@ WHERE c.relkind IN ('m', 'S', 'f') AND n.nspname NOT LIKE 'pg\_%'
 UNION ALL SELECT 'large object', oid::text FROM pg_largeobject_metadata
 UNION ALL SELECT 'extension', extname FROM pg_extension
 UNION ALL SELECT 'role', rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\_%'
+UNION ALL SELECT 'table of an extension', format('%I.%I', n.nspname, c.relname)
+FROM pg_extension e CROSS JOIN unnest(e.extconfig) AS kept (oid)
+JOIN pg_class c ON c.oid = kept.oid AND c.relkind IN ('r', 'p')
+JOIN pg_namespace n ON n.oid = c.relnamespace
+UNION ALL SELECT 'setting', split_part(line, '=', 1) ||
+  CASE s.setrole WHEN 0 THEN '' ELSE ' of role ' || quote_ident(pg_get_userbyid(s.setrole)) END
+FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS line
+WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY 1, 2)";
 
 using Objects = std::map<std::string, std::vector<std::string>>;
@@ -79,7 +87,12 @@ std::vector<Uncarried> find_uncarried(Objects ours, const Objects* theirs, const
         "pg_dumpall --roles-only, or pg_dump --no-owner --no-privileges for the schema");
     add(list, "extensions that the target lacks", lacking(ours["extension"], *theirs, "extension"),
         "CREATE EXTENSION on the target");
+    add(list, "settings of the database that the target lacks",
+        lacking(ours["setting"], *theirs, "setting"),
+        "\\drds of psql shows them; ALTER DATABASE .. SET on the target");
   }
+  add(list, "rows that somebody has put into tables of extensions", ours["table of an extension"],
+      "pg_dump -a -t TABLE of the source into psql: it knows which rows the extension lacks");
   add(list, "values of sequences", ours["sequence"],
       "setval() on the target before anybody writes there (README, quick start, step 7)");
   add(list, "contents of materialized views", ours["view"],
@@ -129,8 +142,10 @@ std::string Summary::print() const {
   std::string out = fmt::format("moves {} tables, about {:.0f} rows, {} on the source\n", tables,
                                 rows, size_text(bytes));
   if (!left_out.empty())
-    out +=
-        fmt::format("left out: {} (no rule selects them, or `skip: true`)\n", shown_list(left_out));
+    out += fmt::format(
+        "left out: {} (no rule selects them, or `skip: true`): pg_dump -a -t TABLE of "
+        "the source into psql, with the writers stopped\n",
+        shown_list(left_out));
   for (const Uncarried& kind : uncarried)
     out +=
         fmt::format("not carried: {}{}: {}\n", kind.what,

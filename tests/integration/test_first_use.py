@@ -364,12 +364,26 @@ CREATE MATERIALIZED VIEW totals AS SELECT count(*) FROM orders;
 ANALYZE orders;
 """
 
+# As an extension's script does it with pg_extension_config_dump().
+EXTENDED = """
+CREATE EXTENSION citext;
+CREATE TABLE public.units (name text, builtin bool);
+INSERT INTO public.units VALUES ('m', true), ('ell', false);
+ALTER EXTENSION citext ADD TABLE public.units;
+UPDATE pg_extension SET extconfig = ARRAY['public.units'::regclass],
+  extcondition = ARRAY['WHERE NOT builtin'] WHERE extname = 'citext';
+"""
+
 
 def test_validate_ends_with_what_moves_and_what_does_not(direct, stack):
     """Issue E, row 27: in text and as JSON, each kind with what carries it."""
     migration = direct(UNCARRIED, tables=[{"source": "public.*"},
                                           {"source": "public.audit", "skip": True}])
     migration.prepare()
+    stack.source.execute(migration.name, EXTENDED)
+    for what, setting in (("DATABASE", "shop.secret = 'x'"),
+                          (f"ROLE {OWNER} IN DATABASE", "work_mem = '5MB'")):
+        stack.source.execute("postgres", f'ALTER {what} "{migration.name}" SET {setting}')
     done = migration.lockstep.verb("validate")
     assert done.returncode == 0, done.stdout
     assert "moves 1 tables, about 200 rows" in done.stdout
@@ -384,12 +398,20 @@ def test_validate_ends_with_what_moves_and_what_does_not(direct, stack):
             ("contents of materialized views", 1, "REFRESH MATERIALIZED VIEW"),
             ("large objects", 200, "pg_dump -Fc -a -b"), ("statistics of the planner", 0, "ANALYZE"),
             ("columns of type oid, whose numbers point at large objects of the source", 1,
-             "copied as numbers"), ("roles that the target lacks", 1, "pg_dumpall --roles-only")):
+             "copied as numbers"), ("roles that the target lacks", 1, "pg_dumpall --roles-only"),
+            ("settings of the database that the target lacks", 2, "ALTER DATABASE .. SET"),
+            ("rows that somebody has put into tables of extensions", 1, "pg_dump -a -t TABLE")):
         assert kinds[what]["count"] == count and todo in kinds[what]["do"], kinds
         assert f"not carried: {what}" in done.stdout
     assert kinds["contents of materialized views"]["names"] == ["public.totals"]
     assert kinds["roles that the target lacks"]["names"] == [READER]
-    # What it says about large objects is typed.
+    assert kinds["settings of the database that the target lacks"]["names"] == [
+        "shop.secret", f"work_mem of role {OWNER}"], "names, and no values"
+    assert kinds["rows that somebody has put into tables of extensions"]["names"] == ["public.units"]
+    # What it says about an extension's rows and about large objects is typed.
+    dump = subprocess.run(["pg_dump", "-a", "-t", "public.units"], check=True, capture_output=True,
+                          text=True, env=stack.source.client_environment(migration.name)).stdout
+    assert "ell\tf" in dump and "m\tt" not in dump, dump
     dump = subprocess.run(["pg_dump", "-Fc", "-a", "-b", "-T", "*"], check=True,
                           capture_output=True,
                           env=stack.source.client_environment(migration.name, OWNER)).stdout
