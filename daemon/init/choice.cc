@@ -10,6 +10,7 @@
 
 #include "connectors/postgres/wire/catalog.h"
 #include "daemon/validate/validate.h"
+#include "pipeline/tables/table_checks.h"
 
 namespace lockstep {
 namespace {
@@ -56,20 +57,39 @@ std::string reason_of(const Problem& problem) {
   return way.empty() ? problem.text : problem.text + ": " + way;
 }
 
-// The first error of each table, by the line of its rule; others are in the way of everything.
-std::map<int, std::string> reasons_of(std::vector<Problem> found, const Manifest& manifest,
-                                      std::vector<Problem>& of_all) {
-  std::map<int, std::string> reasons;
-  std::map<int, bool> lines;
-  for (const ManifestRule& rule : manifest.rules) lines[rule.where.line] = true;
+using ErrorsOfTables = std::map<TableName, std::vector<Problem>>;
+
+// By the line of the rule that a table has; others are in the way of everything.
+ErrorsOfTables errors_of(std::vector<Problem> found, const Manifest& manifest,
+                         std::vector<Problem>& of_all) {
+  ErrorsOfTables errors;
+  std::map<int, TableName> lines;
+  for (const ManifestRule& rule : manifest.rules)
+    lines[rule.where.line] = rule.source.value.exact();
   for (Problem& problem : found) {
     if (problem.severity != Severity::Error) continue;
-    if (lines.contains(problem.where.line))
-      reasons.emplace(problem.where.line, reason_of(problem));
-    else
-      of_all.push_back(std::move(problem));
+    const auto line = lines.find(problem.where.line);
+    (line == lines.end() ? of_all : errors[line->second]).push_back(std::move(problem));
   }
-  return reasons;
+  return errors;
+}
+
+// Takes what moves from the plan.  A table whose only error a statement of its owner cures moves.
+void choose_moved(TablePlan& plan, ErrorsOfTables& errors, InitChoice& choice) {
+  for (PlannedTable& table : plan.tables) {
+    if (table.source.name.table.empty()) continue;
+    if (const auto found = errors.find(table.source.name); found != errors.end()) {
+      const std::string cure = statement_for_identity(table.source);
+      if (cure.empty() || found->second.size() != 1) continue;
+      choice.identities.push_back(cure);
+      errors.erase(found);
+      RowIdentity& identity = table.source.identities.front();
+      identity.kind = ReplicaIdentity::Index;
+      identity.columns = table.source.key;
+      identity.usable = true;
+    }
+    choice.moved.push_back(std::move(table.source));
+  }
 }
 
 }  // namespace
@@ -108,19 +128,14 @@ Result<InitChoice> choose_tables(InitServer& source, InitServer& target,
     return fail(Reaction::Retry,
                 found.empty() ? "the tables could not be looked at" : found.front().text,
                 ExitCode::Unreachable);
-  const auto reasons = reasons_of(std::move(found), manifest, choice.problems);
+  ErrorsOfTables errors = errors_of(std::move(found), manifest, choice.problems);
   manifest.target.connect = real;
-  std::map<TableName, std::string> left_out;
-  for (const ManifestRule& rule : manifest.rules)
-    if (const auto reason = reasons.find(rule.where.line); reason != reasons.end())
-      left_out[rule.source.value.exact()] = reason->second;
+  choose_moved(plan, errors, choice);
   for (const TableName& name : names) {
-    const auto reason = left_out.find(name);
-    choice.tables.push_back({name, reason == left_out.end() ? "" : reason->second});
+    const auto of_table = errors.find(name);
+    choice.tables.push_back(
+        {name, of_table == errors.end() ? "" : reason_of(of_table->second.front())});
   }
-  for (PlannedTable& table : plan.tables)
-    if (!table.source.name.table.empty() && !left_out.contains(table.source.name))
-      choice.moved.push_back(std::move(table.source));
   choice.manifest = std::move(manifest);
   return choice;
 }

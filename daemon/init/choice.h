@@ -17,7 +17,10 @@ struct InitChoice {
   bool restored = false;
   std::vector<InitTable> tables;  // All of the source's.
   std::vector<TableSpec> moved;   // Those that move, as the source has them.
-  Manifest manifest;              // That names them, as whoever prepares it connects.
+  // For the owner of the tables, before they are published: without these updates and deletes of
+  // some that move would be refused.
+  std::vector<std::string> identities;
+  Manifest manifest;  // That names them, as whoever prepares it connects.
   // What is in the way of all of them, whatever is run.
   std::vector<Problem> problems;
 

@@ -207,6 +207,7 @@ class Preparing {
     LOCKSTEP_ASSIGN(const auto facts, read_publication(source_.connection, name, names_));
     std::vector<std::string> lines;
     if (!facts.exists)
+    for (const std::string& statement : choice_.identities) lines.push_back(statement + ";");
       lines.push_back(publication_sql(choice_.manifest, choice_.moved) + ";");
     else if (!facts.missing.empty())
       for (const std::string& statement :

@@ -34,6 +34,11 @@ bool names_others(const TableSpec& source, const RowIdentity& identity) {
   });
 }
 
+std::string identity_by(const TableSpec& source, const std::string& index) {
+  return fmt::format("ALTER TABLE {} REPLICA IDENTITY USING INDEX {}", quoted(source.name),
+                     quote_identifier(index));
+}
+
 class SourceChecks {
  public:
   explicit SourceChecks(const TableSpec& source) : source_(source) {}
@@ -135,8 +140,17 @@ std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& colu
 }
 
 std::string choose_by_identity(const TableSpec& source, const std::string& index) {
-  return fmt::format("ALTER TABLE {} REPLICA IDENTITY USING INDEX {} on the source",
-                     quoted(source.name), quote_identifier(index));
+  return identity_by(source, index) + " on the source";
+}
+
+std::string statement_for_identity(const TableSpec& source) {
+  const bool has_key = !source.key.empty() && !source.key_deferrable && !source.key_is_primary;
+  const bool is_plain =
+      source.kind != RelationKind::PartitionedRoot && source.identities.size() == 1;
+  if (!has_key || !is_plain) return "";
+  const RowIdentity& identity = source.identities.front();
+  if (identity.usable || identity.kind != ReplicaIdentity::Default) return "";
+  return identity_by(source, source.key_index);
 }
 
 std::vector<MapProblem> source_problems(const TableSpec& source) {

@@ -15,8 +15,11 @@ namespace lockstep {
 // Columns by their indices, for people: "id, region".
 std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& columns);
 
-// The statement that makes `index` the key of a table that has several.
+// The statement that makes `index` the key of a table that has several: as a hint.
 std::string choose_by_identity(const TableSpec& source, const std::string& index);
+// The statement by which a published table's updates and deletes name their rows by its key, where
+// nobody has chosen another identity; "" where that needs none, or where no such statement helps.
+std::string statement_for_identity(const TableSpec& source);
 // Of a table of the source: its key, and how updates and deletes of it, and of each partition, name
 // the old row.
 std::vector<MapProblem> source_problems(const TableSpec& source);

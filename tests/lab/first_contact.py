@@ -2,7 +2,8 @@
 and a record shop.  Each has what makes a first migration stumble."""
 
 # Types of its own, an extension, triggers, generated and identity columns, a partitioned table,
-# views, row-level security; a table without a key, and one whose changes are in no log.
+# views, row-level security; a table whose key is a unique index, one without a key, and one whose
+# changes are in no log.
 RENTAL = """
 CREATE EXTENSION pg_trgm;
 CREATE TYPE rating AS ENUM ('G', 'PG', 'R', 'NC-17');
@@ -45,6 +46,7 @@ CREATE TABLE country (country_id serial PRIMARY KEY, country text NOT NULL);
 CREATE TABLE city (city_id serial PRIMARY KEY, city text NOT NULL,
                    country_id int NOT NULL REFERENCES country DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE store (store_id serial PRIMARY KEY, address place, city_id int REFERENCES city);
+CREATE TABLE store_code (code char(3) NOT NULL UNIQUE, store_id int REFERENCES store);
 CREATE TABLE staff (staff_id serial PRIMARY KEY, name text, picture bytea,
                     store_id int REFERENCES store);
 CREATE TABLE customer (customer_id uuid PRIMARY KEY, store_id int REFERENCES store,
@@ -92,6 +94,7 @@ INSERT INTO film_category SELECT g, 1 + g % 16 FROM generate_series(1, 1000) g;
 INSERT INTO country (country) VALUES ('Finland'), ('Chad');
 INSERT INTO city (city, country_id) SELECT 'City ' || g, 1 + g % 2 FROM generate_series(1, 50) g;
 INSERT INTO store (address, city_id) VALUES (('Main, "1"', '00100'), 1), (NULL, 2);
+INSERT INTO store_code SELECT 'C' || g, 1 + g % 2 FROM generate_series(1, 20) g;
 INSERT INTO staff (name, picture, store_id)
   SELECT 'Staff ' || g, decode(repeat('00ff', 3000), 'hex'), 1 + g % 2 FROM generate_series(1, 5) g;
 INSERT INTO customer
@@ -120,6 +123,8 @@ INSERT INTO review (mood, score, author) VALUES ('glad', 9.5, 'somebody new');
 UPDATE film SET description = description || '.', rating = 'R' WHERE film_id % 100 = 0;
 UPDATE payment SET paid_at = paid_at + 31 WHERE payment_id % 50 = 0;
 DELETE FROM film_actor WHERE film_id = 7;
+UPDATE store_code SET code = lower(code) WHERE store_id = 1;
+DELETE FROM store_code WHERE code = 'C3';
 UPDATE staff SET name = name || ' the second';
 UPDATE store SET address = ROW('New', NULL) WHERE address IS NULL;
 UPDATE "Odd Names"."Order ""big"" Items" SET "User's" = NULL WHERE "select" < 5;
