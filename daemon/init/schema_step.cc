@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
+#include <set>
+#include <utility>
 
 #include "connectors/postgres/wire/catalog.h"
 
@@ -32,18 +35,26 @@ bool is_plain_name(const std::string& name) {
   });
 }
 
-// Of the source, and lacking on the target in a way that its owner cannot cure.
-Result<std::vector<ExtensionFacts>> untrusted(InitServer& source, InitServer& target) {
-  LOCKSTEP_ASSIGN(std::vector<ExtensionFacts> lacking, read_extensions(source.connection));
+// Of the source, and lacking on the target in a way that its owner cannot cure: only a superuser
+// may make it, or such a one requires it.
+Result<std::vector<ExtensionFacts>> of_superusers(InitServer& source, InitServer& target) {
+  LOCKSTEP_ASSIGN(std::vector<ExtensionFacts> all, read_extensions(source.connection));
   LOCKSTEP_ASSIGN(const auto there, read_extensions(target.connection));
   std::vector<std::string> names;
-  for (const ExtensionFacts& extension : lacking) names.push_back(extension.name);
+  for (const ExtensionFacts& extension : all) names.push_back(extension.name);
   LOCKSTEP_ASSIGN(const auto trusted, read_trusted(target.connection, names));
-  std::erase_if(lacking, [&](const ExtensionFacts& extension) {
-    return std::ranges::find(there, extension.name, &ExtensionFacts::name) != there.end() ||
-           std::ranges::find(trusted, extension.name) != trusted.end();
-  });
-  return lacking;
+  std::set<std::string> required;
+  std::vector<ExtensionFacts> made;
+  for (ExtensionFacts& extension : std::views::reverse(all)) {
+    const bool is_there =
+        std::ranges::find(there, extension.name, &ExtensionFacts::name) != there.end();
+    const bool is_trusted = std::ranges::find(trusted, extension.name) != trusted.end();
+    if (is_there || (is_trusted && !required.contains(extension.name))) continue;
+    required.insert(extension.required.begin(), extension.required.end());
+    made.push_back(std::move(extension));
+  }
+  std::ranges::reverse(made);
+  return made;
 }
 
 bool has_own_schema(const ExtensionFacts& extension) {
@@ -55,18 +66,51 @@ Result<std::string> filter_of_dump(InitServer& source, InitServer& target) {
   LOCKSTEP_ASSIGN(const auto all, read_extensions(source.connection));
   if (all.empty()) return std::string();
   std::string filter = "  sed -e '/^COMMENT ON EXTENSION /d'";
-  LOCKSTEP_ASSIGN(const auto made, untrusted(source, target));
+  LOCKSTEP_ASSIGN(const auto made, of_superusers(source, target));
   for (const ExtensionFacts& extension : made)
     if (has_own_schema(extension) && is_plain_name(extension.schema))
       filter += fmt::format(" -e '/^CREATE SCHEMA {};$/d'", extension.schema);
   return filter + " |";
 }
 
+// "a, b and 3 more".
+std::string cut_list(const std::vector<std::string>& names) {
+  constexpr std::size_t kNamesMax = 5;
+  const std::size_t shown = std::min(names.size(), kNamesMax);
+  const std::string list = fmt::format("{}", fmt::join(names.begin(), names.begin() + shown, ", "));
+  return names.size() > shown ? fmt::format("{} and {} more", list, names.size() - shown) : list;
+}
+
+Status add_roles(InitServer& source, InitServer& target, std::vector<std::string>& lines) {
+  LOCKSTEP_ASSIGN(const auto names, read_roles_of_schema(source.connection));
+  for (const std::string& name : names) {
+    LOCKSTEP_ASSIGN(const NamedRole there, read_role(target.connection, name));
+    if (!there.exists) lines.push_back(fmt::format("CREATE ROLE {};", quote_identifier(name)));
+  }
+  return {};
+}
+
 }  // namespace
 
-Status add_extensions(InitServer& source, InitServer& target, const std::string& owner,
-                      std::vector<std::string>& lines) {
-  LOCKSTEP_ASSIGN(const auto extensions, untrusted(source, target));
+Result<bool> lift_owner(InitServer& source, InitServer& target, const std::string& owner,
+                        std::vector<std::string>& lines) {
+  LOCKSTEP_ASSIGN(const auto objects, read_of_superusers(source.connection));
+  LOCKSTEP_ASSIGN(const NamedRole role, read_role(target.connection, owner));
+  if (objects.empty() || role.superuser) return false;
+  lines.push_back(fmt::format(
+      "-- Until the schema is restored, since only a superuser may make {}:", cut_list(objects)));
+  lines.push_back(fmt::format("ALTER ROLE {} SUPERUSER;", quote_identifier(owner)));
+  return true;
+}
+
+std::string lower_owner(const std::string& owner) {
+  return fmt::format("ALTER ROLE {} NOSUPERUSER;", quote_identifier(owner));
+}
+
+Status add_what_schema_needs(InitServer& source, InitServer& target, const std::string& owner,
+                             std::vector<std::string>& lines) {
+  LOCKSTEP_TRY(add_roles(source, target, lines));
+  LOCKSTEP_ASSIGN(const auto extensions, of_superusers(source, target));
   for (const ExtensionFacts& extension : extensions) {
     const std::string schema = quote_identifier(extension.schema);
     if (has_own_schema(extension))

@@ -13,9 +13,16 @@ namespace lockstep {
 // pg_dump of the source into psql on the target, whose tables `owner` is to own.
 Result<InitStep> schema_step(InitServer& source, InitServer& target, const std::string& owner);
 
-// Statements for a superuser of the target: extensions of the source that `owner`, who owns the
-// database, may not make.
-Status add_extensions(InitServer& source, InitServer& target, const std::string& owner,
-                      std::vector<std::string>& lines);
+// Statements for a superuser of the target: roles that the schema names, and extensions of the
+// source that `owner`, who owns the database, may not make.
+Status add_what_schema_needs(InitServer& source, InitServer& target, const std::string& owner,
+                             std::vector<std::string>& lines);
+
+// A statement for a superuser of the target that makes `owner` one, where the source has something
+// outside of extensions that only such a one may make.  Returns whether it is needed.
+Result<bool> lift_owner(InitServer& source, InitServer& target, const std::string& owner,
+                        std::vector<std::string>& lines);
+// The one that takes it back, for after the restore.
+std::string lower_owner(const std::string& owner);
 
 }  // namespace lockstep

@@ -88,6 +88,7 @@ class Preparing {
     if (!choice_.restored) {
       LOCKSTEP_ASSIGN(InitStep schema, schema_step(source_, target_, owner_));
       steps_.push_back(std::move(schema));
+      if (owner_is_lifted_) add(target_, as_superuser(target_), {lower_owner(owner_)});
     }
     LOCKSTEP_TRY(target_grants());
     return std::move(steps_);
@@ -206,8 +207,8 @@ class Preparing {
     const std::string& name = choice_.manifest.source.publication.value;
     LOCKSTEP_ASSIGN(const auto facts, read_publication(source_.connection, name, names_));
     std::vector<std::string> lines;
-    if (!facts.exists)
     for (const std::string& statement : choice_.identities) lines.push_back(statement + ";");
+    if (!facts.exists)
       lines.push_back(publication_sql(choice_.manifest, choice_.moved) + ";");
     else if (!facts.missing.empty())
       for (const std::string& statement :
@@ -236,7 +237,8 @@ class Preparing {
     const std::string name = quote_identifier(target_.asked.role);
     LOCKSTEP_TRY(target_owner(lines));
     if (!choice_.restored) {
-      LOCKSTEP_TRY(add_extensions(source_, target_, owner_, lines));
+      LOCKSTEP_TRY(add_what_schema_needs(source_, target_, owner_, lines));
+      LOCKSTEP_ASSIGN(owner_is_lifted_, lift_owner(source_, target_, owner_, lines));
     }
     std::vector<std::string> attributes;
     if (target_secured_) attributes.emplace_back("BYPASSRLS");
@@ -293,6 +295,7 @@ class Preparing {
   std::string owner_;            // Of the target's tables; "": several.
   bool source_secured_ = false;  // Some table has row-level security.
   bool target_secured_ = false;
+  bool owner_is_lifted_ = false;  // To a superuser, until the schema is restored.
 };
 
 }  // namespace

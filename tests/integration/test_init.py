@@ -134,6 +134,8 @@ def test_a_record_shop_of_several_owners_moves_by_its_superusers(newcomer):
     assert me.target.value("Chinook-DB", "SELECT string_agg(DISTINCT tableowner, ' ')"
                                          " FROM pg_tables WHERE schemaname = 'public'") == "music"
     assert not any("who owns" in who and "source" in who for who in asked), asked
+    assert me.target.value("Chinook-DB", "SELECT count(*) FROM pg_event_trigger") == 1
+    assert not me.target.value("postgres", "SELECT rolsuper FROM pg_roles WHERE rolname = 'music'")
     print(f"chinook: {len(outcome.rows)} tables, {sum(outcome.rows.values())} rows equal, "
           f"{len(asked)} steps")
 

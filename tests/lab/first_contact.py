@@ -132,10 +132,21 @@ UPDATE staff_note SET note = note || '!';
 """
 
 # Names in capital letters, a table that refers to itself, one whose only unique key may be NULL, one
-# that a rule hides; an extension that only a superuser may make, in a schema of its own.
+# that a rule hides; extensions that only a superuser may make, one of them in a schema of its own,
+# the other of a name that stands before that of the extension which it requires; what else only a
+# superuser may make, and a role that only policies and user mappings name.
 RECORDS = """
 CREATE SCHEMA tools;
 CREATE EXTENSION pageinspect SCHEMA tools;
+CREATE EXTENSION cube SCHEMA tools;
+CREATE EXTENSION earthdistance;
+CREATE EXTENSION file_fdw;
+CREATE ROLE clerk;
+CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+CREATE USER MAPPING FOR clerk SERVER files;
+CREATE FUNCTION tools.shout(text) RETURNS text LANGUAGE internal IMMUTABLE STRICT AS 'upper';
+CREATE FUNCTION tools.noted() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN NULL; END';
+CREATE EVENT TRIGGER note ON ddl_command_end EXECUTE FUNCTION tools.noted();
 CREATE TABLE "Artist" ("ArtistId" int PRIMARY KEY, "Name" varchar(120));
 CREATE TABLE "Album" ("AlbumId" int PRIMARY KEY, "Title" varchar(160) NOT NULL,
                       "ArtistId" int NOT NULL REFERENCES "Artist");
@@ -164,6 +175,7 @@ CREATE TABLE "PlaylistTrack" ("PlaylistId" int REFERENCES "Playlist",
                               CONSTRAINT "PK_PlaylistTrack" PRIMARY KEY ("PlaylistId", "TrackId"));
 CREATE TABLE "Import" ("Code" text UNIQUE, "Line" text);
 CREATE TABLE "Price" ("PriceId" int PRIMARY KEY, "Value" money);
+CREATE POLICY clerks ON "Genre" TO clerk USING (true);
 CREATE RULE keep AS ON UPDATE TO "Price" DO INSTEAD NOTHING;
 
 INSERT INTO "Artist" SELECT g, 'Artist ' || g FROM generate_series(1, 275) g;

@@ -72,10 +72,48 @@ SELECT r.rolcanlogin, r.rolsuper, pg_has_role(r.oid, 'MEMBER'),
 FROM pg_roles r CROSS JOIN pg_database d
 WHERE r.rolname = $1 AND d.datname = current_database())";
 
-// plpgsql is in every database.
+// A row for each extension that another one requires.  plpgsql is in every database.
 constexpr const char* kExtensions = R"(
-SELECT e.extname, n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
-WHERE e.oid >= 16384 ORDER BY 1)";
+WITH RECURSIVE required AS (
+  SELECT objid, refobjid FROM pg_depend
+  WHERE classid = 'pg_extension'::regclass AND refclassid = 'pg_extension'::regclass),
+depths AS (
+  SELECT oid, 0 AS depth FROM pg_extension
+  UNION SELECT r.objid, d.depth + 1 FROM depths d JOIN required r ON r.refobjid = d.oid)
+SELECT e.extname, n.nspname, coalesce(other.extname, '') FROM pg_extension e
+JOIN pg_namespace n ON n.oid = e.extnamespace
+LEFT JOIN required r ON r.objid = e.oid
+LEFT JOIN pg_extension other ON other.oid = r.refobjid AND other.oid >= 16384
+WHERE e.oid >= 16384 ORDER BY (SELECT max(depth) FROM depths d WHERE d.oid = e.oid), 1, 3)";
+
+// What CREATE asks a superuser for, or USAGE on what a superuser made.  Neither what an extension
+// brings nor what comes with something else, such as the constructors of a range.
+constexpr const char* kOfSuperusers = R"(
+SELECT o.what FROM (
+  SELECT tableoid, oid, 'event trigger ' || quote_ident(evtname) AS what FROM pg_event_trigger
+  UNION ALL SELECT p.tableoid, p.oid, 'function ' || p.oid::regprocedure FROM pg_proc p
+    JOIN pg_language l ON l.oid = p.prolang
+    WHERE p.prokind <> 'a' AND (NOT l.lanpltrusted OR p.proleakproof)
+  UNION ALL SELECT p.tableoid, p.oid, 'aggregate ' || p.oid::regprocedure FROM pg_aggregate a
+    JOIN pg_proc p ON p.oid = a.aggfnoid WHERE a.aggtranstype = 'internal'::regtype
+  UNION ALL SELECT tableoid, oid, 'cast of ' || castsource::regtype || ' to ' || casttarget::regtype
+    FROM pg_cast WHERE castmethod = 'b'
+  UNION ALL SELECT tableoid, oid, 'operator class ' || quote_ident(opcname) FROM pg_opclass
+  UNION ALL SELECT tableoid, oid, 'operator family ' || quote_ident(opfname) FROM pg_opfamily
+  UNION ALL SELECT tableoid, oid, 'access method ' || quote_ident(amname) FROM pg_am
+  UNION ALL SELECT tableoid, oid, 'text search parser ' || quote_ident(prsname) FROM pg_ts_parser
+  UNION ALL SELECT tableoid, oid, 'text search template ' || quote_ident(tmplname)
+    FROM pg_ts_template
+  UNION ALL SELECT tableoid, oid, 'foreign data wrapper ' || quote_ident(fdwname)
+    FROM pg_foreign_data_wrapper
+  UNION ALL SELECT tableoid, oid, 'server ' || quote_ident(srvname) FROM pg_foreign_server) o
+WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend d
+  WHERE d.classid = o.tableoid AND d.objid = o.oid AND d.deptype IN ('e', 'i')) ORDER BY 1)";
+
+constexpr const char* kRolesOfSchema = R"(
+SELECT r.rolname FROM pg_policy p CROSS JOIN unnest(p.polroles) AS of_policy (oid)
+JOIN pg_roles r ON r.oid = of_policy.oid
+UNION SELECT r.rolname FROM pg_user_mappings m JOIN pg_roles r ON r.oid = m.umuser ORDER BY 1)";
 
 constexpr const char* kTrusted = R"(
 SELECT DISTINCT v.name FROM pg_available_extension_versions v
@@ -92,6 +130,12 @@ SELECT c.relname, has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c
        AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = ANY($2::text[]) ORDER BY 1)";
+
+std::vector<std::string> first_fields(const PgResult& rows) {
+  std::vector<std::string> fields;
+  for (int i = 0; i < PQntuples(rows.get()); ++i) fields.push_back(text_field(rows, i, 0));
+  return fields;
+}
 
 }  // namespace
 
@@ -159,8 +203,13 @@ Result<std::vector<ExtensionFacts>> read_extensions(PostgresConnection& connecti
   LOCKSTEP_TRY(connection.open());
   LOCKSTEP_ASSIGN(const PgResult rows, connection.ask(kExtensions));
   std::vector<ExtensionFacts> extensions;
-  for (int i = 0; i < PQntuples(rows.get()); ++i)
-    extensions.push_back({text_field(rows, i, 0), text_field(rows, i, 1)});
+  for (int i = 0; i < PQntuples(rows.get()); ++i) {
+    std::string name = text_field(rows, i, 0);
+    if (extensions.empty() || extensions.back().name != name)
+      extensions.push_back({std::move(name), text_field(rows, i, 1), {}});
+    if (std::string other = text_field(rows, i, 2); !other.empty())
+      extensions.back().required.push_back(std::move(other));
+  }
   return extensions;
 }
 
@@ -169,9 +218,19 @@ Result<std::vector<std::string>> read_trusted(PostgresConnection& connection,
   LOCKSTEP_TRY(connection.open());
   const std::string list = text_array(names);
   LOCKSTEP_ASSIGN(const PgResult rows, connection.ask(kTrusted, {{.value = list}}));
-  std::vector<std::string> trusted;
-  for (int i = 0; i < PQntuples(rows.get()); ++i) trusted.push_back(text_field(rows, i, 0));
-  return trusted;
+  return first_fields(rows);
+}
+
+Result<std::vector<std::string>> read_of_superusers(PostgresConnection& connection) {
+  LOCKSTEP_TRY(connection.open());
+  LOCKSTEP_ASSIGN(const PgResult rows, connection.ask(kOfSuperusers));
+  return first_fields(rows);
+}
+
+Result<std::vector<std::string>> read_roles_of_schema(PostgresConnection& connection) {
+  LOCKSTEP_TRY(connection.open());
+  LOCKSTEP_ASSIGN(const PgResult rows, connection.ask(kRolesOfSchema));
+  return first_fields(rows);
 }
 
 Result<ConnectorTraps> read_connector_traps(PostgresConnection& connection,

@@ -64,9 +64,17 @@ Result<NamedRole> read_role(PostgresConnection& connection, const std::string& n
 struct ExtensionFacts {
   std::string name;
   std::string schema;
+  std::vector<std::string> required;  // By name: without these it cannot be made.
 };
-// What is installed in the database, but for what every database has.
+// What is installed in the database, but for what every database has.  What an extension requires
+// stands before it.
 Result<std::vector<ExtensionFacts>> read_extensions(PostgresConnection& connection);
+// What the database has beside extensions that only a superuser may make, for people: "event
+// trigger audit", "function public.f(integer)".
+Result<std::vector<std::string>> read_of_superusers(PostgresConnection& connection);
+// Roles without which the schema cannot be made elsewhere: those that policies and user mappings
+// name.
+Result<std::vector<std::string>> read_roles_of_schema(PostgresConnection& connection);
 // Of the extensions by these names, those that whoever may CREATE in the database may install.
 Result<std::vector<std::string>> read_trusted(PostgresConnection& connection,
                                               const std::vector<std::string>& names);
