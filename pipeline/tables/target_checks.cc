@@ -18,12 +18,18 @@ constexpr const char* kUntilTheEnd =
 constexpr std::string_view kNotValid = " NOT VALID";
 constexpr std::array<std::string_view, 3> kTextCasts{"::character varying", "::bpchar", "::text"};
 
-// The target's names of a source's columns; nothing when one is not carried.
+// The target's names of a source's columns; nothing when one is neither carried nor computed by
+// both.
 std::optional<std::set<std::string>> carried(const TableMap& map,
                                              const std::set<std::string>& columns) {
   std::set<std::string> names;
   for (std::size_t i = 0; i < map.columns.size(); ++i)
     if (columns.contains(map.source_column(i).name)) names.insert(map.target_column(i).name);
+  for (const Column& column : map.source.columns) {
+    if (!column.generated || !columns.contains(column.name)) continue;
+    const auto same = map.target.find(column.name);
+    if (same && map.target.columns[*same].generated) names.insert(column.name);
+  }
   if (names.size() != columns.size()) return std::nullopt;
   return names;
 }

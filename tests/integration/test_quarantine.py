@@ -146,14 +146,16 @@ def test_a_part_that_is_refused_again_and_again_is_held_and_probes(migrate):
 CHECKED = """
 CREATE DOMAIN kind AS varchar(9) CHECK (value IN ('a', 'b'));
 CREATE TABLE checked (id int PRIMARY KEY, code varchar(9) CHECK (code IN ('a', 'b')), kind kind,
-                      note char(3) CHECK (note IN ('a', 'b') OR note > 'x'), n int);
+                      note char(3) CHECK (note IN ('a', 'b') OR note > 'x'), n int,
+                      twice int GENERATED ALWAYS AS (n * 2) STORED UNIQUE);
 INSERT INTO checked SELECT g, 'a', 'b', 'y', -g FROM generate_series(1, 9) g;
 ALTER TABLE checked ADD CONSTRAINT positive CHECK (n > 0) NOT VALID;
 """
 
 
 def test_checks_that_are_the_same_are_no_finding_and_those_not_valid_are(direct):
-    """PostgreSQL prints a check that was made from its own text in other words."""
+    """PostgreSQL prints a check that was made from its own text in other words; and a column that
+    both sides compute is as unique on the target."""
     migration = direct(CHECKED)
     migration.prepare()
     texts = {cluster.value(migration.name, "SELECT string_agg(pg_get_constraintdef(oid), '' ORDER"
