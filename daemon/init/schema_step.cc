@@ -28,13 +28,6 @@ Result<std::string> who_may_dump(InitServer& source) {
   return source.database.owner;
 }
 
-// Whether the schema's name is the same with and without quotation marks, as pg_dump prints it.
-bool is_plain_name(const std::string& name) {
-  return !name.empty() && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-  });
-}
-
 // Of the source, and lacking on the target in a way that its owner cannot cure: only a superuser
 // may make it, or such a one requires it.
 Result<std::vector<ExtensionFacts>> of_superusers(InitServer& source, InitServer& target) {
@@ -61,16 +54,12 @@ bool has_own_schema(const ExtensionFacts& extension) {
   return extension.schema != "public" && extension.schema != "pg_catalog";
 }
 
-// What of a dump fails for who does not own the extensions, or finds their schema made.
-Result<std::string> filter_of_dump(InitServer& source, InitServer& target) {
+// What of a dump fails for who does not own the extensions, or finds schemas that came with them.
+Result<std::string> filter_of_dump(InitServer& source) {
   LOCKSTEP_ASSIGN(const auto all, read_extensions(source.connection));
   if (all.empty()) return std::string();
-  std::string filter = "  sed -e '/^COMMENT ON EXTENSION /d'";
-  LOCKSTEP_ASSIGN(const auto made, of_superusers(source, target));
-  for (const ExtensionFacts& extension : made)
-    if (has_own_schema(extension) && is_plain_name(extension.schema))
-      filter += fmt::format(" -e '/^CREATE SCHEMA {};$/d'", extension.schema);
-  return filter + " |";
+  return "  sed -e '/^COMMENT ON EXTENSION /d' "
+         "-e 's/^CREATE SCHEMA \\(.*;\\)$/CREATE SCHEMA IF NOT EXISTS \\1/' |";
 }
 
 // "a, b and 3 more".
@@ -124,7 +113,7 @@ Status add_what_schema_needs(InitServer& source, InitServer& target, const std::
 
 Result<InitStep> schema_step(InitServer& source, InitServer& target, const std::string& owner) {
   LOCKSTEP_ASSIGN(const std::string dumper, who_may_dump(source));
-  LOCKSTEP_ASSIGN(const std::string filter, filter_of_dump(source, target));
+  LOCKSTEP_ASSIGN(const std::string filter, filter_of_dump(source));
   LOCKSTEP_ASSIGN(const NamedRole owning, read_role(target.connection, owner));
   const RoleFacts& given = target.facts.role;
   const bool may_be_it = given.name == owner || given.superuser || (owning.exists && owning.ours);

@@ -34,29 +34,12 @@ std::optional<std::set<std::string>> carried(const TableMap& map,
   return names;
 }
 
-// Whether every set of rows that `source` allows passes `target`: columns that are unique stay so
-// with further columns beside them, and among a part of the rows.
-bool implies(const TableMap& map, const UniqueRule& source, const UniqueRule& target) {
-  const auto columns = carried(map, source.columns);
-  if (!columns) return false;
-  if (source.special == target.special && source.columns == target.columns) return true;
-  return source.special.empty() && !source.exclusion && !target.exclusion &&
-         std::ranges::includes(target.columns, *columns);
-}
-
-// Of a type and all that it is made of.
-void add_checks(const Type& type, std::vector<CheckRule>& all) {
-  all.insert(all.end(), type.checks.begin(), type.checks.end());
-  for (const Type& inner : type.inner) add_checks(inner, all);
-}
-
 bool is_not_valid(const CheckRule& check) { return check.text.ends_with(kNotValid); }
 
-// Without what PostgreSQL adds or moves when a rule is made anew from its own text: casts between
-// types of text, and parentheses.
-std::string in_short(const CheckRule& check) {
-  std::string_view text = check.text;
-  if (is_not_valid(check)) text.remove_suffix(kNotValid.size());
+// A condition without what PostgreSQL adds or moves when it is made anew from its own text: casts
+// between types of text, and parentheses.
+std::string in_short(std::string_view text) {
+  if (text.ends_with(kNotValid)) text.remove_suffix(kNotValid.size());
   std::string kept;
   bool in_literal = false;
   while (!text.empty()) {
@@ -73,12 +56,29 @@ std::string in_short(const CheckRule& check) {
   return kept;
 }
 
+// Whether every set of rows that `source` allows passes `target`: columns that are unique stay so
+// with further columns beside them, and among a part of the rows.
+bool implies(const TableMap& map, const UniqueRule& source, const UniqueRule& target) {
+  const auto columns = carried(map, source.columns);
+  if (!columns) return false;
+  if (source.columns == target.columns && in_short(source.special) == in_short(target.special))
+    return true;
+  return source.special.empty() && !source.exclusion && !target.exclusion &&
+         std::ranges::includes(target.columns, *columns);
+}
+
+// Of a type and all that it is made of.
+void add_checks(const Type& type, std::vector<CheckRule>& all) {
+  all.insert(all.end(), type.checks.begin(), type.checks.end());
+  for (const Type& inner : type.inner) add_checks(inner, all);
+}
+
 // The rule of `checks` that refuses what `check` does; nothing where there is none.
 const CheckRule* find_like(const std::vector<CheckRule>& checks, const CheckRule& check) {
   const auto same = std::ranges::find(checks, check.text, &CheckRule::text);
   if (same != checks.end()) return &*same;
   const auto like = std::ranges::find_if(checks, [&](const CheckRule& other) {
-    return other.name == check.name && in_short(other) == in_short(check);
+    return other.name == check.name && in_short(other.text) == in_short(check.text);
   });
   return like == checks.end() ? nullptr : &*like;
 }

@@ -148,6 +148,7 @@ CREATE DOMAIN kind AS varchar(9) CHECK (value IN ('a', 'b'));
 CREATE TABLE checked (id int PRIMARY KEY, code varchar(9) CHECK (code IN ('a', 'b')), kind kind,
                       note char(3) CHECK (note IN ('a', 'b') OR note > 'x'), n int,
                       twice int GENERATED ALWAYS AS (n * 2) STORED UNIQUE);
+CREATE UNIQUE INDEX few ON checked (n) WHERE code IN ('a', 'b');
 INSERT INTO checked SELECT g, 'a', 'b', 'y', -g FROM generate_series(1, 9) g;
 ALTER TABLE checked ADD CONSTRAINT positive CHECK (n > 0) NOT VALID;
 """
