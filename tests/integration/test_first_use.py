@@ -407,7 +407,8 @@ def test_validate_ends_with_what_moves_and_what_does_not(direct, stack):
     assert kinds["roles that the target lacks"]["names"] == [READER]
     assert kinds["settings of the database that the target lacks"]["names"] == [
         "shop.secret", f"work_mem of role {OWNER}"], "names, and no values"
-    assert kinds["rows that somebody has put into tables of extensions"]["names"] == ["public.units"]
+    extended = kinds["rows that somebody has put into tables of extensions"]
+    assert extended["names"] == ["public.units"]
     # What it says about an extension's rows and about large objects is typed.
     dump = subprocess.run(["pg_dump", "-a", "-t", "public.units"], check=True, capture_output=True,
                           text=True, env=stack.source.client_environment(migration.name)).stdout
@@ -483,7 +484,8 @@ def test_a_function_that_the_target_calls_to_write_a_row(direct, what):
     """Named before anything is made, while the target is empty; the cure cures."""
     language, statement = WRITTEN[what]
     function = FUNCTION[:FUNCTION.index("CREATE INDEX")]
-    migration = direct(TABLE + function.format(language=language, body=BODIES[language]) + statement)
+    function = function.format(language=language, body=BODIES[language])
+    migration = direct(TABLE + function + statement)
     migration.copy_schema()
     migration.grant()
     printed = migration.lockstep.verb("validate").stdout
