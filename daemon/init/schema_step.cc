@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "connectors/postgres/wire/catalog.h"
+#include "daemon/status_json.h"
 
 namespace lockstep {
 namespace {
@@ -62,14 +63,6 @@ Result<std::string> filter_of_dump(InitServer& source) {
          "-e 's/^CREATE SCHEMA \\(.*;\\)$/CREATE SCHEMA IF NOT EXISTS \\1/' |";
 }
 
-// "a, b and 3 more".
-std::string cut_list(const std::vector<std::string>& names) {
-  constexpr std::size_t kNamesMax = 5;
-  const std::size_t shown = std::min(names.size(), kNamesMax);
-  const std::string list = fmt::format("{}", fmt::join(names.begin(), names.begin() + shown, ", "));
-  return names.size() > shown ? fmt::format("{} and {} more", list, names.size() - shown) : list;
-}
-
 Status add_roles(InitServer& source, InitServer& target, std::vector<std::string>& lines) {
   LOCKSTEP_ASSIGN(const auto names, read_roles_of_schema(source.connection));
   for (const std::string& name : names) {
@@ -87,7 +80,7 @@ Result<bool> lift_owner(InitServer& source, InitServer& target, const std::strin
   LOCKSTEP_ASSIGN(const NamedRole role, read_role(target.connection, owner));
   if (objects.empty() || role.superuser) return false;
   lines.push_back(fmt::format(
-      "-- Until the schema is restored, since only a superuser may make {}:", cut_list(objects)));
+      "-- Until the schema is restored, since only a superuser may make {}:", some_of(objects)));
   lines.push_back(fmt::format("ALTER ROLE {} SUPERUSER;", quote_identifier(owner)));
   return true;
 }
