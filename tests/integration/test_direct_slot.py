@@ -1,6 +1,9 @@
 """The direct stream's slot: cut off, in use, gone, moved, and how much of the log it may keep."""
 
+import os
+import signal
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -213,3 +216,22 @@ def test_the_limit_holds_while_lanes_wait(direct, stack):
                    alive=migration.lockstep.process)
     assert migration.lockstep.wait_exit() == HALTED
     assert "wal_limit" in migration.lockstep.log_text()
+
+
+def test_a_server_that_crashes_on_what_it_decodes_is_left_alone(direct, stack):
+    """Each crash ends all sessions of the source: it was made to crash every few seconds, for ever."""
+    migration = direct()
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        for _ in range(3):
+            sender = wait_until(lambda: migration.slot("active_pid"), "the stream to begin")
+            os.kill(sender, signal.SIGSEGV)
+            wait_until(lambda: not Path(f"/proc/{sender}").exists(), "the process to end")
+            stack.source.await_ready()
+        lockstep.await_status(
+            lambda now: any("3 streams in a row broke off" in each for each in now["waiting_for"]),
+            "it to be left alone")
+        migration.source("UPDATE t SET n = -7 WHERE id = 7")
+        migration.await_target("SELECT n FROM t WHERE id = 7", -7)  # It goes on by itself.
+    migration.finish()

@@ -43,5 +43,39 @@ TEST_F(DecodingFaultsTest, OneThatCameLongAgoDoesNotCount) {
   EXPECT_EQ(judge(seconds(3600)).reaction, Reaction::Retry);
 }
 
+TEST(BrokenStreamsTest, TheFirstMayBeTheNetworks) {
+  const BrokenStreams::Time begin{std::chrono::hours(1)};
+  BrokenStreams broken;
+  for (int i = 0; i < 2; ++i) {
+    broken.began(begin);
+    broken.broke_off(begin + seconds(1));
+  }
+  EXPECT_LE(broken.next(), begin);
+}
+
+TEST(BrokenStreamsTest, LaterOnesAreBegunLessAndLessOften) {
+  BrokenStreams::Time now{std::chrono::hours(1)};
+  BrokenStreams broken;
+  for (int i = 0; i < 2; ++i) broken.began(now), broken.broke_off(now);
+  for (const int wait : {10, 20, 40, 80, 160, 320, 600, 600}) {
+    broken.began(now);
+    broken.broke_off(now);
+    EXPECT_EQ(broken.next() - now, seconds(wait));
+    now = broken.next();
+  }
+  EXPECT_EQ(broken.count(), 10);
+}
+
+TEST(BrokenStreamsTest, OneThatLastedBeginsAnew) {
+  BrokenStreams::Time now{std::chrono::hours(1)};
+  BrokenStreams broken;
+  for (int i = 0; i < 5; ++i) broken.began(now), broken.broke_off(now);
+  now = broken.next();
+  broken.began(now);
+  broken.broke_off(now + seconds(31));
+  EXPECT_EQ(broken.count(), 1);
+  EXPECT_LE(broken.next(), now);
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -1,10 +1,12 @@
 #include "connectors/postgres/source/replication.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "pipeline/decode/pgoutput/pgoutput.h"
@@ -37,14 +39,42 @@ ReplicationLink::ReplicationLink(ReplicationOptions options)
       identity_(std::move(options.identity)),
       connection_(for_replication(std::move(options.connection))) {}
 
+void BrokenStreams::broke_off(Time now) {
+  constexpr std::chrono::seconds kSoon{30};
+  constexpr std::chrono::seconds kFirstWait{10};
+  constexpr std::chrono::seconds kLastWait{600};
+  constexpr unsigned kFree = 3;
+  constexpr unsigned kDoublings = 6;
+  if (now - begun_ > kSoon) count_ = 0;
+  if (++count_ < kFree) return;
+  next_ = now + std::min(kFirstWait * (1U << std::min(count_ - kFree, kDoublings)), kLastWait);
+}
+
+Status ReplicationLink::wait_for_crashes() const {
+  const auto now = steady_clock::now();
+  if (now >= broken_.next()) return {};
+  const auto at = std::chrono::system_clock::now() + (broken_.next() - now);
+  return fail(
+      Reaction::Retry,
+      fmt::format(
+          "source: {} streams in a row broke off without a word soon after they began; the "
+          "next is begun at {:%H:%M:%S}Z. Look in the source's log whether a server process "
+          "was \"terminated by signal\": what it decodes makes it crash, and all sessions "
+          "with it. Then stop lockstep, and drop its slot",
+          broken_.count(), std::chrono::floor<std::chrono::seconds>(at)),
+      ExitCode::Unreachable);
+}
+
 Status ReplicationLink::start(Lsn from) {
   close();
+  LOCKSTEP_TRY(wait_for_crashes());
   const Status connected = connect(from);
   if (!connected) {
     close();
     return connected;
   }
   streams_ = true;
+  broken_.began(steady_clock::now());
   last_told_ = {};
   return {};
 }
@@ -69,8 +99,11 @@ void ReplicationLink::close() {
   connection_.close();
 }
 
-Error ReplicationLink::lost() {
-  Error error = for_server(connection_.error_of(nullptr));
+Error ReplicationLink::lost() { return end_with(for_server(connection_.error_of(nullptr))); }
+
+// A server that ends a stream by itself says why.
+Error ReplicationLink::end_with(Error error) {
+  if (streams_ && error.code.empty()) broken_.broke_off(steady_clock::now());
   close();
   return error;
 }
@@ -106,8 +139,7 @@ Error ReplicationLink::why_ended() {
           publication_);
     break;
   }
-  close();
-  return error;
+  return end_with(std::move(error));
 }
 
 Result<std::optional<ReplicationMessage>> ReplicationLink::next(Deadline until) {

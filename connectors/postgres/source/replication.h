@@ -46,6 +46,27 @@ class DecodingFaults {
   Time last_{};   // and its last.
 };
 
+// Streams that broke off without a word soon after they began.  A process of the server that
+// crashes on what it decodes takes all sessions of the source along, the application's too, and
+// would do so every few seconds: the first three may be the network's, later ones are begun less
+// and less often.
+class BrokenStreams {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  void began(Time now) { begun_ = now; }
+  void broke_off(Time now);
+  // How many did so in a row.
+  unsigned count() const { return count_; }
+  // Before that none is to be begun.
+  Time next() const { return next_; }
+
+ private:
+  Time begun_{};
+  Time next_{};
+  unsigned count_ = 0;
+};
+
 // Not thread-safe.
 class ReplicationLink {
  public:
@@ -79,6 +100,9 @@ class ReplicationLink {
   Result<bool> wait(Deadline until);
   Error lost();
   Error why_ended();
+  // An error that ends the stream; closes the link.
+  Error end_with(Error error);
+  Status wait_for_crashes() const;
 
   const std::string slot_;
   const std::string publication_;
@@ -88,6 +112,7 @@ class ReplicationLink {
   bool streams_ = false;
   Deadline last_told_{};
   DecodingFaults faults_;
+  BrokenStreams broken_;
 };
 
 // START_REPLICATION for a slot and a publication, from a position on.
