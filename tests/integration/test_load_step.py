@@ -220,7 +220,7 @@ def check_reasons(looks, up, lockstep, reason):
         r"the copy and the comparison are slowed down +why=(.+?) [\d.e+]+(?: \S+)? > ", told)
     assert begins and all(any(why in word for one in slowed for word in one.reasons)
                           for why in begins), told
-    assert "the copy and the comparison at full speed" in told, told
+    assert "the copy and the comparison are at full speed again" in told, told
 
 
 def report(what, looks, markers, full, up, down):
