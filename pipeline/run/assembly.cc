@@ -263,9 +263,12 @@ Result<Assembly::Turn> Assembly::apply(std::uint32_t index) {
   LOCKSTEP_ASSIGN(const Lane::Step step, lane.step());
   stuck_since.store(0, std::memory_order_relaxed);
   if (step == Lane::Step::Applied) {
-    const auto took =
-        std::chrono::duration_cast<std::chrono::microseconds>(ports_.clock.now() - begun);
-    transaction_us_[index].store(took.count(), std::memory_order_relaxed);
+    const std::int64_t took =
+        std::chrono::duration_cast<std::chrono::microseconds>(ports_.clock.now() - begun).count();
+    // The longest until the governor looks: a short one after it must not hide it.
+    auto& longest = transaction_us_[index];
+    longest.store(std::max(longest.load(std::memory_order_relaxed), took),
+                  std::memory_order_relaxed);
     if (supervisor_.awaits_lanes()) asked_.wake();
     return Turn::Busy;
   }

@@ -158,7 +158,7 @@ def test_every_setting_is_set_live_and_read_back(direct):
     with migration.running() as lockstep:
         lockstep.await_follow()
         names = [one["name"] for one in lockstep.answer("settings", "--format", "json")["settings"]]
-        assert len(names) == 11
+        assert len(names) == 12
         for number, name in enumerate(names):
             assert lockstep.verb("set", f"{name}={1000 + number}", "--reason", "test").returncode == 0
         shown = {one["name"]: one for one in
