@@ -28,9 +28,9 @@ TEST(Health, OnlyFaultsAreFaults) {
 TEST(Health, APartThatFailsAndGoesWellByTurnsIsToldOnce) {
   using News = Health::News;
   Health health;
-  const auto at = [](int seconds) {
+  const auto at = [](int second) {
     return std::chrono::steady_clock::time_point(std::chrono::hours(1) +
-                                                 std::chrono::seconds(seconds));
+                                                 std::chrono::seconds(second));
   };
   EXPECT_EQ(health.tell("locks", "", at(0)), News::None);
   EXPECT_EQ(health.tell("locks", "target away", at(1)), News::Waits);
