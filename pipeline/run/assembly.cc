@@ -392,7 +392,7 @@ std::optional<Xid> Assembly::last_change(TableId table, const Hash128& key) cons
 // What the continuous comparison waits for: it has time, and others have not.
 std::string Assembly::sweep_yields_to() {
   if (!planner_.all_done()) return "tables are being copied";
-  const std::optional<double> lag = supervisor_.stream_lag_seconds();
+  const std::optional<double> lag = supervisor_.lag_seconds();
   if (!lag) return "the lag is not known";
   return *lag > options_.supervisor.synced_lag_seconds ? "the stream lags" : "";
 }

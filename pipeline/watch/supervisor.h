@@ -111,7 +111,12 @@ class Supervisor {
   void set_draining();
 
   RunStatus status() const;
-  // RunStatus::lag_seconds, as of now, but for rows that are owed: an old debt, or a row that was
+  // RunStatus::lag_seconds, as of now.
+  std::optional<double> lag_seconds() const {
+    const MutexLock lock(mutex_);
+    return lag(Owed::Counts);
+  }
+  // The same but for rows that are owed: an old debt, or a row that was
   // set aside and is retried, is no sign that a server is too slow.
   std::optional<double> stream_lag_seconds() const {
     const MutexLock lock(mutex_);
