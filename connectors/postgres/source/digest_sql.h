@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,11 @@ struct HashedColumn {
   std::string send{};     // "pg_catalog.numeric_send".
 };
 
-// SELECT of part, rows and sum of their hashes, of every part of the range (parts_query()).
+// Which rows belong together, by a hash of their keys (ports/digests.h).
+std::string bucket_condition(const TableMap& table, const std::vector<HashedColumn>& columns,
+                             const DigestForm& form, std::span<const std::uint32_t> buckets);
+
+// SELECT of bucket, rows and sum of their hashes, of every bucket that has rows.
 std::string digest_query(const TableMap& table, const LiteralRange& range,
                          const std::vector<HashedColumn>& columns, const DigestForm& form);
 
