@@ -19,6 +19,8 @@ struct ScreenSize {
 std::size_t width_of(std::string_view text);
 // "…" ends what is longer.
 std::string cut(std::string_view text, std::size_t width);
+// Its words on at most `lines` lines; the last one is cut.
+std::vector<std::string> wrapped(std::string_view text, std::size_t width, std::size_t lines);
 // As many lines of the text as fit; of the others how many there are.
 std::vector<std::string> fitted(std::string_view text, ScreenSize size);
 

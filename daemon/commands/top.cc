@@ -25,6 +25,7 @@ namespace json = boost::json;
 constexpr std::chrono::seconds kEvery{1};
 constexpr std::chrono::seconds kEveryWithout{10};
 constexpr std::chrono::seconds kPatience{5};
+constexpr std::size_t kSilenceLines = 4;
 constexpr int kLineEvery = 10;  // Looks, while the mood stays.
 
 // What the daemon answers; null: no daemon tells.
@@ -80,7 +81,7 @@ class Top {
   void tell_silence(const std::string& why) {
     const std::string text = "? unknown: " + why;
     if (!screen_) return print("unknown", text);
-    std::vector<std::string> lines = fitted(text, Screen::size());
+    std::vector<std::string> lines = wrapped(text, Screen::size().columns, kSilenceLines);
     if (!known_.empty()) lines.push_back("What was known at" + known_at_ + ":");
     lines.insert(lines.end(), known_.begin(), known_.end());
     if (const std::size_t rows = Screen::size().rows; lines.size() > rows) lines.resize(rows);

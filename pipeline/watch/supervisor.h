@@ -116,8 +116,8 @@ class Supervisor {
     const MutexLock lock(mutex_);
     return lag(Owed::Counts);
   }
-  // The same but for rows that are owed: an old debt, or a row that was
-  // set aside and is retried, is no sign that a server is too slow.
+  // The same but for rows that are owed: an old debt, or a row that was set aside and is retried,
+  // is no sign that a server is too slow.
   std::optional<double> stream_lag_seconds() const {
     const MutexLock lock(mutex_);
     return lag(Owed::DoesNotCount);

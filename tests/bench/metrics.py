@@ -8,10 +8,10 @@ The target's own times of its commits tell the rate, so that nothing polls while
 import http.client
 import resource
 import statistics
-import threading
 import time
 
 from tests.bench.latency import commit_times
+from tests.lab.meanwhile import Beside
 from tests.lab.migration import Migration
 from tests.lab.process import free_ports
 
@@ -42,7 +42,7 @@ SELECT percentile_disc({head}) WITHIN GROUP (ORDER BY at), max(at) FROM
 """
 
 
-class Scraper(threading.Thread):
+class Scraper(Beside):
     """A context manager: a scrape each second, once the port is open."""
 
     def __init__(self, port):
@@ -50,18 +50,9 @@ class Scraper(threading.Thread):
         self.took = []  # In seconds.
         self.size = 0  # Of the last one, in bytes.
         self._port = port
-        self._over = threading.Event()
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        self.join()
 
     def run(self):
-        while not self._over.wait(1):
+        while not self.is_over(1):
             self.scrape()
 
     def scrape(self):

@@ -5,7 +5,6 @@ Issue O, acceptance 3.  The load are sessions that work.  How long it takes is p
 """
 
 import re
-import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pytest
 
 from tests.integration.conftest import is_long
 from tests.integration.test_metrics import samples, scrape
-from tests.lab.meanwhile import Meanwhile
+from tests.lab.meanwhile import Beside, Meanwhile
 from tests.lab.stack import READER, WRITER
 
 pytestmark = pytest.mark.skipif(not is_long(), reason="takes minutes; ./run test --long")
@@ -58,28 +57,23 @@ PARTS = {
 }
 
 
-class Session(threading.Thread):
+class Session(Beside):
     """A context manager: a session of the load."""
 
     def __init__(self, connection, statement):
         super().__init__()
         self._connection = connection
         self._statement = statement
-        self._over = threading.Event()
 
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
+    def __exit__(self, *error):
         self._over.set()
         self._connection.cancel()
-        self.join()
+        super().__exit__(*error)
         self._connection.close()
 
     def run(self):
         try:
-            while not self._over.is_set():
+            while not self.is_over():
                 self._connection.cursor().execute(self._statement)
         except psycopg2.errors.QueryCanceled:
             pass
