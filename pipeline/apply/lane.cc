@@ -219,8 +219,8 @@ bool Lane::collect_rows(RowsItem& item) {
     const auto open = [&](const Hash128& key) { return recent_.copy_open(key); };
     if (std::ranges::any_of(item.keys, open) || std::ranges::any_of(item.absent_keys, open))
       return false;
-    shared_.hold.note_reread(item.read->table->id, item.keys);
-    shared_.hold.note_reread(item.read->table->id, item.absent_keys);
+    shared_.rereads.note(item.read->table->id, item.keys);
+    shared_.rereads.note(item.read->table->id, item.absent_keys);
   }
   batch_rows_ += item.keys.size() + item.absent_keys.size();
   return true;

@@ -11,6 +11,7 @@
 #include "pipeline/merge/key_hold.h"
 #include "pipeline/merge/progress.h"
 #include "pipeline/merge/recent.h"
+#include "pipeline/merge/rereads.h"
 #include "pipeline/merge/sample.h"
 #include "pipeline/merge/standstill.h"
 #include "pipeline/merge/visibility.h"
@@ -32,6 +33,7 @@ struct Shared {
   CheckpointStore& checkpoint;
   const Clock& clock;
   KeyHold& hold;
+  Rereads& rereads;
   Standstill& standstill;
   Sample& sample;
   Meters& meters;

@@ -39,9 +39,9 @@ enum class Rule : std::uint8_t {
   FairTurns,            // debts and chunks of one reader take turns
   CompareAfterProof,    // V3: the target is read once all that S sees is applied
   LeaveDoubtful,        // V4: a key whose last word is under way says nothing
+  NoticeReread,         // V4: a row read again for a debt may be newer than S
   HoldBusyKey,          // V7
   ArriveAfterCommit,    // V7: a lane is at a held key once all before it is committed
-  HoldNoticesReread,    // V7: a row read again for a debt may be newer than S
   HealComparesAll,      // I15: a heal ends once every row was compared
   NoticeLateChange,     // V13: one that S sees, and that came after the target was read
 };

@@ -26,12 +26,6 @@ std::vector<Hash128> KeyHold::arrived() const {
   return arrived;
 }
 
-bool KeyHold::reread(const Hash128& key) const {
-  const MutexLock lock(mutex_);
-  const auto found = keys_.find(key);
-  return found != keys_.end() && found->second.reread;
-}
-
 void KeyHold::release(const Hash128& key) {
   const MutexLock lock(mutex_);
   keys_.erase(key);
@@ -70,13 +64,6 @@ bool KeyHold::wait(const Change& change, bool committed, Time now) {
   held.arrived = true;
   if (arrivals_.bytes() == 0) arrivals_.push_now(0, 1);
   return true;
-}
-
-void KeyHold::note_reread(TableId table, std::span<const Hash128> keys) {
-  const MutexLock lock(mutex_);
-  if (keys_.empty() || table_ != table || !rule_on(Rule::HoldNoticesReread)) return;
-  for (const Hash128& key : keys)
-    if (const auto found = keys_.find(key); found != keys_.end()) found->second.reread = true;
 }
 
 }  // namespace lockstep

@@ -26,7 +26,7 @@ namespace lockstep {
 //
 // Invariant: a key has arrived only once all that S sees of it is committed on the target.  A hold
 // helps a comparison to come to its end, and never speaks for its result: whatever passed it is
-// remembered by Recent, or noticed here (reread).
+// remembered by Recent, or noticed by Rereads.
 class KeyHold {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -42,8 +42,6 @@ class KeyHold {
   std::vector<Hash128> arrived() const;
   // Waits, at most `time`, until one more arrives.
   void await(std::chrono::milliseconds time) { arrivals_.take(1, time); }
-  // A row of the key that was read again, maybe under a later snapshot than S, has passed.
-  bool reread(const Hash128& key) const;
   void release(const Hash128& key);
   void release_all();
 
@@ -53,14 +51,11 @@ class KeyHold {
   // `change` is what its lane has to do next; `committed`: everything before it is.  Returns
   // whether it still has to wait.
   bool wait(const Change& change, bool committed, Time now);
-  // Rows that were read again for debts are about to be applied.
-  void note_reread(TableId table, std::span<const Hash128> keys);
 
  private:
   struct Held {
     std::optional<Time> since;  // A lane waits.
     bool arrived = false;
-    bool reread = false;
   };
   bool holds_locked(const Change& change) const REQUIRES(mutex_);
 

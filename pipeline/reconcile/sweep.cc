@@ -114,6 +114,7 @@ Result<Sweep::Step> Sweep::step() {
 
 Result<Sweep::Step> Sweep::open() {
   const Table& table = *tables_[work_.table];
+  if (!reading_.is_open()) shared_.rereads.watch(work_.table);
   auto ready =
       work_.held ? prepare_held()
                  : reading_.prepare(work_.rereads ? table.map : table.compared->view(From::Source));
@@ -303,7 +304,7 @@ void for_each_unequal(const std::vector<RowDigest>& a, const std::vector<RowDige
 // V4: keys whose last word may be under way.
 bool Sweep::in_doubt(const Table& table, const Hash128& key) const {
   if (!rule_on(Rule::LeaveDoubtful)) return false;
-  if (owed_.contains(key) || shared_.hold.reread(key)) return true;
+  if (owed_.contains(key) || shared_.rereads.may_have(key)) return true;
   const auto lanes = static_cast<std::uint32_t>(shared_.recents.size());
   const Recent& recent = *shared_.recents[lane_of(table.map, key, lanes)];
   return recent.judge(work_.table, key, reading_.snapshot()) != Verdict::Write;

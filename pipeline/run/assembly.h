@@ -137,8 +137,9 @@ class Assembly {
   static std::size_t index_of(Part part) { return static_cast<std::size_t>(part); }
   StopFlag& stop_of(Part part) { return stops_[index_of(part)]; }
   Shared shared() {
-    return {tables_,           visibility_,  recents_, queues_,     progress_, board_,
-            ports_.checkpoint, ports_.clock, hold_,    standstill_, sample_,   ports_.meters};
+    return {tables_,     visibility_,       recents_,     queues_, progress_,
+            board_,      ports_.checkpoint, ports_.clock, hold_,   rereads_,
+            standstill_, sample_,           ports_.meters};
   }
   void build_lanes();
   Result<Turn> read_source(std::chrono::milliseconds wait);
@@ -172,6 +173,7 @@ class Assembly {
   Progress progress_;
   TableBoard board_;
   KeyHold hold_;
+  Rereads rereads_;
   Standstill standstill_;
   Sample sample_;
   Health health_;

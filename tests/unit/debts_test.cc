@@ -67,11 +67,13 @@ class DebtTest : public ::testing::Test {
   FakeTarget lane_target_{store_, zombies_, chaos_, {1, 2}};
   FakeReader source_reader_{source_, chaos_, nullptr};
   KeyHold hold_{std::chrono::seconds(2)};
+  Rereads rereads_{};
   Standstill standstill_{1, std::chrono::seconds(2)};
   Sample sample_{0};
   Meters meters_;
-  const Shared shared_{pointers_,   visibility_, recents_, queues_,     progress_, board_,
-                       checkpoint_, clock_,      hold_,    standstill_, sample_,   meters_};
+  const Shared shared_{pointers_,   visibility_, recents_, queues_, progress_,
+                       board_,      checkpoint_, clock_,   hold_,   rereads_,
+                       standstill_, sample_,     meters_};
   Lane lane_{{}, shared_, lane_target_, [](StreamId) { return "t/0"; }};
 };
 

@@ -98,17 +98,5 @@ TEST_F(KeyHoldTest, NoLaneWaitsLongerThanTheLimit) {
   EXPECT_TRUE(hold_.wait(change(200), true, at(5000)));
 }
 
-TEST_F(KeyHoldTest, NoticesARowThatWasReadAgain) {
-  hold_.note_reread(0, std::array{kHeldKey});
-  hold_.place(0, kKeys);
-  hold_.note_reread(1, std::array{kHeldKey});
-  hold_.note_reread(0, std::array{kOther});
-  EXPECT_FALSE(hold_.reread(kHeldKey));
-  hold_.note_reread(0, std::array{kHeldKey});
-  EXPECT_TRUE(hold_.reread(kHeldKey));
-  hold_.place(0, kKeys);
-  EXPECT_FALSE(hold_.reread(kHeldKey));
-}
-
 }  // namespace
 }  // namespace lockstep

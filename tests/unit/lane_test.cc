@@ -118,11 +118,13 @@ class LaneTest : public ::testing::Test {
   TargetStore store_{tables_};
   Zombies zombies_;
   KeyHold hold_{std::chrono::seconds(2)};
+  Rereads rereads_{};
   Standstill standstill_{2, std::chrono::seconds(2)};
   Sample sample_{0};
   Meters meters_;
-  const Shared shared_{pointers_,   visibility_, recents_, queues_,     progress_, board_,
-                       checkpoint_, clock_,      hold_,    standstill_, sample_,   meters_};
+  const Shared shared_{pointers_,   visibility_, recents_, queues_, progress_,
+                       board_,      checkpoint_, clock_,   hold_,   rereads_,
+                       standstill_, sample_,     meters_};
   std::vector<std::unique_ptr<FakeTarget>> targets_;
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
@@ -457,11 +459,12 @@ TEST(LaneBytes, ShortRowsSurviveALongBatch) {
   Progress progress(1, {});
   TableBoard board(1);
   KeyHold hold(std::chrono::seconds(2));
+  Rereads rereads;
   Standstill standstill(1, std::chrono::seconds(2));
   Sample sample(0);
   Meters meters;
-  const Shared shared{tables,     visibility, recents, queues,     progress, board,
-                      checkpoint, clock,      hold,    standstill, sample,   meters};
+  const Shared shared{tables, visibility, recents, queues,     progress, board, checkpoint,
+                      clock,  hold,       rereads, standstill, sample,   meters};
   Lane lane({}, shared, target, [](StreamId) { return "t/0"; });
   std::vector<std::string> expected;
   for (int id = 0; id < 50; ++id) {

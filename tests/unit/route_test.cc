@@ -53,11 +53,12 @@ class RouteTest : public ::testing::Test {
   Progress progress_{3, {}};
   TableBoard board_{1};
   KeyHold hold_{std::chrono::seconds(2)};
+  Rereads rereads_{};
   Standstill standstill_{3, std::chrono::seconds(2)};
   Sample sample_{0};
   Meters meters_;
-  const Shared shared_{tables_,     visibility_, recents_, queues_,     progress_, board_,
-                       checkpoint_, clock_,      hold_,    standstill_, sample_,   meters_};
+  const Shared shared_{tables_, visibility_, recents_, queues_,     progress_, board_, checkpoint_,
+                       clock_,  hold_,       rereads_, standstill_, sample_,   meters_};
 };
 
 TEST_F(RouteTest, OneKeyOneLaneInOrder) {

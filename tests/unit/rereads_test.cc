@@ -1,0 +1,36 @@
+#include "pipeline/merge/rereads.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+namespace lockstep {
+namespace {
+
+constexpr std::array kKeys{Hash128{1, 1}, Hash128{2, 2}, Hash128{3, 3}};
+
+TEST(Rereads, HasWhatWasNotedOfItsTableSinceItWatches) {
+  Rereads rereads;
+  rereads.note(7, kKeys);
+  rereads.watch(7);
+  rereads.note(6, kKeys);
+  EXPECT_FALSE(rereads.may_have(kKeys[0])) << "of before, or of another table";
+  rereads.note(7, std::array{kKeys[0]});
+  EXPECT_TRUE(rereads.may_have(kKeys[0]));
+  EXPECT_FALSE(rereads.may_have(kKeys[1]));
+  rereads.watch(7);
+  EXPECT_FALSE(rereads.may_have(kKeys[0]));
+}
+
+TEST(Rereads, OfTooManyAnyKeyMayBeOne) {
+  Rereads rereads(2);
+  rereads.watch(0);
+  rereads.note(0, kKeys);
+  EXPECT_TRUE(rereads.may_have(kKeys[0]));
+  EXPECT_TRUE(rereads.may_have(Hash128{9, 9}));
+  rereads.watch(0);
+  EXPECT_FALSE(rereads.may_have(kKeys[0]));
+}
+
+}  // namespace
+}  // namespace lockstep
