@@ -91,33 +91,6 @@ TEST(ScanSql, KeysAreJoinedAsParameters) {
             R"( ON t."id" = k.k0 AND t."n""o" = k.k1)");
 }
 
-// Of 64 bits a server hashes one half XOR the other, and of text what its collation makes of it.
-TEST(ScanSql, ADigestIsOfAllBytes) {
-  const std::vector<HashedColumn> columns{{hashed_as(20), "bigint", "int8send"},
-                                          {hashed_as(25), "text", "textsend"}};
-  EXPECT_EQ(digest_query(simple(), {{"'3'"}, {}}, columns, {.seed = 7, .buckets = 1}),
-            "SELECT 0, pg_catalog.count(*), pg_catalog.sum(pg_catalog.hash_record_extended("
-            "ROW((t.\"id\"::bigint), (t.\"id\"::bigint) OPERATOR(pg_catalog.>>) 32,"
-            " (t.\"n\"\"o\"::text) COLLATE pg_catalog.\"C\"),"
-            " pg_catalog.hash_record_extended(ROW((t.\"id\"::bigint),"
-            " (t.\"id\"::bigint) OPERATOR(pg_catalog.>>) 32), '7'::pg_catalog.int8)))"
-            " FROM ONLY \"S 1\".\"t\" t WHERE (t.\"id\") >= ('3'::bigint)");
-}
-
-TEST(ScanSql, BucketsAreOfTheKeysHash) {
-  const std::vector<HashedColumn> columns{{HashedAs::It, "int4", "int4send"},
-                                          {HashedAs::Sent, "numeric", "pg_catalog.numeric_send"}};
-  const DigestForm form{.seed = 7, .buckets = 4};
-  const std::string key =
-      "pg_catalog.hash_record_extended(ROW((t.\"id\"::int4)), '7'::pg_catalog.int8)";
-  const std::string digest = digest_query(simple(), {}, columns, form);
-  EXPECT_TRUE(digest.starts_with("SELECT " + key + " & 3, ")) << digest;
-  EXPECT_TRUE(digest.contains("pg_catalog.numeric_send(t.\"n\"\"o\"::numeric)")) << digest;
-  EXPECT_TRUE(digest.ends_with(" GROUP BY 1")) << digest;
-  EXPECT_EQ(bucket_condition(simple(), columns, form, std::vector<std::uint32_t>{0, 2}),
-            key + " & 3 = ANY ('{0,2}'::pg_catalog.int8[])");
-}
-
 TEST(ScanSql, LiteralsAreMadeByTheServer) {
   EXPECT_EQ(literals_query(2), "SELECT pg_catalog.format('%L', $1), pg_catalog.format('%L', $2)");
 }

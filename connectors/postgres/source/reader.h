@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "connectors/postgres/source/digest_sql.h"
 #include "connectors/postgres/source/exported_snapshot.h"
 #include "connectors/postgres/source/scan_sql.h"
 #include "connectors/postgres/wire/connection.h"

@@ -1,9 +1,7 @@
 // PostgresReader: digests of ranges, computed by the server.
 //
-// A row's hash is the server's own of the row's columns, its seed the hash of the row's key; of a
-// range count and sum are compared.  Where a type's own hash does not tell apart what COPY would
-// send (HashedAs), or where there is none (json), it is taken of what the type's send function
-// makes of the value: a digest promises the same equality as a comparison of rows.
+// A row's hash is the server's own of the row's columns (digest_sql.h), which promises the same
+// equality as a comparison of rows; of a range count and sum are compared.
 #include <poll.h>
 
 #include <algorithm>
@@ -50,7 +48,7 @@ Result<std::vector<HashedColumn>> PostgresReader::hashed_columns(const TableMap&
     return fail(Reaction::StopTable, "a column's type has no send function");
   std::vector<HashedColumn> columns;
   for (int i = 0; i < PQntuples(sends.get()); ++i)
-    columns.push_back({.as = hashed_as(types[static_cast<std::size_t>(i)]),
+    columns.push_back({.oid = types[static_cast<std::size_t>(i)],
                        .type = text_field(sends, i, 0),
                        .send = text_field(sends, i, 1)});
   return columns;

@@ -21,21 +21,25 @@ const ColumnMap& key_map(const TableMap& table, std::size_t i) {
 
 std::string column_reference(const Column& column) { return "t." + quote_identifier(column.name); }
 
-// Column `i` of the map as a value of its plane.
-std::string selected(const TableMap& table, std::size_t i) {
+}  // namespace
+
+std::string selected_column(const TableMap& table, std::size_t i) {
   const std::string reference = column_reference(table.source_column(i));
   if (!table.columns[i].read_as.empty()) return reference + "::" + table.columns[i].read_as;
   return table.columns[i].plane == Plane::Text ? reference + "::pg_catalog.text" : reference;
 }
 
+std::string from_table(const TableMap& table) { return " FROM " + own_rows(table.source) + " t"; }
+
+namespace {
+
 std::string select_row(const TableMap& table) {
   std::vector<std::string> columns;
   columns.reserve(table.columns.size());
-  for (std::size_t i = 0; i < table.columns.size(); ++i) columns.push_back(selected(table, i));
+  for (std::size_t i = 0; i < table.columns.size(); ++i)
+    columns.push_back(selected_column(table, i));
   return fmt::format("SELECT {}", fmt::join(columns, ", "));
 }
-
-std::string from(const TableMap& table) { return " FROM " + own_rows(table.source) + " t"; }
 
 std::string key_references(const TableMap& table) {
   std::vector<std::string> columns;
@@ -57,6 +61,8 @@ std::string compared(const TableMap& table, std::string_view comparison,
   return fmt::format("({}) {} ({})", key_references(table), comparison, fmt::join(values, ", "));
 }
 
+}  // namespace
+
 std::string range_condition(const TableMap& table, const LiteralRange& range) {
   std::vector<std::string> all;
   if (!range.lower.empty()) all.push_back(compared(table, ">=", range.lower));
@@ -64,8 +70,6 @@ std::string range_condition(const TableMap& table, const LiteralRange& range) {
   if (!range.condition.empty()) all.push_back(range.condition);
   return all.empty() ? "" : fmt::format(" WHERE {}", fmt::join(all, " AND "));
 }
-
-}  // namespace
 
 std::string literals_query(std::size_t count) {
   std::string sql = "SELECT ";
@@ -81,96 +85,15 @@ std::uint32_t key_parameter_type(const TableMap& table, std::size_t i) {
 }
 
 std::string range_query(const TableMap& table, const LiteralRange& range) {
-  return select_row(table) + from(table) + range_condition(table, range);
-}
-
-namespace {
-
-// A server hashes rows only, each column by its type: what the row's number of columns is not.
-constexpr std::string_view kHash = "pg_catalog.hash_record_extended";
-
-// What is not Sent, each with a literal of the probe.
-struct HashedType {
-  std::uint32_t oid;
-  HashedAs as;
-  std::string_view literal;
-};
-constexpr std::array kHashedTypes{
-    HashedType{16, HashedAs::It, "true"},
-    HashedType{17, HashedAs::It, "'\\x00ff'::pg_catalog.bytea"},
-    HashedType{20, HashedAs::Halves, "'-9000000000'::pg_catalog.int8"},
-    HashedType{21, HashedAs::It, "'-2'::pg_catalog.int2"},
-    HashedType{23, HashedAs::It, "'-70000'::pg_catalog.int4"},
-    HashedType{25, HashedAs::InC, "'\u00e9'::pg_catalog.text"},  // Also tells encodings apart.
-    HashedType{26, HashedAs::It, "'4000000000'::pg_catalog.oid"},
-    HashedType{1043, HashedAs::InC, "' a '::pg_catalog.varchar"},
-    HashedType{1082, HashedAs::It, "'2024-02-29'::pg_catalog.date"},
-    HashedType{2950, HashedAs::It, "'12345678-9abc-def0-1234-56789abcdef0'::pg_catalog.uuid"},
-};
-
-std::string hashed(HashedAs as, const std::string& value) {
-  if (as == HashedAs::Halves) return fmt::format("{0}, {0} OPERATOR(pg_catalog.>>) 32", value);
-  return as == HashedAs::InC ? value + " COLLATE pg_catalog.\"C\"" : value;
-}
-
-std::string seed_literal(std::uint64_t seed) {
-  return fmt::format("'{}'::pg_catalog.int8", static_cast<std::int64_t>(seed));
-}
-
-std::string hashed(const TableMap& table, std::size_t i, const HashedColumn& column) {
-  const std::string value = fmt::format("({}::{})", selected(table, i), column.type);
-  return column.as == HashedAs::Sent ? column.send + value : hashed(column.as, value);
-}
-
-std::string key_hash_sql(const TableMap& table, const std::vector<HashedColumn>& columns,
-                         std::uint64_t seed) {
-  std::vector<std::string> key;
-  for (const std::size_t i : table.key) key.push_back(hashed(table, i, columns[i]));
-  return fmt::format("{}(ROW({}), {})", kHash, fmt::join(key, ", "), seed_literal(seed));
-}
-
-}  // namespace
-
-HashedAs hashed_as(std::uint32_t type_oid) {
-  const auto found = std::ranges::find(kHashedTypes, type_oid, &HashedType::oid);
-  return found == kHashedTypes.end() ? HashedAs::Sent : found->as;
-}
-
-std::string digest_probe_query() {
-  std::vector<std::string> values;
-  for (const HashedType& type : kHashedTypes)
-    values.push_back(hashed(type.as, std::string(type.literal)));
-  return fmt::format("SELECT {}(ROW({}, NULL::pg_catalog.int4), {})", kHash,
-                     fmt::join(values, ", "), seed_literal(42));
-}
-
-std::string bucket_condition(const TableMap& table, const std::vector<HashedColumn>& columns,
-                             const DigestForm& form, std::span<const std::uint32_t> buckets) {
-  return fmt::format("{} & {} = ANY ('{{{}}}'::pg_catalog.int8[])",
-                     key_hash_sql(table, columns, form.seed), form.buckets - 1,
-                     fmt::join(buckets, ","));
-}
-
-// The seed of a row's hash is its key's: rows that have changed places have other sums (V1).
-std::string digest_query(const TableMap& table, const LiteralRange& range,
-                         const std::vector<HashedColumn>& columns, const DigestForm& form) {
-  CHECK(columns.size() == table.columns.size());
-  std::vector<std::string> cells;
-  for (std::size_t i = 0; i < columns.size(); ++i) cells.push_back(hashed(table, i, columns[i]));
-  const std::string key = key_hash_sql(table, columns, form.seed);
-  const bool grouped = form.buckets > 1;
-  return fmt::format("SELECT {}, pg_catalog.count(*), pg_catalog.sum({}(ROW({}), {})){}{}{}",
-                     grouped ? fmt::format("{} & {}", key, form.buckets - 1) : "0", kHash,
-                     fmt::join(cells, ", "), key, from(table), range_condition(table, range),
-                     grouped ? " GROUP BY 1" : "");
+  return select_row(table) + from_table(table) + range_condition(table, range);
 }
 
 std::string bound_query(const TableMap& table, const LiteralRange& range, std::uint64_t rows) {
   std::vector<std::string> key;
   key.reserve(table.key.size());
-  for (const std::size_t i : table.key) key.push_back(selected(table, i));
+  for (const std::size_t i : table.key) key.push_back(selected_column(table, i));
   return fmt::format("SELECT {}{}{} ORDER BY {} OFFSET {} LIMIT 1", fmt::join(key, ", "),
-                     from(table), range_condition(table, range), key_references(table), rows);
+                     from_table(table), range_condition(table, range), key_references(table), rows);
 }
 
 namespace {
@@ -198,7 +121,7 @@ std::string from_keys(const TableMap& table, std::size_t count) {
     equal += fmt::format("{}{} = k.k{}", i == 0 ? "" : " AND ",
                          column_reference(key_column(table, i)), i);
   }
-  return fmt::format("{} JOIN (VALUES {}) k({}) ON {}", from(table), values, names, equal);
+  return fmt::format("{} JOIN (VALUES {}) k({}) ON {}", from_table(table), values, names, equal);
 }
 
 }  // namespace
@@ -221,10 +144,10 @@ std::string before_query(const TableMap& table) {
     names += fmt::format("{}k{}", i == 0 ? "" : ", ", i);
   return fmt::format("SELECT ({}) < ({}) FROM (SELECT {}{} WHERE false UNION ALL SELECT {}) k({})",
                      names, key_parameters(table, 1 + table.key.size()), key_references(table),
-                     from(table), key_parameters(table, 1), names);
+                     from_table(table), key_parameters(table, 1), names);
 }
 
-std::string shape_query(const TableMap& table) { return "SELECT *" + from(table); }
+std::string shape_query(const TableMap& table) { return "SELECT *" + from_table(table); }
 
 std::vector<std::uint32_t> foreign_operator_types(const TableMap& table) {
   std::vector<std::uint32_t> oids;

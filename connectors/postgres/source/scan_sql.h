@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "pipeline/model/table.h"
-#include "pipeline/ports/digests.h"
 
 namespace lockstep {
 
@@ -35,32 +34,11 @@ struct LiteralRange {
 // SELECT of the mapped columns with lower <= key < upper, in no order.
 std::string range_query(const TableMap& table, const LiteralRange& range);
 
-// How a server hashes a value, so that two have one hash exactly where they have the same bytes.
-enum class HashedAs : std::uint8_t {
-  It,      // As the server does it by itself.
-  Halves,  // Of 64 bits the server hashes one half XOR the other: 1 and 4294967296 are one to it.
-  InC,     // By its bytes, whatever its collation says.
-  Sent,    // What its type's send function makes of it.
-};
-struct HashedColumn {
-  HashedAs as = HashedAs::Sent;
-  std::string type{};  // Without modifier; of a domain its base.
-  std::string send{};  // "pg_catalog.numeric_send".
-};
-
-// Which rows belong together, by a hash of their keys (ports/digests.h).
-std::string bucket_condition(const TableMap& table, const std::vector<HashedColumn>& columns,
-                             const DigestForm& form, std::span<const std::uint32_t> buckets);
-
-// SELECT of bucket, rows and sum of their hashes, of every bucket that has rows.
-// `columns`: of the rows that range_query() selects.
-std::string digest_query(const TableMap& table, const LiteralRange& range,
-                         const std::vector<HashedColumn>& columns, const DigestForm& form);
-
-// SELECT of what this server makes of fixed values, of every type that is not sent.
-std::string digest_probe_query();
-
-HashedAs hashed_as(std::uint32_t type_oid);
+// Parts of such statements, of the table by the name t: column `i` of the map as a value of its
+// plane; " FROM .."; " WHERE ..", or "" where the range is all of the table.
+std::string selected_column(const TableMap& table, std::size_t i);
+std::string from_table(const TableMap& table);
+std::string range_condition(const TableMap& table, const LiteralRange& range);
 
 // SELECT of the key `rows` keys after the range's lower bound, itself counted if it is there.
 std::string bound_query(const TableMap& table, const LiteralRange& range, std::uint64_t rows);

@@ -1,0 +1,100 @@
+// The text of the queries that digest a table.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "connectors/postgres/source/digest_sql.h"
+
+namespace lockstep {
+namespace {
+
+// CREATE TABLE t (id bigint PRIMARY KEY, note text, price numeric, doc jsonb)
+struct Digested {
+  TableMap table;
+  std::vector<HashedColumn> columns;
+};
+
+void add(Digested& digested, const char* name, const char* sql, std::uint32_t oid) {
+  Column column;
+  column.name = name;
+  column.type.sql = column.type.base_sql = sql;
+  column.type.oid = column.type.base_oid = oid;
+  digested.table.source.columns.push_back(column);
+  ColumnMap mapped;
+  mapped.source = digested.table.columns.size();
+  digested.table.columns.push_back(mapped);
+  digested.columns.push_back({.oid = oid, .type = sql, .send = std::string(sql) + "_send"});
+}
+
+Digested with_key(const char* sql, std::uint32_t oid) {
+  Digested digested;
+  digested.table.source.name = {"public", "t"};
+  add(digested, "id", sql, oid);
+  digested.table.key = {0};
+  return digested;
+}
+
+std::string query(const Digested& digested) {
+  return digest_query(digested.table, {}, digested.columns, {.seed = 7});
+}
+
+// Of 64 bits a server hashes one half XOR the other, and of text what its collation makes of it.
+constexpr const char* kKey =
+    "pg_catalog.hashint8extended((t.\"id\"::int8) OPERATOR(pg_catalog.>>) 32,"
+    " pg_catalog.hashint8extended((t.\"id\"::int8), '7'::pg_catalog.int8))";
+
+TEST(DigestSql, ARowsHashIsSeededByItsKeys) {
+  Digested digested = with_key("int8", 20);
+  EXPECT_EQ(query(digested), "SELECT 0, pg_catalog.count(*), pg_catalog.sum(" + std::string(kKey) +
+                                 ") FROM ONLY \"public\".\"t\" t");
+  add(digested, "note", "text", 25);
+  EXPECT_TRUE(query(digested).contains(
+      "sum(COALESCE(pg_catalog.hashtextextended((t.\"note\"::text) COLLATE pg_catalog.\"C\", " +
+      std::string(kKey) +
+      "), pg_catalog.hash_record_extended(ROW((t.\"note\"::text) COLLATE pg_catalog.\"C\"), " +
+      kKey + ")))"))
+      << query(digested);
+}
+
+TEST(DigestSql, ATypeWithoutAHashThatWillDoIsHashedAsItIsSent) {
+  Digested digested = with_key("int8", 20);
+  add(digested, "doc", "jsonb", 3802);
+  EXPECT_TRUE(query(digested).contains(
+      "sum(pg_catalog.hash_record_extended(ROW(jsonb_send((t.\"doc\"::jsonb))), " +
+      std::string(kKey) + "))"))
+      << query(digested);
+}
+
+// The hash of a key is never NULL, since then its row would be in no sum.
+TEST(DigestSql, AKeyWhoseHashMayBeNullIsHashedAsARow) {
+  EXPECT_TRUE(query(with_key("float8", 701))
+                  .contains("sum(pg_catalog.hash_record_extended(ROW(float8_send((t.\"id\""));
+  EXPECT_TRUE(query(with_key("numeric", 1700)).contains("sum(pg_catalog.hashtextextended("));
+}
+
+// Each is an argument of the next, and a server's stack is finite.
+TEST(DigestSql, ManyColumnsAreNotNestedDeeper) {
+  Digested digested = with_key("int4", 23);
+  for (int i = 0; i < 200; ++i) add(digested, "n", "int4", 23);
+  const std::string sql = query(digested);
+  std::size_t calls = 0;
+  for (std::size_t at = 0; (at = sql.find("hashint4extended", at)) != std::string::npos; ++at)
+    ++calls;
+  EXPECT_EQ(calls, 1U + 1U + 64U);  // The key stands in the chain and in what replaces it.
+  EXPECT_TRUE(sql.contains("hash_record_extended(ROW((t.\"n\"::int4), "));
+}
+
+TEST(DigestSql, BucketsAreOfTheKeysHash) {
+  const Digested digested = with_key("int8", 20);
+  const DigestForm form{.seed = 7, .buckets = 4};
+  const std::string sql = digest_query(digested.table, {}, digested.columns, form);
+  EXPECT_TRUE(sql.starts_with("SELECT " + std::string(kKey) + " & 3, ")) << sql;
+  EXPECT_TRUE(sql.ends_with(" GROUP BY 1")) << sql;
+  EXPECT_EQ(
+      bucket_condition(digested.table, digested.columns, form, std::vector<std::uint32_t>{0, 2}),
+      std::string(kKey) + " & 3 = ANY ('{0,2}'::pg_catalog.int8[])");
+}
+
+}  // namespace
+}  // namespace lockstep
