@@ -1,8 +1,8 @@
 // DigestReader: a ChunkReader that can also say what rows a range has without handing them over.
 //
 // Two servers that digest equal rows alike need not send them to be compared: only where digests
-// differ are rows read (V1).  A range can be digested in parts, its buckets, by a hash of the rows'
-// keys; the rows of single buckets can then be read.
+// differ are rows read (V1).  A range is digested in parts, between keys of it: rows are then read
+// of the parts that differ.
 #pragma once
 
 #include <chrono>
@@ -17,14 +17,18 @@
 namespace lockstep {
 
 struct DigestForm {
-  std::uint64_t seed = 0;     // Of the keys' hashes, which are the seeds of their rows' (V1).
-  std::uint32_t buckets = 1;  // A power of two.
+  std::uint64_t seed = 0;  // Of the keys' hashes, which are the seeds of their rows' (V1).
+  // Keys of the range, as bounds_after() gives them: a part begins at its beginning and at each of
+  // these, and ends where the next one begins.
+  std::vector<std::string> bounds{};
+
+  std::size_t parts() const { return bounds.size() + 1; }
 };
 
-struct BucketDigest {
+struct PartDigest {
   std::uint64_t rows = 0;
   std::string sum{};  // Of the rows' hashes, as text; "" of no rows.
-  friend bool operator==(const BucketDigest&, const BucketDigest&) = default;
+  friend bool operator==(const PartDigest&, const PartDigest&) = default;
 };
 
 // The digests are of the rows as read() would give them: equal rows have equal digests, wherever
@@ -34,15 +38,20 @@ class DigestReader : public ChunkReader {
   // What the server makes of some fixed values; "" where it cannot digest rows.
   // REQUIRES: not between begin() and end().
   virtual Result<std::string> digest_probe() = 0;
+  // As bound_after(), the keys `every` keys after each other, in key order and at most so many.
+  virtual Result<std::vector<std::string>> bounds_after(const TableMap& table,
+                                                        const KeyRange& range, std::uint64_t every,
+                                                        std::size_t most) = 0;
   // Starts digesting a range under the open snapshot.
+  // REQUIRES: form.bounds.size() * table.key.size() <= kKeyCellsMax.
   virtual Status start_digest(const TableMap& table, const KeyRange& range,
                               const DigestForm& form) = 0;
-  // One for each bucket; nothing: it is not done after `wait`.  REQUIRES: start_digest().
-  virtual Result<std::optional<std::vector<BucketDigest>>> read_digest(
+  // One for each part; nothing: it is not done after `wait`.  REQUIRES: start_digest().
+  virtual Result<std::optional<std::vector<PartDigest>>> read_digest(
       std::chrono::milliseconds wait) = 0;
-  // As start_range(), of the rows in these buckets.
-  virtual Status start_buckets(const TableMap& table, const KeyRange& range, const DigestForm& form,
-                               std::span<const std::uint32_t> buckets) = 0;
+  // As start_range(), of the rows in these parts, which are in ascending order.
+  virtual Status start_parts(const TableMap& table, const KeyRange& range, const DigestForm& form,
+                             std::span<const std::size_t> parts) = 0;
 };
 
 }  // namespace lockstep

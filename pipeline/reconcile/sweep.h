@@ -6,7 +6,7 @@
 //   suspects, by key, under fresh snapshots, again and again ──> equal, or a finding <──────────┘
 //
 // Where both servers digest rows alike they say first what they make of the range, and rows are
-// read only of its buckets that differ (sweep_digest.cc).
+// read only of its parts that differ (sweep_digest.cc).
 //
 // Which range is next: of a table that somebody asked for, or that is to be healed, each once,
 // without a pause; else, where the comparison is continuous, the most urgent one (urgency.h),
@@ -78,11 +78,11 @@ struct SweepOptions {
   // More open findings of a table than this part of its rows, or than that many, wait for a person.
   double repair_share_max = 0.001;
   std::uint64_t repair_rows_max = 10'000;
-  std::uint64_t sample_per_second = 0;       // Continuous: of keys that were just changed.
-  std::uint64_t repairs_per_minute = 0;      // Of all tables, asked for or not; 0: no limit.
-  bool digests = false;                      // The servers digest rows, where both do it alike.
-  std::uint32_t digest_buckets = 256;        // Of a range that differs.
-  std::uint64_t bucketed_rows_min = 1000;    // One with fewer rows is read.
+  std::uint64_t sample_per_second = 0;   // Continuous: of keys that were just changed.
+  std::uint64_t repairs_per_minute = 0;  // Of all tables, asked for or not; 0: no limit.
+  bool digests = false;                  // The servers digest rows, where both do it alike.
+  std::uint64_t part_rows = 500;         // Of a range's parts that are digested, or more.
+  std::size_t parts_max = 4000;          // Of a range.
   std::chrono::milliseconds digest_wait{5};  // For a server's digest, in one step.
 };
 
@@ -184,14 +184,11 @@ class Sweep {
     RangeBook ranges;
     std::uint64_t chunk_rows = 0;  // Of its next range; 0: as the options say.
     bool cut_on_target = false;    // The target has far more rows of a range than the source.
-    // So many of the next ranges are digested in buckets at once, or read at once: those before
-    // them differed, or differed much.
-    std::uint32_t bucketed = 0;
-    std::uint32_t read_whole = 0;
-    std::string no_digests{};     // Why a server could not digest its rows.
-    std::uint64_t version = 0;    // Of the table's life that the ranges are of.
-    std::uint64_t missed = 0;     // Of that life, while it is to be healed; else 0.
-    std::uint64_t undecided = 0;  // Rows that a heal could not compare.
+    std::uint32_t read_whole = 0;  // So many of the next ranges: those before differed much.
+    std::string no_digests{};      // Why a server could not digest its rows.
+    std::uint64_t version = 0;     // Of the table's life that the ranges are of.
+    std::uint64_t missed = 0;      // Of that life, while it is to be healed; else 0.
+    std::uint64_t undecided = 0;   // Rows that a heal could not compare.
     // Lower bounds of ranges that it has read again as a whole: once each.
     std::set<std::optional<std::string>> reread{};
     bool heals() const { return missed != 0; }
@@ -258,8 +255,8 @@ class Sweep {
     bool settled = false;            // Some of the keys need no other look.
     std::vector<std::string> later;  // Held keys that are not read on the target yet.
     std::optional<DigestForm> form;  // Of a range that is digested.
-    std::optional<std::vector<BucketDigest>> source_digest;
-    std::optional<std::vector<BucketDigest>> target_digest;
+    std::optional<std::vector<PartDigest>> source_digest;
+    std::optional<std::vector<PartDigest>> target_digest;
     std::optional<std::uint64_t> digested;  // Rows of the source in it, though few are read.
   };
 
@@ -299,12 +296,15 @@ class Sweep {
   Status ask_servers();
   std::string why_read(const Table& table) const;
   Result<std::optional<DigestForm>> next_form(Table& table);
+  Result<std::optional<std::string>> cut(const Table& table, const Coverage::Due& due,
+                                         std::uint64_t rows);
+  Result<std::optional<std::string>> cut_in_parts(const Table& table, const Coverage::Due& due,
+                                                  std::uint64_t rows);
   Status start_digest(DigestReader& reader, Compared::From side);
   Result<Step> digest();
   Result<Step> digest_both();
   Result<Step> judge_digests();
-  Status digest_buckets();
-  Status read_buckets(const std::vector<std::uint32_t>& buckets);
+  Status read_parts(const std::vector<std::size_t>& parts);
   Result<Step> give_up_digests(Error error);
   bool is_outdated() const;
   bool too_many_on_target(std::uint64_t rows);

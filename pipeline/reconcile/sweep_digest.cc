@@ -1,7 +1,8 @@
-// Ranges whose rows stay where they are: both servers digest them, and rows are read only of
-// buckets that differ.
+// Ranges whose rows stay where they are: both servers digest them, part by part, and rows are read
+// only of the parts that differ, which are judged as all rows are.
 //
-//   whole range ─ differs ─> its buckets ─ differ ─> their rows ─> judged as all rows are
+// Where the target orders keys in another way its parts have other rows, but each row is in one:
+// the bounds of parts, like those of ranges, lead from the lowest key to the highest (V1).
 //
 // A digest is of the same two snapshots as the rows, and as late as the proof (V3): equal digests
 // say of a range what equal rows would.
@@ -17,20 +18,20 @@ namespace {
 
 using From = Compared::From;
 
-// Ranges that are digested in buckets, or read, after one that differed, or differed much.
+// Ranges that are read after one that differed much.
 constexpr std::uint32_t kRangesAfter = 8;
 // Of the rows of a range: where more have to be read, it takes less to read them all.
 constexpr std::uint64_t kMuchOf = 4;
 
-std::uint64_t rows_of(const std::vector<BucketDigest>& digests) {
+std::uint64_t rows_of(const std::vector<PartDigest>& digests) {
   return std::transform_reduce(digests.begin(), digests.end(), std::uint64_t{0}, std::plus(),
-                               [](const BucketDigest& digest) { return digest.rows; });
+                               [](const PartDigest& digest) { return digest.rows; });
 }
 
-std::vector<std::uint32_t> unequal_buckets(const std::vector<BucketDigest>& source,
-                                           const std::vector<BucketDigest>& target) {
-  std::vector<std::uint32_t> unequal;
-  for (std::uint32_t i = 0; i < source.size(); ++i)
+std::vector<std::size_t> unequal_parts(const std::vector<PartDigest>& source,
+                                       const std::vector<PartDigest>& target) {
+  std::vector<std::size_t> unequal;
+  for (std::size_t i = 0; i < source.size(); ++i)
     if (source[i] != target[i]) unequal.push_back(i);
   return unequal;
 }
@@ -55,7 +56,7 @@ std::string Sweep::why_read(const Table& table) const {
   return table.no_digests;
 }
 
-// How the range that is next is digested; nothing: its rows are read.
+// How the range that is next is digested, but for its parts; nothing: its rows are read.
 Result<std::optional<DigestForm>> Sweep::next_form(Table& table) {
   if (options_.digests) LOCKSTEP_TRY(ask_servers());
   if (!why_read(table).empty()) return std::optional<DigestForm>();
@@ -63,10 +64,39 @@ Result<std::optional<DigestForm>> Sweep::next_form(Table& table) {
     --table.read_whole;
     return std::optional<DigestForm>();
   }
-  const bool bucketed = table.bucketed > 0;
-  if (bucketed) --table.bucketed;
-  return std::optional(
-      DigestForm{.seed = table.seed, .buckets = bucketed ? options_.digest_buckets : 1});
+  return std::optional(DigestForm{.seed = table.seed});
+}
+
+// As cut(), with the bounds of the range's parts.
+Result<std::optional<std::string>> Sweep::cut_in_parts(const Table& table, const Coverage::Due& due,
+                                                       std::uint64_t rows) {
+  const std::size_t most =
+      std::min(options_.parts_max, ChunkReader::kKeyCellsMax / table.map.key.size());
+  const std::uint64_t every = std::min(rows, std::max(options_.part_rows, 2 * rows / most + 1));
+  const std::size_t parts = rows / every;
+  const std::size_t wanted = due.known ? 2 * parts : parts;
+  std::optional<std::string> cut;
+  LOCKSTEP_ASSIGN(
+      std::vector<std::string> bounds,
+      ports_.source.bounds_after(table.compared->view(From::Source), due.range, every, wanted));
+  if (bounds.size() == wanted) {
+    cut = std::move(bounds[parts - 1]);
+    bounds.resize(parts - 1);
+  }
+  if (table.cut_on_target) {
+    KeyRange range = due.range;
+    if (cut) range.upper = cut;
+    LOCKSTEP_ASSIGN(
+        std::vector<std::string> nearer,
+        ports_.target.bounds_after(table.compared->view(From::Target), range, every, parts));
+    if (nearer.size() == parts) {
+      cut = std::move(nearer.back());
+      nearer.pop_back();
+      bounds = std::move(nearer);
+    }
+  }
+  work_.form->bounds = std::move(bounds);
+  return cut;
 }
 
 Status Sweep::start_digest(DigestReader& reader, From side) {
@@ -113,8 +143,8 @@ Result<Sweep::Step> Sweep::judge_digests() {
     return Step::Working;
   }
   const std::uint64_t rows = rows_of(*work_.source_digest);
-  const std::vector<std::uint32_t> unequal =
-      unequal_buckets(*work_.source_digest, *work_.target_digest);
+  const std::vector<std::size_t> unequal =
+      unequal_parts(*work_.source_digest, *work_.target_digest);
   if (unequal.empty()) {
     table.told.digested += rows;
     LOCKSTEP_TRY(end_range(table, rows, 0));
@@ -122,35 +152,24 @@ Result<Sweep::Step> Sweep::judge_digests() {
     publish();
     return Step::Working;
   }
-  table.bucketed = kRangesAfter;
-  if (work_.form->buckets == 1 && rows >= options_.bucketed_rows_min)
-    LOCKSTEP_TRY(digest_buckets());
-  else
-    LOCKSTEP_TRY(read_buckets(unequal));
+  LOCKSTEP_TRY(read_parts(unequal));
   return Step::Working;
 }
 
-Status Sweep::digest_buckets() {
-  work_.form->buckets = options_.digest_buckets;
-  work_.source_digest.reset();
-  work_.target_digest.reset();
-  LOCKSTEP_TRY(start_digest(ports_.source, From::Source));
-  return start_digest(ports_.target, From::Target);
-}
-
-// The rows of the buckets that differ, of both sides.
-Status Sweep::read_buckets(const std::vector<std::uint32_t>& buckets) {
+// The rows of the parts that differ, of both sides.
+Status Sweep::read_parts(const std::vector<std::size_t>& parts) {
   Table& table = *tables_[work_.table];
-  std::uint64_t to_read = 0;
-  for (const std::uint32_t bucket : buckets) to_read += (*work_.source_digest)[bucket].rows;
   const std::uint64_t rows = rows_of(*work_.source_digest);
+  std::uint64_t to_read = 0;
+  for (const std::size_t part : parts) to_read += (*work_.source_digest)[part].rows;
   if (to_read * kMuchOf > rows) table.read_whole = kRangesAfter;
   table.told.digested += rows - to_read;
   work_.digested = rows;
   const auto start = [&](DigestReader& reader, From side) {
     const TableMap& view = table.compared->view(side);
-    return work_.form->buckets == 1 ? reader.start_range(view, work_.range)
-                                    : reader.start_buckets(view, work_.range, *work_.form, buckets);
+    return parts.size() == work_.form->parts()
+               ? reader.start_range(view, work_.range)
+               : reader.start_parts(view, work_.range, *work_.form, parts);
   };
   LOCKSTEP_TRY(start(ports_.source, From::Source));
   LOCKSTEP_TRY(start(ports_.target, From::Target));

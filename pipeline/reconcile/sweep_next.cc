@@ -325,8 +325,6 @@ std::size_t Sweep::many_keys(const TableMap& map) const {
   return std::min(options_.many_keys_max, ChunkReader::kKeyCellsMax / map.key.size());
 }
 
-// A range that is known stays whole until it has twice as many rows as a new one.
-//
 // The position that it is said to be compared at is that of a proof from before S: what is applied
 // is visible in S (I5), while a commit whose record lies before S may not be.
 Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
@@ -337,36 +335,41 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   }
   Table& table = *tables_[id];
   if (table.chunk_rows == 0) table.chunk_rows = options_.chunk_rows;
-  const auto due = table.ranges.coverage().due(due_before(table), table.chunk_rows);
   if (!table.compared) table.compared.emplace(table.map, table.seed);
   work_ = work_on(id);
   work_.position = position;
-  work_.range = due->range;
-  const TableMap& view = table.compared->view(From::Source);
-  std::optional<std::string> cut;
-  for (const std::uint64_t rows : {2 * table.chunk_rows, table.chunk_rows}) {
-    if (rows != table.chunk_rows && !due->known) continue;
-    auto bound = ports_.source.bound_after(view, due->range, rows);
-    if (!bound) return give_up(std::move(bound).error());
-    cut = std::move(*bound);
-    if (!cut) break;
-  }
-  // Either side's cut will do, since each row is in one range of its own side's order.
-  if (table.cut_on_target) {
-    KeyRange range = due->range;
-    if (cut) range.upper = cut;
-    auto bound =
-        ports_.target.bound_after(table.compared->view(From::Target), range, table.chunk_rows);
-    if (!bound) return give_up(std::move(bound).error());
-    if (*bound) cut = std::move(*bound);
-  }
   auto form = next_form(table);
   if (!form) return give_up(std::move(form).error());
-  work_.form = *form;
-  LOCKSTEP_ASSIGN(work_.range_id, table.ranges.take(due->range, cut));
-  if (cut) work_.range.upper = std::move(cut);
+  work_.form = std::move(*form);
+  const std::uint64_t rows = table.chunk_rows;
+  const auto due = table.ranges.coverage().due(due_before(table), rows);
+  work_.range = due->range;
+  auto found = work_.form ? cut_in_parts(table, *due, rows) : cut(table, *due, rows);
+  if (!found) return give_up(std::move(found).error());
+  LOCKSTEP_ASSIGN(work_.range_id, table.ranges.take(due->range, *found));
+  if (*found) work_.range.upper = std::move(*found);
   state_ = State::Opening;
   return Step::Working;
+}
+
+// Where a range ends that has more rows.  One that is known stays whole until it has twice as many
+// as a new one.
+Result<std::optional<std::string>> Sweep::cut(const Table& table, const Coverage::Due& due,
+                                              std::uint64_t rows) {
+  std::optional<std::string> cut;
+  for (const std::uint64_t most : {2 * rows, rows}) {
+    if (most != rows && !due.known) continue;
+    LOCKSTEP_ASSIGN(cut,
+                    ports_.source.bound_after(table.compared->view(From::Source), due.range, most));
+    if (!cut) break;
+  }
+  if (!table.cut_on_target) return cut;
+  // Either side's cut will do, since each row is in one range of its own side's order.
+  KeyRange range = due.range;
+  if (cut) range.upper = cut;
+  LOCKSTEP_ASSIGN(std::optional<std::string> nearer,
+                  ports_.target.bound_after(table.compared->view(From::Target), range, rows));
+  return nearer ? nearer : cut;
 }
 
 // A range has half as many rows, or twice, when the last one took much more time, or less.

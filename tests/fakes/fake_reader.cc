@@ -24,19 +24,27 @@ bool FakeReader::is_in(const TableMap& table, const KeyRange& range, const FakeR
 Result<std::optional<std::string>> FakeReader::bound_after(const TableMap& table,
                                                            const KeyRange& range,
                                                            std::uint64_t rows) {
+  LOCKSTEP_ASSIGN(std::vector<std::string> keys, bounds_after(table, range, rows, 1));
+  return keys.empty() ? std::optional<std::string>() : std::optional(std::move(keys.front()));
+}
+
+Result<std::vector<std::string>> FakeReader::bounds_after(const TableMap& table,
+                                                          const KeyRange& range,
+                                                          std::uint64_t every, std::size_t most) {
   chaos_.interleave("bound_after");
   if (chaos_.killed()) return killed_process();
   generation_ = source_.generation();
   if (lost("bound_after") || !source_.lock_shared(table.id)) return lost_connection();
   source_.unlock_shared(table.id);
-  std::uint64_t left = rows;
-  const KeyRange above{range.lower, {}, range.partition};
+  std::vector<std::string> bounds;
+  std::uint64_t before = 0;
   for (const FakeRow& row : source_.rows(table.id, source_.snapshot())) {
     if (!is_in(table, range, row)) continue;
-    if (left == 0) return std::optional(key_cells(table, row.id, row.scale));
-    --left;
+    if (before > 0 && before % every == 0 && bounds.size() < most)
+      bounds.push_back(key_cells(table, row.id, row.scale));
+    ++before;
   }
-  return std::optional<std::string>();
+  return bounds;
 }
 
 bool FakeReader::imports() {
@@ -87,12 +95,17 @@ Status FakeReader::start(const TableMap& table) {
 
 Status FakeReader::start_range(const TableMap& table, const KeyRange& range) {
   LOCKSTEP_TRY(start(table));
-  if (blind_) return {};
+  take_rows(table, range);
+  return {};
+}
+
+void FakeReader::take_rows(const TableMap& table, const KeyRange& range) {
+  if (blind_) return;
+  const std::size_t before = rows_.size();
   for (const FakeRow& row : source_.rows(table.id, *snapshot_)) {
     if (is_in(table, range, row)) rows_.push_back(row_cells(table, row));
   }
-  source_.note_read(table.id, rows_.size());
-  return {};
+  source_.note_read(table.id, rows_.size() - before);
 }
 
 Status FakeReader::start_keys(const TableMap& table, std::span<const std::string> keys) {
@@ -106,58 +119,49 @@ Status FakeReader::start_keys(const TableMap& table, std::span<const std::string
   return {};
 }
 
-namespace {
-
-std::uint64_t key_number(const TableMap& table, const std::string& row, const DigestForm& form) {
-  std::string key;
-  CHECK(extract_key(table, row, key));
-  return hash128(key, form.seed).low;
-}
-
-}  // namespace
-
-std::vector<BucketDigest> digest_of(const TableMap& table, const std::vector<std::string>& rows,
-                                    const DigestForm& form) {
-  std::vector<std::uint64_t> sums(form.buckets);
-  std::vector<BucketDigest> digests(form.buckets);
+PartDigest digest_of(const TableMap& table, const std::vector<std::string>& rows,
+                     std::uint64_t seed) {
+  std::uint64_t sum = 0;
   for (const std::string& row : rows) {
-    const std::uint64_t key = key_number(table, row, form);
-    const std::size_t bucket = key % form.buckets;
-    sums[bucket] += hash128(row, key).low;
-    ++digests[bucket].rows;
-    digests[bucket].sum = std::to_string(sums[bucket]);
+    std::string key;
+    CHECK(extract_key(table, row, key));
+    sum += hash128(row, hash128(key, seed).low).low;
   }
-  return digests;
+  return {.rows = rows.size(), .sum = rows.empty() ? "" : std::to_string(sum)};
 }
 
-void keep_buckets(const TableMap& table, const DigestForm& form,
-                  std::span<const std::uint32_t> buckets, std::vector<std::string>& rows) {
-  std::erase_if(rows, [&](const std::string& row) {
-    return std::ranges::find(buckets, key_number(table, row, form) % form.buckets) == buckets.end();
-  });
+KeyRange part_of(const KeyRange& range, const DigestForm& form, std::size_t part) {
+  KeyRange its = range;
+  if (part > 0) its.lower = form.bounds[part - 1];
+  if (part < form.bounds.size()) its.upper = form.bounds[part];
+  return its;
 }
 
 Status FakeReader::start_digest(const TableMap& table, const KeyRange& range,
                                 const DigestForm& form) {
-  LOCKSTEP_TRY(start_range(table, range));
-  digest_ = digest_of(table, rows_, form);
+  LOCKSTEP_TRY(start(table));
+  digest_.clear();
+  for (std::size_t part = 0; part < form.parts(); ++part) {
+    rows_.clear();
+    take_rows(table, part_of(range, form, part));
+    digest_.push_back(digest_of(table, rows_, form.seed));
+  }
   digest_asked_ = false;
   return {};
 }
 
-Result<std::optional<std::vector<BucketDigest>>> FakeReader::read_digest(
-    std::chrono::milliseconds) {
+Result<std::optional<std::vector<PartDigest>>> FakeReader::read_digest(std::chrono::milliseconds) {
   if (chaos_.killed()) return killed_process();
   if (lost("read_digest")) return lost_connection();
   chaos_.interleave("read_digest");  // A server takes its time.
-  if (!std::exchange(digest_asked_, true)) return std::optional<std::vector<BucketDigest>>();
+  if (!std::exchange(digest_asked_, true)) return std::optional<std::vector<PartDigest>>();
   return std::optional(digest_);
 }
 
-Status FakeReader::start_buckets(const TableMap& table, const KeyRange& range,
-                                 const DigestForm& form, std::span<const std::uint32_t> buckets) {
-  LOCKSTEP_TRY(start_range(table, range));
-  keep_buckets(table, form, buckets, rows_);
+Status FakeReader::start_parts(const TableMap& table, const KeyRange& range, const DigestForm& form,
+                               std::span<const std::size_t> parts) {
+  LOCKSTEP_TRY(start(table));
+  for (const std::size_t part : parts) take_rows(table, part_of(range, form, part));
   return {};
 }
 

@@ -23,12 +23,10 @@ struct FakeExport {
   bool held = true;                      // The stream is held back.
 };
 
-// What a server makes of rows; `table`: as the reader is given it.
-std::vector<BucketDigest> digest_of(const TableMap& table, const std::vector<std::string>& rows,
-                                    const DigestForm& form);
-// Leaves the rows of these buckets.
-void keep_buckets(const TableMap& table, const DigestForm& form,
-                  std::span<const std::uint32_t> buckets, std::vector<std::string>& rows);
+// What a server makes of the rows of one part; `table`: as the reader is given it.
+PartDigest digest_of(const TableMap& table, const std::vector<std::string>& rows,
+                     std::uint64_t seed);
+KeyRange part_of(const KeyRange& range, const DigestForm& form, std::size_t part);
 
 class FakeReader final : public DigestReader {
  public:
@@ -47,12 +45,14 @@ class FakeReader final : public DigestReader {
   Status check_shape(const TableMap& table) override;
   void end() override;
   Result<std::string> digest_probe() override { return std::string("alike"); }
+  Result<std::vector<std::string>> bounds_after(const TableMap& table, const KeyRange& range,
+                                                std::uint64_t every, std::size_t most) override;
   Status start_digest(const TableMap& table, const KeyRange& range,
                       const DigestForm& form) override;
-  Result<std::optional<std::vector<BucketDigest>>> read_digest(
+  Result<std::optional<std::vector<PartDigest>>> read_digest(
       std::chrono::milliseconds wait) override;
-  Status start_buckets(const TableMap& table, const KeyRange& range, const DigestForm& form,
-                       std::span<const std::uint32_t> buckets) override;
+  Status start_parts(const TableMap& table, const KeyRange& range, const DigestForm& form,
+                     std::span<const std::size_t> parts) override;
 
  private:
   // The source crashed since begin(), or chance has it so.
@@ -60,6 +60,7 @@ class FakeReader final : public DigestReader {
   bool imports();
   bool is_in(const TableMap& table, const KeyRange& range, const FakeRow& row) const;
   Status start(const TableMap& table);
+  void take_rows(const TableMap& table, const KeyRange& range);
 
   FakeSource& source_;
   Chaos& chaos_;
@@ -73,7 +74,7 @@ class FakeReader final : public DigestReader {
   std::uint32_t tree_version_ = 0;
   std::vector<std::string> rows_;
   std::size_t next_ = 0;
-  std::vector<BucketDigest> digest_;
+  std::vector<PartDigest> digest_;
   bool digest_asked_ = false;
 };
 

@@ -150,12 +150,24 @@ Status FakeTargetReader::alive(std::string_view where) {
 Result<std::optional<std::string>> FakeTargetReader::bound_after(const TableMap& table,
                                                                  const KeyRange& range,
                                                                  std::uint64_t rows) {
+  LOCKSTEP_ASSIGN(std::vector<std::string> keys, bounds_after(table, range, rows, 1));
+  return keys.empty() ? std::optional<std::string>() : std::optional(std::move(keys.front()));
+}
+
+Result<std::vector<std::string>> FakeTargetReader::bounds_after(const TableMap& table,
+                                                                const KeyRange& range,
+                                                                std::uint64_t every,
+                                                                std::size_t most) {
   LOCKSTEP_TRY(alive("target_bound"));
+  std::vector<std::string> bounds;
   std::uint64_t before = 0;
-  for (const auto& [id, row] : store_.rows(table.id))
-    if (is_within(table, id, range) && before++ == rows)
-      return std::optional(key_cells(table, id, row.scale));
-  return std::optional<std::string>();
+  for (const auto& [id, row] : store_.rows(table.id)) {
+    if (!is_within(table, id, range)) continue;
+    if (before > 0 && before % every == 0 && bounds.size() < most)
+      bounds.push_back(key_cells(table, id, row.scale));
+    ++before;
+  }
+  return bounds;
 }
 
 Result<OpenSnapshot> FakeTargetReader::begin() {
@@ -171,10 +183,14 @@ Status FakeTargetReader::start_range(const TableMap& table, const KeyRange& rang
   LOCKSTEP_TRY(alive("target_range"));
   rows_.clear();
   next_ = 0;
+  take_rows(table, range);
+  return {};
+}
+
+void FakeTargetReader::take_rows(const TableMap& table, const KeyRange& range) {
   for (const auto& [id, row] : snapshot_[table.id]) {
     if (is_within(table, id, range)) rows_.push_back(row_cells(table, row));
   }
-  return {};
 }
 
 Status FakeTargetReader::start_keys(const TableMap& table, std::span<const std::string> keys) {
@@ -196,22 +212,28 @@ Result<bool> FakeTargetReader::read(RowBatch& out, std::size_t max_bytes) {
 
 Status FakeTargetReader::start_digest(const TableMap& table, const KeyRange& range,
                                       const DigestForm& form) {
-  LOCKSTEP_TRY(start_range(table, range));
-  digest_ = digest_of(table, rows_, form);
+  LOCKSTEP_TRY(alive("target_range"));
+  digest_.clear();
+  for (std::size_t part = 0; part < form.parts(); ++part) {
+    rows_.clear();
+    take_rows(table, part_of(range, form, part));
+    digest_.push_back(digest_of(table, rows_, form.seed));
+  }
   return {};
 }
 
-Result<std::optional<std::vector<BucketDigest>>> FakeTargetReader::read_digest(
+Result<std::optional<std::vector<PartDigest>>> FakeTargetReader::read_digest(
     std::chrono::milliseconds) {
   LOCKSTEP_TRY(alive("target_digest"));
   return std::optional(digest_);
 }
 
-Status FakeTargetReader::start_buckets(const TableMap& table, const KeyRange& range,
-                                       const DigestForm& form,
-                                       std::span<const std::uint32_t> buckets) {
-  LOCKSTEP_TRY(start_range(table, range));
-  keep_buckets(table, form, buckets, rows_);
+Status FakeTargetReader::start_parts(const TableMap& table, const KeyRange& range,
+                                     const DigestForm& form, std::span<const std::size_t> parts) {
+  LOCKSTEP_TRY(alive("target_range"));
+  rows_.clear();
+  next_ = 0;
+  for (const std::size_t part : parts) take_rows(table, part_of(range, form, part));
   return {};
 }
 

@@ -66,12 +66,14 @@ class FakeTargetReader final : public DigestReader, public OwedKeys {
   Result<std::string> digest_probe() override { return probe_; }
   // As a server of another version may.
   void digest_otherwise() { probe_ = "otherwise"; }
+  Result<std::vector<std::string>> bounds_after(const TableMap& table, const KeyRange& range,
+                                                std::uint64_t every, std::size_t most) override;
   Status start_digest(const TableMap& table, const KeyRange& range,
                       const DigestForm& form) override;
-  Result<std::optional<std::vector<BucketDigest>>> read_digest(
+  Result<std::optional<std::vector<PartDigest>>> read_digest(
       std::chrono::milliseconds wait) override;
-  Status start_buckets(const TableMap& table, const KeyRange& range, const DigestForm& form,
-                       std::span<const std::uint32_t> buckets) override;
+  Status start_parts(const TableMap& table, const KeyRange& range, const DigestForm& form,
+                     std::span<const std::size_t> parts) override;
   Result<KeyDebts> owed(const TableMap& table, std::span<const Hash128> keys) override;
   Result<TargetWriter> writer(const TableMap&, const std::string&) override {
     return TargetWriter();
@@ -79,6 +81,7 @@ class FakeTargetReader final : public DigestReader, public OwedKeys {
 
  private:
   Status alive(std::string_view where);
+  void take_rows(const TableMap& table, const KeyRange& range);
 
   const TargetStore& store_;
   const std::vector<TableMap>& tables_;
@@ -88,7 +91,7 @@ class FakeTargetReader final : public DigestReader, public OwedKeys {
   std::vector<Debt> accepted_;
   std::vector<std::string> rows_;
   std::size_t next_ = 0;
-  std::vector<BucketDigest> digest_;
+  std::vector<PartDigest> digest_;
   std::string probe_ = "alike";
 };
 

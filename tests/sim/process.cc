@@ -123,8 +123,7 @@ RunOptions Process::run_options() {
   run.sweep.doubts_to_hold = options_.doubts_to_hold;
   run.sweep.sample_per_second = options_.sample_per_second;
   run.sweep.digests = options_.digests;
-  run.sweep.digest_buckets = 4;
-  run.sweep.bucketed_rows_min = 2;
+  run.sweep.part_rows = 2;
   run.sweep.digest_wait = milliseconds(0);
   run.sweep.hold_limit = milliseconds(options_.hold_limit_ms);
   run.sweep.held_max = 2;

@@ -68,7 +68,7 @@ TEST(SweepScenario, EqualRowsAreDigestedWhereTheyAre) {
   EXPECT_TRUE(told.verified_through);
 }
 
-TEST(SweepScenario, OfBucketsThatDifferRowsAreRead) {
+TEST(SweepScenario, OfPartsThatDifferRowsAreRead) {
   Scenario s(digests());
   copied(s);
   s.store.edit_rows(0).at(4).a = "another";

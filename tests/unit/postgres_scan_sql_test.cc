@@ -84,6 +84,36 @@ TEST(ScanSql, BoundSkipsRowsInKeyOrder) {
             R"( ORDER BY t."id" OFFSET 500 LIMIT 1)");
 }
 
+TEST(ScanSql, EachBoundIsLookedForFromTheOneBefore) {
+  EXPECT_EQ(bounds_query(composite(), {{"'3'", "'x'"}, {"'9'", "'y'"}}, 500, 20),
+            R"(WITH RECURSIVE b("id", "n""o") AS ((SELECT t."id", t."n""o" FROM ONLY "S 1"."t" t)"
+            R"( WHERE (t."id", t."n""o") >= ('3'::bigint, 'x'::s.odd))"
+            R"( AND (t."id", t."n""o") < ('9'::bigint, 'y'::s.odd))"
+            R"( ORDER BY t."id", t."n""o" OFFSET 500 LIMIT 1) UNION ALL)"
+            R"( SELECT n.* FROM b CROSS JOIN LATERAL (SELECT t."id", t."n""o")"
+            R"( FROM ONLY "S 1"."t" t WHERE (t."id", t."n""o") >= (b."id", b."n""o"))"
+            R"( AND (t."id", t."n""o") < ('9'::bigint, 'y'::s.odd))"
+            R"( ORDER BY t."id", t."n""o" OFFSET 500 LIMIT 1) n))"
+            R"( SELECT t."id", t."n""o"::pg_catalog.text FROM b t LIMIT 20)");
+}
+
+TEST(ScanSql, RowsOfPartsAreThoseBetweenTheirBounds) {
+  const std::vector<std::size_t> first_and_second{0, 1};
+  EXPECT_EQ(part_rows_query(composite(), {{}, {}, "t.tableoid = 7"}, 2, first_and_second),
+            R"(SELECT t."id", t."n""o"::pg_catalog.text FROM ONLY "S 1"."t" t)"
+            R"( WHERE (t."id", t."n""o") < ($1, $2::s.odd) AND t.tableoid = 7)"
+            R"( UNION ALL SELECT d.* FROM (VALUES (1, $1, $2::s.odd, $3, $4::s.odd)))"
+            R"( p(part, l0, l1, u0, u1) CROSS JOIN LATERAL (SELECT t."id",)"
+            R"( t."n""o"::pg_catalog.text FROM ONLY "S 1"."t" t WHERE (t."id", t."n""o"))"
+            R"( >= (p.l0, p.l1) AND (t."id", t."n""o") < (p.u0, p.u1) AND t.tableoid = 7)"
+            R"( OFFSET 0) d)");
+  const std::vector<std::size_t> last{2};
+  EXPECT_TRUE(part_rows_query(simple(), {{"'3'"}, {}}, 2, last).ends_with(R"(>= ($2))"));
+  const std::vector<std::size_t> only{0};
+  EXPECT_EQ(part_rows_query(simple(), {{"'3'"}, {}}, 0, only),
+            range_query(simple(), {{"'3'"}, {}}));
+}
+
 TEST(ScanSql, KeysAreJoinedAsParameters) {
   EXPECT_EQ(keys_query(composite(), 2),
             R"(SELECT t."id", t."n""o"::pg_catalog.text FROM ONLY "S 1"."t" t)"

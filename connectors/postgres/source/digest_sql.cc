@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <string_view>
 #include <utility>
 
@@ -176,22 +177,17 @@ std::string digest_probe_query() {
   return "SELECT " + record_hash(in_row, chained(in_chain, seed_literal(42)));
 }
 
-std::string bucket_condition(const TableMap& table, const std::vector<HashedColumn>& columns,
-                             const DigestForm& form, std::span<const std::uint32_t> buckets) {
-  return fmt::format("{} & {} = ANY ('{{{}}}'::pg_catalog.int8[])",
-                     key_hash_sql(table, columns, form.seed), form.buckets - 1,
-                     fmt::join(buckets, ","));
-}
-
 std::string digest_query(const TableMap& table, const LiteralRange& range,
                          const std::vector<HashedColumn>& columns, const DigestForm& form) {
   CHECK(columns.size() == table.columns.size());
-  const std::string key = key_hash_sql(table, columns, form.seed);
-  const bool grouped = form.buckets > 1;
-  return fmt::format("SELECT {}, pg_catalog.count(*), pg_catalog.sum({}){}{}{}",
-                     grouped ? fmt::format("{} & {}", key, form.buckets - 1) : "0",
-                     row_hash_sql(table, columns, key), from_table(table),
-                     range_condition(table, range), grouped ? " GROUP BY 1" : "");
+  const std::string hash = row_hash_sql(table, columns, key_hash_sql(table, columns, form.seed));
+  std::vector<std::size_t> all(form.parts());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  return parts_query(table, range, form.bounds.size(), all,
+                     [&](const std::string& rows, const std::string& number) {
+                       return fmt::format("SELECT {}, pg_catalog.count(*), pg_catalog.sum({}){}",
+                                          number, hash, rows);
+                     });
 }
 
 }  // namespace lockstep

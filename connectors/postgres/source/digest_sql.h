@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -24,11 +23,7 @@ struct HashedColumn {
   std::string send{};     // "pg_catalog.numeric_send".
 };
 
-// Which rows belong together, by a hash of their keys (ports/digests.h).
-std::string bucket_condition(const TableMap& table, const std::vector<HashedColumn>& columns,
-                             const DigestForm& form, std::span<const std::uint32_t> buckets);
-
-// SELECT of bucket, rows and sum of their hashes, of every bucket that has rows.
+// SELECT of part, rows and sum of their hashes, of every part of the range (parts_query()).
 std::string digest_query(const TableMap& table, const LiteralRange& range,
                          const std::vector<HashedColumn>& columns, const DigestForm& form);
 

@@ -48,6 +48,10 @@ constexpr const char* kOfPartition = R"(
 SELECT format('t.tableoid = %s AND (%s)', $1::oid,
               coalesce(pg_get_partition_constraintdef($1::oid), 'true')))";
 
+// The format of a parameter, or of a result.
+constexpr int kText = 0;
+constexpr int kBinary = 1;
+
 // The fixed start of binary COPY: signature, flags, length of an extension.
 constexpr std::size_t kCopyHeaderBytes = 19;
 constexpr std::size_t kCopyExtensionAt = 15;
@@ -172,18 +176,34 @@ Result<LiteralRange> PostgresReader::literal_range(const TableMap& table, const 
 Result<std::optional<std::string>> PostgresReader::bound_after(const TableMap& table,
                                                                const KeyRange& range,
                                                                std::uint64_t rows) {
+  LOCKSTEP_ASSIGN(const LiteralRange literal, plan_range(table, range));
+  LOCKSTEP_ASSIGN(std::vector<std::string> keys,
+                  find_keys(table, bound_query(table, literal, rows)));
+  return keys.empty() ? std::optional<std::string>() : std::optional(std::move(keys.front()));
+}
+
+Result<std::vector<std::string>> PostgresReader::bounds_after(const TableMap& table,
+                                                              const KeyRange& range,
+                                                              std::uint64_t every,
+                                                              std::size_t most) {
+  LOCKSTEP_ASSIGN(const LiteralRange literal, plan_range(table, range));
+  return find_keys(table, bounds_query(table, literal, every, most));
+}
+
+Result<LiteralRange> PostgresReader::plan_range(const TableMap& table, const KeyRange& range) {
   CHECK(reading_ == Reading::Nothing);
   LOCKSTEP_TRY(ready());
   LOCKSTEP_TRY(prepare_session(table));
-  LOCKSTEP_ASSIGN(const LiteralRange literal, literal_range(table, range));
-  auto found = connection_.run(bound_query(table, literal, rows), {}, true);
-  if (!found.has_value())
-    return fail(for_table(std::move(found).error()).during("while planning " + table.text()));
-  const PgResult key = std::move(found).value();
-  if (PQntuples(key.get()) == 0) return std::optional<std::string>();
-  std::string cells;
-  append_row(cells, key, 0);
-  return std::optional<std::string>(std::move(cells));
+  return literal_range(table, range);
+}
+
+Result<std::vector<std::string>> PostgresReader::find_keys(const TableMap& table,
+                                                           const std::string& sql) {
+  const auto found = connection_.run(sql, {}, true);
+  if (!found) return fail(for_table(found.error()).during("while planning " + table.text()));
+  std::vector<std::string> keys(static_cast<std::size_t>(PQntuples(found->get())));
+  for (std::size_t i = 0; i < keys.size(); ++i) append_row(keys[i], *found, static_cast<int>(i));
+  return keys;
 }
 
 Result<OpenSnapshot> PostgresReader::begin() {
@@ -268,7 +288,12 @@ Status PostgresReader::start_keys(const TableMap& table, std::span<const std::st
   LOCKSTEP_TRY(prepare_session(table));
   LOCKSTEP_ASSIGN(filenodes_, filenodes(table));
   LOCKSTEP_TRY(set_seqscan(false));
+  return read_with_keys(table, keys_query(table, keys.size()), keys);
+}
 
+// Sends a statement whose parameters are the cells of these keys.
+Status PostgresReader::send_with_keys(const TableMap& table, const std::string& sql,
+                                      std::span<const std::string> keys, bool row_by_row) {
   std::vector<Oid> types;
   std::vector<const char*> values;
   std::vector<int> lengths;
@@ -283,20 +308,24 @@ Status PostgresReader::start_keys(const TableMap& table, std::span<const std::st
       lengths.push_back(static_cast<int>(cell.bytes.size()));
     }
   }
-  const std::vector<int> formats(values.size(), 1);
+  const std::vector<int> formats(values.size(), kBinary);
+  reading_table_ = table.text();
   PGconn* const connection = connection_.raw();
-  const int sent = PQsendQueryParams(connection, keys_query(table, keys.size()).c_str(),
-                                     static_cast<int>(values.size()), types.data(), values.data(),
-                                     lengths.data(), formats.data(), 1);
-  // Row by row: a few thousand rows of large values would not fit into memory.
-  if (sent != 1 || PQsetSingleRowMode(connection) != 1) {
-    Error error = connection_.error_of(nullptr);
-    connection_.close();
-    return fail(std::move(error).during("while reading " + table.text()));
-  }
+  const int sent = PQsendQueryParams(connection, sql.c_str(), static_cast<int>(values.size()),
+                                     types.data(), values.data(), lengths.data(), formats.data(),
+                                     row_by_row ? kBinary : kText);
+  if (sent == 1 && (!row_by_row || PQsetSingleRowMode(connection) == 1)) return {};
+  Error error = connection_.error_of(nullptr);
+  connection_.close();
+  return fail(std::move(error).during("while reading " + table.text()));
+}
+
+// Row by row: a few thousand rows of large values would not fit into memory.
+Status PostgresReader::read_with_keys(const TableMap& table, const std::string& sql,
+                                      std::span<const std::string> keys) {
+  LOCKSTEP_TRY(send_with_keys(table, sql, keys, true));
   reading_ = Reading::Keys;
   columns_ = table.columns.size();
-  reading_table_ = table.text();
   return {};
 }
 

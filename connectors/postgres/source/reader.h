@@ -76,12 +76,15 @@ class PostgresReader : public DigestReader {
 
   // reader_digest.cc.  Needs PostgreSQL 14.
   Result<std::string> digest_probe() override;
+  // As bound_after() may be called.
+  Result<std::vector<std::string>> bounds_after(const TableMap& table, const KeyRange& range,
+                                                std::uint64_t every, std::size_t most) override;
   Status start_digest(const TableMap& table, const KeyRange& range,
                       const DigestForm& form) override;
-  Result<std::optional<std::vector<BucketDigest>>> read_digest(
+  Result<std::optional<std::vector<PartDigest>>> read_digest(
       std::chrono::milliseconds wait) override;
-  Status start_buckets(const TableMap& table, const KeyRange& range, const DigestForm& form,
-                       std::span<const std::uint32_t> buckets) override;
+  Status start_parts(const TableMap& table, const KeyRange& range, const DigestForm& form,
+                     std::span<const std::size_t> parts) override;
 
   // Of single rows, for people.  REQUIRES: no read is under way.
   //
@@ -110,6 +113,12 @@ class PostgresReader : public DigestReader {
   Result<std::string> operator_path(const TableMap& table);
   Result<KeyLiterals> literals(const TableMap& table, const std::optional<std::string>& key);
   Result<LiteralRange> literal_range(const TableMap& table, const KeyRange& range);
+  Result<LiteralRange> plan_range(const TableMap& table, const KeyRange& range);
+  Result<std::vector<std::string>> find_keys(const TableMap& table, const std::string& sql);
+  Status send_with_keys(const TableMap& table, const std::string& sql,
+                        std::span<const std::string> keys, bool row_by_row = false);
+  Status read_with_keys(const TableMap& table, const std::string& sql,
+                        std::span<const std::string> keys);
   Status set_seqscan(bool on);
   Result<LiteralRange> begin_range(const TableMap& table, const KeyRange& range);
   Status copy_range(const TableMap& table, const LiteralRange& range);
@@ -134,7 +143,7 @@ class PostgresReader : public DigestReader {
   Reading reading_ = Reading::Nothing;
   bool header_read_ = false;   // Of the COPY.
   std::size_t columns_ = 0;    // Of the rows being read.
-  std::uint32_t buckets_ = 0;  // Of the digest being read.
+  std::size_t parts_ = 0;      // Of the digest being read.
   std::string reading_table_;  // For messages.
 };
 

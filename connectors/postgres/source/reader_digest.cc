@@ -57,25 +57,21 @@ Result<std::vector<HashedColumn>> PostgresReader::hashed_columns(const TableMap&
 Status PostgresReader::start_digest(const TableMap& table, const KeyRange& range,
                                     const DigestForm& form) {
   LOCKSTEP_ASSIGN(const LiteralRange literal, begin_range(table, range));
+  if (!form.bounds.empty()) LOCKSTEP_TRY(set_seqscan(false));
   LOCKSTEP_ASSIGN(const std::vector<HashedColumn> columns, hashed_columns(table));
-  if (PQsendQuery(connection_.raw(), digest_query(table, literal, columns, form).c_str()) != 1) {
-    Error error = connection_.error_of(nullptr);
-    connection_.close();
-    return fail(std::move(error).during("while digesting " + table.text()));
-  }
+  const std::string sql = digest_query(table, literal, columns, form);
+  LOCKSTEP_TRY(send_with_keys(table, sql, form.bounds));
   reading_ = Reading::Digest;
-  buckets_ = form.buckets;
+  parts_ = form.parts();
   return {};
 }
 
-Status PostgresReader::start_buckets(const TableMap& table, const KeyRange& range,
-                                     const DigestForm& form,
-                                     std::span<const std::uint32_t> buckets) {
-  LOCKSTEP_ASSIGN(LiteralRange literal, begin_range(table, range));
-  LOCKSTEP_ASSIGN(const std::vector<HashedColumn> columns, hashed_columns(table));
-  literal.condition +=
-      (literal.condition.empty() ? "" : " AND ") + bucket_condition(table, columns, form, buckets);
-  return copy_range(table, literal);
+Status PostgresReader::start_parts(const TableMap& table, const KeyRange& range,
+                                   const DigestForm& form, std::span<const std::size_t> parts) {
+  LOCKSTEP_ASSIGN(const LiteralRange literal, begin_range(table, range));
+  if (!form.bounds.empty()) LOCKSTEP_TRY(set_seqscan(false));
+  const std::string sql = part_rows_query(table, literal, form.bounds.size(), parts);
+  return read_with_keys(table, sql, form.bounds);
 }
 
 Result<bool> PostgresReader::digest_is_there(std::chrono::milliseconds wait) {
@@ -93,18 +89,18 @@ Result<bool> PostgresReader::digest_is_there(std::chrono::milliseconds wait) {
   return true;
 }
 
-Result<std::optional<std::vector<BucketDigest>>> PostgresReader::read_digest(
+Result<std::optional<std::vector<PartDigest>>> PostgresReader::read_digest(
     std::chrono::milliseconds wait) {
   CHECK(reading_ == Reading::Digest);
   if (!connection_.is_open()) return fail(Reaction::Retry, "the connection was lost");
   LOCKSTEP_ASSIGN(const bool there, digest_is_there(wait));
-  if (!there) return std::optional<std::vector<BucketDigest>>();
+  if (!there) return std::optional<std::vector<PartDigest>>();
   reading_ = Reading::Nothing;
   auto rows = connection_.check(PQgetResult(connection_.raw()));
   if (!rows)
     return fail(for_table(std::move(rows).error()).during("while digesting " + reading_table_));
   while (PGresult* const more = PQgetResult(connection_.raw())) PQclear(more);
-  std::vector<BucketDigest> digests(buckets_);
+  std::vector<PartDigest> digests(parts_);
   for (int row = 0; row < PQntuples(rows->get()); ++row)
     digests.at(number_field<std::size_t>(*rows, row, 0)) = {
         .rows = number_field<std::uint64_t>(*rows, row, 1), .sum = text_field(*rows, row, 2)};

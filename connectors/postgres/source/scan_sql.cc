@@ -29,9 +29,9 @@ std::string selected_column(const TableMap& table, std::size_t i) {
   return table.columns[i].plane == Plane::Text ? reference + "::pg_catalog.text" : reference;
 }
 
-std::string from_table(const TableMap& table) { return " FROM " + own_rows(table.source) + " t"; }
-
 namespace {
+
+std::string from(const TableMap& table) { return " FROM " + own_rows(table.source) + " t"; }
 
 std::string select_row(const TableMap& table) {
   std::vector<std::string> columns;
@@ -49,27 +49,32 @@ std::string key_references(const TableMap& table) {
   return fmt::format("{}", fmt::join(columns, ", "));
 }
 
-// One comparison of the whole key: a row comparison is a range of a composite index, a chain of
-// ANDs and ORs is not.
-std::string compared(const TableMap& table, std::string_view comparison,
-                     const KeyLiterals& literals) {
-  CHECK(literals.size() == table.key.size());
+std::string literal_key(const TableMap& table, const KeyLiterals& literals) {
+  CHECK(literals.empty() || literals.size() == table.key.size());
   std::vector<std::string> values;
   values.reserve(literals.size());
   for (std::size_t i = 0; i < literals.size(); ++i)
     values.push_back(literals[i] + "::" + key_column(table, i).type.base_sql);
-  return fmt::format("({}) {} ({})", key_references(table), comparison, fmt::join(values, ", "));
+  return fmt::format("{}", fmt::join(values, ", "));
+}
+
+// One comparison of the whole key: a row comparison is a range of a composite index, a chain of
+// ANDs and ORs is not.  `lower` and `upper` are keys as SQL; "": no bound.
+std::string where(const TableMap& table, const std::string& lower, const std::string& upper,
+                  const std::string& condition) {
+  std::vector<std::string> all;
+  if (!lower.empty()) all.push_back(fmt::format("({}) >= ({})", key_references(table), lower));
+  if (!upper.empty()) all.push_back(fmt::format("({}) < ({})", key_references(table), upper));
+  if (!condition.empty()) all.push_back(condition);
+  return all.empty() ? "" : fmt::format(" WHERE {}", fmt::join(all, " AND "));
+}
+
+std::string where(const TableMap& table, const LiteralRange& range) {
+  return where(table, literal_key(table, range.lower), literal_key(table, range.upper),
+               range.condition);
 }
 
 }  // namespace
-
-std::string range_condition(const TableMap& table, const LiteralRange& range) {
-  std::vector<std::string> all;
-  if (!range.lower.empty()) all.push_back(compared(table, ">=", range.lower));
-  if (!range.upper.empty()) all.push_back(compared(table, "<", range.upper));
-  if (!range.condition.empty()) all.push_back(range.condition);
-  return all.empty() ? "" : fmt::format(" WHERE {}", fmt::join(all, " AND "));
-}
 
 std::string literals_query(std::size_t count) {
   std::string sql = "SELECT ";
@@ -85,18 +90,57 @@ std::uint32_t key_parameter_type(const TableMap& table, std::size_t i) {
 }
 
 std::string range_query(const TableMap& table, const LiteralRange& range) {
-  return select_row(table) + from_table(table) + range_condition(table, range);
-}
-
-std::string bound_query(const TableMap& table, const LiteralRange& range, std::uint64_t rows) {
-  std::vector<std::string> key;
-  key.reserve(table.key.size());
-  for (const std::size_t i : table.key) key.push_back(selected_column(table, i));
-  return fmt::format("SELECT {}{}{} ORDER BY {} OFFSET {} LIMIT 1", fmt::join(key, ", "),
-                     from_table(table), range_condition(table, range), key_references(table), rows);
+  return select_row(table) + from(table) + where(table, range);
 }
 
 namespace {
+
+std::string select_key(const TableMap& table) {
+  std::vector<std::string> key;
+  key.reserve(table.key.size());
+  for (const std::size_t i : table.key) key.push_back(selected_column(table, i));
+  return fmt::format("SELECT {}", fmt::join(key, ", "));
+}
+
+// The row `rows` rows after the first of those that `rows_of` selects.
+std::string row_after(const TableMap& table, const std::string& rows_of, std::uint64_t rows) {
+  return fmt::format("{}{} ORDER BY {} OFFSET {} LIMIT 1", from(table), rows_of,
+                     key_references(table), rows);
+}
+
+}  // namespace
+
+std::string bound_query(const TableMap& table, const LiteralRange& range, std::uint64_t rows) {
+  return select_key(table) + row_after(table, where(table, range), rows);
+}
+
+// Each is looked for from the one before.  The rows of a recursion come in its order.
+std::string bounds_query(const TableMap& table, const LiteralRange& range, std::uint64_t every,
+                         std::size_t most) {
+  std::string names;
+  std::string last;
+  for (std::size_t i = 0; i < table.key.size(); ++i) {
+    const std::string name = quote_identifier(key_column(table, i).name);
+    names += (i == 0 ? "" : ", ") + name;
+    last += (i == 0 ? "b." : ", b.") + name;
+  }
+  const std::string next = where(table, last, literal_key(table, range.upper), range.condition);
+  return fmt::format(
+      "WITH RECURSIVE b({0}) AS ((SELECT {1}{2}) UNION ALL"
+      " SELECT n.* FROM b CROSS JOIN LATERAL (SELECT {1}{3}) n) {4} FROM b t LIMIT {5}",
+      names, key_references(table), row_after(table, where(table, range), every),
+      row_after(table, next, every), select_key(table), most);
+}
+
+namespace {
+
+// "k0, k1".
+std::string numbered(std::string_view name, std::size_t count) {
+  std::string names;
+  for (std::size_t i = 0; i < count; ++i)
+    names += fmt::format("{}{}{}", i == 0 ? "" : ", ", name, i);
+  return names;
+}
 
 // The key of parameters from `first` on: "$1, $2::public.mood".
 std::string key_parameters(const TableMap& table, std::size_t first) {
@@ -114,17 +158,49 @@ std::string from_keys(const TableMap& table, std::size_t count) {
   for (std::size_t row = 0; row < count; ++row)
     values += fmt::format("{}({})", row == 0 ? "" : ", ",
                           key_parameters(table, 1 + row * table.key.size()));
-  std::string names;
   std::string equal;
-  for (std::size_t i = 0; i < table.key.size(); ++i) {
-    names += fmt::format("{}k{}", i == 0 ? "" : ", ", i);
+  for (std::size_t i = 0; i < table.key.size(); ++i)
     equal += fmt::format("{}{} = k.k{}", i == 0 ? "" : " AND ",
                          column_reference(key_column(table, i)), i);
-  }
-  return fmt::format("{} JOIN (VALUES {}) k({}) ON {}", from_table(table), values, names, equal);
+  return fmt::format("{} JOIN (VALUES {}) k({}) ON {}", from(table), values,
+                     numbered("k", table.key.size()), equal);
 }
 
 }  // namespace
+
+std::string parts_query(const TableMap& table, const LiteralRange& range, std::size_t bounds,
+                        std::span<const std::size_t> parts, const SelectOfPart& select) {
+  const auto bound = [&](std::size_t i) { return key_parameters(table, 1 + i * table.key.size()); };
+  std::string all;
+  std::string values;
+  for (const std::size_t part : parts) {
+    if (part > 0 && part < bounds) {
+      values += fmt::format("{}({}, {}, {})", values.empty() ? "" : ", ", part, bound(part - 1),
+                            bound(part));
+      continue;
+    }
+    const std::string rows =
+        where(table, part == 0 ? literal_key(table, range.lower) : bound(part - 1),
+              part == bounds ? literal_key(table, range.upper) : bound(part), range.condition);
+    all += (all.empty() ? "" : " UNION ALL ") + select(from(table) + rows, std::to_string(part));
+  }
+  if (values.empty()) return all;
+  const std::size_t keys = table.key.size();
+  const std::string rows =
+      where(table, numbered("p.l", keys), numbered("p.u", keys), range.condition);
+  // OFFSET keeps the planner from anything but going through the parts, each by the key's index.
+  return fmt::format(
+      "{}SELECT d.* FROM (VALUES {}) p(part, {}, {}) CROSS JOIN LATERAL ({} OFFSET 0) d",
+      all.empty() ? "" : all + " UNION ALL ", values, numbered("l", keys), numbered("u", keys),
+      select(from(table) + rows, "p.part"));
+}
+
+std::string part_rows_query(const TableMap& table, const LiteralRange& range, std::size_t bounds,
+                            std::span<const std::size_t> parts) {
+  return parts_query(table, range, bounds, parts, [&](const std::string& rows, const std::string&) {
+    return select_row(table) + rows;
+  });
+}
 
 std::string keys_query(const TableMap& table, std::size_t count) {
   return select_row(table) + from_keys(table, count);
@@ -139,15 +215,13 @@ std::string writer_query(const TableMap& table) {
 
 // A parameter has no collation of its own: beside the column, in one list, it takes that one's.
 std::string before_query(const TableMap& table) {
-  std::string names;
-  for (std::size_t i = 0; i < table.key.size(); ++i)
-    names += fmt::format("{}k{}", i == 0 ? "" : ", ", i);
+  const std::string names = numbered("k", table.key.size());
   return fmt::format("SELECT ({}) < ({}) FROM (SELECT {}{} WHERE false UNION ALL SELECT {}) k({})",
                      names, key_parameters(table, 1 + table.key.size()), key_references(table),
-                     from_table(table), key_parameters(table, 1), names);
+                     from(table), key_parameters(table, 1), names);
 }
 
-std::string shape_query(const TableMap& table) { return "SELECT *" + from_table(table); }
+std::string shape_query(const TableMap& table) { return "SELECT *" + from(table); }
 
 std::vector<std::uint32_t> foreign_operator_types(const TableMap& table) {
   std::vector<std::uint32_t> oids;

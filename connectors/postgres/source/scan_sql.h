@@ -4,7 +4,9 @@
 // through literals that the server quoted itself (literals_query), since COPY takes no parameters.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,14 +36,28 @@ struct LiteralRange {
 // SELECT of the mapped columns with lower <= key < upper, in no order.
 std::string range_query(const TableMap& table, const LiteralRange& range);
 
-// Parts of such statements, of the table by the name t: column `i` of the map as a value of its
-// plane; " FROM .."; " WHERE ..", or "" where the range is all of the table.
+// Column `i` of the map as a value of its plane, of the table by the name t.
 std::string selected_column(const TableMap& table, std::size_t i);
-std::string from_table(const TableMap& table);
-std::string range_condition(const TableMap& table, const LiteralRange& range);
 
 // SELECT of the key `rows` keys after the range's lower bound, itself counted if it is there.
 std::string bound_query(const TableMap& table, const LiteralRange& range, std::uint64_t rows);
+
+// The same of the keys `every` keys after each other, at most so many.
+std::string bounds_query(const TableMap& table, const LiteralRange& range, std::uint64_t every,
+                         std::size_t most);
+
+// What is selected of one part of a range: a SELECT of " FROM .. WHERE ..", the part's rows, and of
+// its number.
+using SelectOfPart = std::function<std::string(const std::string& rows, const std::string& number)>;
+
+// UNION ALL of what is selected of these parts of a range, in ascending order.  `bounds`: so many
+// keys divide it, whose cells are the parameters, key by key.
+std::string parts_query(const TableMap& table, const LiteralRange& range, std::size_t bounds,
+                        std::span<const std::size_t> parts, const SelectOfPart& select);
+
+// The rows of these parts, as range_query() has them.
+std::string part_rows_query(const TableMap& table, const LiteralRange& range, std::size_t bounds,
+                            std::span<const std::size_t> parts);
 
 // SELECT of the mapped columns of `count` keys, whose cells are the parameters, key by key.
 std::string keys_query(const TableMap& table, std::size_t count);
