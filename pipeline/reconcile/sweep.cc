@@ -202,7 +202,8 @@ Status Sweep::start_target() {
 Result<Sweep::Step> Sweep::read_both() {
   auto stepped = read_piece_of_both();
   if (!stepped) return give_up(std::move(stepped).error());
-  if (work_.target == Side::Reading && too_many_on_target(target_rows_.digests.size())) {
+  if (work_.target == Side::Reading &&
+      too_many_on_target(target_rows_.digests.size(), options_.chunk_rows)) {
     finish();
     return Step::Working;
   }
@@ -210,8 +211,8 @@ Result<Sweep::Step> Sweep::read_both() {
 }
 
 // Ranges are cut where the source has so many rows, and the target may have any number.
-bool Sweep::too_many_on_target(std::uint64_t rows) {
-  if (rows <= kRowsOfTarget * options_.chunk_rows) return false;
+bool Sweep::too_many_on_target(std::uint64_t rows, std::uint64_t of_source) {
+  if (rows <= kRowsOfTarget * of_source) return false;
   tables_[work_.table]->cut_on_target = true;
   return true;
 }

@@ -83,6 +83,8 @@ struct SweepOptions {
   bool digests = false;                  // The servers digest rows, where both do it alike.
   std::uint64_t part_rows = 500;         // Of a range's parts that are digested, or more.
   std::size_t parts_max = 4000;          // Of a range.
+  // Instead of chunk_rows, where somebody waits and few rows have to be read.
+  std::uint64_t digested_rows_max = 800'000;
   std::chrono::milliseconds digest_wait{5};  // For a server's digest, in one step.
 };
 
@@ -296,6 +298,7 @@ class Sweep {
   Status ask_servers();
   std::string why_read(const Table& table) const;
   Result<std::optional<DigestForm>> next_form(Table& table);
+  std::uint64_t rows_max(const Table& table) const;
   Result<std::optional<std::string>> cut(const Table& table, const Coverage::Due& due,
                                          std::uint64_t rows);
   Result<std::optional<std::string>> cut_in_parts(const Table& table, const Coverage::Due& due,
@@ -307,7 +310,7 @@ class Sweep {
   Status read_parts(const std::vector<std::size_t>& parts);
   Result<Step> give_up_digests(Error error);
   bool is_outdated() const;
-  bool too_many_on_target(std::uint64_t rows);
+  bool too_many_on_target(std::uint64_t rows, std::uint64_t of_source);
   Status end_range(Table& table, std::uint64_t rows, std::size_t suspects);
   Result<Step> read_both();
   Result<Step> read_piece_of_both();

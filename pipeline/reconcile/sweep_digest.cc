@@ -20,8 +20,10 @@ using From = Compared::From;
 
 // Ranges that are read after one that differed much.
 constexpr std::uint32_t kRangesAfter = 8;
-// Of the rows of a range: where more have to be read, it takes less to read them all.
+// Of the rows of a range: where more have to be read, it takes less to read them all,
 constexpr std::uint64_t kMuchOf = 4;
+// and where fewer have to be, the next range may have more rows than one that is read.
+constexpr std::uint64_t kFewOf = 16;
 
 std::uint64_t rows_of(const std::vector<PartDigest>& digests) {
   return std::transform_reduce(digests.begin(), digests.end(), std::uint64_t{0}, std::plus(),
@@ -138,7 +140,7 @@ Result<Sweep::Step> Sweep::digest_both() {
 
 Result<Sweep::Step> Sweep::judge_digests() {
   Table& table = *tables_[work_.table];
-  if (is_outdated() || too_many_on_target(rows_of(*work_.target_digest))) {
+  if (is_outdated() || too_many_on_target(rows_of(*work_.target_digest), rows_max(table))) {
     finish();
     return Step::Working;
   }
@@ -156,13 +158,23 @@ Result<Sweep::Step> Sweep::judge_digests() {
   return Step::Working;
 }
 
-// The rows of the parts that differ, of both sides.
+// The rows of the parts that differ, of both sides; of many of them in ranges that have fewer.
 Status Sweep::read_parts(const std::vector<std::size_t>& parts) {
   Table& table = *tables_[work_.table];
   const std::uint64_t rows = rows_of(*work_.source_digest);
   std::uint64_t to_read = 0;
-  for (const std::size_t part : parts) to_read += (*work_.source_digest)[part].rows;
+  std::uint64_t of_target = 0;
+  for (const std::size_t part : parts) {
+    to_read += (*work_.source_digest)[part].rows;
+    of_target += (*work_.target_digest)[part].rows;
+  }
   if (to_read * kMuchOf > rows) table.read_whole = kRangesAfter;
+  if (to_read * kFewOf > rows) table.chunk_rows = std::min(table.chunk_rows, options_.chunk_rows);
+  if (rows > options_.chunk_rows && std::max(to_read, of_target) > options_.chunk_rows) {
+    table.chunk_rows = std::min(table.chunk_rows, options_.chunk_rows);
+    finish();
+    return {};
+  }
   table.told.digested += rows - to_read;
   work_.digested = rows;
   const auto start = [&](DigestReader& reader, From side) {

@@ -341,7 +341,7 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   auto form = next_form(table);
   if (!form) return give_up(std::move(form).error());
   work_.form = std::move(*form);
-  const std::uint64_t rows = table.chunk_rows;
+  const std::uint64_t rows = std::min(table.chunk_rows, rows_max(table));
   const auto due = table.ranges.coverage().due(due_before(table), rows);
   work_.range = due->range;
   auto found = work_.form ? cut_in_parts(table, *due, rows) : cut(table, *due, rows);
@@ -350,6 +350,12 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   if (*found) work_.range.upper = std::move(*found);
   state_ = State::Opening;
   return Step::Working;
+}
+
+// Of the range that is next, or is compared.  Digested rows take little time and no memory.
+std::uint64_t Sweep::rows_max(const Table& table) const {
+  const bool more = work_.form && (table.asked || table.heals());
+  return more ? std::max(options_.chunk_rows, options_.digested_rows_max) : options_.chunk_rows;
 }
 
 // Where a range ends that has more rows.  One that is known stays whole until it has twice as many
@@ -379,7 +385,7 @@ void Sweep::steer(Table& table) const {
     table.chunk_rows =
         std::max(std::min(options_.chunk_rows_min, options_.chunk_rows), table.chunk_rows / 2);
   else if (2 * took < options_.chunk_aim)
-    table.chunk_rows = std::min(options_.chunk_rows, 2 * table.chunk_rows);
+    table.chunk_rows = std::min(rows_max(table), 2 * table.chunk_rows);
 }
 
 // After a range that nobody waits for: the servers are for others first.
