@@ -25,6 +25,7 @@ struct KeyRange {
   std::optional<std::string> lower;
   std::optional<std::string> upper;
   std::uint32_t partition = 0;  // The oid of the only partition that is read; 0: all of the table.
+  friend bool operator==(const KeyRange&, const KeyRange&) = default;
 };
 
 struct OpenSnapshot {

@@ -257,9 +257,20 @@ class Sweep {
     bool settled = false;            // Some of the keys need no other look.
     std::vector<std::string> later;  // Held keys that are not read on the target yet.
     std::optional<DigestForm> form;  // Of a range that is digested.
+    bool looked_ahead = false;       // To the range after it.
     std::optional<std::vector<PartDigest>> source_digest;
     std::optional<std::vector<PartDigest>> target_digest;
     std::optional<std::uint64_t> digested;  // Rows of the source in it, though few are read.
+  };
+
+  // Where the source is asked to cut a range, and what it answered.
+  struct Cutting {
+    TableId table = 0;
+    KeyRange range;
+    std::uint64_t every = 0;  // Rows of a part.
+    std::size_t parts = 0;    // Of a range that is cut.
+    std::size_t wanted = 0;   // As many bounds as a range has that is not left whole.
+    std::vector<std::string> bounds{};
   };
 
   bool take_request();
@@ -301,6 +312,9 @@ class Sweep {
   std::uint64_t rows_max(const Table& table) const;
   Result<std::optional<std::string>> cut(const Table& table, const Coverage::Due& due,
                                          std::uint64_t rows);
+  Cutting cutting_of(const Table& table, const Coverage::Due& due, std::uint64_t rows) const;
+  Status look_ahead(const Table& table);
+  Result<std::vector<std::string>> find_bounds(const Cutting& cutting);
   Result<std::optional<std::string>> cut_in_parts(const Table& table, const Coverage::Due& due,
                                                   std::uint64_t rows);
   Status start_digest(DigestReader& reader, Compared::From side);
@@ -369,6 +383,7 @@ class Sweep {
   std::size_t last_table_ = 0;
   std::vector<bool> ready_;  // By TableId: rows of it may be compared now.
   Work work_;
+  std::optional<Cutting> ahead_;  // Of the range that is next, as it looked before.
   Rows source_rows_;
   Rows target_rows_;
   TableId heals_ = 0;

@@ -69,29 +69,67 @@ Result<std::optional<DigestForm>> Sweep::next_form(Table& table) {
   return std::optional(DigestForm{.seed = table.seed});
 }
 
+// What cut_in_parts() asks the source for.
+Sweep::Cutting Sweep::cutting_of(const Table& table, const Coverage::Due& due,
+                                 std::uint64_t rows) const {
+  const std::size_t most =
+      std::min(options_.parts_max, ChunkReader::kKeyCellsMax / table.map.key.size());
+  Cutting cutting{.table = table.map.id, .range = due.range};
+  cutting.every = std::min(rows, std::max(options_.part_rows, 2 * rows / most + 1));
+  cutting.parts = rows / cutting.every;
+  cutting.wanted = due.known ? 2 * cutting.parts : cutting.parts;
+  return cutting;
+}
+
+// While the target has still to digest a range the source has nothing to do but this.  Keys of an
+// older snapshot divide a range as well as others.
+Status Sweep::look_ahead(const Table& table) {
+  if (std::exchange(work_.looked_ahead, true)) return {};
+  ahead_.reset();
+  if (!(table.asked || table.heals()) || table.read_whole > 0) return {};
+  const std::uint64_t rows = std::min(table.chunk_rows, rows_max(table));
+  const auto due = table.ranges.coverage().due(due_before(table), rows);
+  if (!due) return {};
+  Cutting cutting = cutting_of(table, *due, rows);
+  LOCKSTEP_ASSIGN(cutting.bounds,
+                  ports_.source.bounds_after(table.compared->view(From::Source), cutting.range,
+                                             cutting.every, cutting.wanted));
+  ahead_ = std::move(cutting);
+  return {};
+}
+
+// The source's answer to it, as many as are wanted.
+Result<std::vector<std::string>> Sweep::find_bounds(const Cutting& cutting) {
+  const std::optional<Cutting> ahead = std::exchange(ahead_, std::nullopt);
+  const bool same = ahead && ahead->table == cutting.table && ahead->range == cutting.range &&
+                    ahead->every == cutting.every;
+  const bool enough =
+      same && (ahead->wanted >= cutting.wanted || ahead->bounds.size() < ahead->wanted);
+  if (!enough)
+    return ports_.source.bounds_after(tables_[cutting.table]->compared->view(From::Source),
+                                      cutting.range, cutting.every, cutting.wanted);
+  const auto end = ahead->bounds.begin() +
+                   static_cast<std::ptrdiff_t>(std::min(ahead->bounds.size(), cutting.wanted));
+  return std::vector(ahead->bounds.begin(), end);
+}
+
 // As cut(), with the bounds of the range's parts.
 Result<std::optional<std::string>> Sweep::cut_in_parts(const Table& table, const Coverage::Due& due,
                                                        std::uint64_t rows) {
-  const std::size_t most =
-      std::min(options_.parts_max, ChunkReader::kKeyCellsMax / table.map.key.size());
-  const std::uint64_t every = std::min(rows, std::max(options_.part_rows, 2 * rows / most + 1));
-  const std::size_t parts = rows / every;
-  const std::size_t wanted = due.known ? 2 * parts : parts;
+  const Cutting cutting = cutting_of(table, due, rows);
   std::optional<std::string> cut;
-  LOCKSTEP_ASSIGN(
-      std::vector<std::string> bounds,
-      ports_.source.bounds_after(table.compared->view(From::Source), due.range, every, wanted));
-  if (bounds.size() == wanted) {
-    cut = std::move(bounds[parts - 1]);
-    bounds.resize(parts - 1);
+  LOCKSTEP_ASSIGN(std::vector<std::string> bounds, find_bounds(cutting));
+  if (bounds.size() == cutting.wanted) {
+    cut = std::move(bounds[cutting.parts - 1]);
+    bounds.resize(cutting.parts - 1);
   }
   if (table.cut_on_target) {
     KeyRange range = due.range;
     if (cut) range.upper = cut;
-    LOCKSTEP_ASSIGN(
-        std::vector<std::string> nearer,
-        ports_.target.bounds_after(table.compared->view(From::Target), range, every, parts));
-    if (nearer.size() == parts) {
+    LOCKSTEP_ASSIGN(std::vector<std::string> nearer,
+                    ports_.target.bounds_after(table.compared->view(From::Target), range,
+                                               cutting.every, cutting.parts));
+    if (nearer.size() == cutting.parts) {
       cut = std::move(nearer.back());
       nearer.pop_back();
       bounds = std::move(nearer);
@@ -115,13 +153,14 @@ Result<Sweep::Step> Sweep::digest() {
 }
 
 Result<Sweep::Step> Sweep::digest_both() {
-  const Compared& compared = *tables_[work_.table]->compared;
+  Table& table = *tables_[work_.table];
+  const Compared& compared = *table.compared;
   bool working = false;
   if (!work_.source_digest) {
     LOCKSTEP_ASSIGN(work_.source_digest, ports_.source.read_digest(options_.digest_wait));
     if (work_.source_digest) {
       LOCKSTEP_TRY(ports_.source.check_shape(compared.view(From::Source)));
-      steer(*tables_[work_.table]);
+      steer(table);
     }
     working = true;
   }
@@ -131,6 +170,7 @@ Result<Sweep::Step> Sweep::digest_both() {
     work_.target = Side::Reading;
   }
   if (work_.target == Side::Reading && !work_.target_digest) {
+    if (work_.source_digest) LOCKSTEP_TRY(look_ahead(table));
     LOCKSTEP_ASSIGN(work_.target_digest, ports_.target.read_digest(options_.digest_wait));
     if (work_.target_digest) LOCKSTEP_TRY(ports_.target.check_shape(compared.view(From::Target)));
     working = true;

@@ -33,7 +33,7 @@ Result<std::vector<std::string>> FakeReader::bounds_after(const TableMap& table,
                                                           std::uint64_t every, std::size_t most) {
   chaos_.interleave("bound_after");
   if (chaos_.killed()) return killed_process();
-  generation_ = source_.generation();
+  if (!snapshot_) generation_ = source_.generation();
   if (lost("bound_after") || !source_.lock_shared(table.id)) return lost_connection();
   source_.unlock_shared(table.id);
   std::vector<std::string> bounds;
