@@ -79,6 +79,61 @@ TEST(SweepScenario, OfPartsThatDifferRowsAreRead) {
   EXPECT_LT(told.digested, 5U);
 }
 
+SimOptions digests_in_ranges_of(std::uint64_t rows) {
+  SimOptions options = digests();
+  options.chunk_rows = rows;
+  return options;
+}
+
+void copied(Scenario& s, int rows) {
+  for (int id = 1; id <= rows; ++id) s.seed(row(id, 0));
+  s.start();
+  EXPECT_EQ(s.settle(), "");
+}
+
+// Of 2 rows, then of 4, as many as such a range may have.
+TEST(SweepScenario, RangesThatAreEqualGrowWhileTheyAreDigested) {
+  Scenario s(digests_in_ranges_of(2));
+  copied(s, 16);
+  EXPECT_EQ(found(s), "");
+  const TableSweep told = s.sweep_status().asked.at(0).second;
+  EXPECT_EQ(told.rows, 16U);
+  EXPECT_EQ(told.digested, 16U);
+  EXPECT_EQ(told.ranges_total, 5U);
+}
+
+TEST(SweepScenario, ManyDifferencesAreFoundAmongDigestedRows) {
+  Scenario s(digests_in_ranges_of(4));
+  copied(s, 16);
+  TargetStore::Rows& rows = s.store.edit_rows(0);
+  for (int id = 5; id <= 12; ++id) rows.at(id).a = "another";
+  rows.erase(16);
+  EXPECT_EQ(found(s),
+            "differing 10, differing 11, differing 12, differing 5, differing 6, differing 7,"
+            " differing 8, differing 9, missing_in_target 16");
+  EXPECT_EQ(s.sweep_status().asked.at(0).second.rows, 16U);
+}
+
+// The target's rows of a range may be any number: it is cut on that side then.
+TEST(SweepScenario, RowsThatOnlyTheTargetHasAreFoundBesideDigests) {
+  Scenario s(digests_in_ranges_of(2));
+  copied(s, 6);
+  std::string all;
+  for (int id = 11; id <= 40; ++id) {
+    s.store.edit_rows(0)[id] = row(id, 0);
+    all += (all.empty() ? "extra_in_target " : ", extra_in_target ") + std::to_string(id);
+  }
+  EXPECT_EQ(found(s), all);
+}
+
+// A range is compared as it is, and not as it was when its bounds were asked for.
+TEST(SweepScenario, WhatChangesAfterTheLookAheadIsFound) {
+  Scenario s(digests_in_ranges_of(4));
+  copied(s, 8);
+  s.at("target_digest", [&s] { s.store.edit_rows(0).erase(7); });
+  EXPECT_EQ(found(s), "missing_in_target 7");
+}
+
 // Rows that have changed places leave the same values on both sides.
 TEST(SweepScenario, ADigestKnowsWhichRowAValueIsOf) {
   Scenario s(digests());
