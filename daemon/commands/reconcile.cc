@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
 #include <iostream>
 
 #include "checkpoint/checkpoint_reader.h"
@@ -20,7 +22,10 @@ namespace {
 
 namespace json = boost::json;
 
+// How often its end is looked for: of a short comparison sooner.
+constexpr std::chrono::milliseconds kAskSweepFirst{20};
 constexpr std::chrono::milliseconds kAskSweepEvery{200};
+constexpr int kAskSweepPart = 20;  // Of the time that it takes.
 
 // Has the running daemon compare, and waits for the end of it.
 Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand& command) {
@@ -31,6 +36,7 @@ Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand&
   LOCKSTEP_ASSIGN(SweepOutcome before, sweep_outcome(begun));
   StopFlag never;
   WaitNotice notice;
+  const auto asked = std::chrono::steady_clock::now();
   for (;;) {
     LOCKSTEP_ASSIGN(std::string document, ask_patiently(owner, {"GET", kReconcilePath, ""}));
     LOCKSTEP_ASSIGN(const SweepOutcome now, sweep_outcome(document));
@@ -44,7 +50,9 @@ Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand&
       LOCKSTEP_ASSIGN(before, sweep_outcome(again));
     }
     notice.tell(now.waits);
-    never.wait(kAskSweepEvery);
+    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::steady_clock::now() - asked);
+    never.wait(std::clamp(took / kAskSweepPart, kAskSweepFirst, kAskSweepEvery));
   }
 }
 
