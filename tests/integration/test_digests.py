@@ -10,7 +10,7 @@ from tests.integration.test_direct_types import ALL
 from tests.integration.test_parity import rows_before, schema
 from tests.integration.test_planted import CHANGES, SCHEMA, SEED
 
-# More than one bucket's worth, so that a range is digested in buckets before rows are read.
+# More than the rows of one part, so that few of them are read.
 ROWS = 6000
 # Arrays and composites name the types of what they hold, by numbers of their server.
 OIDS = "its values hold OIDs of types"
@@ -65,6 +65,28 @@ def test_each_change_of_one_value_is_found(migrate):
             migration.target("DELETE FROM goods WHERE id = %s", (key,))
             migration.target("INSERT INTO goods SELECT (%s::goods).*", row)
         assert compared(migration)[0]["result"] == "equal"
+
+
+def test_parts_lie_between_keys_of_several_columns(migrate):
+    """In the order of their collation and of the enum, which is the index's."""
+    migration = migrate("CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');"
+                        "CREATE TABLE odd (tenant varchar(9) COLLATE \"C\", mood mood, n int,"
+                        " v text, PRIMARY KEY (tenant, mood, n))", reconcile={"mode": "off"})
+    migration.source("INSERT INTO odd SELECT chr(65 + g % 60),"
+                     " (ARRAY['sad', 'ok', 'happy']::mood[])[1 + g % 3], g,"
+                     " nullif('v' || g % 7, 'v0') FROM generate_series(1, 3000) g")
+    migration.prepare()
+    with migration.running():
+        migration.await_synced("the daemon to follow")
+        report, told = compared(migration)
+        assert report["result"] == "equal" and told["public.odd"] == (3000, None)
+        migration.target("UPDATE odd SET v = 'v0' WHERE n = 1400")
+        migration.target("DELETE FROM odd WHERE n = 60")  # The least key,
+        migration.target("INSERT INTO odd VALUES ('~', 'happy', 1, '')")  # and one beyond all.
+        report, told = compared(migration, expected=2)
+        assert sorted((each["kind"], each["key"]["n"]) for each in report["findings"]) == [
+            ("differing", "1400"), ("extra_in_target", "1"), ("missing_in_target", "60")]
+        assert 0 < told["public.odd"][0] < 3000
 
 
 @pytest.mark.parametrize("why, settings, rule", [
