@@ -258,6 +258,7 @@ class Sweep {
     std::vector<std::string> later;  // Held keys that are not read on the target yet.
     std::optional<DigestForm> form;  // Of a range that is digested.
     bool looked_ahead = false;       // To the range after it.
+    std::uint64_t rows_wanted = 0;   // Of the range, as it was cut.
     std::optional<std::vector<PartDigest>> source_digest;
     std::optional<std::vector<PartDigest>> target_digest;
     std::optional<std::uint64_t> digested;  // Rows of the source in it, though few are read.

@@ -208,10 +208,11 @@ Status Sweep::read_parts(const std::vector<std::size_t>& parts) {
     to_read += (*work_.source_digest)[part].rows;
     of_target += (*work_.target_digest)[part].rows;
   }
+  const std::uint64_t most = std::max(to_read, of_target);
   if (to_read * kMuchOf > rows) table.read_whole = kRangesAfter;
-  if (to_read * kFewOf > rows) table.chunk_rows = std::min(table.chunk_rows, options_.chunk_rows);
-  if (rows > options_.chunk_rows && std::max(to_read, of_target) > options_.chunk_rows) {
-    table.chunk_rows = std::min(table.chunk_rows, options_.chunk_rows);
+  if (most * kFewOf > rows) table.chunk_rows = std::min(table.chunk_rows, options_.chunk_rows);
+  if (most > options_.chunk_rows && work_.rows_wanted > options_.chunk_rows) {
+    table.chunk_rows = options_.chunk_rows;
     finish();
     return {};
   }

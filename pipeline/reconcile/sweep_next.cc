@@ -342,6 +342,7 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   if (!form) return give_up(std::move(form).error());
   work_.form = std::move(*form);
   const std::uint64_t rows = std::min(table.chunk_rows, rows_max(table));
+  work_.rows_wanted = rows;
   const auto due = table.ranges.coverage().due(due_before(table), rows);
   work_.range = due->range;
   auto found = work_.form ? cut_in_parts(table, *due, rows) : cut(table, *due, rows);

@@ -124,7 +124,7 @@ RunOptions Process::run_options() {
   run.sweep.sample_per_second = options_.sample_per_second;
   run.sweep.digests = options_.digests;
   run.sweep.part_rows = 2;
-  run.sweep.digested_rows_max = 2 * options_.chunk_rows;
+  run.sweep.digested_rows_max = 4 * options_.chunk_rows;
   run.sweep.digest_wait = milliseconds(0);
   run.sweep.hold_limit = milliseconds(options_.hold_limit_ms);
   run.sweep.held_max = 2;
