@@ -274,6 +274,14 @@ class Sweep {
     std::vector<std::string> bounds{};
   };
 
+  // What the continuous comparison rests from.
+  struct LastRange {
+    std::chrono::steady_clock::time_point ended{};
+    std::chrono::duration<double> took{0};
+    std::uint64_t rows = 0;
+    std::uint64_t bytes = 0;
+  };
+
   bool take_request();
   bool take_repairs();
   void take_sample();
@@ -311,6 +319,7 @@ class Sweep {
   std::string why_read(const Table& table) const;
   Result<std::optional<DigestForm>> next_form(Table& table);
   std::uint64_t rows_max(const Table& table) const;
+  std::uint64_t rows_wanted(const Table& table) const;
   Result<std::optional<std::string>> cut(const Table& table, const Coverage::Due& due,
                                          std::uint64_t rows);
   Cutting cutting_of(const Table& table, const Coverage::Due& due, std::uint64_t rows) const;
@@ -367,6 +376,7 @@ class Sweep {
   Result<Step> give_up(Error error);
   void finish();
   void rest(std::uint64_t rows);
+  std::chrono::steady_clock::time_point rested() const;
   void leave(Table& table, std::string why);
   bool is_over(const Table& table) const;
   void tell(Table& table) const;
@@ -380,6 +390,7 @@ class Sweep {
   KeyReading rereading_{reading_, ports_.source, shared_};
 
   State state_ = State::Idle;
+  LastRange last_range_;
   std::vector<std::unique_ptr<Table>> tables_;  // By TableId.
   std::size_t last_table_ = 0;
   std::vector<bool> ready_;  // By TableId: rows of it may be compared now.
@@ -395,7 +406,6 @@ class Sweep {
   std::uint64_t proof_ = 0;                           // Asked for after S was taken; 0: not yet.
   std::chrono::steady_clock::time_point prove_at_{};  // Of held keys that do not arrive.
   std::chrono::steady_clock::time_point next_look_{};
-  std::chrono::steady_clock::time_point next_range_{};  // Of the continuous comparison.
   std::chrono::steady_clock::time_point idle_until_{};  // Nothing was to do.
   std::chrono::steady_clock::time_point next_prune_{};
   std::chrono::steady_clock::time_point next_sample_{};

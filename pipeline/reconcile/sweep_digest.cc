@@ -87,7 +87,7 @@ Status Sweep::look_ahead(const Table& table) {
   if (std::exchange(work_.looked_ahead, true)) return {};
   ahead_.reset();
   if (!(table.asked || table.heals()) || table.read_whole > 0) return {};
-  const std::uint64_t rows = std::min(table.chunk_rows, rows_max(table));
+  const std::uint64_t rows = rows_wanted(table);
   const auto due = table.ranges.coverage().due(due_before(table), rows);
   if (!due) return {};
   Cutting cutting = cutting_of(table, *due, rows);

@@ -161,7 +161,7 @@ std::int64_t Sweep::due_before(const Table& table) const {
 
 // The continuous comparison has a budget, and yields.
 bool Sweep::may_go_on() {
-  if (!options_.continuous || shared_.clock.now() < next_range_) return false;
+  if (!options_.continuous || shared_.clock.now() < rested()) return false;
   waits_ = ports_.busy();
   return waits_.empty();
 }
@@ -225,8 +225,9 @@ Result<Sweep::Step> Sweep::pick() {
   if (open || urgent) return Step::Waiting;
   // Thousands of tables are not asked in vain ten times a second.
   const auto now = shared_.clock.now();
-  idle_until_ = std::clamp(next_range_, now, now + kIdle);
-  if (next_range_ <= now) idle_until_ = now + kIdle;
+  const auto next_range = rested();
+  idle_until_ = std::clamp(next_range, now, now + kIdle);
+  if (next_range <= now) idle_until_ = now + kIdle;
   return Step::Done;
 }
 
@@ -341,7 +342,7 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   auto form = next_form(table);
   if (!form) return give_up(std::move(form).error());
   work_.form = std::move(*form);
-  const std::uint64_t rows = std::min(table.chunk_rows, rows_max(table));
+  const std::uint64_t rows = rows_wanted(table);
   work_.rows_wanted = rows;
   const auto due = table.ranges.coverage().due(due_before(table), rows);
   work_.range = due->range;
@@ -357,6 +358,15 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
 std::uint64_t Sweep::rows_max(const Table& table) const {
   const bool more = work_.form && (table.asked || table.heals());
   return more ? std::max(options_.chunk_rows, options_.digested_rows_max) : options_.chunk_rows;
+}
+
+// Of the range that is next.  While the servers have to bear much, ranges that nobody waits for are
+// small: what was begun before it was noticed is soon at its end.
+std::uint64_t Sweep::rows_wanted(const Table& table) const {
+  const std::uint64_t rows = std::min(table.chunk_rows, rows_max(table));
+  if (table.asked || table.heals()) return rows;
+  const std::uint64_t least = std::min(options_.chunk_rows_min, rows);
+  return std::max(least, static_cast<std::uint64_t>(static_cast<double>(rows) * ports_.share()));
 }
 
 // Where a range ends that has more rows.  One that is known stays whole until it has twice as many
@@ -385,26 +395,29 @@ void Sweep::steer(Table& table) const {
   if (took > 2 * options_.chunk_aim)
     table.chunk_rows =
         std::max(std::min(options_.chunk_rows_min, options_.chunk_rows), table.chunk_rows / 2);
-  else if (2 * took < options_.chunk_aim)
+  else if (2 * took < options_.chunk_aim && work_.rows_wanted >= table.chunk_rows)
     table.chunk_rows = std::min(rows_max(table), 2 * table.chunk_rows);
 }
 
 // After a range that nobody waits for: the servers are for others first.
 void Sweep::rest(std::uint64_t rows) {
   const auto now = shared_.clock.now();
-  const std::chrono::duration<double> took = now - work_.begun;
-  constexpr double kThrottledMax = 5;  // So that it is soon noticed when the share is another one.
-  double seconds = took.count() * (1 / options_.share - 1);
-  seconds += std::min(took.count() * (1 / ports_.share() - 1), kThrottledMax);
+  last_range_ = {.ended = now, .took = now - work_.begun, .rows = rows, .bytes = work_.bytes};
+}
+
+// When the next range may begin, by what counts now: a server that has become calm is not waited
+// for as long as one that had to bear much.
+std::chrono::steady_clock::time_point Sweep::rested() const {
+  const double took = last_range_.took.count();
+  double seconds = took * (1 / options_.share - 1) + took * (1 / ports_.share() - 1);
   const auto limited = [&](std::uint64_t amount, std::uint64_t limit) {
     if (limit == 0) return;
-    seconds =
-        std::max(seconds, static_cast<double>(amount) / static_cast<double>(limit) - took.count());
+    seconds = std::max(seconds, static_cast<double>(amount) / static_cast<double>(limit) - took);
   };
-  limited(rows, ports_.rows_per_second());
-  limited(work_.bytes, ports_.bytes_per_second());
-  next_range_ = now + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                          std::chrono::duration<double>(seconds));
+  limited(last_range_.rows, ports_.rows_per_second());
+  limited(last_range_.bytes, ports_.bytes_per_second());
+  return last_range_.ended + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                                 std::chrono::duration<double>(seconds));
 }
 
 }  // namespace lockstep
