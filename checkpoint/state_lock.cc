@@ -159,6 +159,7 @@ Result<std::optional<LockOwner>> read_lock_owner(const std::string& directory) {
   if (answer != 0) return fail(state_error("asking for the lock of " + path, error_number));
   if (asked.l_type == F_UNLCK) return std::optional<LockOwner>();
   if (!owner) return fail(std::move(owner).error());
+  owner->directory = directory;
   return std::optional<LockOwner>(*std::move(owner));
 }
 

@@ -16,6 +16,7 @@ namespace lockstep {
 struct LockOwner {
   int pid = 0;
   std::string socket;
+  std::string directory;  // That it owns.
 };
 
 // Owns the lock while it lives.  Not thread-safe.

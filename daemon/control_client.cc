@@ -149,6 +149,16 @@ Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& requ
               exit_of(answer.status, document));
 }
 
+namespace {
+
+// One that only starts has the lock already.
+Result<bool> is_gone(const LockOwner& owner) {
+  LOCKSTEP_ASSIGN(const auto now, read_lock_owner(owner.directory));
+  return !now || now->pid != owner.pid;
+}
+
+}  // namespace
+
 Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& request) {
   const auto until = std::chrono::steady_clock::now() + kPreparingMax;
   StopFlag never;
@@ -158,6 +168,10 @@ Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& 
     const bool again = !answer && answer.error().reaction == Reaction::Retry &&
                        std::chrono::steady_clock::now() < until;
     if (!again) return answer;
+    if (answer.error().code == kNobodyListens) {
+      LOCKSTEP_ASSIGN(const bool gone, is_gone(owner));
+      if (gone) return runs_not("it ended before it answered; start it, then say this again");
+    }
     notice.tell(answer.error().message);
     never.wait(kAgainEvery);
   }

@@ -31,7 +31,7 @@ Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& requ
                               std::chrono::seconds patience = kAnswerMax);
 
 // The same, a minute long, of a daemon that may be preparing its run, at a start or when a stopped
-// table is tried again.
+// table is tried again.  Halt, exit Unreachable: it has ended meanwhile.
 Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& request);
 
 // Listens to a stream of events, and calls `on_data` with the data of each, until the daemon ends

@@ -11,10 +11,12 @@
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "checkpoint/state_lock.h"
 #include "daemon/control_client.h"
 #include "pipeline/base/stop_flag.h"
 
@@ -88,6 +90,24 @@ TEST_F(ControlServerTest, AFileOfOneThatWasKilledIsKnown) {
     EXPECT_EQ(answer.error().code, kNobodyListens) << answer.error().message;
   }
   std::filesystem::remove(left);
+}
+
+// Whoever waits for a daemon that was killed is told, and not after a minute.
+TEST_F(ControlServerTest, NobodyWaitsForOneThatHasEnded) {
+  const std::filesystem::path directory = socket_.string() + "-state";
+  const std::string nowhere = socket_.string() + "-no";
+  std::optional<LockOwner> owner;
+  {
+    const auto lock = StateLock::acquire(directory.string(), nowhere);
+    ASSERT_TRUE(lock) << lock.error().message;
+    owner = read_lock_owner(directory.string()).value();
+    ASSERT_TRUE(owner);
+  }
+  const auto answer = ask_patiently(*owner, {"GET", "/", ""});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().exit, ExitCode::Unreachable);
+  EXPECT_TRUE(answer.error().message.contains("it ended before it answered"));
+  std::filesystem::remove_all(directory);
 }
 
 // A browser that reaches the socket (ssh -L 8080:SOCKET) carries pages of other sites, too.
