@@ -299,8 +299,19 @@ class Migration:
                             and lsn_number(status["proof_position"]) >= begun), what, timeout)
 
     def finish(self, timeout=300):
-        """Runs until synced, then both sides must be equal."""
-        self.lockstep.run_until_synced(timeout)
+        """Runs until synced, then both sides must be equal.
+
+        PostgreSQL 15 may lose track of a table that is truncated beside a kill of the stream, and
+        then decodes no more of the slot, whoever asks: what lockstep says of it is done."""
+        try:
+            self.lockstep.run_until_synced(timeout)
+        except LabError as ended:
+            if f"exit {HALTED}" not in str(ended) or "could not map filenode" not in str(ended):
+                raise
+            print(f"{self.name}: the source decodes no more of its log: lockstep resync")
+            answer = self.lockstep.verb("resync")
+            assert answer.returncode == 0, answer.stdout + answer.stderr
+            self.lockstep.run_until_synced(timeout)
         return self.assert_equal()
 
     def assert_halts(self, *words):
