@@ -21,6 +21,8 @@ struct DigestForm {
   // Keys of the range, as bounds_after() gives them: a part begins at its beginning and at each of
   // these, and ends where the next one begins.
   std::vector<std::string> bounds{};
+  // By column: values of it may be NULL.  It is no promise, and only says how they are hashed.
+  std::vector<bool> may_be_null{};
 
   std::size_t parts() const { return bounds.size() + 1; }
 };

@@ -89,6 +89,35 @@ def test_parts_lie_between_keys_of_several_columns(migrate):
         assert 0 < told["public.odd"][0] < 3000
 
 
+# What is hashed in the place of a NULL (digest_sql.cc), and what a type's own hash takes for one.
+STANDS_FOR_NULL = {"i": "-70000", "b": "-9000000000", "s": "-2", "t": "'\u00e9'", "f": "-1.5e-300",
+                   "d": "'2024-02-29'", "o": "true", "n": "-1.50",
+                   "z": "'2024-02-29 12:00:00.000001+00'",
+                   "u": "'12345678-9abc-def0-1234-56789abcdef0'"}
+ALIKE = [("f", "0", "'-0'"), ("f", "'NaN'", "0"), ("f", "'NaN'", "NULL"), ("b", "1", "4294967296"),
+         ("b", "-1", "-4294967296"), ("n", "1.0", "1.00")]
+
+
+def test_no_value_is_taken_for_another_that_has_its_hash(migrate):
+    migration = migrate("CREATE TABLE one (id int PRIMARY KEY, i int, b bigint, s smallint, t text,"
+                        " f float8, d date, o boolean, n numeric, z timestamptz, u uuid)",
+                        reconcile={"mode": "off"})
+    cases = [*((column, "NULL", value) for column, value in STANDS_FOR_NULL.items()), *ALIKE]
+    for id, (column, ours, _) in enumerate(cases):
+        migration.source(f"INSERT INTO one (id, {column}) VALUES ({id}, {ours})")
+    migration.source(f"INSERT INTO one SELECT g FROM generate_series({len(cases)}, {ROWS}) g")
+    migration.prepare()
+    with migration.running():
+        migration.await_synced("the daemon to follow")
+        for id, (column, ours, theirs) in enumerate(cases):
+            migration.target(f"UPDATE one SET {column} = {theirs} WHERE id = {id}")
+            report, told = compared(migration, expected=2)
+            assert [each["columns"] for each in report["findings"]] == [[column]], (column, theirs)
+            assert told["public.one"][0] > ROWS / 2 and told["public.one"][1] is None
+            migration.target(f"UPDATE one SET {column} = {ours} WHERE id = {id}")
+        assert compared(migration)[0]["result"] == "equal"
+
+
 @pytest.mark.parametrize("why, settings, rule", [
     ("reconcile.digests is off", {"digests": "off"}, {}),
     ("a column has `compare: value`", {}, {"compare": {"n": "value"}})])

@@ -66,11 +66,26 @@ TEST(DigestSql, ATypeWithoutAHashThatWillDoIsHashedAsItIsSent) {
       << query(digested);
 }
 
-// The hash of a key is never NULL, since then its row would be in no sum.
-TEST(DigestSql, AKeyWhoseHashMayBeNullIsHashedAsARow) {
-  EXPECT_TRUE(query(with_key("float8", 701))
-                  .contains("sum(pg_catalog.hash_record_extended(ROW(float8_send((t.\"id\""));
+TEST(DigestSql, AKeyOfATypeWithoutAHashIsHashedAsARow) {
+  EXPECT_TRUE(query(with_key("bytea", 17))
+                  .contains("sum(pg_catalog.hash_record_extended(ROW((t.\"id\"::bytea)"));
   EXPECT_TRUE(query(with_key("numeric", 1700)).contains("sum(pg_catalog.hashtextextended("));
+}
+
+// Another value stands for NULL, so that it is no other value's hash only with its bit behind it.
+TEST(DigestSql, WhichValuesAreNullIsHashedAfterThem) {
+  Digested digested = with_key("int4", 23);
+  for (int i = 0; i < 32; ++i) add(digested, ("n" + std::to_string(i)).c_str(), "int4", 23);
+  DigestForm form{.seed = 7, .may_be_null = std::vector<bool>(33, true)};
+  form.may_be_null[1] = false;
+  const std::string sql = digest_query(digested.table, {}, digested.columns, form);
+  EXPECT_TRUE(sql.contains("hashint4extended(COALESCE((t.\"n1\"::int4), '-70000'")) << sql;
+  EXPECT_TRUE(sql.contains("(CASE WHEN (t.\"n1\"::int4) IS NULL THEN 1 ELSE 0 END)")) << sql;
+  EXPECT_TRUE(sql.contains("(CASE WHEN (t.\"n30\"::int4) IS NULL THEN 536870912 ELSE 0 END)"))
+      << sql;
+  EXPECT_TRUE(sql.contains("(CASE WHEN (t.\"n31\"::int4) IS NULL THEN 1 ELSE 0 END),")) << sql;
+  EXPECT_FALSE(sql.contains("(t.\"n0\"::int4) IS NULL") ||
+               sql.contains("(t.\"id\"::int4) IS NULL"));
 }
 
 // Each is an argument of the next, and a server's stack is finite.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -19,6 +20,8 @@ constexpr std::string_view kRecordHash = "pg_catalog.hash_record_extended";
 
 // Deeper in each other the server's parser would need much stack for calls.
 constexpr std::size_t kChainMax = 64;
+// Bits of an integer that say of a value each whether it is NULL.
+constexpr std::size_t kNullsOfNumber = 30;
 
 // How a column goes into a row that is hashed as a whole.
 enum class InRecord : std::uint8_t {
@@ -33,8 +36,7 @@ struct HashedType {
   InRecord in_record;
   // Of a value {0} with a seed {1}; "": none that will do.  It is NULL where the value is.
   std::string_view hash;
-  std::string_view literal;  // For the probe.
-  bool total = true;         // `hash` is NULL of nothing else.
+  std::string_view literal;  // For the probe, and where a value is NULL.
 };
 
 // hashfloat8 takes -0 for 0 and every NaN for one, and makes its seed of 0, so that two columns
@@ -56,8 +58,11 @@ constexpr std::array kHashedTypes{
     HashedType{26, InRecord::It, "pg_catalog.hashoidextended({0}, {1})",
                "'4000000000'::pg_catalog.oid"},
     HashedType{701, InRecord::Sent,
-               "pg_catalog.hashfloat8extended(NULLIF(NULLIF({0}, '0'), 'NaN'), {1})",
-               "'-1.5e-300'::pg_catalog.float8", false},
+               "pg_catalog.hashint4extended(CASE WHEN {0} OPERATOR(pg_catalog.=) '0'"
+               " OR {0} OPERATOR(pg_catalog.=) 'NaN' THEN pg_catalog.hashtext(pg_catalog.encode("
+               "pg_catalog.float8send({0}), 'hex') COLLATE pg_catalog.\"C\") ELSE 1 END,"
+               " pg_catalog.hashfloat8extended({0}, {1}))",
+               "'-1.5e-300'::pg_catalog.float8"},
     HashedType{1043, InRecord::InC,
                "pg_catalog.hashtextextended({0} COLLATE pg_catalog.\"C\", {1})",
                "' a '::pg_catalog.varchar"},
@@ -97,9 +102,9 @@ struct Value {
   std::string sql;
   const HashedType* type;  // Null: none of those.
   std::string send{};
+  bool may_be_null = false;
 
   bool has_hash() const { return type != nullptr && !type->hash.empty(); }
-  bool is_total() const { return has_hash() && type->total; }
 };
 
 std::string in_record(const Value& value) {
@@ -123,10 +128,25 @@ std::string record_hash(const std::vector<Value>& values, const std::string& see
   return fmt::format("{}(ROW({}), {})", kRecordHash, fmt::join(cells, ", "), seed);
 }
 
-// One value after the other, each hash the next one's seed.
+// One value after the other, each hash the next one's seed; then which of them were NULL, since
+// another value stands in the chain for those.
 std::string chained(const std::vector<Value>& values, std::string seed) {
-  for (const Value& value : values)
-    seed = fmt::format(fmt::runtime(value.type->hash), value.sql, seed);
+  std::vector<std::string> nulls;
+  for (const Value& value : values) {
+    std::string sql = value.sql;
+    if (value.may_be_null) {
+      nulls.push_back(fmt::format("(CASE WHEN {} IS NULL THEN {} ELSE 0 END)", sql,
+                                  1U << nulls.size() % kNullsOfNumber));
+      sql = fmt::format("COALESCE({}, {})", sql, value.type->literal);
+    }
+    seed = fmt::format(fmt::runtime(value.type->hash), sql, seed);
+  }
+  for (std::span<const std::string> rest = nulls; !rest.empty();) {
+    const auto some = rest.first(std::min(rest.size(), kNullsOfNumber));
+    seed = fmt::format("pg_catalog.hashint4extended({}, {})",
+                       fmt::join(some, " OPERATOR(pg_catalog.+) "), seed);
+    rest = rest.subspan(some.size());
+  }
   return seed;
 }
 
@@ -141,20 +161,21 @@ std::string key_hash_sql(const TableMap& table, const std::vector<HashedColumn>&
                          std::uint64_t seed) {
   std::vector<Value> key;
   for (const std::size_t i : table.key) key.push_back(value_of(table, columns, i));
-  return std::ranges::all_of(key, &Value::is_total) ? chained(key, seed_literal(seed))
+  return std::ranges::all_of(key, &Value::has_hash) ? chained(key, seed_literal(seed))
                                                     : record_hash(key, seed_literal(seed));
 }
 
 // Its seed is the key's hash: rows that have changed places have other sums (V1).  Where one of the
-// chained values is NULL, or one that its type's function does not tell from others, the chain is
-// NULL, and they are hashed as a row.
+// chained values is NULL though its column was NOT NULL a while ago, the chain is NULL, and they
+// are hashed as a row: else such a row would be in no sum.
 std::string row_hash_sql(const TableMap& table, const std::vector<HashedColumn>& columns,
-                         const std::string& key) {
+                         const DigestForm& form, const std::string& key) {
   std::vector<Value> with_hash;
   std::vector<Value> others;
   for (std::size_t i = 0; i < columns.size(); ++i) {
     if (std::ranges::find(table.key, i) != table.key.end()) continue;
     Value value = value_of(table, columns, i);
+    value.may_be_null = i < form.may_be_null.size() && form.may_be_null[i];
     const bool in_chain = value.has_hash() && with_hash.size() < kChainMax;
     (in_chain ? with_hash : others).push_back(std::move(value));
   }
@@ -180,7 +201,8 @@ std::string digest_probe_query() {
 std::string digest_query(const TableMap& table, const LiteralRange& range,
                          const std::vector<HashedColumn>& columns, const DigestForm& form) {
   CHECK(columns.size() == table.columns.size());
-  const std::string hash = row_hash_sql(table, columns, key_hash_sql(table, columns, form.seed));
+  const std::string hash =
+      row_hash_sql(table, columns, form, key_hash_sql(table, columns, form.seed));
   std::vector<std::size_t> all(form.parts());
   std::iota(all.begin(), all.end(), std::size_t{0});
   return parts_query(table, range, form.bounds.size(), all,
