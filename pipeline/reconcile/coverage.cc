@@ -38,7 +38,8 @@ bool Coverage::is_due(const Part& part, std::int64_t before_us) const {
   return !part.busy && part.tried_us < before_us;
 }
 
-std::optional<Coverage::Due> Coverage::due(std::int64_t before_us, std::uint64_t rows) const {
+std::optional<Coverage::Due> Coverage::due(std::int64_t before_us, std::uint64_t rows,
+                                           std::int64_t soon_us) const {
   auto first = parts_.end();
   double urgency = 0;
   for (auto part = parts_.begin(); part != parts_.end(); ++part) {
@@ -54,7 +55,7 @@ std::optional<Coverage::Due> Coverage::due(std::int64_t before_us, std::uint64_t
   std::uint64_t joined = first->is.rows;
   for (auto part = first + 1; part != parts_.end(); ++part) {
     joined += part->is.rows;
-    if (!is_due(*part, before_us) || !part->is.known() || joined > rows) break;
+    if (!is_due(*part, before_us + soon_us) || !part->is.known() || joined > rows) break;
     range.upper = part->is.range.upper;
   }
   return Due{range, true, urgency};

@@ -41,13 +41,15 @@ class Coverage {
   void ask();
 
   // Of the ranges that were tried before `before_us` the most urgent one, which as a rule was tried
-  // longest ago; neighbours that are due, too, join it while all of them had at most `rows` rows.
+  // longest ago; neighbours that are due, too, or will be within `soon_us`, join it while all of
+  // them had at most `rows` rows.
   struct Due {
     KeyRange range;
     bool known = false;  // About how many rows it has.
     double urgency = 0;  // Without the changes of its table (urgency.h).
   };
-  std::optional<Due> due(std::int64_t before_us, std::uint64_t rows) const;
+  std::optional<Due> due(std::int64_t before_us, std::uint64_t rows,
+                         std::int64_t soon_us = 0) const;
   // Cuts `range` off at `cut` (nothing: it stays whole): that part is being compared from now on.
   // REQUIRES: due() answered it last.
   RangeId take(const KeyRange& range, const std::optional<std::string>& cut);

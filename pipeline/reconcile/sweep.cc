@@ -224,7 +224,7 @@ Result<Sweep::Step> Sweep::read_piece_of_both() {
     working = true;
     if (!more) {
       work_.source = Side::Read;
-      steer(*tables_[work_.table]);
+      if (!work_.digested) steer(*tables_[work_.table]);
       reading_.end_reading();  // As in read_source().
     }
   }
@@ -364,7 +364,7 @@ Status Sweep::judge_range(Table& table) {
 
 Status Sweep::end_range(Table& table, std::uint64_t rows, std::size_t suspects) {
   table.told.rows += rows;
-  rest(rows);
+  rest(table, rows);
   return table.ranges.compared(std::exchange(work_.range_id, 0),
                                {work_.range, shared_.clock.wall_us(), work_.position, rows},
                                suspects);

@@ -175,6 +175,16 @@ class Sweep {
   };
   using Suspects = std::unordered_map<Hash128, Suspect, Hash128Hasher>;
 
+  // Where the source is asked to cut a range, and what it answered.
+  struct Cutting {
+    KeyRange range;
+    std::uint64_t every = 0;  // Rows of a part.
+    std::size_t parts = 0;    // Of a range that is cut.
+    std::size_t wanted = 0;   // As many bounds as a range has that is not left whole.
+    std::vector<std::string> bounds{};
+    std::chrono::steady_clock::time_point asked_at{};
+  };
+
   struct Table {
     Table(const TableMap& table, VerifiedStore& store) : map(table), ranges(store, table.text()) {}
     // Forgets what was found, and takes another seed.
@@ -187,6 +197,7 @@ class Sweep {
     std::uint64_t chunk_rows = 0;  // Of its next range; 0: as the options say.
     bool cut_on_target = false;    // The target has far more rows of a range than the source.
     std::uint32_t read_whole = 0;  // So many of the next ranges: those before differed much.
+    std::optional<Cutting> ahead;  // Of the range that is next, as it looked before.
     std::string no_digests{};      // Why a server could not digest its rows.
     std::uint64_t version = 0;     // Of the table's life that the ranges are of.
     std::uint64_t missed = 0;      // Of that life, while it is to be healed; else 0.
@@ -264,17 +275,7 @@ class Sweep {
     std::optional<std::uint64_t> digested;  // Rows of the source in it, though few are read.
   };
 
-  // Where the source is asked to cut a range, and what it answered.
-  struct Cutting {
-    TableId table = 0;
-    KeyRange range;
-    std::uint64_t every = 0;  // Rows of a part.
-    std::size_t parts = 0;    // Of a range that is cut.
-    std::size_t wanted = 0;   // As many bounds as a range has that is not left whole.
-    std::vector<std::string> bounds{};
-  };
-
-  // What the continuous comparison rests from.
+  // What the continuous comparison rests from: nobody waited for it.
   struct LastRange {
     std::chrono::steady_clock::time_point ended{};
     std::chrono::duration<double> took{0};
@@ -298,6 +299,7 @@ class Sweep {
   Result<Step> land();
   // Ranges that were tried before it are due.
   std::int64_t due_before(const Table& table) const;
+  std::int64_t due_soon(const Table& table) const;
   bool may_go_on();
   template <typename Need>
   std::optional<std::size_t> next_table(Need need);
@@ -323,9 +325,9 @@ class Sweep {
   Result<std::optional<std::string>> cut(const Table& table, const Coverage::Due& due,
                                          std::uint64_t rows);
   Cutting cutting_of(const Table& table, const Coverage::Due& due, std::uint64_t rows) const;
-  Status look_ahead(const Table& table);
-  Result<std::vector<std::string>> find_bounds(const Cutting& cutting);
-  Result<std::optional<std::string>> cut_in_parts(const Table& table, const Coverage::Due& due,
+  Status look_ahead(Table& table);
+  Result<std::vector<std::string>> find_bounds(Table& table, const Cutting& cutting);
+  Result<std::optional<std::string>> cut_in_parts(Table& table, const Coverage::Due& due,
                                                   std::uint64_t rows);
   Status start_digest(DigestReader& reader, Compared::From side);
   Result<Step> digest();
@@ -375,7 +377,7 @@ class Sweep {
   Status find(Table& table, const Suspect& suspect, Finding seen);
   Result<Step> give_up(Error error);
   void finish();
-  void rest(std::uint64_t rows);
+  void rest(const Table& table, std::uint64_t rows);
   std::chrono::steady_clock::time_point rested() const;
   void leave(Table& table, std::string why);
   bool is_over(const Table& table) const;
@@ -395,7 +397,6 @@ class Sweep {
   std::size_t last_table_ = 0;
   std::vector<bool> ready_;  // By TableId: rows of it may be compared now.
   Work work_;
-  std::optional<Cutting> ahead_;  // Of the range that is next, as it looked before.
   Rows source_rows_;
   Rows target_rows_;
   TableId heals_ = 0;

@@ -1,8 +1,8 @@
 // Ranges whose rows stay where they are: both servers digest them, part by part, and rows are read
 // only of the parts that differ, which are judged as all rows are.
 //
-// Where the target orders keys in another way its parts have other rows, but each row is in one:
-// the bounds of parts, like those of ranges, lead from the lowest key to the highest (V1).
+// Where the target orders keys in another way its parts have other rows, but each row is in one at
+// least: the bounds of parts, like those of ranges, lead from the lowest key to the highest (V1).
 //
 // A digest is of the same two snapshots as the rows, and as late as the proof (V3): equal digests
 // say of a range what equal rows would.
@@ -24,6 +24,10 @@ constexpr std::uint32_t kRangesAfter = 8;
 constexpr std::uint64_t kMuchOf = 4;
 // and where fewer have to be, the next range may have more rows than one that is read.
 constexpr std::uint64_t kFewOf = 16;
+// Of a partitioned table.
+constexpr std::size_t kLeavesOfPart = 8;
+// Rows come and go.
+constexpr std::chrono::seconds kAheadKept{10};
 
 std::uint64_t rows_of(const std::vector<PartDigest>& digests) {
   return std::transform_reduce(digests.begin(), digests.end(), std::uint64_t{0}, std::plus(),
@@ -66,26 +70,34 @@ Result<std::optional<DigestForm>> Sweep::next_form(Table& table) {
     --table.read_whole;
     return std::optional<DigestForm>();
   }
-  return std::optional(DigestForm{.seed = table.seed});
+  DigestForm form{.seed = table.seed};
+  for (std::size_t i = 0; i < table.map.columns.size(); ++i)
+    form.may_be_null.push_back(!table.map.source_column(i).not_null);
+  return std::optional(std::move(form));
 }
 
-// What cut_in_parts() asks the source for.
+// What cut_in_parts() asks the source for.  A part of a partitioned table is looked up in each of
+// its leaves, so that many of them make fewer parts.
 Sweep::Cutting Sweep::cutting_of(const Table& table, const Coverage::Due& due,
                                  std::uint64_t rows) const {
   const std::size_t most =
       std::min(options_.parts_max, ChunkReader::kKeyCellsMax / table.map.key.size());
-  Cutting cutting{.table = table.map.id, .range = due.range};
-  cutting.every = std::min(rows, std::max(options_.part_rows, 2 * rows / most + 1));
+  const std::uint64_t part_rows =
+      options_.part_rows *
+      std::max<std::uint64_t>(1, table.map.source.leaves.size() / kLeavesOfPart);
+  Cutting cutting{.range = due.range};
+  cutting.every = std::min(rows, std::max(part_rows, 2 * rows / most + 1));
   cutting.parts = rows / cutting.every;
   cutting.wanted = due.known ? 2 * cutting.parts : cutting.parts;
+  cutting.asked_at = shared_.clock.now();
   return cutting;
 }
 
 // While the target has still to digest a range the source has nothing to do but this.  Keys of an
 // older snapshot divide a range as well as others.
-Status Sweep::look_ahead(const Table& table) {
+Status Sweep::look_ahead(Table& table) {
   if (std::exchange(work_.looked_ahead, true)) return {};
-  ahead_.reset();
+  table.ahead.reset();
   if (!(table.asked || table.heals()) || table.read_whole > 0) return {};
   const std::uint64_t rows = rows_wanted(table);
   const auto due = table.ranges.coverage().due(due_before(table), rows);
@@ -94,31 +106,32 @@ Status Sweep::look_ahead(const Table& table) {
   LOCKSTEP_ASSIGN(cutting.bounds,
                   ports_.source.bounds_after(table.compared->view(From::Source), cutting.range,
                                              cutting.every, cutting.wanted));
-  ahead_ = std::move(cutting);
+  table.ahead = std::move(cutting);
   return {};
 }
 
-// The source's answer to it, as many as are wanted.
-Result<std::vector<std::string>> Sweep::find_bounds(const Cutting& cutting) {
-  const std::optional<Cutting> ahead = std::exchange(ahead_, std::nullopt);
-  const bool same = ahead && ahead->table == cutting.table && ahead->range == cutting.range &&
-                    ahead->every == cutting.every;
+// The source's answer to it, as many as are wanted; one of a while ago no longer says how many rows
+// there are.
+Result<std::vector<std::string>> Sweep::find_bounds(Table& table, const Cutting& cutting) {
+  const std::optional<Cutting> ahead = std::exchange(table.ahead, std::nullopt);
+  const bool same = ahead && ahead->range == cutting.range && ahead->every == cutting.every &&
+                    cutting.asked_at - ahead->asked_at < kAheadKept;
   const bool enough =
       same && (ahead->wanted >= cutting.wanted || ahead->bounds.size() < ahead->wanted);
   if (!enough)
-    return ports_.source.bounds_after(tables_[cutting.table]->compared->view(From::Source),
-                                      cutting.range, cutting.every, cutting.wanted);
+    return ports_.source.bounds_after(table.compared->view(From::Source), cutting.range,
+                                      cutting.every, cutting.wanted);
   const auto end = ahead->bounds.begin() +
                    static_cast<std::ptrdiff_t>(std::min(ahead->bounds.size(), cutting.wanted));
   return std::vector(ahead->bounds.begin(), end);
 }
 
 // As cut(), with the bounds of the range's parts.
-Result<std::optional<std::string>> Sweep::cut_in_parts(const Table& table, const Coverage::Due& due,
+Result<std::optional<std::string>> Sweep::cut_in_parts(Table& table, const Coverage::Due& due,
                                                        std::uint64_t rows) {
   const Cutting cutting = cutting_of(table, due, rows);
   std::optional<std::string> cut;
-  LOCKSTEP_ASSIGN(std::vector<std::string> bounds, find_bounds(cutting));
+  LOCKSTEP_ASSIGN(std::vector<std::string> bounds, find_bounds(table, cutting));
   if (bounds.size() == cutting.wanted) {
     cut = std::move(bounds[cutting.parts - 1]);
     bounds.resize(cutting.parts - 1);

@@ -159,6 +159,14 @@ std::int64_t Sweep::due_before(const Table& table) const {
   return std::max<std::int64_t>(1, before);
 }
 
+// Ranges that were cut small, since servers had to bear much, are neighbours that become due one
+// after another: they are one again when the first of them is.
+std::int64_t Sweep::due_soon(const Table& table) const {
+  constexpr int kPartOf = 16;
+  if (table.asked || table.heals()) return 0;
+  return std::chrono::microseconds(options_.every).count() / kPartOf;
+}
+
 // The continuous comparison has a budget, and yields.
 bool Sweep::may_go_on() {
   if (!options_.continuous || shared_.clock.now() < rested()) return false;
@@ -344,7 +352,7 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   work_.form = std::move(*form);
   const std::uint64_t rows = rows_wanted(table);
   work_.rows_wanted = rows;
-  const auto due = table.ranges.coverage().due(due_before(table), rows);
+  const auto due = table.ranges.coverage().due(due_before(table), rows, due_soon(table));
   work_.range = due->range;
   auto found = work_.form ? cut_in_parts(table, *due, rows) : cut(table, *due, rows);
   if (!found) return give_up(std::move(found).error());
@@ -361,12 +369,15 @@ std::uint64_t Sweep::rows_max(const Table& table) const {
 }
 
 // Of the range that is next.  While the servers have to bear much, ranges that nobody waits for are
-// small: what was begun before it was noticed is soon at its end.
+// smaller, so that they are soon at their end; no smaller than that what each of them costs by
+// itself, a proof among it, is little.
 std::uint64_t Sweep::rows_wanted(const Table& table) const {
+  constexpr double kLeast = 1.0 / 8;
   const std::uint64_t rows = std::min(table.chunk_rows, rows_max(table));
   if (table.asked || table.heals()) return rows;
-  const std::uint64_t least = std::min(options_.chunk_rows_min, rows);
-  return std::max(least, static_cast<std::uint64_t>(static_cast<double>(rows) * ports_.share()));
+  const double share = std::max(kLeast, ports_.share());
+  return std::max(std::min(options_.chunk_rows_min, rows),
+                  static_cast<std::uint64_t>(static_cast<double>(rows) * share));
 }
 
 // Where a range ends that has more rows.  One that is known stays whole until it has twice as many
@@ -393,14 +404,15 @@ Result<std::optional<std::string>> Sweep::cut(const Table& table, const Coverage
 void Sweep::steer(Table& table) const {
   const auto took = shared_.clock.now() - work_.read_begun;
   if (took > 2 * options_.chunk_aim)
-    table.chunk_rows =
-        std::max(std::min(options_.chunk_rows_min, options_.chunk_rows), table.chunk_rows / 2);
+    table.chunk_rows = std::max(std::min(options_.chunk_rows_min, options_.chunk_rows),
+                                std::min(table.chunk_rows, rows_max(table)) / 2);
   else if (2 * took < options_.chunk_aim && work_.rows_wanted >= table.chunk_rows)
     table.chunk_rows = std::min(rows_max(table), 2 * table.chunk_rows);
 }
 
 // After a range that nobody waits for: the servers are for others first.
-void Sweep::rest(std::uint64_t rows) {
+void Sweep::rest(const Table& table, std::uint64_t rows) {
+  if (table.asked || table.heals()) return;
   const auto now = shared_.clock.now();
   last_range_ = {.ended = now, .took = now - work_.begun, .rows = rows, .bytes = work_.bytes};
 }
@@ -408,8 +420,11 @@ void Sweep::rest(std::uint64_t rows) {
 // When the next range may begin, by what counts now: a server that has become calm is not waited
 // for as long as one that had to bear much.
 std::chrono::steady_clock::time_point Sweep::rested() const {
+  constexpr double kThrottledMax = 10;  // A range that had to wait for its proof worked for less.
+  constexpr double kMax = 86'400;
   const double took = last_range_.took.count();
-  double seconds = took * (1 / options_.share - 1) + took * (1 / ports_.share() - 1);
+  double seconds = took * (1 / options_.share - 1);
+  seconds += std::min(took * (1 / ports_.share() - 1), kThrottledMax);
   const auto limited = [&](std::uint64_t amount, std::uint64_t limit) {
     if (limit == 0) return;
     seconds = std::max(seconds, static_cast<double>(amount) / static_cast<double>(limit) - took);
@@ -417,7 +432,7 @@ std::chrono::steady_clock::time_point Sweep::rested() const {
   limited(last_range_.rows, ports_.rows_per_second());
   limited(last_range_.bytes, ports_.bytes_per_second());
   return last_range_.ended + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                                 std::chrono::duration<double>(seconds));
+                                 std::chrono::duration<double>(std::min(seconds, kMax)));
 }
 
 }  // namespace lockstep

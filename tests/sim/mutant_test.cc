@@ -281,7 +281,7 @@ TEST(Mutant, I18OpenCopySet) { expect_noticed(Rule::OpenCopySet, direct_copies);
 TEST(Mutant, FairTurns) { expect_noticed(Rule::FairTurns, many_debts); }
 TEST(Mutant, V3CompareAfterProof) { expect_noticed(Rule::CompareAfterProof, swept); }
 TEST(Mutant, V4LeaveDoubtful) { expect_noticed(Rule::LeaveDoubtful, swept); }
-TEST(Mutant, V4NoticeReread) { expect_noticed(Rule::NoticeReread, busy_row_in_batches, 3700); }
+TEST(Mutant, V4NoticeReread) { expect_noticed(Rule::NoticeReread, busy_row_in_batches, 4290); }
 TEST(Mutant, V7HoldBusyKey) { expect_noticed(Rule::HoldBusyKey, busy_row); }
 TEST(Mutant, V7ArriveAfterCommit) {
   expect_noticed(Rule::ArriveAfterCommit, busy_row_in_batches, 3500);

@@ -114,8 +114,8 @@ TEST(SweepScenario, ManyDifferencesAreFoundAmongDigestedRows) {
   EXPECT_EQ(s.sweep_status().asked.at(0).second.rows, 16U);
 }
 
-// The target's rows of a range may be any number: it is cut on that side then, and where the rows of
-// that many parts would have to be read, in smaller ones.
+// The target's rows of a range may be any number: it is cut on that side then, and where the rows
+// of that many parts would have to be read, in smaller ones.
 TEST(SweepScenario, RowsThatOnlyTheTargetHasAreFoundBesideDigests) {
   Scenario s(digests_in_ranges_of(2));
   copied(s, 6);

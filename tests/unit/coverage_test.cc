@@ -85,6 +85,7 @@ TEST(Coverage, WhereRowsWereUnequalIsComparedFirst) {
   EXPECT_EQ(coverage.due(100, kRows)->range.lower, key('f'));
   EXPECT_EQ(coverage.due(1'000'000, kRows)->range.lower, key('f'));
   EXPECT_EQ(coverage.due(51, kRows)->range.upper, key('f')) << "the other is not due";
+  EXPECT_EQ(coverage.due(51, 2 * kRows, 1)->range.upper, std::nullopt) << "it soon is";
 }
 
 TEST(Coverage, TellsWhichRangesWaitLongest) {

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
 
 #include "connectors/postgres/wire/rows.h"
 #include "pipeline/base/result.h"
