@@ -255,7 +255,7 @@ TEST(Mutant, I5RegisterSnapshotBeforeItBegins) {
 TEST(Mutant, I5ATruncateIsATransactionOfEveryLane) {
   expect_noticed(Rule::TruncateIsABatch, old_checkpoints, 500);
 }
-TEST(Mutant, I6WaitForFlush) { expect_noticed(Rule::WaitForFlush, fragile_source); }
+TEST(Mutant, I6WaitForFlush) { expect_noticed(Rule::WaitForFlush, fragile_source, 2500); }
 TEST(Mutant, I7DropRowsThatAChangeOvertook) {
   expect_noticed(Rule::DropUnseenRow, slow_to_become_visible);
 }
