@@ -311,11 +311,11 @@ void Lane::fold_rows(const RowsItem& item) {
   }
   const auto add = [&](WriteKind kind, const Hash128& key, std::string_view row,
                        std::string_view key_cells, Holders holders) {
-    const Verdict verdict = recent_.judge(table.id, key, item.read->snapshot);
-    if (verdict != Verdict::Write) {
-      report.retake = report.retake || verdict == Verdict::Retake;
+    const Judgement judgement = recent_.judge(table.id, key, item.read->snapshot);
+    if (judgement != Judgement::Write) {
+      report.retake = report.retake || judgement == Judgement::Retake;
       ++report.dropped;
-      if (verdict == Verdict::Drop && life.is_doubtful())
+      if (judgement == Judgement::Drop && life.is_doubtful())
         fold_.add(owed(table, key, key_cells, DebtReason::Doubtful));
       return;
     }

@@ -177,15 +177,15 @@ void Scanner::judge_lane(std::uint32_t lane, const std::vector<std::uint32_t>& r
   std::vector<Hash128> keys;
   keys.reserve(rows.size());
   for (const std::uint32_t row : rows) keys.push_back(piece_.keys[row]);
-  std::vector<Recent::CopyVerdict> verdicts(keys.size());
-  shared_.recents[lane]->open_for_copy(table_->id, keys, reading_.snapshot(), verdicts);
+  std::vector<Recent::CopyJudgement> judgements(keys.size());
+  shared_.recents[lane]->open_for_copy(table_->id, keys, reading_.snapshot(), judgements);
   std::uint64_t dropped = 0;
   const auto others = static_cast<std::ptrdiff_t>(piece_.direct.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (verdicts[i].verdict == Verdict::Retake) void_ = true;
-    if (verdicts[i].verdict == Verdict::Drop) ++dropped;
-    if (verdicts[i].verdict != Verdict::Write) continue;
-    if (verdicts[i].via_lane) {
+    if (judgements[i].judgement == Judgement::Retake) void_ = true;
+    if (judgements[i].judgement == Judgement::Drop) ++dropped;
+    if (judgements[i].judgement != Judgement::Write) continue;
+    if (judgements[i].via_lane) {
       piece_.via[lane].push_back(rows[i]);
     } else {
       piece_.direct.push_back(rows[i]);
@@ -297,12 +297,12 @@ Result<Scanner::Step> Scanner::drain() {
 Result<Scanner::Step> Scanner::mark() {
   Recent& recent = *shared_.recents[0];
   switch (recent.open_mark(table_->id, reading_.snapshot())) {
-    case Verdict::Drop:
+    case Judgement::Drop:
       return Step::Waiting;  // A TRUNCATE is passing.
-    case Verdict::Retake:
+    case Judgement::Retake:
       finish(false);
       return Step::Working;
-    case Verdict::Write:
+    case Judgement::Write:
       break;
   }
   if (!planner_.current(task_)) {

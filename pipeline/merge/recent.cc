@@ -68,15 +68,15 @@ bool Recent::below_floor(TableId table, const Snapshot& snapshot) const {
   return std::ranges::any_of(floor.xids, [&](Xid xid) { return !snapshot.sees(xid); });
 }
 
-Verdict Recent::judge_locked(TableId table, const Hash128& key, const Snapshot& snapshot) const {
-  if (below_floor(table, snapshot)) return Verdict::Retake;
-  if (!rule_on(Rule::DropUnseenRow)) return Verdict::Write;
+Judgement Recent::judge_locked(TableId table, const Hash128& key, const Snapshot& snapshot) const {
+  if (below_floor(table, snapshot)) return Judgement::Retake;
+  if (!rule_on(Rule::DropUnseenRow)) return Judgement::Write;
   const auto found = entries_[table].find(key);
-  if (found == entries_[table].end() || snapshot.sees(found->second)) return Verdict::Write;
-  return Verdict::Drop;
+  if (found == entries_[table].end() || snapshot.sees(found->second)) return Judgement::Write;
+  return Judgement::Drop;
 }
 
-Verdict Recent::judge(TableId table, const Hash128& key, const Snapshot& snapshot) const {
+Judgement Recent::judge(TableId table, const Hash128& key, const Snapshot& snapshot) const {
   const MutexLock lock(mutex_);
   return judge_locked(table, key, snapshot);
 }
@@ -95,13 +95,13 @@ bool Recent::maybe_written(TableId table, const Hash128& key) const {
 }
 
 void Recent::open_for_copy(TableId table, std::span<const Hash128> keys, const Snapshot& snapshot,
-                           std::span<CopyVerdict> verdicts) {
-  CHECK(keys.size() == verdicts.size());
+                           std::span<CopyJudgement> judgements) {
+  CHECK(keys.size() == judgements.size());
   const MutexLock lock(mutex_);
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    verdicts[i].verdict = judge_locked(table, keys[i], snapshot);
-    verdicts[i].via_lane = held_[table] || maybe_written(table, keys[i]);
-    if (verdicts[i].verdict != Verdict::Write || verdicts[i].via_lane) continue;
+    judgements[i].judgement = judge_locked(table, keys[i], snapshot);
+    judgements[i].via_lane = held_[table] || maybe_written(table, keys[i]);
+    if (judgements[i].judgement != Judgement::Write || judgements[i].via_lane) continue;
     open_.add(keys[i]);
     ++open_count_[table];
   }
@@ -132,12 +132,12 @@ std::size_t Recent::open_copies(TableId table) const {
   return open_count_[table];
 }
 
-Verdict Recent::open_mark(TableId table, const Snapshot& snapshot) {
+Judgement Recent::open_mark(TableId table, const Snapshot& snapshot) {
   const MutexLock lock(mutex_);
-  if (below_floor(table, snapshot)) return Verdict::Retake;
-  if (held_[table]) return Verdict::Drop;
+  if (below_floor(table, snapshot)) return Judgement::Retake;
+  if (held_[table]) return Judgement::Drop;
   ++open_count_[table];
-  return Verdict::Write;
+  return Judgement::Write;
 }
 
 void Recent::close_mark(TableId table) {

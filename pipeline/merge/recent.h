@@ -20,7 +20,7 @@
 namespace lockstep {
 
 // What happens to a row read under a snapshot.
-enum class Verdict : std::uint8_t {
+enum class Judgement : std::uint8_t {
   Write,   // The snapshot sees the key's last change: write all columns.
   Drop,    // It does not: the change is newer (I7).
   Retake,  // Not known any more (overflow, TRUNCATE): the whole chunk must be read again.
@@ -41,19 +41,19 @@ class Recent {
   // The whole table changed (TRUNCATE): rows of snapshots that do not see `xid` are void.
   void record_table(TableId table, Xid xid);
 
-  Verdict judge(TableId table, const Hash128& key, const Snapshot& snapshot) const;
+  Judgement judge(TableId table, const Hash128& key, const Snapshot& snapshot) const;
   // The transaction of the key's last change, while it is remembered; for people.
   std::optional<Xid> last_change(TableId table, const Hash128& key) const;
 
-  // For a direct COPY: judges each key and, where the verdict is Write, opens it: one step, so that
-  // no event of the key slips between (I18).  All three spans have one length.  A key whose table
-  // is held (hold_copies) is not opened; its row must go through the lane: `via_lane` is set.
-  struct CopyVerdict {
-    Verdict verdict = Verdict::Write;
+  // For a direct COPY: judges each key and, where the judgement is Write, opens it: one step, so
+  // that no event of the key slips between (I18).  All three spans have one length.  A key whose
+  // table is held (hold_copies) is not opened; its row must go through the lane: `via_lane` is set.
+  struct CopyJudgement {
+    Judgement judgement = Judgement::Write;
     bool via_lane = false;
   };
   void open_for_copy(TableId table, std::span<const Hash128> keys, const Snapshot& snapshot,
-                     std::span<CopyVerdict> verdicts);
+                     std::span<CopyJudgement> judgements);
   // The COPY committed or aborted.
   void close_copy(TableId table, std::span<const Hash128> keys);
   // Whether a COPY in flight holds the key.
@@ -63,7 +63,7 @@ class Recent {
   std::size_t open_copies(TableId table) const;
   // A done-mark written apart from a COPY counts as one open COPY, so that no TRUNCATE passes it.
   // Returns Retake when the snapshot's rows are void, Drop while COPYs are held (ask again).
-  Verdict open_mark(TableId table, const Snapshot& snapshot);
+  Judgement open_mark(TableId table, const Snapshot& snapshot);
   void close_mark(TableId table);
 
   // Forgets what every snapshot in flight and a newer probe see (I4).
@@ -80,7 +80,7 @@ class Recent {
     bool empty() const { return xids.empty() && largest == 0; }
   };
 
-  Verdict judge_locked(TableId table, const Hash128& key, const Snapshot& snapshot) const
+  Judgement judge_locked(TableId table, const Hash128& key, const Snapshot& snapshot) const
       REQUIRES(mutex_);
   bool below_floor(TableId table, const Snapshot& snapshot) const REQUIRES(mutex_);
   void degrade_largest() REQUIRES(mutex_);

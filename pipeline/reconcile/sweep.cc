@@ -308,7 +308,7 @@ bool Sweep::in_doubt(const Table& table, const Hash128& key) const {
   if (owed_.contains(key) || shared_.rereads.may_have(key)) return true;
   const auto lanes = static_cast<std::uint32_t>(shared_.recents.size());
   const Recent& recent = *shared_.recents[lane_of(table.map, key, lanes)];
-  return recent.judge(work_.table, key, reading_.snapshot()) != Verdict::Write;
+  return recent.judge(work_.table, key, reading_.snapshot()) != Judgement::Write;
 }
 
 bool Sweep::may_be_found(const Suspect& suspect) const {

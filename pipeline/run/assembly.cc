@@ -440,16 +440,16 @@ Result<std::optional<ExitCode>> Assembly::tick() {
   hold_tables();
   govern();
   LOCKSTEP_ASSIGN(
-      const Supervisor::Verdict verdict,
+      const Supervisor::Conclusion conclusion,
       told(Worker::Supervisor, "supervisor", supervisor_.tick(options_.until_synced), health_));
-  // Only for people: the verdict stands, whether or not the target tells who holds a lock.
+  // Only for people: the conclusion stands, whether or not the target tells who holds a lock.
   if (const Status looked = told(Worker::Supervisor, "locks", look_for_locks(), health_);
       !looked && looked.error().reaction != Reaction::Retry)
     return fail(looked.error());
   if (options_.until_compared)
     return options_.compared_too && !options_.compared_too() ? std::nullopt : compared();
-  if (verdict == Supervisor::Verdict::GoOn) return std::nullopt;
-  if (verdict == Supervisor::Verdict::Incomplete || options_.tables_left_out)
+  if (conclusion == Supervisor::Conclusion::GoOn) return std::nullopt;
+  if (conclusion == Supervisor::Conclusion::Incomplete || options_.tables_left_out)
     return ExitCode::Incomplete;
   const std::optional<Proof> proof = supervisor_.status().proof;
   ports_.events.synced(proof && proof->exact ? "exact" : "near");

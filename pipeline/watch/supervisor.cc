@@ -71,18 +71,18 @@ void Supervisor::begin() {
     if (all[id].life.copied) told_done_.insert(id);
 }
 
-Result<Supervisor::Verdict> Supervisor::tick(bool want_proof) {
+Result<Supervisor::Conclusion> Supervisor::tick(bool want_proof) {
   waiting_.clear();
   Status kept = note_tables();
   if (kept) kept = count_debts_if_due();
-  Result<Verdict> verdict = Verdict::GoOn;
+  Result<Conclusion> conclusion = Conclusion::GoOn;
   if (kept) kept = watch_shapes();
   if (kept) hold_stream();
-  if (kept) verdict = prove(want_proof);
+  if (kept) conclusion = prove(want_proof);
   if (kept) kept = note_stops();  // What the looks of this tick have stopped.
   publish();
   if (!kept) return std::unexpected(std::move(kept).error());
-  return want_proof ? verdict : Verdict::GoOn;
+  return want_proof ? conclusion : Conclusion::GoOn;
 }
 
 void Supervisor::waits_for(std::string what) {
@@ -240,7 +240,7 @@ std::set<std::string> Supervisor::paused() const {
 
 // One step towards the proof of V3; see the class invariant for the order.  While tables are copied
 // it proves nothing but how far the stream is applied, which tells the lag.
-Result<Supervisor::Verdict> Supervisor::prove(bool want_proof) {
+Result<Supervisor::Conclusion> Supervisor::prove(bool want_proof) {
   const auto now = shared_.clock.now();
   const bool ready = backfilled_ && shapes_.settled();
   if (!ready || owes_rows()) forget_proof();
@@ -258,12 +258,12 @@ Result<Supervisor::Verdict> Supervisor::prove(bool want_proof) {
                                              : anew ? kHurry
                                                     : next_tick_ * 2);
   if (held_back_) tell_proof("");
-  if (held_back_ || (patient && !hurry && now < next_proof_)) return Verdict::GoOn;
+  if (held_back_ || (patient && !hurry && now < next_proof_)) return Conclusion::GoOn;
   next_proof_ = now + options_.proof_step;
-  auto verdict = step_proof(ready, patient);
+  auto conclusion = step_proof(ready, patient);
   // An error of a tick that is not patient is the tick's.
-  if (verdict || patient) tell_proof(verdict ? proof_.fault() : verdict.error().message);
-  return verdict || !patient ? std::move(verdict) : Verdict::GoOn;
+  if (conclusion || patient) tell_proof(conclusion ? proof_.fault() : conclusion.error().message);
+  return conclusion || !patient ? std::move(conclusion) : Conclusion::GoOn;
 }
 
 // A part of its own: what is broken on the way from the source's log to us.
@@ -271,7 +271,7 @@ void Supervisor::tell_proof(const std::string& fault) {
   events_.told(kProofPart, fault, health_.tell(kProofPart, fault, shared_.clock.now()));
 }
 
-Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
+Result<Supervisor::Conclusion> Supervisor::step_proof(bool ready, bool patient) {
   LOCKSTEP_ASSIGN(const bool applied, proof_.step(paused()));
   const bool passed = proof_.stream_passed();
   awaited_marker_.store(passed ? 0 : proof_.marker().value_or(0), std::memory_order_relaxed);
@@ -283,7 +283,7 @@ Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
   }
   if (!applied) {
     if (!patient && proof_.fault().empty()) waits_for(proof_.waiting_for());
-    return Verdict::GoOn;
+    return Conclusion::GoOn;
   }
   {
     const MutexLock lock(mutex_);
@@ -294,16 +294,17 @@ Result<Supervisor::Verdict> Supervisor::step_proof(bool ready, bool patient) {
   if (!ready) {
     proof_.reset();
     next_proof_ = shared_.clock.now() + options_.proof_every;
-    return Verdict::GoOn;
+    return Conclusion::GoOn;
   }
-  LOCKSTEP_ASSIGN(const Verdict verdict, conclude());
-  if (!patient) return verdict;
+  LOCKSTEP_ASSIGN(const Conclusion conclusion, conclude());
+  if (!patient) return conclusion;
   const auto now = shared_.clock.now();
   // Rows that are owed may be settled in a moment: the passage is good for a while.
-  if (verdict == Verdict::GoOn && now - proof_.begun() < options_.proof_every) return verdict;
+  if (conclusion == Conclusion::GoOn && now - proof_.begun() < options_.proof_every)
+    return conclusion;
   proof_.reset();
   next_proof_ = now + options_.proof_every;
-  return verdict;
+  return conclusion;
 }
 
 std::optional<Ends> Supervisor::passed_ends(std::uint64_t proof) const {
@@ -312,12 +313,12 @@ std::optional<Ends> Supervisor::passed_ends(std::uint64_t proof) const {
 }
 
 // Everything before the marker is applied: is there anything else that is missing?
-Result<Supervisor::Verdict> Supervisor::conclude() {
+Result<Supervisor::Conclusion> Supervisor::conclude() {
   LOCKSTEP_ASSIGN(const bool unchanged, shapes_.look());
-  if (!unchanged) return Verdict::GoOn;
+  if (!unchanged) return Conclusion::GoOn;
   LOCKSTEP_TRY(look_around());
   LOCKSTEP_TRY(count_debts());  // Counted after the positions: a debt opened by them is in it.
-  if (owes_rows()) return Verdict::GoOn;
+  if (owes_rows()) return Conclusion::GoOn;
   const auto age = shared_.clock.now() - proof_.begun();
   Proof proof;
   proof.position = proof_.marker().value_or(0);
@@ -328,7 +329,7 @@ Result<Supervisor::Verdict> Supervisor::conclude() {
   const MutexLock lock(mutex_);
   proven_ = proof;
   proven_at_ = proof_.begun();
-  return proof.complete ? Verdict::Synced : Verdict::Incomplete;
+  return proof.complete ? Conclusion::Synced : Conclusion::Incomplete;
 }
 
 void Supervisor::forget_proof() {

@@ -62,7 +62,7 @@ struct SupervisorPorts {
 // was open (V3, I14).
 class Supervisor {
  public:
-  enum class Verdict : std::uint8_t {
+  enum class Conclusion : std::uint8_t {
     GoOn,
     Synced,
     Incomplete,  // Everything is synced but stopped tables, newcomers or quarantined rows.
@@ -74,10 +74,10 @@ class Supervisor {
   // Before the first tick: tables that an earlier run has copied are nothing new.
   void begin();
 
-  // `want_proof`: work towards a verdict; else only the status is kept, which says whether all that
-  // was committed some seconds ago is applied.
+  // `want_proof`: work towards a conclusion; else only the status is kept, which says whether all
+  // that was committed some seconds ago is applied.
   // Retry: a server did not answer; tick again.
-  Result<Verdict> tick(bool want_proof);
+  Result<Conclusion> tick(bool want_proof);
 
   // How long the next tick may wait, unless a proof is asked for.
   std::chrono::milliseconds next_tick() const { return next_tick_; }
@@ -131,9 +131,9 @@ class Supervisor {
   void tell(ShapeWatch::News news, const std::string& table, const std::string& what);
   void note_target(const TargetChange& change);
   bool is_complete() const;
-  Result<Verdict> prove(bool want_proof);
-  Result<Verdict> step_proof(bool ready, bool patient);
-  Result<Verdict> conclude();
+  Result<Conclusion> prove(bool want_proof);
+  Result<Conclusion> step_proof(bool ready, bool patient);
+  Result<Conclusion> conclude();
   void forget_proof();
   void tell_proof(const std::string& fault);
   bool owes_rows();

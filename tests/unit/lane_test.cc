@@ -164,8 +164,8 @@ TEST_F(LaneTest, AFlushCommitsTheWatermarkNow) {
 
 TEST_F(LaneTest, WaitsForAnOpenCopyAndCommitsWhatCameBefore) {
   const Hash128 key = key_hash(tables_[0], key_cells(tables_[0], 1, 0));
-  std::array<Recent::CopyVerdict, 1> verdict;
-  recents_[0]->open_for_copy(0, std::array{key}, {5, 5, {}}, verdict);
+  std::array<Recent::CopyJudgement, 1> judgement;
+  recents_[0]->open_for_copy(0, std::array{key}, {5, 5, {}}, judgement);
   full(2, 4);
   full(1, 5);
   EXPECT_EQ(step(), Lane::Step::Applied);
@@ -189,8 +189,8 @@ TEST_F(LaneTest, WaitsInFrontOfAChangeThatASweepHolds) {
   EXPECT_EQ(step(), Lane::Step::Blocked);
   EXPECT_EQ(hold_.arrived(), std::vector{key_of(2)});
   // It has not reached the target, and nobody says so.
-  EXPECT_EQ(recents_[0]->judge(0, key_of(2), {16, 16, {}}), Verdict::Write);
-  EXPECT_EQ(recents_[0]->judge(0, key_of(3), {16, 16, {}}), Verdict::Write);
+  EXPECT_EQ(recents_[0]->judge(0, key_of(2), {16, 16, {}}), Judgement::Write);
+  EXPECT_EQ(recents_[0]->judge(0, key_of(3), {16, 16, {}}), Judgement::Write);
   hold_.release_all();
   EXPECT_EQ(step(), Lane::Step::Applied);
   EXPECT_EQ(progress(), (Position{8, 0}));
@@ -413,8 +413,8 @@ TEST_F(BarrierTest, ATableIsHeldBeforeATruncateOfAnotherOne) {
 
 TEST_F(BarrierTest, ItWaitsForAnOpenCopy) {
   const Hash128 key{1, 1};
-  std::array<Recent::CopyVerdict, 1> verdict;
-  recents_[0]->open_for_copy(0, std::array{key}, {5, 5, {}}, verdict);
+  std::array<Recent::CopyJudgement, 1> judgement;
+  recents_[0]->open_for_copy(0, std::array{key}, {5, 5, {}}, judgement);
   truncate(6);
   step(0);
   step(1);

@@ -15,10 +15,10 @@ const Snapshot kDoesNotSeeTen{10, 11, {10}};
 
 class RecentTest : public ::testing::Test {
  protected:
-  Recent::CopyVerdict open(const Hash128& key, const Snapshot& snapshot) {
-    std::array<Recent::CopyVerdict, 1> verdict;
-    recent_.open_for_copy(0, std::array{key}, snapshot, verdict);
-    return verdict[0];
+  Recent::CopyJudgement open(const Hash128& key, const Snapshot& snapshot) {
+    std::array<Recent::CopyJudgement, 1> judgement;
+    recent_.open_for_copy(0, std::array{key}, snapshot, judgement);
+    return judgement[0];
   }
 
   Visibility visibility_{0, {}};
@@ -27,14 +27,14 @@ class RecentTest : public ::testing::Test {
 
 TEST_F(RecentTest, ARowIsDroppedWhenItsChangeIsNotSeen) {
   recent_.record(0, kRecentKey, 10);
-  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Verdict::Drop);
-  EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Verdict::Write);
-  EXPECT_EQ(recent_.judge(0, kRecentOther, kDoesNotSeeTen), Verdict::Write);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Judgement::Drop);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Judgement::Write);
+  EXPECT_EQ(recent_.judge(0, kRecentOther, kDoesNotSeeTen), Judgement::Write);
 }
 
 TEST_F(RecentTest, AnUnknownTransactionIsNeverSeen) {
   recent_.record(0, kRecentKey, 0);
-  EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Verdict::Drop);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Judgement::Drop);
 }
 
 TEST_F(RecentTest, ForgetsOnceAProbeSeesTheChange) {
@@ -52,18 +52,18 @@ TEST_F(RecentTest, OverflowDegradesOneTableOnly) {
   recent_.record(0, kRecentKey, 10);
   recent_.record(0, kRecentOther, 10);
   EXPECT_EQ(recent_.entries(), 1u);
-  EXPECT_EQ(recent_.judge(0, Hash128{9, 9}, kDoesNotSeeTen), Verdict::Retake);
-  EXPECT_EQ(recent_.judge(1, Hash128{9, 9}, kDoesNotSeeTen), Verdict::Write);
-  EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Verdict::Write);
+  EXPECT_EQ(recent_.judge(0, Hash128{9, 9}, kDoesNotSeeTen), Judgement::Retake);
+  EXPECT_EQ(recent_.judge(1, Hash128{9, 9}, kDoesNotSeeTen), Judgement::Write);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Judgement::Write);
 }
 
 TEST_F(RecentTest, ATruncateVoidsSnapshotsThatDoNotSeeIt) {
   recent_.record_table(0, 10);
-  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Verdict::Retake);
-  EXPECT_EQ(recent_.open_mark(0, kDoesNotSeeTen), Verdict::Retake);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Judgement::Retake);
+  EXPECT_EQ(recent_.open_mark(0, kDoesNotSeeTen), Judgement::Retake);
   visibility_.probed(kSeesTen);
   recent_.forget();
-  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Verdict::Write);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Judgement::Write);
 }
 
 TEST_F(RecentTest, AnOpenCopyHoldsItsKeysUntilClosed) {
@@ -84,9 +84,9 @@ TEST_F(RecentTest, AKeyThatWasWrittenGoesThroughItsLane) {
 TEST_F(RecentTest, NoCopyBeginsWhileTheTableIsHeld) {
   recent_.hold_copies(0, true);
   EXPECT_TRUE(open(kRecentKey, kSeesTen).via_lane);
-  EXPECT_EQ(recent_.open_mark(0, kSeesTen), Verdict::Drop);
+  EXPECT_EQ(recent_.open_mark(0, kSeesTen), Judgement::Drop);
   recent_.hold_copies(0, false);
-  EXPECT_EQ(recent_.open_mark(0, kSeesTen), Verdict::Write);
+  EXPECT_EQ(recent_.open_mark(0, kSeesTen), Judgement::Write);
   recent_.close_mark(0);
 }
 
@@ -96,9 +96,9 @@ TEST_F(RecentTest, OverflowDegradesTheLargestTable) {
   recent_.record(0, kRecentOther, 10);
   recent_.record(1, Hash128{7, 7}, 10);
   EXPECT_EQ(recent_.entries(), 1u);
-  EXPECT_EQ(recent_.judge(0, Hash128{9, 9}, kDoesNotSeeTen), Verdict::Retake);
-  EXPECT_EQ(recent_.judge(1, Hash128{9, 9}, kDoesNotSeeTen), Verdict::Write);
-  EXPECT_EQ(recent_.judge(1, Hash128{7, 7}, kDoesNotSeeTen), Verdict::Drop);
+  EXPECT_EQ(recent_.judge(0, Hash128{9, 9}, kDoesNotSeeTen), Judgement::Retake);
+  EXPECT_EQ(recent_.judge(1, Hash128{9, 9}, kDoesNotSeeTen), Judgement::Write);
+  EXPECT_EQ(recent_.judge(1, Hash128{7, 7}, kDoesNotSeeTen), Judgement::Drop);
 }
 
 }  // namespace
