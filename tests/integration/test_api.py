@@ -206,7 +206,7 @@ def test_the_command_line_is_completed():
 
 
 def test_status_is_watched_until_ctrl_c(daemon):
-    daemon.lockstep.await_follow()
+    daemon.lockstep.await_status(lambda status: status["phase"] == "follow", "the phase to follow")
     with daemon.lockstep.verb_begun("status", "--watch", "--format", "json") as process:
         first, second = (json.loads(process.stdout.readline()) for _ in range(2))
         process.send_signal(signal.SIGINT)
