@@ -33,7 +33,7 @@ enum class Rule : std::uint8_t {
   FoldPartialIntoFull,  // I19
   HoldStream,           // OpenSnapshot::begins_stream; of the fakes
   RouteWhatWasRead,     // I8: a batch is routed, whatever error came after it
-  ContradictedProof,    // V3: what is known by now ends an older proof
+  ContradictedProof,    // I14: what is known by now ends an older proof
   CutDrainIsTold,       // an end that took too long is not "as asked"
   StopIsNotSynced,      // stopped before it was synced: incomplete
   FairTurns,            // debts and chunks of one reader take turns
