@@ -1,5 +1,7 @@
 // What the target's session keeps: plans that fit the size of their table, the statements that are
 // in use, and itself.
+#include <fmt/format.h>
+
 #include "connectors/postgres/target/target_tables.h"
 #include "tests/integration/target_fixture.h"
 
@@ -48,7 +50,7 @@ class PlanTest : public TargetTest {
     return explained(staged_->prepared(spec(kind)) +
                      (updates ? "(NULL, NULL, NULL, NULL, NULL)" : "(NULL)"));
   }
-  // Index entries that all sessions that have ended read.
+  // Index entries that all sessions have read; ends the lane's, and with it its plans.
   long read_by_indexes() {
     lane_.reset();
     return std::stol(target_text(
@@ -65,12 +67,15 @@ TEST_F(PlanTest, EveryStatementLooksKeysUpOnceItsTableHasGrown) {
   const StatementKind kinds[] = {StatementKind::Update, StatementKind::Delete,
                                  StatementKind::Replace, StatementKind::Find};
   for (const StatementKind kind : kinds) plan_of(kind);
+  int before = 0;
   for (const int rows : {60, 3000, kRows}) {
-    on_target("DELETE FROM shop.t");
-    on_target("VACUUM shop.t");
-    on_target("INSERT INTO shop.t (tenant, id, v) SELECT i % 3, i, 'v' FROM generate_series(1, " +
-              std::to_string(rows) + ") i");
-    counts_.wrote(map_->id, static_cast<std::uint64_t>(rows));
+    // Whatever makes the server plan anew by itself, VACUUM among it, would hide what is tested.
+    on_target(
+        fmt::format("INSERT INTO shop.t (tenant, id, v) SELECT i % 3, i, 'v'"
+                    " FROM generate_series({}, {}) i",
+                    before + 1, rows));
+    counts_.wrote(map_->id, static_cast<std::uint64_t>(rows - before));
+    before = rows;
     for (const StatementKind kind : kinds) {
       const std::string plan = plan_of(kind);
       const std::size_t outer = plan.find("Function Scan on unnest");
@@ -86,12 +91,11 @@ TEST_F(PlanTest, EveryStatementLooksKeysUpOnceItsTableHasGrown) {
 // a scanner fills the table.
 TEST_F(PlanTest, DeletesAndUpdatesOfATableThatGrewReadTheirOwnRowsOnly) {
   const Rows rows = read(*map_, "true", "2");
-  Rows one{{rows.cells[0]}, {rows.keys[0]}};
   Rows partial{{without(rows.cells[0], {4})}, {rows.keys[0]}};
   const Rows keys{{}, {rows.keys[0]}};
-  apply({run_of(*map_, WriteKind::Upsert, one)});
-  apply({run_of(*map_, WriteKind::Update, partial)});
+  // Each on the empty table: one row, and the server's guess would be another.
   apply({run_of(*map_, WriteKind::Delete, keys)});
+  apply({run_of(*map_, WriteKind::Update, partial)});
 
   PostgresTarget scanner(target_options(), tables_, counts_);
   RowBatch batch;
@@ -106,10 +110,9 @@ TEST_F(PlanTest, DeletesAndUpdatesOfATableThatGrewReadTheirOwnRowsOnly) {
   for (std::size_t i = 0; i < 100; ++i) partial.cells.push_back(without(rows.cells[i + 1], {4}));
   partial.keys.assign(rows.keys.begin(), rows.keys.begin() + 101);
   const Rows deleted{{}, {rows.keys.begin() + 200, rows.keys.begin() + 300}};
-  const long before = read_by_indexes();
   apply({run_of(*map_, WriteKind::Update, partial)});
   apply({run_of(*map_, WriteKind::Delete, deleted)});
-  EXPECT_LT(read_by_indexes() - before, 1000);
+  EXPECT_LT(read_by_indexes(), 1000);
   EXPECT_EQ(target_text("SELECT count(*) FROM shop.t"), std::to_string(kRows - 100));
 }
 
