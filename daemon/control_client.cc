@@ -170,7 +170,12 @@ Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& 
     if (!again) return answer;
     if (answer.error().code == kNobodyListens) {
       LOCKSTEP_ASSIGN(const bool gone, is_gone(owner));
-      if (gone) return runs_not("it ended before it answered; start it, then say this again");
+      if (gone) {
+        Error ended =
+            runs_not("it ended before it answered; start it, then say this again").error();
+        ended.code = kHasEnded;
+        return fail(std::move(ended));
+      }
     }
     notice.tell(answer.error().message);
     never.wait(kAgainEvery);

@@ -16,6 +16,9 @@ namespace lockstep {
 // Error::code of a socket on which nobody listens, though its file may be there: its daemon only
 // starts, ends, or was killed.
 inline constexpr const char* kNobodyListens = "nobody listens";
+// Error::code of a daemon that had the state directory when it was looked for, and has not any
+// more.
+inline constexpr const char* kHasEnded = "has ended";
 
 // How long an answer is waited for; it may need a server, as a repair does.
 inline constexpr std::chrono::seconds kAnswerMax{30};
@@ -31,7 +34,7 @@ Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& requ
                               std::chrono::seconds patience = kAnswerMax);
 
 // The same, a minute long, of a daemon that may be preparing its run, at a start or when a stopped
-// table is tried again.  Halt, exit Unreachable: it has ended meanwhile.
+// table is tried again.  Halt, exit Unreachable, code kHasEnded: it has ended meanwhile.
 Result<std::string> ask_patiently(const LockOwner& owner, const ControlRequest& request);
 
 // Listens to a stream of events, and calls `on_data` with the data of each, until the daemon ends

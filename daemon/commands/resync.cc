@@ -37,7 +37,9 @@ Status check_tables(const Manifest& manifest, const Resync& resync) {
 Result<bool> ask_running(const Manifest& manifest, const Resync& resync) {
   LOCKSTEP_ASSIGN(const auto owner, await_owner(manifest));
   if (!owner || owner->socket.empty()) return false;
-  LOCKSTEP_TRY(ask_patiently(*owner, {"POST", kResyncPath, resync_text(resync)}));
+  const auto asked = ask_patiently(*owner, {"POST", kResyncPath, resync_text(resync)});
+  if (!asked && asked.error().code == kHasEnded) return false;
+  if (!asked) return fail(asked.error());
   return true;
 }
 

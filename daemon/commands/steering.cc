@@ -25,8 +25,10 @@ Result<std::optional<std::string>> ask_running(const Manifest& manifest,
                                                const ControlRequest& request) {
   LOCKSTEP_ASSIGN(const auto owner, await_owner(manifest));
   if (!owner || owner->socket.empty()) return std::optional<std::string>();
-  LOCKSTEP_ASSIGN(std::string answer, ask_patiently(*owner, request));
-  return std::optional(std::move(answer));
+  auto answer = ask_patiently(*owner, request);
+  if (!answer && answer.error().code == kHasEnded) return std::optional<std::string>();
+  if (!answer) return fail(std::move(answer).error());
+  return std::optional(*std::move(answer));
 }
 
 // The same order on the checkpoint, for the next run.

@@ -25,7 +25,8 @@ constexpr std::chrono::seconds kEndMax{90};  // A drain is cut off long before.
 Result<bool> stop(const Manifest& manifest) {
   LOCKSTEP_ASSIGN(const auto owner, await_owner(manifest));
   if (!owner || owner->socket.empty()) return false;
-  LOCKSTEP_TRY(ask_patiently(*owner, {"POST", kStopPath, "{}"}));
+  const auto asked = ask_patiently(*owner, {"POST", kStopPath, "{}"});
+  if (!asked && asked.error().code != kHasEnded) return fail(asked.error());
   const auto until = std::chrono::steady_clock::now() + kEndMax;
   StopFlag never;
   WaitNotice notice;

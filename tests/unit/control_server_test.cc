@@ -106,6 +106,7 @@ TEST_F(ControlServerTest, NobodyWaitsForOneThatHasEnded) {
   const auto answer = ask_patiently(*owner, {"GET", "/", ""});
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().exit, ExitCode::Unreachable);
+  EXPECT_EQ(answer.error().code, kHasEnded);
   EXPECT_TRUE(answer.error().message.contains("it ended before it answered"));
   std::filesystem::remove_all(directory);
 }
