@@ -5,8 +5,14 @@
 namespace lockstep {
 
 void Rereads::watch(TableId table) {
+  end();
   const MutexLock lock(mutex_);
   table_ = table;
+}
+
+void Rereads::end() {
+  const MutexLock lock(mutex_);
+  table_.reset();
   keys_.clear();
   too_many_ = false;
 }

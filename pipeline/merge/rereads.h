@@ -1,6 +1,6 @@
 // Rereads: keys whose rows were read again for debts since a comparison began to look (V4).
 //
-//   sweep:  watch ──> S is taken ─────────────> the target is read ──> may_have: in doubt
+//   sweep:  watch ──> S is taken ──────────> the target is read ──> may_have: in doubt ──> end
 //   lane:              a row that was read again: note ──> it is committed
 //
 // Such a row may be of a later snapshot than S, while the stream has yet to bring what S does not
@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <unordered_set>
 
@@ -28,6 +29,8 @@ class Rereads {
 
   // REQUIRES: called before S is taken.
   void watch(TableId table);
+  // Nobody looks any more: nothing is kept until the next watch().
+  void end();
   // REQUIRES: called before the rows are sent to the target.
   void note(TableId table, std::span<const Hash128> keys);
   bool may_have(const Hash128& key) const;
@@ -35,7 +38,7 @@ class Rereads {
  private:
   const std::size_t keys_max_;
   mutable Mutex mutex_;
-  TableId table_ GUARDED_BY(mutex_) = 0;
+  std::optional<TableId> table_ GUARDED_BY(mutex_);
   std::unordered_set<Hash128, Hash128Hasher> keys_ GUARDED_BY(mutex_);
   bool too_many_ GUARDED_BY(mutex_) = false;
 };

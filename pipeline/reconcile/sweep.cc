@@ -224,7 +224,7 @@ Result<Sweep::Step> Sweep::read_piece_of_both() {
     working = true;
     if (!more) {
       work_.source = Side::Read;
-      if (!work_.digested) steer(*tables_[work_.table]);
+      if (!work_.digested) steer(*tables_[work_.table], source_rows_.digests.size());
       reading_.end_reading();  // As in read_source().
     }
   }
@@ -454,6 +454,7 @@ void Sweep::finish() {
   if (!work_.keys.empty() && !work_.held && !work_.settled)
     next_look_ = shared_.clock.now() + options_.again_after;
   let_go();
+  shared_.rereads.end();
   if (work_.range_id != 0) tables_[work_.table]->ranges.released(work_.range_id);
   work_ = {};
   reading_.close();

@@ -307,7 +307,7 @@ class Sweep {
   Status fill_open(Table& table);
   Status recall(Table& table);
   Result<Step> pick_range(std::size_t id);
-  void steer(Table& table) const;
+  void steer(Table& table, std::uint64_t rows) const;
   Work work_on(std::size_t id) const;
   void pick_suspects(std::size_t id);
   // How many keys one statement may name.

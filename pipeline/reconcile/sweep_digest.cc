@@ -173,7 +173,7 @@ Result<Sweep::Step> Sweep::digest_both() {
     LOCKSTEP_ASSIGN(work_.source_digest, ports_.source.read_digest(options_.digest_wait));
     if (work_.source_digest) {
       LOCKSTEP_TRY(ports_.source.check_shape(compared.view(From::Source)));
-      steer(table);
+      steer(table, rows_of(*work_.source_digest));
     }
     working = true;
   }

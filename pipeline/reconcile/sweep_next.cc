@@ -401,15 +401,15 @@ Result<std::optional<std::string>> Sweep::cut(const Table& table, const Coverage
 }
 
 // A range has half as many rows when the last one took much more time, and up to eight times as
-// many when it took much less.
-void Sweep::steer(Table& table) const {
+// many when it took much less, but for one that had few rows: the last of a table says nothing.
+void Sweep::steer(Table& table, std::uint64_t rows) const {
   constexpr std::int64_t kMost = 8;
   constexpr std::chrono::steady_clock::duration kTick{1};
   const auto took = shared_.clock.now() - work_.read_begun;
   if (took > 2 * options_.chunk_aim)
     table.chunk_rows = std::max(std::min(options_.chunk_rows_min, options_.chunk_rows),
                                 std::min(table.chunk_rows, rows_max(table)) / 2);
-  else if (2 * took < options_.chunk_aim && work_.rows_wanted >= table.chunk_rows)
+  else if (2 * took < options_.chunk_aim && 2 * rows >= table.chunk_rows)
     table.chunk_rows = std::min(
         rows_max(table),
         static_cast<std::uint64_t>(std::min(kMost, options_.chunk_aim / std::max(took, kTick))) *

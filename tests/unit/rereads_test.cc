@@ -20,6 +20,9 @@ TEST(Rereads, HasWhatWasNotedOfItsTableSinceItWatches) {
   EXPECT_FALSE(rereads.may_have(kKeys[1]));
   rereads.watch(7);
   EXPECT_FALSE(rereads.may_have(kKeys[0]));
+  rereads.end();
+  rereads.note(7, kKeys);
+  EXPECT_FALSE(rereads.may_have(kKeys[0])) << "nobody looks";
 }
 
 TEST(Rereads, OfTooManyAnyKeyMayBeOne) {

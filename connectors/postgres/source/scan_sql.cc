@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-
 #include "connectors/postgres/wire/rows.h"
 #include "pipeline/base/result.h"
 #include "pipeline/tables/table_stream.h"
