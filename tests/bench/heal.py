@@ -11,25 +11,13 @@ DAMAGE = {
     "extra": "INSERT INTO bench SELECT id + {rows}, ver, customer, price, rate, active, created,"
              " code, title, note FROM bench WHERE id % 3000 = 2000",
 }
-# By the target's own counters, and whoever writes.
-WRITTEN = """
-SELECT (n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables WHERE relname = 'bench'
-"""
-
-
-def written(migration):
-    """Once every session that wrote has told, which those do that have ended."""
-    migration.stack.target.await_none(f"datname = '{migration.name}' AND application_name <> ''")
-    return migration.target(WRITTEN)[0][0]
-
-
 def damage(bench, migration):
     """Gives how many rows are damaged, as a count of them says."""
-    before = written(migration)
+    before = migration.rows_written("bench")
     for statement in DAMAGE.values():
         migration.target(statement.format(rows=bench.rows))
     migration.target("VACUUM ANALYZE bench")
-    return written(migration) - before
+    return migration.rows_written("bench") - before
 
 
 def heal(bench):
@@ -39,7 +27,7 @@ def heal(bench):
         migration.lockstep.run_until_synced(3600)
         damaged = damage(bench, migration)
         bench.settle()
-        before = written(migration)
+        before = migration.rows_written("bench")
         cpu = {name: -server_cpu(cluster) for name, cluster in _servers(bench)}
         with migration.running() as lockstep:
             migration.await_synced("the daemon to follow")
@@ -53,7 +41,7 @@ def heal(bench):
             table, = lockstep.status()["tables"]
         for name, cluster in _servers(bench):
             cpu[name] += server_cpu(cluster)
-        rows = written(migration) - before
+        rows = migration.rows_written("bench") - before
         migration.assert_equal()
     bench.note("heal: rows damaged", damaged)
     bench.note("heal: rows written on the target", rows)

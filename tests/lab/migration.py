@@ -150,6 +150,26 @@ class Migration:
         self.publish()
         self.start_connector()
 
+    # What the servers have counted.
+
+    def rows_written(self, table):
+        """Rows of tables with such a name (LIKE) that sessions wrote on the target, by its counters."""
+        return self._counted(self.stack.target, "n_tup_ins + n_tup_upd + n_tup_del", table)
+
+    def rows_fetched(self, table):
+        """Rows of tables with such a name (LIKE) that sessions read on the source."""
+        return self._counted(self.stack.source,
+                             "coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)", table)
+
+    def _counted(self, cluster, expression, table):
+        """A session tells its counts once a second at most, and when it ends: it waits for that.
+
+        REQUIRES: no daemon runs, and no connection of the test is open.
+        """
+        cluster.await_none(f"datname = '{self.name}' AND application_name <> ''")
+        return cluster.value(self.name, f"SELECT coalesce(sum({expression}), 0)::bigint"
+                             " FROM pg_stat_user_tables WHERE relname LIKE %s", (table,))
+
     # What can be awaited.
 
     def await_streaming(self):
