@@ -2,7 +2,7 @@
 
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -11,6 +11,7 @@ from psycopg2.extras import LogicalReplicationConnection
 
 from tests.demo.writer import Writer
 from tests.integration.conftest import is_long
+from tests.integration.test_identity import refusals
 from tests.lab.migration import HALTED
 from tests.lab.postgres import SUPERUSER
 from tests.lab.process import wait_until
@@ -234,4 +235,52 @@ def test_a_server_that_crashes_on_what_it_decodes_is_left_alone(direct, stack):
             "it to be left alone")
         migration.source("UPDATE t SET n = -7 WHERE id = 7")
         migration.await_target("SELECT n FROM t WHERE id = 7", -7)  # It goes on by itself.
+    migration.finish()
+
+
+@pytest.mark.parametrize("names", ["*", "ANY 1 (s1, *)", 's1, "LOCKSTEP {} stream"', "s1, s2"])
+def test_refuses_to_be_a_synchronous_standby(direct, stack, names):
+    """Issue E, row 11: commits of the application would wait for us."""
+    migration = direct("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    migration.copy_schema()
+    migration.grant()
+    migration.publish()
+    names = names.format(migration.name)
+    with closing(stack.source.connect("postgres")) as connection:
+        connection.cursor().execute("SET synchronous_commit = 'local'")
+        connection.cursor().execute("ALTER SYSTEM SET synchronous_standby_names = %s", (names,))
+        connection.cursor().execute("SELECT pg_reload_conf()")
+        try:
+            found = [line for line in refusals(migration) if "synchronous" in line]
+        finally:
+            connection.cursor().execute("ALTER SYSTEM RESET synchronous_standby_names")
+            connection.cursor().execute("SELECT pg_reload_conf()")
+    assert bool(found) == (names != "s1, s2"), found
+
+
+def test_lets_go_of_a_stream_that_commits_would_wait_for(direct, stack):
+    """Issue E, row 11: the setting comes while lockstep follows, and goes again."""
+    migration = direct("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    migration.prepare()
+    synchronous = ("SELECT count(*) FROM pg_stat_replication"
+                   f" WHERE application_name = 'lockstep {migration.name} stream'"
+                   " AND sync_state <> 'async'")
+
+    def alter(connection, statement):
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            cursor.execute("SELECT pg_reload_conf()")
+
+    with migration.running() as lockstep, closing(stack.source.connect("postgres")) as connection:
+        lockstep.await_follow()
+        connection.cursor().execute("SET synchronous_commit = 'local'")
+        try:
+            alter(connection, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+            lockstep.await_said("synchronous_standby_names is '*'", "is not read")
+            assert stack.source.execute("postgres", synchronous) == [(0,)]
+            assert not lockstep.status()["synced"]
+        finally:
+            alter(connection, "ALTER SYSTEM RESET synchronous_standby_names")
+        migration.source("INSERT INTO t VALUES (1, 'after it')")
+        migration.await_target("SELECT count(*) FROM t", 1)
     migration.finish()

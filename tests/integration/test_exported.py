@@ -7,7 +7,7 @@ import pytest
 
 from tests.demo.writer import Writer
 from tests.integration.conftest import SHOP, SLOW, TABLE
-from tests.integration.test_shape import LOG
+from tests.integration.test_partitions import LOG
 from tests.lab.migration import HALTED
 from tests.lab.process import wait_until
 

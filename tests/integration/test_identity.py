@@ -3,7 +3,6 @@ the log calls the old row is what lockstep calls its key.  Issue E, rows 1, 10, 
 
 import re
 import signal
-from contextlib import closing
 
 import psycopg2
 import pytest
@@ -392,54 +391,6 @@ def test_a_publication_is_extended_without_holding_up_the_application(direct):
         assert first_failure(migration, ["SET lock_timeout = '500ms'", *statements]) is None
     migration.lockstep.await_follow()
     assert migration.lockstep.stop() == 0
-    migration.finish()
-
-
-@pytest.mark.parametrize("names", ["*", "ANY 1 (s1, *)", 's1, "LOCKSTEP {} stream"', "s1, s2"])
-def test_refuses_to_be_a_synchronous_standby(direct, stack, names):
-    """Issue E, row 11: commits of the application would wait for us."""
-    migration = direct("CREATE TABLE t (id int PRIMARY KEY, v text)")
-    migration.copy_schema()
-    migration.grant()
-    migration.publish()
-    names = names.format(migration.name)
-    with closing(stack.source.connect("postgres")) as connection:
-        connection.cursor().execute("SET synchronous_commit = 'local'")
-        connection.cursor().execute("ALTER SYSTEM SET synchronous_standby_names = %s", (names,))
-        connection.cursor().execute("SELECT pg_reload_conf()")
-        try:
-            found = [line for line in refusals(migration) if "synchronous" in line]
-        finally:
-            connection.cursor().execute("ALTER SYSTEM RESET synchronous_standby_names")
-            connection.cursor().execute("SELECT pg_reload_conf()")
-    assert bool(found) == (names != "s1, s2"), found
-
-
-def test_lets_go_of_a_stream_that_commits_would_wait_for(direct, stack):
-    """Issue E, row 11: the setting comes while lockstep follows, and goes again."""
-    migration = direct("CREATE TABLE t (id int PRIMARY KEY, v text)")
-    migration.prepare()
-    synchronous = ("SELECT count(*) FROM pg_stat_replication"
-                   f" WHERE application_name = 'lockstep {migration.name} stream'"
-                   " AND sync_state <> 'async'")
-
-    def alter(connection, statement):
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            cursor.execute("SELECT pg_reload_conf()")
-
-    with migration.running() as lockstep, closing(stack.source.connect("postgres")) as connection:
-        lockstep.await_follow()
-        connection.cursor().execute("SET synchronous_commit = 'local'")
-        try:
-            alter(connection, "ALTER SYSTEM SET synchronous_standby_names = '*'")
-            lockstep.await_said("synchronous_standby_names is '*'", "is not read")
-            assert stack.source.execute("postgres", synchronous) == [(0,)]
-            assert not lockstep.status()["synced"]
-        finally:
-            alter(connection, "ALTER SYSTEM RESET synchronous_standby_names")
-        migration.source("INSERT INTO t VALUES (1, 'after it')")
-        migration.await_target("SELECT count(*) FROM t", 1)
     migration.finish()
 
 

@@ -36,8 +36,8 @@ _FULL = ["sim", "asan", "tsan"]
 # with servers of its own (a broker and a connector cost more than a third part of Debezium's would
 # gain).  The parts of a stream take about as long, and begin with what takes longest.
 DIRECT = [
-    ["test_shape", "test_target_watch", "test_resync", "test_direct", "test_reconcile_kills",
-     "test_planted", "test_toast", "test_refused", "test_abort", "test_api", "test_metrics",
+    ["test_shape", "test_partitions", "test_target_watch", "test_resync", "test_direct",
+     "test_reconcile_kills", "test_planted", "test_toast", "test_refused", "test_abort", "test_api", "test_metrics",
      "test_dashboards", "test_page", "test_host", "test_container"],
     ["test_kill", "test_exported", "test_repair", "test_races", "test_direct_slot",
      "test_identity", "test_claims", "test_false_alarms", "test_aggregates", "test_smoke",
@@ -47,8 +47,8 @@ DIRECT = [
      "test_direct_load", "test_quarantine", "test_foreign_writers", "test_reload",
      "test_service", "test_init", "test_alerts", "test_load_step"]]
 _DEBEZIUM = [
-    ["test_shape", "test_definition", "test_first_use", "test_races", "test_validate",
-     "test_bad_events", "test_smoke", "test_parity", "test_compare"],
+    ["test_shape", "test_partitions", "test_definition", "test_first_use", "test_races",
+     "test_validate", "test_bad_events", "test_smoke", "test_parity", "test_compare"],
     ["test_kill", "test_reconcile", "test_resync", "test_restart_truth", "test_identity",
      "test_connector", "test_memory", "test_synced", "test_toast", "test_readme", "test_shapes",
      "test_quarantine", "test_false_alarms"]]
