@@ -7,7 +7,7 @@ import signal
 import psycopg2
 import pytest
 
-from conftest import STREAM, through_kafka
+from conftest import through_kafka
 from tests.integration.test_shape import await_stop, copied_again
 
 ROOT = "CREATE TABLE t (id int, m int NOT NULL, v text{}) PARTITION BY RANGE (id);"

@@ -3,7 +3,6 @@
 Issue O, part 3; acceptance 5 and 9.
 """
 
-import http.client
 import json
 import re
 import subprocess
