@@ -18,7 +18,7 @@ namespace lockstep {
 
 struct DigestForm {
   std::uint64_t seed = 0;  // Of the keys' hashes, which are the seeds of their rows' (V1).
-  // Keys of the range, as bounds_after() gives them: a part begins at its beginning and at each of
+  // Keys of the range, as read_bounds() gives them: a part begins at its beginning and at each of
   // these, and ends where the next one begins.
   std::vector<std::string> bounds{};
   // By column: values of it may be NULL.  It is no promise, and only says how they are hashed.
@@ -40,10 +40,13 @@ class DigestReader : public ChunkReader {
   // What the server makes of some fixed values; "" where it cannot digest rows.
   // REQUIRES: not between begin() and end().
   virtual Result<std::string> digest_probe() = 0;
-  // As bound_after(), the keys `every` keys after each other, in key order and at most so many.
-  virtual Result<std::vector<std::string>> bounds_after(const TableMap& table,
-                                                        const KeyRange& range, std::uint64_t every,
-                                                        std::size_t most) = 0;
+  // Asks, as bound_after() may be called, for the keys `every` keys after each other.
+  virtual Status start_bounds(const TableMap& table, const KeyRange& range, std::uint64_t every,
+                              std::size_t most) = 0;
+  // In key order and at most so many; nothing: they have not come after `wait`.
+  // REQUIRES: start_bounds().
+  virtual Result<std::optional<std::vector<std::string>>> read_bounds(
+      std::chrono::milliseconds wait) = 0;
   // Starts digesting a range under the open snapshot.
   // REQUIRES: form.bounds.size() * table.key.size() <= kKeyCellsMax.
   virtual Status start_digest(const TableMap& table, const KeyRange& range,

@@ -89,6 +89,10 @@ Result<Sweep::Step> Sweep::step() {
   switch (state_) {
     case State::Idle:
       return to_reread_.empty() ? pick() : begin_reread();
+    case State::Cutting: {
+      auto stepped = cut_in_parts();
+      return stepped ? stepped : give_up(std::move(stepped).error());
+    }
     case State::Opening:
       return open();
     case State::Proving:

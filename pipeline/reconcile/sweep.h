@@ -147,6 +147,7 @@ class Sweep {
  private:
   enum class State : std::uint8_t {
     Idle,
+    Cutting,    // The next range, where a server says.
     Opening,
     Digests,    // Of a range, by both servers at once.
     Both,       // Its rows, likewise.
@@ -175,12 +176,14 @@ class Sweep {
   };
   using Suspects = std::unordered_map<Hash128, Suspect, Hash128Hasher>;
 
-  // Where the source is asked to cut a range, and what it answered.
+  // Where the source is asked to cut a range that is digested, and what it answered.
   struct Cutting {
     KeyRange range;
     std::uint64_t every = 0;  // Rows of a part.
     std::size_t parts = 0;    // Of a range that is cut.
     std::size_t wanted = 0;   // As many bounds as a range has that is not left whole.
+    bool by_source = false;   // The source has answered.
+    std::optional<std::string> cut{};  // Where the range ends, if before its end.
     std::vector<std::string> bounds{};
     std::chrono::steady_clock::time_point asked_at{};
   };
@@ -268,7 +271,11 @@ class Sweep {
     bool settled = false;            // Some of the keys need no other look.
     std::vector<std::string> later;  // Held keys that are not read on the target yet.
     std::optional<DigestForm> form;  // Of a range that is digested.
-    bool looked_ahead = false;       // To the range after it.
+    // Of a range that is digested, until it is cut, and of the one after it.
+    std::optional<Cutting> cutting;
+    std::optional<Cutting> ahead;
+    bool bounds_asked = false;  // Of the server that says where.
+    bool looked_ahead = false;
     std::uint64_t rows_wanted = 0;   // Of the range, as it was cut.
     std::optional<std::vector<PartDigest>> source_digest;
     std::optional<std::vector<PartDigest>> target_digest;
@@ -326,9 +333,12 @@ class Sweep {
                                          std::uint64_t rows);
   Cutting cutting_of(const Table& table, const Coverage::Due& due, std::uint64_t rows) const;
   Status look_ahead(Table& table);
-  Result<std::vector<std::string>> find_bounds(Table& table, const Cutting& cutting);
-  Result<std::optional<std::string>> cut_in_parts(Table& table, const Coverage::Due& due,
-                                                  std::uint64_t rows);
+  bool known_ahead(Table& table, Cutting& cutting) const;
+  Result<std::optional<std::vector<std::string>>> ask_bounds(DigestReader& reader,
+                                                             Compared::From side,
+                                                             const Cutting& cutting);
+  Result<Step> cut_in_parts();
+  Result<Step> take_range(std::optional<std::string> cut);
   Status start_digest(DigestReader& reader, Compared::From side);
   Result<Step> digest();
   Result<Step> digest_both();

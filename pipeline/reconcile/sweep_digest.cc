@@ -76,7 +76,7 @@ Result<std::optional<DigestForm>> Sweep::next_form(Table& table) {
   return std::optional(std::move(form));
 }
 
-// What cut_in_parts() asks the source for.  A part of a partitioned table is looked up in each of
+// What cut_in_parts() asks the servers for.  A part of a partitioned table is looked up in each of
 // its leaves, so that many of them make fewer parts.
 Sweep::Cutting Sweep::cutting_of(const Table& table, const Coverage::Due& due,
                                  std::uint64_t rows) const {
@@ -96,60 +96,73 @@ Sweep::Cutting Sweep::cutting_of(const Table& table, const Coverage::Due& due,
 // While the target has still to digest a range the source has nothing to do but this.  Keys of an
 // older snapshot divide a range as well as others.
 Status Sweep::look_ahead(Table& table) {
-  if (std::exchange(work_.looked_ahead, true)) return {};
-  table.ahead.reset();
-  if (!(table.asked || table.heals()) || table.read_whole > 0) return {};
-  const std::uint64_t rows = rows_wanted(table);
-  const auto due = table.ranges.coverage().due(due_before(table), rows);
-  if (!due) return {};
-  Cutting cutting = cutting_of(table, *due, rows);
-  LOCKSTEP_ASSIGN(cutting.bounds,
-                  ports_.source.bounds_after(table.compared->view(From::Source), cutting.range,
-                                             cutting.every, cutting.wanted));
-  table.ahead = std::move(cutting);
+  if (!std::exchange(work_.looked_ahead, true)) {
+    table.ahead.reset();
+    if (!(table.asked || table.heals()) || table.read_whole > 0) return {};
+    const std::uint64_t rows = rows_wanted(table);
+    if (const auto due = table.ranges.coverage().due(due_before(table), rows))
+      work_.ahead = cutting_of(table, *due, rows);
+  }
+  if (!work_.ahead) return {};
+  LOCKSTEP_ASSIGN(auto bounds, ask_bounds(ports_.source, From::Source, *work_.ahead));
+  if (!bounds) return {};
+  table.ahead = std::exchange(work_.ahead, std::nullopt);
+  table.ahead->bounds = std::move(*bounds);
   return {};
 }
 
-// The source's answer to it, as many as are wanted; one of a while ago no longer says how many rows
-// there are.
-Result<std::vector<std::string>> Sweep::find_bounds(Table& table, const Cutting& cutting) {
-  const std::optional<Cutting> ahead = std::exchange(table.ahead, std::nullopt);
-  const bool same = ahead && ahead->range == cutting.range && ahead->every == cutting.every &&
-                    cutting.asked_at - ahead->asked_at < kAheadKept;
-  const bool enough =
-      same && (ahead->wanted >= cutting.wanted || ahead->bounds.size() < ahead->wanted);
-  if (!enough)
-    return ports_.source.bounds_after(table.compared->view(From::Source), cutting.range,
-                                      cutting.every, cutting.wanted);
-  const auto end = ahead->bounds.begin() +
-                   static_cast<std::ptrdiff_t>(std::min(ahead->bounds.size(), cutting.wanted));
-  return std::vector(ahead->bounds.begin(), end);
+// Nothing: they have not come yet.
+Result<std::optional<std::vector<std::string>>> Sweep::ask_bounds(DigestReader& reader, From side,
+                                                                  const Cutting& cutting) {
+  if (!std::exchange(work_.bounds_asked, true)) {
+    const TableMap& view = tables_[work_.table]->compared->view(side);
+    LOCKSTEP_TRY(reader.start_bounds(view, cutting.range, cutting.every, cutting.wanted));
+  }
+  LOCKSTEP_ASSIGN(auto bounds, reader.read_bounds(options_.digest_wait));
+  work_.bounds_asked = !bounds.has_value();
+  return bounds;
+}
+
+// What the source answered before; one of a while ago no longer says how many rows there are.
+bool Sweep::known_ahead(Table& table, Cutting& cutting) const {
+  std::optional<Cutting> ahead = std::exchange(table.ahead, std::nullopt);
+  if (!ahead || ahead->range != cutting.range || ahead->every != cutting.every ||
+      cutting.asked_at - ahead->asked_at >= kAheadKept)
+    return false;
+  if (ahead->wanted < cutting.wanted && ahead->bounds.size() == ahead->wanted) return false;
+  cutting.bounds = std::move(ahead->bounds);
+  cutting.bounds.resize(std::min(cutting.bounds.size(), cutting.wanted));
+  return true;
 }
 
 // As cut(), with the bounds of the range's parts.
-Result<std::optional<std::string>> Sweep::cut_in_parts(Table& table, const Coverage::Due& due,
-                                                       std::uint64_t rows) {
-  const Cutting cutting = cutting_of(table, due, rows);
-  std::optional<std::string> cut;
-  LOCKSTEP_ASSIGN(std::vector<std::string> bounds, find_bounds(table, cutting));
-  if (bounds.size() == cutting.wanted) {
-    cut = std::move(bounds[cutting.parts - 1]);
-    bounds.resize(cutting.parts - 1);
+Result<Sweep::Step> Sweep::cut_in_parts() {
+  Table& table = *tables_[work_.table];
+  Cutting& cutting = *work_.cutting;
+  if (!cutting.by_source) {
+    if (work_.bounds_asked || !known_ahead(table, cutting)) {
+      LOCKSTEP_ASSIGN(auto bounds, ask_bounds(ports_.source, From::Source, cutting));
+      if (!bounds) return Step::Working;
+      cutting.bounds = std::move(*bounds);
+    }
+    cutting.by_source = true;
+    if (cutting.bounds.size() == cutting.wanted) {
+      cutting.range.upper = cutting.cut = std::move(cutting.bounds[cutting.parts - 1]);
+      cutting.bounds.resize(cutting.parts - 1);
+    }
+    cutting.wanted = cutting.parts;
   }
   if (table.cut_on_target) {
-    KeyRange range = due.range;
-    if (cut) range.upper = cut;
-    LOCKSTEP_ASSIGN(std::vector<std::string> nearer,
-                    ports_.target.bounds_after(table.compared->view(From::Target), range,
-                                               cutting.every, cutting.parts));
-    if (nearer.size() == cutting.parts) {
-      cut = std::move(nearer.back());
-      nearer.pop_back();
-      bounds = std::move(nearer);
+    LOCKSTEP_ASSIGN(auto nearer, ask_bounds(ports_.target, From::Target, cutting));
+    if (!nearer) return Step::Working;
+    if (nearer->size() == cutting.parts) {
+      cutting.cut = std::move(nearer->back());
+      nearer->pop_back();
+      cutting.bounds = std::move(*nearer);
     }
   }
-  work_.form->bounds = std::move(bounds);
-  return cut;
+  work_.form->bounds = std::move(cutting.bounds);
+  return take_range(std::move(cutting.cut));
 }
 
 Status Sweep::start_digest(DigestReader& reader, From side) {
@@ -159,7 +172,7 @@ Status Sweep::start_digest(DigestReader& reader, From side) {
 Result<Sweep::Step> Sweep::digest() {
   auto stepped = digest_both();
   if (!stepped) return give_up_digests(std::move(stepped).error());
-  if (!work_.source_digest || !work_.target_digest) return *stepped;
+  if (!work_.source_digest || !work_.target_digest || work_.ahead) return *stepped;
   auto judged = judge_digests();
   if (!judged) return give_up_digests(std::move(judged).error());
   return judged;
@@ -182,10 +195,12 @@ Result<Sweep::Step> Sweep::digest_both() {
     LOCKSTEP_TRY(start_digest(ports_.target, From::Target));
     work_.target = Side::Reading;
   }
-  if (work_.target == Side::Reading && !work_.target_digest) {
+  if (work_.target == Side::Reading) {
     if (work_.source_digest) LOCKSTEP_TRY(look_ahead(table));
-    LOCKSTEP_ASSIGN(work_.target_digest, ports_.target.read_digest(options_.digest_wait));
-    if (work_.target_digest) LOCKSTEP_TRY(ports_.target.check_shape(compared.view(From::Target)));
+    if (!work_.target_digest) {
+      LOCKSTEP_ASSIGN(work_.target_digest, ports_.target.read_digest(options_.digest_wait));
+      if (work_.target_digest) LOCKSTEP_TRY(ports_.target.check_shape(compared.view(From::Target)));
+    }
     working = true;
   }
   return working ? Step::Working : Step::Waiting;

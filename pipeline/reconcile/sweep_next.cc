@@ -354,10 +354,21 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   work_.rows_wanted = rows;
   const auto due = table.ranges.coverage().due(due_before(table), rows, due_soon(table));
   work_.range = due->range;
-  auto found = work_.form ? cut_in_parts(table, *due, rows) : cut(table, *due, rows);
+  if (work_.form) {
+    work_.cutting = cutting_of(table, *due, rows);
+    state_ = State::Cutting;
+    return Step::Working;
+  }
+  auto found = cut(table, *due, rows);
   if (!found) return give_up(std::move(found).error());
-  LOCKSTEP_ASSIGN(work_.range_id, table.ranges.take(due->range, *found));
-  if (*found) work_.range.upper = std::move(*found);
+  return take_range(std::move(*found));
+}
+
+// What comes after `cut` is another range.
+Result<Sweep::Step> Sweep::take_range(std::optional<std::string> cut) {
+  RangeBook& ranges = tables_[work_.table]->ranges;
+  LOCKSTEP_ASSIGN(work_.range_id, ranges.take(work_.range, cut));
+  if (cut) work_.range.upper = std::move(cut);
   state_ = State::Opening;
   return Step::Working;
 }

@@ -47,6 +47,23 @@ Result<std::vector<std::string>> FakeReader::bounds_after(const TableMap& table,
   return bounds;
 }
 
+Status FakeReader::start_bounds(const TableMap& table, const KeyRange& range, std::uint64_t every,
+                                std::size_t most) {
+  CHECK(!bounds_);
+  LOCKSTEP_ASSIGN(bounds_, bounds_after(table, range, every, most));
+  bounds_awaited_ = false;
+  return {};
+}
+
+Result<std::optional<std::vector<std::string>>> FakeReader::read_bounds(std::chrono::milliseconds) {
+  CHECK(bounds_);
+  if (chaos_.killed()) return killed_process();
+  if (lost("read_bounds")) return lost_connection();
+  chaos_.interleave("read_bounds");  // A server takes its time.
+  if (!std::exchange(bounds_awaited_, true)) return std::optional<std::vector<std::string>>();
+  return std::exchange(bounds_, std::nullopt);
+}
+
 bool FakeReader::imports() {
   if (exported_ == nullptr || !exported_->held) return false;
   exported_->held = exported_->alive && exported_->generation == generation_;
@@ -183,6 +200,7 @@ void FakeReader::end() {
   if (locked_ && generation_ == source_.generation()) source_.unlock_shared(*locked_);
   locked_.reset();
   snapshot_.reset();
+  bounds_.reset();
   rows_.clear();
   next_ = 0;
 }

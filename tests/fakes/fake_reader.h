@@ -45,8 +45,10 @@ class FakeReader final : public DigestReader {
   Status check_shape(const TableMap& table) override;
   void end() override;
   Result<std::string> digest_probe() override { return std::string("alike"); }
-  Result<std::vector<std::string>> bounds_after(const TableMap& table, const KeyRange& range,
-                                                std::uint64_t every, std::size_t most) override;
+  Status start_bounds(const TableMap& table, const KeyRange& range, std::uint64_t every,
+                      std::size_t most) override;
+  Result<std::optional<std::vector<std::string>>> read_bounds(
+      std::chrono::milliseconds wait) override;
   Status start_digest(const TableMap& table, const KeyRange& range,
                       const DigestForm& form) override;
   Result<std::optional<std::vector<PartDigest>>> read_digest(
@@ -60,6 +62,8 @@ class FakeReader final : public DigestReader {
   bool imports();
   bool is_in(const TableMap& table, const KeyRange& range, const FakeRow& row) const;
   Status start(const TableMap& table);
+  Result<std::vector<std::string>> bounds_after(const TableMap& table, const KeyRange& range,
+                                                std::uint64_t every, std::size_t most);
   void take_rows(const TableMap& table, const KeyRange& range);
 
   FakeSource& source_;
@@ -76,6 +80,8 @@ class FakeReader final : public DigestReader {
   std::size_t next_ = 0;
   std::vector<PartDigest> digest_;
   bool digest_asked_ = false;
+  std::optional<std::vector<std::string>> bounds_;  // Asked for, and not read yet.
+  bool bounds_awaited_ = false;
 };
 
 class FakeProbe final : public SourceProbe {

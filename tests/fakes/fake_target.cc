@@ -170,6 +170,19 @@ Result<std::vector<std::string>> FakeTargetReader::bounds_after(const TableMap& 
   return bounds;
 }
 
+Status FakeTargetReader::start_bounds(const TableMap& table, const KeyRange& range,
+                                      std::uint64_t every, std::size_t most) {
+  CHECK(!bounds_);
+  LOCKSTEP_ASSIGN(bounds_, bounds_after(table, range, every, most));
+  return {};
+}
+
+Result<std::optional<std::vector<std::string>>> FakeTargetReader::read_bounds(
+    std::chrono::milliseconds) {
+  CHECK(bounds_);
+  return std::exchange(bounds_, std::nullopt);
+}
+
 Result<OpenSnapshot> FakeTargetReader::begin() {
   CHECK(snapshot_.empty());
   LOCKSTEP_TRY(alive("target_snapshot"));
@@ -241,6 +254,7 @@ void FakeTargetReader::end() {
   snapshot_.clear();
   debts_.clear();
   accepted_.clear();
+  bounds_.reset();
   rows_.clear();
   next_ = 0;
 }

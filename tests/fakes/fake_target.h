@@ -66,8 +66,10 @@ class FakeTargetReader final : public DigestReader, public OwedKeys {
   Result<std::string> digest_probe() override { return probe_; }
   // As a server of another version may.
   void digest_otherwise() { probe_ = "otherwise"; }
-  Result<std::vector<std::string>> bounds_after(const TableMap& table, const KeyRange& range,
-                                                std::uint64_t every, std::size_t most) override;
+  Status start_bounds(const TableMap& table, const KeyRange& range, std::uint64_t every,
+                      std::size_t most) override;
+  Result<std::optional<std::vector<std::string>>> read_bounds(
+      std::chrono::milliseconds wait) override;
   Status start_digest(const TableMap& table, const KeyRange& range,
                       const DigestForm& form) override;
   Result<std::optional<std::vector<PartDigest>>> read_digest(
@@ -81,6 +83,8 @@ class FakeTargetReader final : public DigestReader, public OwedKeys {
 
  private:
   Status alive(std::string_view where);
+  Result<std::vector<std::string>> bounds_after(const TableMap& table, const KeyRange& range,
+                                                std::uint64_t every, std::size_t most);
   void take_rows(const TableMap& table, const KeyRange& range);
 
   const TargetStore& store_;
@@ -92,6 +96,7 @@ class FakeTargetReader final : public DigestReader, public OwedKeys {
   std::vector<std::string> rows_;
   std::size_t next_ = 0;
   std::vector<PartDigest> digest_;
+  std::optional<std::vector<std::string>> bounds_;  // Asked for, and not read yet.
   std::string probe_ = "alike";
 };
 

@@ -11,9 +11,8 @@ from tests.lab.stack import WRITER
 
 def our_errors(migration, stack):
     """Lines of our sessions in the target's log, from ERROR on."""
-    log = (stack.target.directory / "server.log").read_text(errors="replace")
     ours = f"{WRITER}@{migration.name} "
-    return [line for line in log.splitlines()
+    return [line for line in stack.target.log_lines()
             if ours in line and any(level in line for level in ("ERROR:", "FATAL:", "PANIC:"))]
 
 

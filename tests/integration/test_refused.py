@@ -108,8 +108,8 @@ def test_rows_that_exist_leave_no_error_in_the_targets_log(direct, stack):
     migration = prepared(direct, existing="upsert")
     migration.target("INSERT INTO people SELECT g, 'old' FROM generate_series(50, 60) g")
     migration.finish()
-    log = (stack.target.directory / "server.log").read_text()
-    assert not [line for line in log.splitlines() if migration.name in line and "ERROR" in line]
+    assert not [line for line in stack.target.log_lines()
+                if migration.name in line and "ERROR" in line]
 
 
 def test_rules_beside_which_the_target_takes_no_upsert_are_refused_before_the_run(direct):

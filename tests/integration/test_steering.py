@@ -242,7 +242,8 @@ def test_a_comparison_that_is_held_reads_nothing(direct):
     migration.prepare()
     migration.lockstep.run_until_synced()
     with migration.running() as lockstep:
-        lockstep.await_status(lambda status: status["tables"] and status["tables"][0]["verified_through"], "a pass", 30)
+        lockstep.await_status(lambda status: status["tables"] and
+                              status["tables"][0]["verified_through"], "a pass", 30)
         assert lockstep.verb("pause", "--scope", "reconcile").returncode == 0
         first = lockstep.await_status(lambda status: status["reconcile"] == "paused", "the pause")
         migration.source("UPDATE t SET n = n + 1 WHERE id < 100")
@@ -261,6 +262,30 @@ def test_a_comparison_that_is_held_reads_nothing(direct):
             assert asked.wait(60) == 0, asked.stderr.read()
         lockstep.await_status(lambda status: status["tables"][0]["verified_through"] != then,
                               "the next pass", 30)
+
+
+def test_a_comparison_that_is_held_is_given_up_by_the_server_that_is_at_it(direct):
+    """Where a range ends may take a server long to say: a pause does not wait for it."""
+    migration = direct(reconcile={"every": "1s"})
+    migration.prepare()
+    migration.lockstep.run_until_synced()
+    source = migration.stack.source
+    waits = f"datname = '{migration.name}' AND wait_event_type = 'Lock'"
+    with migration.running() as lockstep:
+        lockstep.await_status(lambda status: status["tables"] and
+                              status["tables"][0]["verified_through"], "a pass", 30)
+        assert lockstep.verb("pause", "--scope", "reconcile").returncode == 0
+        with migration.open_transaction("LOCK TABLE t IN ACCESS EXCLUSIVE MODE"):
+            assert lockstep.verb("resume", "--scope", "reconcile").returncode == 0
+            source.await_waiting(waits, "the comparison to ask for the rows")
+            assert lockstep.verb("pause", "--scope", "reconcile").returncode == 0
+            source.await_none(waits)
+        ends = [line for line in source.log_lines() if f"@{migration.name} " in line
+                and "canceling statement" in line]
+        assert [line.partition("due to ")[2] for line in ends] == ["user request"], ends
+        assert lockstep.verb("resume", "--scope", "reconcile").returncode == 0
+        migration.source("UPDATE t SET n = n + 1 WHERE id < 100")
+    migration.finish()
 
 
 def test_what_cannot_go_on_beside_a_pause_says_so(direct):

@@ -170,6 +170,10 @@ class Cluster:
                                                       f" WHERE {condition}"),
                    f"the sessions to end: {condition}")
 
+    def log_lines(self):
+        """What the server has said so far."""
+        return (self.directory / "server.log").read_text(errors="replace").splitlines()
+
     def promote(self):
         """Starts the server as a standby and promotes it.  REQUIRES: it is stopped."""
         (self.data / "standby.signal").touch()

@@ -60,16 +60,6 @@ constexpr std::uint16_t kCopyTrailer = 0xFFFF;
 constexpr Lsn kPageHeaderBytes = 24;     // SizeOfXLogShortPHD
 constexpr Lsn kSegmentHeaderBytes = 40;  // SizeOfXLogLongPHD
 
-// A result's row as cells.
-void append_row(std::string& out, const PgResult& result, int row) {
-  for (int i = 0; i < PQnfields(result.get()); ++i) {
-    if (is_null(result, row, i))
-      append_null(out);
-    else
-      append_value(out, field(result, row, i));
-  }
-}
-
 std::unexpected<Error> changed(const TableMap& table, const std::string& what, const char* code) {
   return fail(
       Error{Reaction::StopTable,
@@ -173,21 +163,26 @@ Result<LiteralRange> PostgresReader::literal_range(const TableMap& table, const 
   return literal;
 }
 
+// A result's row as cells.
+void PostgresReader::append_row(std::string& out, const PgResult& result, int row) {
+  for (int i = 0; i < PQnfields(result.get()); ++i) {
+    if (is_null(result, row, i))
+      append_null(out);
+    else
+      append_value(out, field(result, row, i));
+  }
+}
+
 Result<std::optional<std::string>> PostgresReader::bound_after(const TableMap& table,
                                                                const KeyRange& range,
                                                                std::uint64_t rows) {
   LOCKSTEP_ASSIGN(const LiteralRange literal, plan_range(table, range));
-  LOCKSTEP_ASSIGN(std::vector<std::string> keys,
-                  find_keys(table, bound_query(table, literal, rows)));
-  return keys.empty() ? std::optional<std::string>() : std::optional(std::move(keys.front()));
-}
-
-Result<std::vector<std::string>> PostgresReader::bounds_after(const TableMap& table,
-                                                              const KeyRange& range,
-                                                              std::uint64_t every,
-                                                              std::size_t most) {
-  LOCKSTEP_ASSIGN(const LiteralRange literal, plan_range(table, range));
-  return find_keys(table, bounds_query(table, literal, every, most));
+  const auto found = connection_.run(bound_query(table, literal, rows), {}, true);
+  if (!found) return fail(for_table(found.error()).during("while planning " + table.text()));
+  if (PQntuples(found->get()) == 0) return std::optional<std::string>();
+  std::string key;
+  append_row(key, *found, 0);
+  return std::optional(std::move(key));
 }
 
 Result<LiteralRange> PostgresReader::plan_range(const TableMap& table, const KeyRange& range) {
@@ -195,15 +190,6 @@ Result<LiteralRange> PostgresReader::plan_range(const TableMap& table, const Key
   LOCKSTEP_TRY(ready());
   LOCKSTEP_TRY(prepare_session(table));
   return literal_range(table, range);
-}
-
-Result<std::vector<std::string>> PostgresReader::find_keys(const TableMap& table,
-                                                           const std::string& sql) {
-  const auto found = connection_.run(sql, {}, true);
-  if (!found) return fail(for_table(found.error()).during("while planning " + table.text()));
-  std::vector<std::string> keys(static_cast<std::size_t>(PQntuples(found->get())));
-  for (std::size_t i = 0; i < keys.size(); ++i) append_row(keys[i], *found, static_cast<int>(i));
-  return keys;
 }
 
 Result<OpenSnapshot> PostgresReader::begin() {
@@ -293,7 +279,7 @@ Status PostgresReader::start_keys(const TableMap& table, std::span<const std::st
 
 // Sends a statement whose parameters are the cells of these keys.
 Status PostgresReader::send_with_keys(const TableMap& table, const std::string& sql,
-                                      std::span<const std::string> keys, bool row_by_row) {
+                                      std::span<const std::string> keys, Answer answer) {
   std::vector<Oid> types;
   std::vector<const char*> values;
   std::vector<int> lengths;
@@ -313,8 +299,8 @@ Status PostgresReader::send_with_keys(const TableMap& table, const std::string& 
   PGconn* const connection = connection_.raw();
   const int sent = PQsendQueryParams(connection, sql.c_str(), static_cast<int>(values.size()),
                                      types.data(), values.data(), lengths.data(), formats.data(),
-                                     row_by_row ? kBinary : kText);
-  if (sent == 1 && (!row_by_row || PQsetSingleRowMode(connection) == 1)) return {};
+                                     answer == Answer::Text ? kText : kBinary);
+  if (sent == 1 && (answer != Answer::RowByRow || PQsetSingleRowMode(connection) == 1)) return {};
   Error error = connection_.error_of(nullptr);
   connection_.close();
   return fail(std::move(error).during("while reading " + table.text()));
@@ -323,7 +309,7 @@ Status PostgresReader::send_with_keys(const TableMap& table, const std::string& 
 // Row by row: a few thousand rows of large values would not fit into memory.
 Status PostgresReader::read_with_keys(const TableMap& table, const std::string& sql,
                                       std::span<const std::string> keys) {
-  LOCKSTEP_TRY(send_with_keys(table, sql, keys, true));
+  LOCKSTEP_TRY(send_with_keys(table, sql, keys, Answer::RowByRow));
   reading_ = Reading::Keys;
   columns_ = table.columns.size();
   return {};
@@ -430,24 +416,34 @@ Result<std::string> PostgresReader::filenodes(const TableMap& table) {
 // Reads on and forgets what comes.  A server whose client goes away in mid-answer writes
 // "connection to client lost" into its log as FATAL, which its operators take for a fault of
 // theirs: that is for reads whose rest takes longer than a new connection is worth.
+// Ends a statement that answers only when it is done.
+void PostgresReader::give_up_answer() {
+  constexpr std::chrono::milliseconds kNearlyDone{200};
+  constexpr std::chrono::seconds kCancelled{2};
+  const auto is_over = [&](std::chrono::milliseconds wait) {
+    const auto answer = read_answer(wait, "ending");
+    return !answer || *answer;
+  };
+  // A cancelled statement is an error in the server's log.  A session that is merely closed works on
+  // until it has something to send.
+  if (!is_over(kNearlyDone)) {
+    connection_.cancel();
+    if (!is_over(kCancelled)) connection_.close();
+  }
+  reading_ = Reading::Nothing;
+}
+
 void PostgresReader::discard_rest() {
   constexpr std::size_t kPieceBytes = 1 << 20;
   constexpr std::chrono::seconds kDiscardMax{2};
+  if (reading_ == Reading::Digest || reading_ == Reading::Bounds) give_up_answer();
   const auto until = std::chrono::steady_clock::now() + kDiscardMax;
   RowBatch rest;
   while (reading_ != Reading::Nothing && std::chrono::steady_clock::now() < until) {
-    if (reading_ == Reading::Digest) {
-      if (!read_digest(kDiscardMax)) break;
-      continue;
-    }
     rest.clear();
     if (!read(rest, kPieceBytes)) break;
   }
-  if (reading_ != Reading::Nothing) {
-    // A digest sends nothing before its end, so that its server would not miss us until then.
-    if (reading_ == Reading::Digest) connection_.cancel();
-    connection_.close();
-  }
+  if (reading_ != Reading::Nothing) connection_.close();
   reading_ = Reading::Nothing;
 }
 

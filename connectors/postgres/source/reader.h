@@ -72,13 +72,15 @@ class PostgresReader : public DigestReader {
   // "filenode" when the table was rewritten or truncated since its last good read: this read is
   // void.
   Status check_shape(const TableMap& table) override;
+  // A digest, or bounds, that the server still works at are cancelled.
   void end() override;
 
   // reader_digest.cc.  Needs PostgreSQL 14.
   Result<std::string> digest_probe() override;
-  // As bound_after() may be called.
-  Result<std::vector<std::string>> bounds_after(const TableMap& table, const KeyRange& range,
-                                                std::uint64_t every, std::size_t most) override;
+  Status start_bounds(const TableMap& table, const KeyRange& range, std::uint64_t every,
+                      std::size_t most) override;
+  Result<std::optional<std::vector<std::string>>> read_bounds(
+      std::chrono::milliseconds wait) override;
   Status start_digest(const TableMap& table, const KeyRange& range,
                       const DigestForm& form) override;
   Result<std::optional<std::vector<PartDigest>>> read_digest(
@@ -103,8 +105,10 @@ class PostgresReader : public DigestReader {
   Result<std::string> parse_value(const TableMap& table, std::size_t i, const std::string& text);
   Result<PgResult> ask_of_keys(const TableMap& table, const std::string& sql,
                                std::span<const std::string> keys);
-  enum class Reading { Nothing, Range, Keys, Digest };
+  enum class Reading { Nothing, Range, Keys, Digest, Bounds };
+  enum class Answer { Text, Binary, RowByRow };  // The last is binary, too.
 
+  static void append_row(std::string& out, const PgResult& result, int row);
   Status ready();
   Result<OpenSnapshot> begin_transaction(const std::string& import);
   Status connect();
@@ -114,18 +118,20 @@ class PostgresReader : public DigestReader {
   Result<KeyLiterals> literals(const TableMap& table, const std::optional<std::string>& key);
   Result<LiteralRange> literal_range(const TableMap& table, const KeyRange& range);
   Result<LiteralRange> plan_range(const TableMap& table, const KeyRange& range);
-  Result<std::vector<std::string>> find_keys(const TableMap& table, const std::string& sql);
   Status send_with_keys(const TableMap& table, const std::string& sql,
-                        std::span<const std::string> keys, bool row_by_row = false);
+                        std::span<const std::string> keys, Answer answer);
   Status read_with_keys(const TableMap& table, const std::string& sql,
                         std::span<const std::string> keys);
   Status set_seqscan(bool on);
   Result<LiteralRange> begin_range(const TableMap& table, const KeyRange& range);
   Status copy_range(const TableMap& table, const LiteralRange& range);
   Result<std::vector<HashedColumn>> hashed_columns(const TableMap& table);
-  Result<bool> digest_is_there(std::chrono::milliseconds wait);
+  bool answer_is_there(std::chrono::milliseconds wait);
+  Result<std::optional<PgResult>> read_answer(std::chrono::milliseconds wait,
+                                              std::string_view doing);
   Result<bool> read_range(RowBatch& out, std::size_t max_bytes);
   Result<bool> read_keys(RowBatch& out, std::size_t max_bytes);
+  void give_up_answer();
   void discard_rest();
   Status check_columns(const TableMap& table);
   Result<std::string> filenodes(const TableMap& table);

@@ -1,4 +1,4 @@
-// PostgresReader: digests of ranges, computed by the server.
+// PostgresReader: digests of ranges, computed by the server, and where ranges are divided.
 //
 // A row's hash is the server's own of the row's columns (digest_sql.h), which promises the same
 // equality as a comparison of rows; of a range count and sum are compared.
@@ -60,7 +60,7 @@ Status PostgresReader::start_digest(const TableMap& table, const KeyRange& range
   if (!form.bounds.empty()) LOCKSTEP_TRY(set_seqscan(false));
   LOCKSTEP_ASSIGN(const std::vector<HashedColumn> columns, hashed_columns(table));
   const std::string sql = digest_query(table, literal, columns, form);
-  LOCKSTEP_TRY(send_with_keys(table, sql, form.bounds));
+  LOCKSTEP_TRY(send_with_keys(table, sql, form.bounds, Answer::Text));
   reading_ = Reading::Digest;
   parts_ = form.parts();
   return {};
@@ -74,7 +74,16 @@ Status PostgresReader::start_parts(const TableMap& table, const KeyRange& range,
   return read_with_keys(table, sql, form.bounds);
 }
 
-Result<bool> PostgresReader::digest_is_there(std::chrono::milliseconds wait) {
+Status PostgresReader::start_bounds(const TableMap& table, const KeyRange& range,
+                                    std::uint64_t every, std::size_t most) {
+  LOCKSTEP_ASSIGN(const LiteralRange literal, plan_range(table, range));
+  const std::string sql = bounds_query(table, literal, every, most);
+  LOCKSTEP_TRY(send_with_keys(table, sql, {}, Answer::Binary));
+  reading_ = Reading::Bounds;
+  return {};
+}
+
+bool PostgresReader::answer_is_there(std::chrono::milliseconds wait) {
   PGconn* const connection = connection_.raw();
   const auto until = std::chrono::steady_clock::now() + wait;
   while (PQisBusy(connection) == 1) {
@@ -89,22 +98,44 @@ Result<bool> PostgresReader::digest_is_there(std::chrono::milliseconds wait) {
   return true;
 }
 
+// Of the statement that was sent; nothing: it has not come after `wait`.
+Result<std::optional<PgResult>> PostgresReader::read_answer(std::chrono::milliseconds wait,
+                                                            std::string_view doing) {
+  if (!connection_.is_open()) return fail(Reaction::Retry, "the connection was lost");
+  if (!answer_is_there(wait)) return std::optional<PgResult>();
+  reading_ = Reading::Nothing;
+  auto rows = connection_.check(PQgetResult(connection_.raw()));
+  while (connection_.is_open()) {
+    PGresult* const more = PQgetResult(connection_.raw());
+    if (more == nullptr) break;
+    PQclear(more);
+  }
+  if (!rows)
+    return fail(for_table(std::move(rows).error())
+                    .during("while " + std::string(doing) + " " + reading_table_));
+  return std::optional(std::move(*rows));
+}
+
 Result<std::optional<std::vector<PartDigest>>> PostgresReader::read_digest(
     std::chrono::milliseconds wait) {
   CHECK(reading_ == Reading::Digest);
-  if (!connection_.is_open()) return fail(Reaction::Retry, "the connection was lost");
-  LOCKSTEP_ASSIGN(const bool there, digest_is_there(wait));
-  if (!there) return std::optional<std::vector<PartDigest>>();
-  reading_ = Reading::Nothing;
-  auto rows = connection_.check(PQgetResult(connection_.raw()));
-  if (!rows)
-    return fail(for_table(std::move(rows).error()).during("while digesting " + reading_table_));
-  while (PGresult* const more = PQgetResult(connection_.raw())) PQclear(more);
+  LOCKSTEP_ASSIGN(const std::optional<PgResult> rows, read_answer(wait, "digesting"));
+  if (!rows) return std::optional<std::vector<PartDigest>>();
   std::vector<PartDigest> digests(parts_);
   for (int row = 0; row < PQntuples(rows->get()); ++row)
     digests.at(number_field<std::size_t>(*rows, row, 0)) = {
         .rows = number_field<std::uint64_t>(*rows, row, 1), .sum = text_field(*rows, row, 2)};
   return std::optional(std::move(digests));
+}
+
+Result<std::optional<std::vector<std::string>>> PostgresReader::read_bounds(
+    std::chrono::milliseconds wait) {
+  CHECK(reading_ == Reading::Bounds);
+  LOCKSTEP_ASSIGN(const std::optional<PgResult> rows, read_answer(wait, "planning"));
+  if (!rows) return std::optional<std::vector<std::string>>();
+  std::vector<std::string> keys(static_cast<std::size_t>(PQntuples(rows->get())));
+  for (std::size_t i = 0; i < keys.size(); ++i) append_row(keys[i], *rows, static_cast<int>(i));
+  return std::optional(std::move(keys));
 }
 
 }  // namespace lockstep
