@@ -1,4 +1,4 @@
-// Breakers: hold every write to the target once much more goes wrong than an operator allows, until
+// Breakers: hold every write to the target, changes and copy, once much more goes wrong than an operator allows, until
 // a person has looked.
 //
 //   closed ── more rows set aside, or found unequal, within ten minutes than allowed ──> open

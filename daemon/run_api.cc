@@ -38,7 +38,7 @@ ControlResponse RunState::preparing() const {
   if (const auto abort = pauses.find(kAbort); abort != pauses.end())
     return problem(409, held_text(abort->first, abort->second, manifest_.path));
   const std::string why =
-      last_.waiting_for.empty() ? "" : ", and waits for " + joined_waits(last_.waiting_for);
+      prepare_waits_.empty() ? "" : ", and waits for " + joined_waits({prepare_waits_});
   return problem(503, fmt::format("lockstep is still preparing{}; next: lockstep status {}", why,
                                   manifest_.path));
 }
@@ -353,6 +353,7 @@ ControlResponse RunState::answer_abort(const ControlRequest& request) {
     if (!ordered) return problem(ordered.error());
     {
       const MutexLock lock(mutex_);
+      broken_off_ = true;
       if (runner_ != nullptr) runner_->stop();
     }
     stopped_.wake();

@@ -12,7 +12,8 @@ namespace lockstep {
 
 void RunState::waiting(const std::string& reason) {
   const MutexLock lock(mutex_);
-  last_.waiting_for = {reason};
+  if (prepare_waits_.empty()) waiting_ = std::chrono::steady_clock::now();
+  prepare_waits_ = reason;
 }
 
 bool RunState::wait(std::chrono::milliseconds time) {
@@ -26,15 +27,7 @@ bool RunState::park() {
   while (aborted() && !stopped_.raised()) {
     parked_.store(true);
     parts_->abort.wake();
-    while (aborted() && !stopped_.raised()) {
-      {
-        const MutexLock lock(mutex_);
-        const std::string left = parts_->abort.waits_for();
-        last_.waiting_for.clear();
-        if (!left.empty()) last_.waiting_for.push_back(left);
-      }
-      stopped_.wait(kLook);
-    }
+    while (aborted() && !stopped_.raised()) stopped_.wait(kLook);
     parked_.store(false);
   }
   return !stopped_.raised();
@@ -50,8 +43,15 @@ void RunState::running(Runner& runner, const Prepared& prepared) {
     asked_of_.clear();
     asked_after_ = 0;
     resume_ = false;
+    broken_off_ = aborted();
+    prepare_waits_.clear();
   }
   if (stopped_.raised() || aborted()) runner.stop();
+}
+
+bool RunState::take_abort() {
+  const MutexLock lock(mutex_);
+  return (std::exchange(broken_off_, false) && !stopped_.raised()) || aborted();
 }
 
 void RunState::finished(RunStatus last) {
@@ -59,6 +59,7 @@ void RunState::finished(RunStatus last) {
   runner_ = nullptr;
   prepared_ = nullptr;
   last_ = std::move(last);
+  preparing_ = std::chrono::steady_clock::now();
 }
 
 void RunState::stop() {
@@ -134,20 +135,32 @@ std::string RunState::unfinished() const {
   return fmt::format("{}", fmt::join(lines, "; "));
 }
 
-RunStatus RunState::status() const {
-  RunStatus status = runner_ != nullptr ? runner_->status() : last_;
-  if (runner_ == nullptr) {  // Nobody measures; what was proven, and what was wrong, is of then.
-    status.phase = stopped_.raised() ? Phase::Drain : Phase::Prepare;
-    status.silent_seconds = 0;
-    status.trouble.clear();
-    status.lag_seconds.reset();
-    status.proof.reset();
-    status.synced = false;
-    show_pauses(steering_.control().pauses(), status);
-    status.kept_wal = steering_.control().kept_wal();
-    status.throttled = {};
+// Nobody measures: of the run before only its tables are shown.
+RunStatus RunState::between_runs() const {
+  using Seconds = std::chrono::duration<double>;
+  const auto now = std::chrono::steady_clock::now();
+  RunStatus status;
+  status.tables = last_.tables;
+  status.positions = last_.positions;
+  status.phase = stopped_.raised() ? Phase::Drain : Phase::Prepare;
+  status.lag_unknown_seconds = Seconds(now - preparing_).count();
+  if (!prepare_waits_.empty()) {
+    status.waiting_for = {prepare_waits_};
+    status.prepare_waits_seconds = Seconds(now - waiting_).count();
   }
-  if (aborted()) status.phase = Phase::Aborted;
+  show_pauses(steering_.control().pauses(), status);
+  status.kept_wal = steering_.control().kept_wal();
+  return status;
+}
+
+RunStatus RunState::status() const {
+  RunStatus status = runner_ != nullptr ? runner_->status() : between_runs();
+  if (aborted()) {
+    status.phase = Phase::Aborted;
+    status.abort_waits_for = parts_->abort.waits_for();
+    status.waiting_for.clear();
+    if (!status.abort_waits_for.empty()) status.waiting_for = {status.abort_waits_for};
+  }
   status.synced = status.synced && left_out_.empty();
   if (prepared_ != nullptr) status.foreign_writers = prepared_->foreign_writers;
   for (const LeftOut& table : left_out_) {

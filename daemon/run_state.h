@@ -50,11 +50,14 @@ class RunState {
            AggregateBoard& aggregates)
       : manifest_(manifest), store_(store), steering_(steering), aggregates_(aggregates) {}
 
-  // prepare() waits for something.
+  // prepare() waits for something, which it says again as often as it has tried in vain.
   void waiting(const std::string& reason);
   // Waits `time`.  Returns false once somebody asked to stop, or for an abort.
   bool wait(std::chrono::milliseconds time);
   bool aborted() const { return steering_.control().aborted(); }
+  // Whether an abort broke off what was prepared or run last, though somebody may have resumed by
+  // now and nobody asked to stop.
+  bool take_abort();
   // Whether nothing runs, and nothing is prepared, for as long as an abort lasts.
   bool parked() const { return parked_.load(); }
   // On the main thread: returns once nobody wants an abort any more; false: somebody asked to stop.
@@ -110,6 +113,7 @@ class RunState {
 
  private:
   RunStatus status() const REQUIRES(mutex_);
+  RunStatus between_runs() const REQUIRES(mutex_);
   std::optional<ControlResponse> refused(const ControlRequest& request) const;
   // The reason why a table stopped, and the next step.
   std::string explained(const RunTableStatus& table) const REQUIRES(mutex_);
@@ -164,7 +168,13 @@ class RunState {
   std::vector<LeftOut> left_out_ GUARDED_BY(mutex_);
   const Prepared* prepared_ GUARDED_BY(mutex_) = nullptr;  // The runner's.
   RunStatus last_ GUARDED_BY(mutex_);
+  // While nothing runs: since when it is prepared, and what for it waits since when.
+  std::chrono::steady_clock::time_point preparing_ GUARDED_BY(mutex_) =
+      std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point waiting_ GUARDED_BY(mutex_){};
+  std::string prepare_waits_ GUARDED_BY(mutex_);
   bool resume_ GUARDED_BY(mutex_) = false;
+  bool broken_off_ GUARDED_BY(mutex_) = false;  // By an abort.
   bool aggregates_wanted_ GUARDED_BY(mutex_) = false;  // By the last request to compare.
   std::vector<TableId> asked_of_ GUARDED_BY(mutex_);   // Tables of that request, of this run,
   std::uint64_t asked_after_ GUARDED_BY(mutex_) = 0;   // which came after so many of it.

@@ -120,8 +120,7 @@ Status Steering::note(const Order& order, const std::string& verb, const std::st
   return {};
 }
 
-Status Steering::pause(const std::vector<std::string>& names, const Order& order) {
-  const MutexLock lock(mutex_);
+Status Steering::hold(const std::vector<std::string>& names, const Order& order) {
   LOCKSTEP_TRY(note(order, "pause", fmt::format("{}", fmt::join(names, ", "))));
   for (const std::string& name : names) {
     const Pause pause{order.actor, order.reason, now_us()};
@@ -130,6 +129,20 @@ Status Steering::pause(const std::vector<std::string>& names, const Order& order
     control_.pause(name, pause);
   }
   return {};
+}
+
+Status Steering::pause(const std::vector<std::string>& names, const Order& order) {
+  const MutexLock lock(mutex_);
+  return hold(names, order);
+}
+
+Status Steering::pause_free(const std::vector<std::string>& names, const Order& order) {
+  const MutexLock lock(mutex_);
+  const Pauses held = control_.pauses();
+  std::vector<std::string> free;
+  std::ranges::copy_if(names, std::back_inserter(free),
+                       [&](const std::string& name) { return !held.contains(name); });
+  return free.empty() ? Status() : hold(free, order);
 }
 
 Result<std::vector<std::string>> Steering::resume(const std::vector<std::string>& names,

@@ -62,6 +62,8 @@ class Steering {
 
   // What is held is named as for Control.
   Status pause(const std::vector<std::string>& names, const Order& order);
+  // Likewise, but what somebody holds stays his.
+  Status pause_free(const std::vector<std::string>& names, const Order& order);
   // Returns those that were paused.  `by`: only what this actor has paused; "": whoever has.
   Result<std::vector<std::string>> resume(const std::vector<std::string>& names, const Order& order,
                                           std::string_view by = {});
@@ -80,6 +82,7 @@ class Steering {
 
  private:
   Status note(const Order& order, const std::string& verb, const std::string& details);
+  Status hold(const std::vector<std::string>& names, const Order& order) REQUIRES(mutex_);
   static std::uint64_t manifest_value(const Manifest& manifest, Limit limit);
 
   const Manifest& manifest_;

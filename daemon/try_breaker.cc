@@ -21,10 +21,12 @@ bool is_refusal(std::string_view code) {
 
 }  // namespace
 
-std::uint64_t refused_tries(const Meters& meters, Worker worker) {
+std::uint64_t refused_tries(const Meters& meters, std::span<const Worker> workers) {
   std::uint64_t tries = 0;
   for (const auto& [names, count] : meters.retries.values())
-    if (names.first == worker_text(worker) && is_refusal(names.second)) tries += count;
+    if (std::ranges::find(workers, names.first, worker_text) != workers.end() &&
+        is_refusal(names.second))
+      tries += count;
   return tries;
 }
 

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,8 +30,8 @@ inline constexpr std::string_view kBreaker = "breaker";
 // .. and this one probes; what an earlier process has paused by this name is gone on with.
 inline constexpr std::string_view kProbingBreaker = "breaker, which tries again by itself";
 
-// How many tries of a worker a server has answered with a refusal, since the process began.
-std::uint64_t refused_tries(const Meters& meters, Worker worker);
+// How many tries of these workers a server has answered with a refusal, since the process began.
+std::uint64_t refused_tries(const Meters& meters, std::span<const Worker> workers);
 
 // One per part.  look() on one thread.
 class TryBreaker {
@@ -38,12 +39,12 @@ class TryBreaker {
   using Time = std::chrono::steady_clock::time_point;
   enum class State : std::uint8_t { Closed, Open, HalfOpen };
   struct Ports {
-    std::function<std::uint64_t()> refused;               // As refused_tries() of its worker.
+    std::function<std::uint64_t()> refused;               // As refused_tries() of its workers.
     std::function<Status(const std::string& why)> pause;  // By kProbingBreaker.
     std::function<Status()> resume;                       // What kProbingBreaker has paused.
   };
 
-  // `control` outlives it.  `tries`: what its worker does, "tries to write to the target".
+  // `control` outlives it.  `tries`: what its workers do, "tries to write to the target".
   TryBreaker(const Control& control, Scope scope, std::string tries, Ports ports)
       : control_(control), scope_(scope), tries_(std::move(tries)), ports_(std::move(ports)) {}
 

@@ -57,12 +57,31 @@ Found not_running(const RunStatus& status, std::string_view) {
 }
 
 Found aborted(const RunStatus& status, std::string_view manifest) {
-  for (const PausedScope& held : status.paused)
-    if (held.scope == "abort")
-      return MigrationVerdict{Mood::Held,
-                              fmt::format("{}; once its reason is gone: lockstep resume {}",
-                                          held_text(held), manifest)};
+  for (const PausedScope& held : status.paused) {
+    if (held.scope != "abort") continue;
+    if (!status.abort_waits_for.empty())
+      return MigrationVerdict{
+          Mood::Trouble, fmt::format("all writes are aborted since {} by {}, and have not ended: "
+                                     "waiting for {}",
+                                     time_text(held.since_us), held.actor, status.abort_waits_for)};
+    return MigrationVerdict{Mood::Held,
+                            fmt::format("{}; once its reason is gone: lockstep resume {}",
+                                        held_text(held), manifest)};
+  }
   return std::nullopt;
+}
+
+// A server that is away while it prepares is as bad as one that goes away later.
+Found not_prepared(const RunStatus& status, std::string_view) {
+  constexpr double kPreparesMax = 60;
+  if (status.phase != Phase::Prepare || status.prepare_waits_seconds < kPreparesMax)
+    return std::nullopt;
+  return MigrationVerdict{
+      Mood::Trouble,
+      fmt::format("it cannot begin for {:.0f} s: waiting for {}; next: MigrationNotReady in "
+                  "docs/runbook.md",
+                  status.prepare_waits_seconds,
+                  status.waiting_for.empty() ? "the servers" : status.waiting_for.front())};
 }
 
 // While it drains nobody looks.
@@ -166,9 +185,19 @@ Found copying(const RunStatus& status, std::string_view) {
                                                   left.size(), status.tables.size())};
 }
 
+// What somebody holds explains that much is behind only where nothing can be written.  While tables
+// are copied the stream may be held on purpose, and begins to tell of itself a moment after them.
 Found behind(const RunStatus& status, std::string_view) {
+  constexpr double kBegins = 60;
+  const bool copies = status.phase == Phase::Backfill;
+  if (!copies && status.phase != Phase::Follow) return std::nullopt;
+  if (std::ranges::find(status.paused, "apply", &PausedScope::scope) != status.paused.end())
+    return std::nullopt;
   const std::string waits =
       status.waiting_for.empty() ? "" : ": waiting for " + status.waiting_for.front();
+  if (!status.lag_seconds && copies &&
+      (status.stream_held || status.lag_unknown_seconds < kBegins))
+    return std::nullopt;
   if (!status.lag_seconds)
     return MigrationVerdict{
         Mood::Unknown,
@@ -179,7 +208,7 @@ Found behind(const RunStatus& status, std::string_view) {
     return MigrationVerdict{Mood::Trouble, fmt::format("the lag is {:.1f} s, more than {:.0f} s{}",
                                                        *status.lag_seconds, kLagMax, waits)};
   // A lag of nothing rests on a word of the source, as a proof does.
-  if (status.proof && status.proof->age_seconds > kLagMax)
+  if (status.proof && status.proof->age_seconds > kLagMax && status.paused.empty())
     return MigrationVerdict{Mood::Unknown, fmt::format("nothing has been proven for {:.0f} s{}",
                                                        status.proof->age_seconds, waits)};
   return std::nullopt;
@@ -228,10 +257,10 @@ std::string_view mood_text(Mood mood) {
 // The worst first.
 MigrationVerdict verdict_of(const RunStatus& status, std::string_view manifest,
                             const std::vector<AggregateResult>& aggregates) {
-  for (const auto look : {not_running, aborted, silent, stopped, broken, unequal})
+  for (const auto look : {not_running, aborted, not_prepared, silent, stopped, broken, unequal})
     if (Found found = look(status, manifest)) return *std::move(found);
   if (Found found = differing(aggregates, manifest)) return *std::move(found);
-  for (const auto look : {set_aside, log_full, held, copying, behind})
+  for (const auto look : {set_aside, log_full, behind, held, copying})
     if (Found found = look(status, manifest)) return *std::move(found);
   return following(status);
 }

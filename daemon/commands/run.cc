@@ -214,7 +214,8 @@ Result<ExitCode> run_prepared(Begin& begin) {
 }
 
 // Runs until somebody stops it; an operator, or a table that may go on, has it prepared again.
-// During an abort nothing is prepared; what it broke off is no error.
+// During an abort nothing is prepared; what it broke off is no error, and goes on once it is over,
+// however soon somebody resumed.
 Result<ExitCode> run_repeatedly(Begin& begin) {
   for (;;) {
     if (begin.state.aborted()) {
@@ -223,7 +224,7 @@ Result<ExitCode> run_repeatedly(Begin& begin) {
     }
     Result<ExitCode> ended = run_prepared(begin);
     const bool broken_off = !ended && ended.error().reaction != Reaction::Halt;
-    if (begin.state.aborted() && (ended || broken_off)) continue;
+    if (begin.state.take_abort() && (ended || broken_off)) continue;
     if (!begin.state.take_resume() || !ended) return ended;
     begin.events.resumed("every table, also those that stopped or came later");
   }
@@ -333,11 +334,13 @@ class Daemon {
     Breakers breakers(steering_.control(),
                       {[this] { return state_.run_status(); }, [this] { return state_.run(); },
                        [this](const std::string& why) {
-                         return steering_.pause({"apply"}, {std::string(kBreaker), why});
+                         return steering_.pause_free({"apply", "backfill"},
+                                                     {std::string(kBreaker), why});
                        }},
-                      {try_breaker(Worker::Lane, Scope::Apply, "tries to write to the target"),
-                       try_breaker(Worker::Scan, Scope::Backfill, "tries to copy rows"),
-                       try_breaker(Worker::Sweep, Scope::Reconcile, "tries to compare rows")});
+                      {try_breaker({Worker::Lane, Worker::Debts}, Scope::Apply,
+                                   "tries to write to the target or to read rows that are owed"),
+                       try_breaker({Worker::Scan}, Scope::Backfill, "tries to copy rows"),
+                       try_breaker({Worker::Sweep}, Scope::Reconcile, "tries to compare rows")});
     const Beside breaking([&] { breakers.run(); }, [&] { breakers.stop(); });
     const Beside remembering([this] { history_.run(); }, [this] { history_.stop(); });
     LoadWatch load(manifest_, steering_);
@@ -347,15 +350,16 @@ class Daemon {
   }
 
  private:
-  TryBreaker try_breaker(Worker worker, Scope scope, std::string tries) {
+  // Of the workers that a pause of the part holds.
+  TryBreaker try_breaker(std::vector<Worker> workers, Scope scope, std::string tries) {
     const std::string part(part_text(scope));
     const std::string actor(kProbingBreaker);
     return {steering_.control(),
             scope,
             std::move(tries),
-            {[this, worker] { return refused_tries(meters_, worker); },
+            {[this, workers = std::move(workers)] { return refused_tries(meters_, workers); },
              [this, part, actor](const std::string& why) {
-               return steering_.pause({part}, {actor, why});
+               return steering_.pause_free({part}, {actor, why});
              },
              [this, part, actor]() -> Status {
                LOCKSTEP_TRY(steering_.resume({part}, {actor, "a probe"}, actor));

@@ -44,8 +44,8 @@ constexpr auto kCatalog = std::to_array<MetricInfo>({
     {"migration_last_applied_timestamp_seconds", kGauge, "",
      "When a change was last applied; absent until one was."},
     {"migration_heartbeat_timestamp_seconds", kGauge, "stage",
-     "When a step of source, lane, scan, probe, sweep or supervisor last came to its end, well or "
-     "not; absent until one has."},
+     "When a step of source, lane, scan, debts, probe, sweep or supervisor last came to its end, "
+     "well or not; absent until one has."},
     {"migration_source_retained_wal_bytes", kGauge, "",
      "What the source keeps of its log for this migration; absent while it is not known."},
     {"migration_source_retained_wal_limit_bytes", kGauge, "",

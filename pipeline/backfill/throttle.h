@@ -28,12 +28,15 @@ class Pacer {
 
   explicit Pacer(const Pace& pace) : pace_(pace) {}
 
-  // Another pace counts from now on: what was read at the former one is paid for.
+  // Another limit counts from now on: what was read under the former one is paid for.  So it is with
+  // the share, which changes all the time and forgives nothing of what the limits want.
   void set(const Pace& pace) {
     const MutexLock lock(mutex_);
-    if (pace == pace_) return;
+    const bool same_limits = pace.rows_per_second == pace_.rows_per_second &&
+                             pace.bytes_per_second == pace_.bytes_per_second;
+    if (!same_limits) paid_ = {};
+    if (pace.share != pace_.share) rested_ = {};
     pace_ = pace;
-    next_ = {};
   }
 
   // `piece` was read until `now`.
@@ -49,34 +52,37 @@ class Pacer {
     const Seconds worked = spent_ == Time{}
                                ? Seconds(0)
                                : std::min<Seconds>((std::max(came_, spent_) - spent_) +
-                                                       (now - std::max({came_, next_, spent_})),
+                                                       (now - std::max({came_, at(), spent_})),
                                                    kRestMax);
     const Seconds rest = std::min(worked * (1 / pace_.share - 1), kRestMax);
     const Seconds limited = std::max(cost(piece.rows, pace_.rows_per_second),
                                      cost(piece.bytes, pace_.bytes_per_second));
     spent_ = now;
-    if (limited.count() <= 0 && rest.count() <= 0) return;
-    next_ = std::max(std::max(next_, now) + std::chrono::duration_cast<Time::duration>(limited),
-                     now + std::chrono::duration_cast<Time::duration>(rest));
+    if (limited.count() > 0)
+      paid_ = std::max(paid_, now) + std::chrono::duration_cast<Time::duration>(limited);
+    if (rest.count() > 0) rested_ = now + std::chrono::duration_cast<Time::duration>(rest);
   }
 
   // Whether somebody who comes for more at `now` is to come again later.
   bool waits(Time now) {
     const MutexLock lock(mutex_);
     if (came_ <= spent_) came_ = now;
-    return now < next_;
+    return now < at();
   }
 
   // The time before which no more should be read.
   Time next() const {
     const MutexLock lock(mutex_);
-    return next_;
+    return at();
   }
 
  private:
+  Time at() const REQUIRES(mutex_) { return std::max(paid_, rested_); }
+
   mutable Mutex mutex_;
   Pace pace_ GUARDED_BY(mutex_);
-  Time next_ GUARDED_BY(mutex_){};
+  Time paid_ GUARDED_BY(mutex_){};    // Until then by the limits,
+  Time rested_ GUARDED_BY(mutex_){};  // and by the share.
   Time spent_ GUARDED_BY(mutex_){};  // The last time that something was read.
   Time came_ GUARDED_BY(mutex_){};   // The first time since then that somebody came for more.
 };

@@ -53,6 +53,8 @@ std::string_view worker_text(Worker worker) {
       return "lane";
     case Worker::Scan:
       return "scan";
+    case Worker::Debts:
+      return "debts";
     case Worker::Probe:
       return "probe";
     case Worker::Sweep:

@@ -305,7 +305,7 @@ Result<Assembly::Turn> Assembly::step_debts() {
   if (ports_.control.paused(Scope::Apply) && debts_.idle()) return Turn::Idle;
   // A part of its own: a chunk that goes well is no word that debts go on, and no reason to try
   // them at once again.
-  const auto step = told(Worker::Scan, "debts", debts_.step(), health_);
+  const auto step = told(Worker::Debts, "debts", debts_.step(), health_);
   if (!step) {
     const auto now = ports_.clock.now();
     debts_due_ = now + debts_backoff_.next(now);

@@ -62,6 +62,9 @@ struct RunStatus {
   std::vector<std::string> waiting_for;
   std::vector<std::string> trouble;  // Of these, what keeps a part from its work.
   double silent_seconds = 0;         // Since the supervisor last looked.
+  double prepare_waits_seconds = 0;  // Since prepare() first waited for something; 0: it does not.
+  std::string abort_waits_for;       // What an abort still waits for; "": nothing can be written.
+  bool stream_held = false;          // On purpose, until tables are copied: so no lag is known.
   std::vector<RunTableStatus> tables;
   std::string source_state;
   std::string last_run;               // Of a run that is over and ended synced: what was proven.

@@ -443,6 +443,7 @@ RunStatus Supervisor::status() const {
   const auto now = shared_.clock.now();
   RunStatus status = status_;
   status.lag_seconds = lag(Owed::Counts);
+  status.stream_held = held_;
   if (!status.lag_seconds) status.lag_unknown_seconds = Seconds(now - lag_known_).count();
   status.synced = proof_stands(status.lag_seconds);
   status.proof = proven_;

@@ -1,6 +1,7 @@
 """The page in a real browser, and `top` in a real terminal (issue O, part 4)."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -111,15 +112,23 @@ def test_pause_and_resume_from_the_page(opened):
     lockstep.await_follow()
 
 
-def test_a_daemon_that_is_gone_is_never_well(opened):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_daemon_that_is_gone_is_never_well(opened, how):
+    """Nor one that keeps its connections and says nothing."""
     migration, browser, _ = opened
-    migration.lockstep.kill()
+    lockstep = migration.lockstep
+    lockstep.process.send(how)
     wait_until(lambda: "unknown" in text(browser, "mood"), "the page to say that nobody answers",
                timeout=15)
     assert "has not answered" in text(browser, "sentence")
     shoot(browser, "gone")
-    migration.lockstep.start()
-    migration.lockstep.await_follow()
+    if how == signal.SIGKILL:
+        lockstep.wait_exit()
+        lockstep.start()
+    else:
+        lockstep.process.send(signal.SIGCONT)
+    lockstep.await_follow()
+    wait_until(lambda: "well" in text(browser, "mood"), "the page to see it")
 
 
 def test_small_and_dark(opened):

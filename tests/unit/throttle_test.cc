@@ -47,6 +47,18 @@ TEST(Pacer, OfAShareItRestsForTheOthers) {
   EXPECT_EQ(rest(pacer, now), milliseconds(300));
 }
 
+// The governor changes the share just when a limit matters most.
+TEST(Pacer, AnotherShareForgivesNothingOfALimit) {
+  Pacer pacer({1000, 0, 1});
+  pacer.spend({20'000, 1}, kFirst);
+  for (const double share : {0.5, 0.25, 0.5, 1.0}) {
+    pacer.set({1000, 0, share});
+    EXPECT_EQ(rest(pacer, kFirst), seconds(20));
+  }
+  pacer.set({2000, 0, 1});  // Another limit counts at once.
+  EXPECT_LE(pacer.next(), kFirst);
+}
+
 TEST(Pacer, NoRestIsSoLongThatABetterShareGoesUnnoticed) {
   Pacer pacer({0, 0, 1.0 / 64});
   pacer.spend({1, 1}, kFirst);

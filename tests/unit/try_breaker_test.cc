@@ -160,8 +160,11 @@ TEST(RefusedTriesTest, ABrokenConnectionIsNoRefusal) {
   for (const char* code : {"none", "08006", "57P03", "53100", "40P01", "_TRANSPORT"})
     meters.retries.add("lane", code);
   meters.retries.add("scan", "55P03");
-  EXPECT_EQ(refused_tries(meters, Worker::Lane), 2);
-  EXPECT_EQ(refused_tries(meters, Worker::Scan), 1);
+  meters.retries.add("debts", "55P03");
+  const auto of = [&](std::vector<Worker> workers) { return refused_tries(meters, workers); };
+  EXPECT_EQ(of({Worker::Lane}), 2);
+  EXPECT_EQ(of({Worker::Scan}), 1);
+  EXPECT_EQ(of({Worker::Lane, Worker::Debts}), 3);
 }
 
 }  // namespace

@@ -84,12 +84,70 @@ TEST(Verdict, TheWorstCounts) {
        "by uid 0: release 17; once its reason is gone: lockstep resume shop.yaml --scope apply"},
       {[](RunStatus& s) { s.paused = {{"abort", "", "uid 0", "", 0}}; }, Mood::Held, "every write"},
       {[](RunStatus& s) { s.phase = Phase::Backfill; }, Mood::Busy, "it copies"},
+      {[](RunStatus& s) { s.phase = Phase::Backfill, s.lag_seconds = 7; }, Mood::Trouble,
+       "the lag is 7.0 s"},
+      {[](RunStatus& s) { s.phase = Phase::Prepare, s.waiting_for = {"target: refused"}; },
+       Mood::Busy, "it prepares: waiting for target: refused"},
       {[](RunStatus& s) { s.phase = Phase::Stopped; }, Mood::Unknown, "nothing runs"}};
   for (const Case& one : cases) {
     const MigrationVerdict found = judged(one.change);
     EXPECT_EQ(found.mood, one.mood) << one.says;
     EXPECT_THAT(found.text, HasSubstr(one.says));
   }
+}
+
+// Only a pause of apply explains that nothing arrives.
+TEST(Verdict, APauseHidesNoLagButOfApply) {
+  for (const char* scope : {"backfill", "reconcile", "table"}) {
+    EXPECT_EQ(judged([&](RunStatus& status) {
+                status.paused = {{scope, "public.orders", "uid 7", "", 0}};
+                status.lag_seconds = 3600;
+              }).mood,
+              Mood::Trouble)
+        << scope;
+  }
+  EXPECT_EQ(judged([](RunStatus& status) {
+              status.paused = {{"apply", "", "uid 7", "", 0}};
+              status.lag_seconds = 3600;
+            }).mood,
+            Mood::Held);
+}
+
+// A stream that hangs through days of copying is not busy; one that waits for the copy is.
+TEST(Verdict, WhileItCopiesAnUnknownLagIsSaidUnlessTheStreamIsHeldOnPurpose) {
+  const auto mood = [](bool held, double seconds) {
+    return judged([&](RunStatus& status) {
+             status.phase = Phase::Backfill;
+             status.proof.reset();
+             status.lag_seconds.reset();
+             status.lag_unknown_seconds = seconds;
+             status.stream_held = held;
+           })
+        .mood;
+  };
+  EXPECT_EQ(mood(false, 10), Mood::Busy);
+  EXPECT_EQ(mood(false, 90), Mood::Unknown);
+  EXPECT_EQ(mood(true, 90), Mood::Busy);
+}
+
+TEST(Verdict, WhatCannotBeginIsNotBusyForEver) {
+  const MigrationVerdict found = judged([](RunStatus& status) {
+    status.phase = Phase::Prepare;
+    status.waiting_for = {"target: connection refused"};
+    status.prepare_waits_seconds = 75;
+  });
+  EXPECT_EQ(found.mood, Mood::Trouble);
+  EXPECT_THAT(found.text, HasSubstr("for 75 s: waiting for target: connection refused"));
+}
+
+TEST(Verdict, AnAbortIsTroubleUntilNothingCanBeWritten) {
+  const MigrationVerdict found = judged([](RunStatus& status) {
+    status.phase = Phase::Aborted;
+    status.paused = {{"abort", "", "uid 7", "", 0}};
+    status.abort_waits_for = "the end of what is under way";
+  });
+  EXPECT_EQ(found.mood, Mood::Trouble);
+  EXPECT_THAT(found.text, HasSubstr("have not ended: waiting for the end of what is under way"));
 }
 
 TEST(Verdict, APausedTableIsHeldAndHasNotStopped) {
