@@ -32,6 +32,8 @@ struct TableFile {
   // Of the root: another one after the table's definition was changed; may be without that, too.
   std::uint64_t version = 0;
   bool born = false;  // A leaf that was made as one: all its rows are in the stream.
+  // Of the root: why changes of it are in no stream now, with the way on; "": they are.
+  std::string gap{};
   // Whether it holds the rows that it held, for all that the log tells.
   friend bool operator==(const TableFile& a, const TableFile& b) {
     return a.relation == b.relation && a.node == b.node && a.bond == b.bond;

@@ -244,6 +244,8 @@ Result<bool> ShapeWatch::look() {
     Table& table = tables_[id];
     if (!table.horizon) table.horizon = horizons[id];
     table.seen = files_text(now[id], 0, {});
+    const TableFile* const root = find(now[id], shared_.tables[id]->source.oid);
+    table.gap = root == nullptr ? "" : root->gap;
     LOCKSTEP_TRY(note_partitions(id, now[id]));
     LOCKSTEP_ASSIGN(const std::uint32_t came, take_in_turn(id, now[id]));
     const bool same = table.files == now[id];
@@ -257,6 +259,8 @@ Result<bool> ShapeWatch::look() {
       shared_.board.settle(id);  // The heal comes next, and what is stored stays older than it.
     } else if (copied || healed || harmless) {
       if (table.fresh) continue;  // Stored by the next look, if the definition still is as it is.
+      // What is compared now misses what comes next.  Once all is told again it is healed anew.
+      if (!table.gap.empty()) continue;
       LOCKSTEP_TRY(settle(id, now[id], horizons[id]));
       if (healed) tell_(News::Healed, shared_.tables[id]->text(), "");
     }
@@ -397,7 +401,7 @@ Status ShapeWatch::judge(TableId id, const TableFiles& now, std::uint32_t came) 
     if (found == nullptr && !leaf) shared_.board.stop(id, "the source table was dropped");
     if (found == nullptr && leaf && !keeps) miss(id, gone(file), keep_or_empty(map));
     if (found != nullptr && found->bond != file.bond)
-      miss(id, away_for_a_while(map, *found), empty_it(map));
+      miss(id, found->gap.empty() ? away_for_a_while(map, *found) : found->gap, empty_it(map));
     // What had been copied of it may not be what it is by now.
     if (found != nullptr && leaf && file.node == 0 && found->node != 0)
       miss_if_healed(id, "partition " + name_of(*found) + " was not copied to its end");

@@ -79,6 +79,8 @@ class ShapeWatch {
   Result<bool> look();
   // Whether every table that goes on was, at the last look, as it was copied.
   bool settled() const;
+  // Why changes of the table were in no stream at the last look, with the way on; "": they were.
+  const std::string& gap(TableId id) const { return tables_[id].gap; }
   // Goes on with what was noticed: waits until the stream has passed it, then has it copied again.
   // Streams in `paused` are left out.  Returns what is waited for; empty: nothing.
   Result<std::string> advance(const std::set<std::string>& paused);
@@ -99,6 +101,7 @@ class ShapeWatch {
     Definition latest;           // As last read, ...
     std::uint64_t version = 0;   // ... after the catalog said this.
     bool fresh = false;          // Found changed in this look: it may be younger than the files.
+    std::string gap;             // TableFile::gap of the root.
 
     // `text` of files with the marks of those that are stored: they last until settle().
     [[nodiscard]] std::string marked(std::string text) const;

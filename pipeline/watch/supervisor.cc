@@ -178,8 +178,9 @@ Status Supervisor::watch_shapes() {
   for (const TableMap* table : shared_.tables) {
     const TableLife life = shared_.board.life(table->id);
     if (life.stage != Stage::Healing) continue;
-    waits_for("the heal of " + table->text());
-    if (life.is_whole()) next_look_ = {};  // All that is left is a look.
+    const std::string& gap = shapes_.gap(table->id);
+    waits_for(gap.empty() ? "the heal of " + table->text() : gap);
+    if (life.is_whole() && gap.empty()) next_look_ = {};  // All that is left is a look.
   }
   return {};
 }

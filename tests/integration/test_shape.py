@@ -153,6 +153,43 @@ def test_publication_that_told_less_for_a_while(migrate, option, is_down):
     migration.finish()
 
 
+PARTED = """
+CREATE TABLE words (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+CREATE TABLE low PARTITION OF words FOR VALUES FROM (0) TO (5000);
+INSERT INTO words SELECT g, 'word ' || g FROM generate_series(1, 100) g
+"""
+LESS = {
+    "operations": ("SET (publish = 'insert')",
+                   "SET (publish = 'insert, update, delete, truncate')", "leaves out operations"),
+    "the table": ("DROP TABLE words", "ADD TABLE words", "lacks, or filters"),
+    "rows": ("SET TABLE words WHERE (id > 100)", "SET TABLE words", "lacks, or filters"),
+    "partitions": ("SET (publish_via_partition_root = false)",
+                   "SET (publish_via_partition_root = true)", "through their root"),
+}
+
+
+@pytest.mark.parametrize("what", LESS)
+def test_a_publication_that_goes_on_telling_less_is_never_synced(direct, what):
+    """What it does not tell is in no stream, and no proof misses it: it is named until it is told."""
+    less, all_of_it, says = LESS[what]
+    migration = direct(PARTED if what == "partitions" else WORDS)
+    migration.prepare()
+    publication = f"ALTER PUBLICATION {migration.publication}"
+    with migration.running() as lockstep:
+        migration.await_synced("the copy")
+        migration.source(f"{publication} {less}")
+        lockstep.await_said("its changes are in no stream", says)
+        migration.source("DELETE FROM words WHERE id BETWEEN 10 AND 20;"
+                         "UPDATE words SET v = 'unheard' WHERE id = 7")
+        lockstep.await_status(lambda status: status["tables"][0]["verified_through"],
+                              "what was missed so far to be healed")
+        lockstep.await_said("its changes are in no stream", says)
+        assert not lockstep.status()["synced"] and healed(migration) == 0
+        migration.source(f"{publication} {all_of_it}")
+        lockstep.await_status(lambda _: healed(migration) == 1, "the heal")
+    migration.finish()
+
+
 def test_table_that_the_publication_lost_and_got_back_with_its_schema(migrate, stack):
     migration = migrate(WORDS)
     migration.prepare()
