@@ -42,7 +42,7 @@ class Preparation {
   Status know_servers();
   Status refuse_opposite(const ServerFacts& source);
   Result<std::map<TableName, std::string>> cover_new(const TablePlan& plan);
-  Status note_broken_functions(const TablePlan& plan, std::map<TableName, std::string>& left_out);
+  Status note_obstacles(const TablePlan& plan, std::map<TableName, std::string>& left_out);
   Status choose_tables();
   Status first_start();
   Status refuse_filled_targets(const std::vector<const TableMap*>& tables);

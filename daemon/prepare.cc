@@ -47,6 +47,7 @@ Status Preparation::know_servers() {
                     target_facts_.encoding));
   if (target_facts_.in_recovery)
     return wait_for("the target to accept writes: it is a standby; promote it");
+  out_.target_server = {target_facts_.system_identifier, target_facts_.timeline};
   LOCKSTEP_TRY(refuse_opposite(source));
   const MigrationIdentity identity{manifest_.migration.value, out_.source.system_identifier,
                                    target_facts_.system_identifier, stream_kind(manifest_),
@@ -77,9 +78,10 @@ Result<std::map<TableName, std::string>> Preparation::cover_new(const TablePlan&
   return cover_new_tables(source_, manifest_, fresh);
 }
 
-// A statement over such a table fails, on whichever side: the table waits, the others go on.
-Status Preparation::note_broken_functions(const TablePlan& plan,
-                                          std::map<TableName, std::string>& left_out) {
+// A statement over such a table fails, on whichever side: the table waits, the others go on.  Of a
+// first start `validate` has named the grants, and nothing begins without them.
+Status Preparation::note_obstacles(const TablePlan& plan,
+                                   std::map<TableName, std::string>& left_out) {
   std::vector<TableName> sources;
   std::vector<TableName> targets;
   std::map<TableName, TableName> source_of;
@@ -95,10 +97,19 @@ Status Preparation::note_broken_functions(const TablePlan& plan,
   LOCKSTEP_ASSIGN(const auto at_target, find_broken_functions(*target_, targets));
   for (const BrokenFunction& each : at_target)
     left_out[source_of[each.table]] = each.text + ": " + each.cure + " on the target";
+  if (first_) return {};
+  LOCKSTEP_ASSIGN(const auto held, read_privileges(*target_, targets));
+  for (const TablePrivileges& table : held)
+    if (!table.usage || !table.select)
+      left_out[source_of[table.name]] = fmt::format(
+          "permission denied for {} of the target: GRANT USAGE ON SCHEMA {}, and GRANT SELECT, "
+          "INSERT, UPDATE, DELETE, TRUNCATE ON TABLE {}, to lockstep's role of the target",
+          table.name.text(), quote_identifier(table.name.schema), quoted(table.name));
   return {};
 }
 
-// A first start wants every table right; a later one goes on with those that are.
+// A first start wants every table right; a later one goes on with those that are.  But two sources
+// of one target would delete each other's rows, and two tables of one name share their progress.
 Status Preparation::choose_tables() {
   // Before the catalogs: what is committed after it fits them, or has changed since.
   LOCKSTEP_ASSIGN(const PgResult end, source_.ask("SELECT pg_current_wal_insert_lsn()"));
@@ -109,8 +120,14 @@ Status Preparation::choose_tables() {
     if (problem.severity == Severity::Error) problems += "\n" + problem.print();
   };
   for (const Problem& problem : plan.problems) note(problem);
+  std::set<TableName> targets;
+  std::set<std::string> names;
+  bool shares = false;
+  for (const PlannedTable& table : plan.tables)
+    shares = !targets.insert(table.selected.target).second ||
+             !names.insert(table.selected.source.text()).second || shares;
   LOCKSTEP_ASSIGN(auto uncovered, cover_new(plan));
-  LOCKSTEP_TRY(note_broken_functions(plan, uncovered));
+  LOCKSTEP_TRY(note_obstacles(plan, uncovered));
   for (PlannedTable& table : plan.tables) {
     for (const Problem& problem : table.problems) note(problem);
     const auto missing = uncovered.find(table.selected.source);
@@ -136,7 +153,7 @@ Status Preparation::choose_tables() {
     out_.left_out.push_back(
         {table.selected.source.text(), table.selected.target.text(), std::move(why)});
   }
-  if (first_ && !problems.empty())
+  if (!problems.empty() && (first_ || shares))
     return refuse("the manifest does not fit the servers; nothing was begun:" + problems);
   if (out_.maps.empty())
     return refuse("the manifest selects no table that can be copied" +

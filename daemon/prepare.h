@@ -37,6 +37,7 @@ struct Prepared {
   std::vector<TableSpec> source_specs;  // Of `maps`.
   std::vector<LeftOut> left_out;
   SourceIdentity source;
+  SourceIdentity target_server;
   Lsn catalog_lsn = 0;        // Where the source's log ended before `source_specs` were read.
   std::set<TableId> renewed;  // DirectOptions::renewed.
   Claim claim;

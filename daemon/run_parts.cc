@@ -72,6 +72,7 @@ PostgresTargetOptions target_options(const Manifest& manifest, const Prepared& p
       with_setup(run_options(manifest, Side::Target, role), prepared.hold_direction);
   options.session.bookkeeping = {manifest.target.schema.value, manifest.migration.value};
   options.session.epoch = prepared.claim.epoch;
+  options.session.server = prepared.target_server;
   options.debt_attempts = static_cast<std::uint32_t>(manifest.debt_attempts);
   if (manifest.existing.value == ExistingPolicy::Upsert) options.holders = HolderPolicy::Quarantine;
   return options;

@@ -9,6 +9,7 @@ from tests.integration.conftest import TABLE, through_kafka
 from tests.lab.lockstep import Lockstep
 from tests.lab.migration import HALTED
 from tests.lab.process import LabError
+from tests.lab.stack import WRITER
 
 
 @pytest.fixture
@@ -75,6 +76,41 @@ def test_target_restored_to_a_point_in_time(moved, stack):
         moved.finish()
         change(moved, 2)
     ends_equal_or_halts(moved)
+
+
+def test_target_restored_while_lockstep_runs(moved, stack):
+    """To go on would jump over what was lost: it ends, and its next start goes on from what is there."""
+    moved.lockstep.start()
+    moved.lockstep.await_follow()
+    with stack.target.rewound():
+        change(moved, 1)
+        moved.await_synced("the first change", 120)
+    change(moved, 2)
+    assert moved.lockstep.wait_exit(120) == 75, "it goes on"
+    assert "the target has lost what lane" in moved.lockstep.log_text()
+    ends_equal_or_halts(moved)
+
+
+def test_target_that_answers_before_it_has_written(moved, stack):
+    """synchronous_commit = off, by a default of the role: a crash would take what it has answered."""
+    role = f"ALTER ROLE {WRITER}"
+    stack.target.execute("postgres", f"{role} SET synchronous_commit = off")
+    stack.target.execute("postgres", "ALTER SYSTEM SET wal_writer_delay = '10s'")
+    stack.target.execute("postgres", "SELECT pg_reload_conf()")
+    try:
+        with moved.running() as lockstep:
+            lockstep.await_follow()
+            change(moved, 1)
+            moved.await_synced("the change")
+            stack.target.stop("immediate")
+            stack.target.start()
+            change(moved, 2)
+            moved.await_synced("the next change")
+        moved.assert_equal()
+    finally:
+        stack.target.execute("postgres", "ALTER SYSTEM RESET wal_writer_delay")
+        stack.target.execute("postgres", f"{role} RESET synchronous_commit")
+        stack.target.execute("postgres", "SELECT pg_reload_conf()")
 
 
 def test_source_restored_to_a_point_in_time(moved, stack):

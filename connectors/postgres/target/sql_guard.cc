@@ -1,6 +1,9 @@
 #include "connectors/postgres/target/sql_guard.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "pipeline/tables/translate.h"
 
@@ -16,9 +19,19 @@ std::string rows_left(const StagedTable& table, const std::string& match) {
                      own_rows(table.map->target), match);
 }
 
+// A whole row that a rule or a generated column does not take.
+constexpr std::string_view kDatatypeMismatch = "42804";
+
 constexpr std::string_view kCount = "    GET DIAGNOSTICS ls_n = ROW_COUNT;\n";
 
 }  // namespace
+
+bool is_of_a_row(std::string_view sqlstate) {
+  if (sqlstate == kDatatypeMismatch) return true;
+  return !sqlstate.empty() && std::ranges::none_of(kNotOfARow, [&](auto prefix) {
+    return sqlstate.starts_with(prefix);
+  });
+}
 
 std::string guarded_upsert(const StagedTable& table) {
   std::string body;
@@ -57,10 +70,10 @@ DECLARE
 BEGIN
   BEGIN
 {1}    RETURN;
-  EXCEPTION WHEN data_exception OR integrity_constraint_violation OR with_check_option_violation
-      OR datatype_mismatch OR plpgsql_error OR program_limit_exceeded THEN
+  EXCEPTION WHEN others OR assert_failure THEN
     GET STACKED DIAGNOSTICS ls_code = RETURNED_SQLSTATE, ls_message = MESSAGE_TEXT,
       ls_schema = SCHEMA_NAME, ls_constraint = CONSTRAINT_NAME;
+    IF left(ls_code, 2) = ANY ('{{{4}}}') AND ls_code <> '{5}' THEN RAISE; END IF;
   END;
   IF cardinality($1) = 1 THEN
     ls_opened := NULL;
@@ -71,7 +84,8 @@ BEGIN
   RETURN QUERY SELECT * FROM pg_temp.{0}({2}, ls_first);
   RETURN QUERY SELECT * FROM pg_temp.{0}({3}, ls_first + ls_half);
 END)",
-      name, body, joined(lower, ", "), joined(upper, ", "));
+      name, body, joined(lower, ", "), joined(upper, ", "), fmt::join(kNotOfARow, ","),
+      kDatatypeMismatch);
   return fmt::format(
       "CREATE FUNCTION pg_temp.{}({}, ls_first int4, OUT ls_opened bytea, OUT ls_n int4,"
       " OUT ls_code text, OUT ls_message text, OUT ls_schema text, OUT ls_constraint text)"

@@ -5,6 +5,7 @@
 // all in one round trip, and without a line in the server's log.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,14 @@
 #include "connectors/postgres/target/sql.h"
 
 namespace lockstep {
+
+// How the SQLSTATEs begin that say nothing of a row, but of the server, the session or the table.
+// Any other may be a row's: triggers and functions raise codes of their own.
+inline constexpr std::array<std::string_view, 18> kNotOfARow{"08", "0A", "21", "25", "26", "28",
+                                                             "2D", "34", "3B", "3D", "3F", "40",
+                                                             "42", "53", "55", "57", "58", "XX"};
+// Whether a write that failed with this SQLSTATE may do without one of its rows.
+bool is_of_a_row(std::string_view sqlstate);
 
 // What a guard executes: PL/pgSQL statements over $1, the rows, and what else belongs to them.  It
 // raises kSwallowedMark when fewer rows were hit than were meant.

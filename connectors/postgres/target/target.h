@@ -56,6 +56,7 @@ class PostgresTarget final : public Target {
                  TableCounts& counts);
 
   // Connects, or answers why not: for callers that want to know before the first batch.
+  // Halt, with exit code Temporary: the target has lost progress that was committed by this object.
   Status open();
 
   Result<ApplyOutcome> apply(const LaneTransaction& transaction) override;
@@ -68,7 +69,8 @@ class PostgresTarget final : public Target {
   Result<std::vector<Debt>> open_debts(TableId table, std::size_t limit) override;
 
  private:
-  enum class StepKind : std::uint8_t { Write, Clear, Open, NoSwallowers, Progress };
+  enum class StepKind : std::uint8_t { Write, Clear, Open, NoSwallowers, Progress, CheckAtOnce };
+  static constexpr const char* kCheckAtOnce = "SET CONSTRAINTS ALL IMMEDIATE";
 
   // One statement of a lane transaction.  Write: `count` writes of the run from `first`, of `kind`.
   struct Step {
@@ -103,6 +105,8 @@ class PostgresTarget final : public Target {
   };
 
   // --- target/target.cc
+  Result<ApplyOutcome> apply_some(const LaneTransaction& transaction);
+  Status check_progress();
   Result<ApplyOutcome> apply_at_once(const LaneTransaction& transaction);
   bool isolates(const Run& run) const;
   Result<std::optional<ChangeBatch::Stop>> for_each_run(
@@ -178,7 +182,12 @@ class PostgresTarget final : public Target {
   TargetSession session_;
   TargetTables staged_;
   std::uint64_t generation_ = 0;  // Of the session whose ledger statements are prepared.
-  std::set<TableId> isolated_;    // Had a row refused in their last transaction.
+  // Of each stream and lane, as it was committed last.
+  std::map<std::pair<std::string, std::uint32_t>, Position> committed_;
+  // A COMMIT was refused by what a trigger had put off until then, when nobody can say for which
+  // row: from now on it is asked at each statement.
+  bool checks_at_once_ = false;
+  std::set<TableId> isolated_;  // Had a row refused in their last transaction.
   // How often settling a key has evicted another, since it was last written without.  Rows that
   // cannot both be on the target evict each other for ever otherwise.
   std::map<std::pair<TableId, Hash128>, std::uint32_t> evictions_;

@@ -82,7 +82,9 @@ Status TargetSession::open() {
   ++generation_;
   queued_ = 0;
   pid_parameter_ = be32(0);
-  Status ready = prepare(kFence, fence_sql(options_.bookkeeping), {kInt8Oid, kInt4Oid});
+  Status ready = options_.server ? same_history(connection_, *options_.server) : Status();
+  if (ready.has_value())
+    ready = prepare(kFence, fence_sql(options_.bookkeeping), {kInt8Oid, kInt4Oid});
   if (ready.has_value() && previous_) ready = end_backend(*previous_);
   if (ready.has_value()) ready = register_backend();
   if (ready.has_value()) return {};

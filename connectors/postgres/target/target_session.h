@@ -16,13 +16,16 @@
 #include "connectors/postgres/target/own_transactions.h"
 #include "connectors/postgres/target/sql.h"
 #include "connectors/postgres/wire/connection.h"
+#include "connectors/postgres/wire/facts.h"
 
 namespace lockstep {
 
 struct TargetSessionOptions {
   PostgresOptions connection;  // application_name tells lanes and scanners apart.
   BookkeepingName bookkeeping;
-  std::uint64_t epoch = 0;         // What Bookkeeping::claim() answered.
+  std::uint64_t epoch = 0;  // What Bookkeeping::claim() answered.
+  // Of the server that the run was prepared on.
+  std::optional<SourceIdentity> server{};
   OwnTransactions* own = nullptr;  // Told of every transaction; may be null.
   // A client that was stopped inside a transaction loses it after this time, and its locks.
   std::chrono::milliseconds idle_in_transaction_max{60000};
@@ -50,7 +53,8 @@ class TargetSession {
 
   // Connects and registers the backend, unless connected.  Ends the backend of the connection
   // before first: what was sent to it may still be carried out, and must not land behind what comes
-  // now. Halt "fenced": another incarnation owns the migration.  Waits for the server.
+  // now. Halt "fenced": another incarnation owns the migration; "target_history": the server may
+  // lack what was committed.  Waits for the server.
   Status open();
   void close();
   bool is_open() const { return connection_.is_open(); }

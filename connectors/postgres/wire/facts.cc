@@ -150,6 +150,19 @@ Status same_identity(const SourceIdentity& pinned, const SourceIdentity& found) 
                           found.timeline, pinned.timeline));
 }
 
+Status same_history(PostgresConnection& connection, const SourceIdentity& pinned) {
+  LOCKSTEP_ASSIGN(const IdentityRow found, read_identity_row(connection));
+  if (found.in_recovery) return fail(Reaction::Retry, "the target is a standby (in recovery)");
+  if (found.identity == pinned) return {};
+  return fail(Error{Reaction::Halt,
+                    fmt::format("the target is on timeline {} of system {}, and was on {} of {} "
+                                "when this run began: it was promoted or restored, and may lack "
+                                "what was committed; the next start goes on from what it has",
+                                found.identity.timeline, found.identity.system_identifier,
+                                pinned.timeline, pinned.system_identifier),
+                    ExitCode::Temporary, "target_history"});
+}
+
 Result<SourceIdentity> read_identity(PostgresConnection& connection) {
   LOCKSTEP_ASSIGN(IdentityRow found, read_identity_row(connection));
   if (found.in_recovery)

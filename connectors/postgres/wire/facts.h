@@ -30,6 +30,11 @@ Status same_identity(const SourceIdentity& pinned, const SourceIdentity& found);
 // REQUIRES: the connection is open.
 Result<SourceIdentity> read_identity(PostgresConnection& connection);
 
+// Of the target, by a session that writes: Halt, with exit code Temporary, when it is another
+// server or on another timeline than `pinned`, and so may lack what was committed.  Retry: a
+// standby. REQUIRES: the connection is open.
+Status same_history(PostgresConnection& connection, const SourceIdentity& pinned);
+
 struct RoleFacts {
   std::string name;
   bool superuser = false;
