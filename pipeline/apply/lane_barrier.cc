@@ -86,7 +86,12 @@ Status Lane::carry_out(Barrier& barrier) {
   truncation.xid = change.xid;
   truncation.horizon = horizon_of(change);
   truncation.forget_chunks = barrier.several_partitions();
-  LOCKSTEP_TRY(target_.truncate(truncation));
+  if (Status truncated = target_.truncate(truncation); !truncated) {
+    if (truncated.error().reaction != Reaction::StopTable) return truncated;
+    shared_.board.stop(change.table, truncated.error().message);
+    barrier.release(Barrier::Outcome::Stopped);
+    return {};
+  }
   shared_.board.set_horizon(change.table, truncation.horizon);
   if (truncation.forget_chunks) shared_.board.void_chunks(change.table);
   shared_.board.events_applied(change.table, 1);

@@ -2,8 +2,11 @@
 
 import time
 
+import pytest
+
 from tests.integration.test_quarantine import run
 from tests.lab.lockstep import _verb
+from tests.lab.stack import WRITER
 
 SCHEMA = """
 CREATE TABLE people (id int PRIMARY KEY, name text);
@@ -46,6 +49,60 @@ def test_a_delete_that_the_target_refuses_is_named(direct):
         migration.target("DROP TRIGGER f ON people")
         run(migration, "retry", "--format", "json")
         migration.await_target("SELECT count(*) FROM people WHERE id = 7", 0)
+    migration.finish()
+
+
+def test_a_truncate_that_the_target_refuses_stops_its_table_alone(direct):
+    """It halted the daemon, at each start anew."""
+    migration = prepared(direct, SCHEMA + "; CREATE TABLE others (id int PRIMARY KEY)")
+    with migration.running() as lockstep:
+        migration.await_synced("the copy")
+        migration.target(f"REVOKE DELETE, TRUNCATE ON people FROM {WRITER}")
+        migration.source("TRUNCATE people; INSERT INTO people VALUES (7, 'after it');"
+                         "INSERT INTO others VALUES (1)")
+        migration.await_target("SELECT count(*) FROM others", 1)
+        stopped = lockstep.await_status(lambda status: [
+            table for table in status["tables"] if table["state"] == "stopped"], "people to stop")
+        assert any("permission denied" in (table["reason"] or "") or "DELETE, TRUNCATE" in
+                   (table["reason"] or "") for table in stopped["tables"]), stopped["tables"]
+        # Nor does a start that asks whether somebody has emptied it.
+        migration.target(f"REVOKE ALL ON people FROM {WRITER}")
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("INSERT INTO others VALUES (2)")
+        migration.await_target("SELECT count(*) FROM others", 2)
+        migration.target(f"GRANT ALL ON people TO {WRITER}")
+        migration.await_synced("people to go on", 90)
+    migration.finish()
+
+
+RAISES = """
+CREATE FUNCTION raises() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = 'PT409'; END $$;
+CREATE {} TRIGGER raises {} ON people {} FOR EACH ROW WHEN (new.id % 40 = 0)
+  EXECUTE FUNCTION raises();
+ALTER TABLE people ENABLE ALWAYS TRIGGER raises
+"""
+WHEN = {"at once": ("", "BEFORE INSERT OR UPDATE", ""),
+        "at the end": ("CONSTRAINT", "AFTER INSERT OR UPDATE", "DEFERRABLE INITIALLY DEFERRED")}
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_a_row_is_set_aside_whatever_code_its_refusal_has(direct, when):
+    """Triggers raise codes of their own, and may put it off until the commit, which names no row."""
+    migration = prepared(direct)
+    migration.target(RAISES.format(*WHEN[when]))
+    with migration.running() as lockstep:
+        await_quarantined(lockstep, 2)  # Of the copy.
+        migration.source("UPDATE people SET name = name || '!' WHERE id IN (1, 2, 40);"
+                         "INSERT INTO people SELECT g, 'new' FROM generate_series(119, 121) g")
+        await_quarantined(lockstep, 3)
+        migration.await_target("SELECT count(*) FROM people WHERE name LIKE '%!' OR name = 'new'", 4)
+        shown = run(migration, "list", "--format", "json")
+        assert "PT409" in str(shown), shown
+        migration.target("DROP TRIGGER raises ON people")
+        run(migration, "retry", "--format", "json")
+        migration.await_target("SELECT count(*) FROM people", 103)
     migration.finish()
 
 

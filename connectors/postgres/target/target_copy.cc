@@ -37,6 +37,7 @@ Status PostgresTarget::copy(const TableMap& table, const RowBatch& rows,
       fmt::format("SET LOCAL lock_timeout = {}", options_.copy_lock_max.count())));
   LOCKSTEP_TRY(session_.queue_sql(
       fmt::format("SET LOCAL statement_timeout = {}", options_.copy_max.count())));
+  if (checks_at_once_) LOCKSTEP_TRY(session_.queue_sql(kCheckAtOnce));
   LOCKSTEP_TRY(run_queued());
   if (auto sent = send_copy(table, rows, chosen); !sent.has_value())
     return fail(copy_error(std::move(sent).error()));
@@ -150,8 +151,13 @@ Status PostgresTarget::copy_commit(const std::optional<ChunkMark>& done) {
   }
   LOCKSTEP_ASSIGN(const PipelineOutcome outcome,
                   session_.commit("copy_before_commit", "copy_after_commit"));
-  if (outcome.failure)
-    return fail(lost(for_server(outcome.failure->error).during("while ending a COPY")));
+  if (outcome.failure) {
+    Error error = for_server(outcome.failure->error);
+    // The next try finds out which rows it is about.
+    if (refuses_a_row(outcome.failure->error) && !std::exchange(checks_at_once_, true))
+      error.reaction = Reaction::Retry;
+    return fail(lost(std::move(error).during("while ending a COPY")));
+  }
   if (done) failpoint("chunk_after_mark");
   counts_.wrote(copied_.first, copied_.second);
   return {};
@@ -221,7 +227,10 @@ Status PostgresTarget::truncate_by(const Truncation& truncation, const std::stri
     return {};
   }
   Error error = TargetSession::fence_error(*outcome.failure);
-  if (outcome.failure->statement != truncates) error = for_server(std::move(error));
+  if (outcome.failure->statement != truncates)
+    error = for_server(std::move(error));
+  else if (refuses_a_row(error))
+    error.reaction = Reaction::StopTable;  // A trigger refuses it.
   return fail(lost(std::move(error).during("while truncating " + table.target.name.text())));
 }
 

@@ -22,6 +22,12 @@ constexpr int kEvictionsMax = 16;
 // Not a SQLSTATE: what a checked statement raises is told apart from the rows' own errors.
 constexpr std::string_view kSwallowedCode = "swallowed";
 
+// By a trigger, whose message may hold values; what the server itself finds wrong with a row it
+// says without them.
+bool is_raised(const Error& error) {
+  return error.reaction != Reaction::Reject && error.code != "54000";
+}
+
 bool is_swallowed(const Error& error) { return error.code == kSwallowedCode; }
 
 }  // namespace
@@ -44,6 +50,8 @@ Result<ApplyOutcome> PostgresTarget::apply_isolated(const LaneTransaction& trans
   }
   if (sent->failure) {
     Error error = std::move(sent->failure->error);
+    if (refuses_a_row(error) && !std::exchange(checks_at_once_, true))
+      return apply_some(transaction);
     if (error.reaction != Reaction::Retry) error.reaction = Reaction::Halt;
     return fail(lost(std::move(error).during("while committing")));
   }
@@ -59,6 +67,7 @@ void PostgresTarget::forget_evictions() {
 
 Status PostgresTarget::apply_isolated_runs(const LaneTransaction& transaction, Attempt& attempt) {
   LOCKSTEP_TRY(session_.begin());
+  if (checks_at_once_) LOCKSTEP_TRY(session_.queue_sql(kCheckAtOnce));
   LOCKSTEP_TRY(run_queued());
   for (const Run& run : transaction.runs) isolated_.erase(run.table->id);
   for (const Run& run : transaction.runs) {
@@ -225,7 +234,7 @@ Result<PostgresTarget::Refusal> PostgresTarget::refuse(Piece piece, StatementFai
   if (is_conflict(failure.error) && piece.run->kind != WriteKind::Delete)
     refusal.reason = DebtReason::Violation;
   refusal.detail =
-      failure.error.code.starts_with("P0")
+      is_raised(failure.error)
           ? fmt::format("a trigger of the target refused the {} ({})",
                         piece.run->kind == WriteKind::Delete ? "delete" : "row", failure.error.code)
           : failure.error.message;
