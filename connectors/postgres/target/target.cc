@@ -100,7 +100,7 @@ Status PostgresTarget::open() {
 
 // A server that came back may lack commits that it has answered: a copy of its volume that was put
 // back, a disk that did not keep what it said.  To go on would jump over them, and no event tells
-// of them again (I4); the next start reads on from the progress that is there.
+// of them again (I13); the next start reads on from the progress that is there.
 Status PostgresTarget::check_progress() {
   if (committed_.empty()) return {};
   const BookkeepingName& name = options_.session.bookkeeping;

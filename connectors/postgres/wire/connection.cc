@@ -31,7 +31,7 @@ constexpr std::array kSession{
     "SET statement_timeout = 0",
     "SET lock_timeout = 0",
     "SET idle_in_transaction_session_timeout = 0",
-    // The source is told to forget what was committed (I4): a server must not lose it by a crash.
+    // The source is told to forget what was committed (I13): a server must not lose it by a crash.
     "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
     " WHERE pg_catalog.current_setting('synchronous_commit') = 'off'",
 };
