@@ -76,6 +76,26 @@ def test_a_truncate_that_the_target_refuses_stops_its_table_alone(direct):
     migration.finish()
 
 
+def test_who_holds_a_unique_value_in_a_partition_is_found_through_the_root(direct):
+    """Nobody grants anything on partitions: the table stopped, and no word of validate named it."""
+    migration = prepared(direct, """
+        CREATE TABLE people (id int PRIMARY KEY, name text) PARTITION BY RANGE (id);
+        CREATE TABLE people_a PARTITION OF people FOR VALUES FROM (0) TO (100);
+        CREATE TABLE people_b PARTITION OF people FOR VALUES FROM (100) TO (200);
+        INSERT INTO people SELECT g, 'person ' || g FROM generate_series(1, 120) g""")
+    migration.target(f"""
+        CREATE UNIQUE INDEX ON people_a (name) WHERE name <> '';
+        REVOKE ALL ON people_a, people_b FROM {WRITER}""")
+    with migration.running():
+        migration.await_synced("the copy")
+        migration.target("UPDATE people SET name = 'taken' WHERE id IN (7, 107)")
+        migration.source("UPDATE people SET name = 'taken' WHERE id = 5")
+        migration.await_target("SELECT name FROM people WHERE id = 5", "taken")
+        migration.await_target("SELECT name FROM people WHERE id = 7", "person 7")
+        migration.source("UPDATE people SET name = 'person' WHERE id = 107")
+    migration.finish()
+
+
 RAISES = """
 CREATE FUNCTION raises() RETURNS trigger LANGUAGE plpgsql AS
   $$ BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = 'PT409'; END $$;

@@ -9,19 +9,24 @@
 namespace lockstep {
 namespace {
 
+constexpr std::string_view kRowId = "lockstep_row";  // Beside the table's own columns.
+
 // SELECT of the key's columns and the index's parts of one relation, under names of our own: so
 // the index's expressions, which name columns only, mean this relation's.
 std::string sides_sql(const StagedTable& table, const UniqueIndex& index,
-                      const std::string& relation, bool with_row_id) {
+                      const std::string& relation, bool of_table) {
   std::vector<std::string> columns;
-  if (with_row_id) columns.emplace_back("ctid AS id");
+  std::vector<std::string> conditions;
+  if (of_table) columns.push_back(fmt::format("ctid AS {}", kRowId));
+  if (of_table && !index.partition.empty()) conditions.push_back(index.partition);
   for (std::size_t i = 0; i < table.map->key.size(); ++i)
     columns.push_back(fmt::format(
         "{} AS k{}", quote_identifier(table.map->target_column(table.map->key[i]).name), i));
   for (std::size_t i = 0; i < index.parts.size(); ++i)
     columns.push_back(fmt::format("({}) AS e{}", index.parts[i].expression, i));
   std::string sql = fmt::format("SELECT {} FROM {}", joined(columns, ", "), relation);
-  if (!index.predicate.empty()) sql += fmt::format(" WHERE ({})", index.predicate);
+  if (!index.predicate.empty()) conditions.push_back("(" + index.predicate + ")");
+  if (!conditions.empty()) sql += " WHERE " + joined(conditions, " AND ");
   return sql;
 }
 
@@ -44,8 +49,11 @@ SELECT i.indrelid::regclass::text, pg_get_indexdef(i.indexrelid, k.n::int, true)
                    FROM pg_collation c JOIN pg_namespace cn ON cn.oid = c.collnamespace
                   WHERE c.oid = k.coll), ''),
        coalesce(pg_get_expr(i.indpred, i.indrelid), ''),
-       coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false)
+       coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false),
+       CASE WHEN c.relispartition THEN format('tableoid = %s AND (%s)', c.oid,
+         coalesce(pg_get_partition_constraintdef(c.oid), 'true')) ELSE '' END
   FROM pg_index i
+  JOIN pg_class c ON c.oid = i.indrelid
   JOIN pg_class ic ON ic.oid = i.indexrelid
   JOIN pg_namespace icn ON icn.oid = ic.relnamespace
   LEFT JOIN pg_constraint x ON x.conindid = i.indexrelid AND x.contype = 'x'
@@ -103,15 +111,19 @@ std::string holders_sql(const StagedTable& table, const UniqueIndex& index, Hold
     shown.push_back(fmt::format("{} || ' = ' || d.{}::text",
                                 quote_literal(map.target_column(map.key[i]).name), column));
   }
-  const std::string holders = fmt::format(
-      "(SELECT t.id FROM ({}) AS t, ({}) AS n WHERE {} AND NOT ({})) AS h",
-      sides_sql(table, index, "ONLY " + index.relation, true),
-      sides_sql(table, index, kNewRow, false), joined(matches, " AND "), joined(own_key, " AND "));
+  const std::string rows =
+      index.partition.empty() ? "ONLY " + index.relation : own_rows(map.target);
+  const std::string holders =
+      fmt::format("(SELECT t.{} FROM ({}) AS t, ({}) AS n WHERE {} AND NOT ({})) AS h", kRowId,
+                  sides_sql(table, index, rows, true), sides_sql(table, index, kNewRow, false),
+                  joined(matches, " AND "), joined(own_key, " AND "));
+  std::string found = fmt::format("d.ctid = h.{}", kRowId);
+  if (!index.partition.empty()) found += " AND " + index.partition;
   if (action == HolderAction::Show)
-    return fmt::format("SELECT {} FROM {} AS d, {} WHERE d.ctid = h.id",
-                       joined(shown, " || ', ' || "), index.relation, holders);
-  return fmt::format("DELETE FROM ONLY {} AS d USING {} WHERE d.ctid = h.id RETURNING {}",
-                     index.relation, holders, joined(keys, ", "));
+    return fmt::format("SELECT {} FROM {} AS d, {} WHERE {}", joined(shown, " || ', ' || "), rows,
+                       holders, found);
+  return fmt::format("DELETE FROM {} AS d USING {} WHERE {} RETURNING {}", rows, holders, found,
+                     joined(keys, ", "));
 }
 
 }  // namespace lockstep

@@ -21,10 +21,13 @@ struct UniqueIndex {
   std::vector<Part> parts;
   std::string predicate;  // "" when the index is not partial.
   bool nulls_equal = false;
+  // Of a partition: which rows of its root it has.  They are looked up through the root, since nobody
+  // need grant anything on a partition; "": it is none.
+  std::string partition{};
 };
 
 // $1: schema, $2: index name.  One row per part: relation, expression, operator, collation,
-// predicate, nulls_equal.
+// predicate, nulls_equal, partition.
 std::string unique_index_sql();
 
 // The row to be written, as it would stand in the table: generated columns and defaults included.

@@ -23,6 +23,7 @@ Result<UniqueIndex> read_index(PostgresConnection& connection, const StatementFa
                            std::string(field(rows, row, 3))});
     index.predicate = field(rows, row, 4);
     index.nulls_equal = field(rows, row, 5) == "t";
+    index.partition = field(rows, row, 6);
   }
   return index;
 }
