@@ -195,10 +195,11 @@ class Comparison {
     }
   }
 
-  void keys(std::span<const TableSpec> tables) {
+  // `more`: keys of other tables may be among them.
+  void keys(std::span<const TableSpec> tables, bool more = false) {
     const std::string wanted = key_columns(tables);
     const std::string value = value_of(kKeyColumns);
-    if (same_key_columns(value, wanted)) return;
+    if (more ? has_key_columns(value, wanted) : same_key_columns(value, wanted)) return;
     differences_.push_back(
         fmt::format("{} is '{}', and the keys of the tables need '{}': events would carry the keys "
                     "of other rows",
@@ -348,6 +349,17 @@ std::vector<std::string> check_connector_config(const Manifest& manifest,
   comparison.refusals();
   comparison.choices(effective_settings(manifest, tables));
   comparison.keys(tables);
+  comparison.coverage(tables);
+  return std::move(comparison).take();
+}
+
+std::vector<std::string> check_connector_tells(const Manifest& manifest,
+                                               std::span<const TableSpec> tables,
+                                               const ConnectorSettings& running) {
+  Comparison comparison(manifest, running);
+  comparison.identity();
+  comparison.refusals();
+  comparison.keys(tables, true);
   comparison.coverage(tables);
   return std::move(comparison).take();
 }

@@ -40,6 +40,12 @@ std::vector<std::string> check_connector_config(const Manifest& manifest,
                                                 std::span<const TableSpec> tables,
                                                 const ConnectorSettings& running);
 
+// Of these, those by which changes of `tables`, which may be some of the manifest's, are left out
+// or carry other keys.
+std::vector<std::string> check_connector_tells(const Manifest& manifest,
+                                               std::span<const TableSpec> tables,
+                                               const ConnectorSettings& running);
+
 // What the decoder and the table plans must know of the connector.
 DecodeSettings decode_settings(const Manifest& manifest, std::span<const TableSpec> tables);
 StreamTraits stream_traits(const Manifest& manifest);

@@ -63,6 +63,10 @@ bool same_key_columns(const std::string& a, const std::string& b) {
   return entries_of(a) == entries_of(b);
 }
 
+bool has_key_columns(const std::string& value, const std::string& wanted) {
+  return std::ranges::includes(entries_of(value), entries_of(wanted));
+}
+
 std::vector<std::string> keying_problems(std::span<const TableSpec> tables) {
   std::vector<std::string> problems;
   for (const TableSpec& table : tables) {

@@ -26,6 +26,9 @@ std::string key_columns(std::span<const TableSpec> tables);
 // Whether two values of the setting say the same, in whatever order.
 bool same_key_columns(const std::string& a, const std::string& b);
 
+// Whether a value says all that another one says.
+bool has_key_columns(const std::string& value, const std::string& wanted);
+
 // Tables that it cannot be said for, as sentences: Debezium does not tell case.
 std::vector<std::string> keying_problems(std::span<const TableSpec> tables);
 

@@ -91,7 +91,8 @@ std::int64_t SystemClock::wall_us() const {
 
 namespace {
 
-Status make_debezium(const Manifest& manifest, const Prepared& prepared, RunParts& parts) {
+Status make_debezium(const Manifest& manifest, const Prepared& prepared, ConnectorGap& gap,
+                     RunParts& parts) {
   parts.decoder = std::make_unique<DebeziumDecoder>(
       decode_settings(manifest, prepared.source_specs), prepared.tables);
   KafkaSourceOptions source = source_options(manifest, prepared);
@@ -99,8 +100,9 @@ Status make_debezium(const Manifest& manifest, const Prepared& prepared, RunPart
   LOCKSTEP_ASSIGN(parts.source, KafkaSource::open(std::move(source)));
   parts.slot_connection =
       std::make_unique<PostgresConnection>(run_options(manifest, Side::Source, "proof"));
-  LOCKSTEP_ASSIGN(parts.proof,
-                  KafkaProof::open(proof_options(manifest, prepared, *parts.slot_connection)));
+  KafkaProofOptions proof = proof_options(manifest, prepared, *parts.slot_connection);
+  proof.judge = [&gap](const ConnectorSettings& running) { return gap.judge(running); };
+  LOCKSTEP_ASSIGN(parts.proof, KafkaProof::open(std::move(proof)));
   return {};
 }
 
@@ -126,10 +128,10 @@ void make_direct(const Manifest& manifest, const Prepared& prepared, RunParts& p
 
 }  // namespace
 
-Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared) {
+Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared, ConnectorGap& gap) {
   RunParts parts;
   if (manifest.source.debezium)
-    LOCKSTEP_TRY(make_debezium(manifest, prepared, parts));
+    LOCKSTEP_TRY(make_debezium(manifest, prepared, gap, parts));
   else
     make_direct(manifest, prepared, parts);
   const auto probe = [&](const std::string& role) {

@@ -9,6 +9,7 @@
 #include "connectors/postgres/target/own_transactions.h"
 #include "connectors/postgres/target/target.h"
 #include "connectors/postgres/target/target_reader.h"
+#include "daemon/connector_gap.h"
 #include "daemon/prepare.h"
 #include "pipeline/decode/debezium/debezium.h"
 #include "pipeline/ports/clock.h"
@@ -45,6 +46,7 @@ struct RunParts {
 };
 
 // Makes them; nothing connects yet.  `prepared` outlives the parts.
-Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared);
+// `gap` judges a connector's settings; it outlives them.
+Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared, ConnectorGap& gap);
 
 }  // namespace lockstep

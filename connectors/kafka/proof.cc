@@ -124,6 +124,10 @@ Result<StreamProof::Answer> KafkaProof::connector_reached(Lsn lsn) {
     return broken(fmt::format("connector {} cannot prove what it has delivered: {}", connector,
                               fmt::join(voids, "; ")));
   }
+  if (options_.judge) {
+    LOCKSTEP_ASSIGN(const std::string unfit, options_.judge(*settings));
+    if (!unfit.empty()) return broken(fmt::format("connector {}: {}", connector, unfit));
+  }
   const auto ours = std::ranges::find(*offsets, options_.topic_prefix, &ConnectorOffset::server);
   if (ours == offsets->end() && !offsets->empty()) {
     return broken(fmt::format("connector {} writes topics of prefix {}, not {}", connector,

@@ -31,6 +31,8 @@ struct KafkaProofOptions {
   std::function<Result<std::optional<Lsn>>()> confirmed_flush;
   std::function<Result<Lsn>()> end_of_log;  // Of the source, now.
   std::chrono::milliseconds timeout{5000};  // Of asking the broker.
+  // Why what a connector with these settings has delivered proves nothing; "": it does.
+  std::function<Result<std::string>(const std::map<std::string, std::string>& settings)> judge;
 };
 
 // Proof thread only.

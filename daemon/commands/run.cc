@@ -160,7 +160,8 @@ Result<ExitCode> run_prepared(Begin& begin) {
   const Manifest& manifest = begin.manifest;
   Events& events = begin.events;
   LOCKSTEP_ASSIGN(const Prepared prepared, prepare_patiently(begin));
-  LOCKSTEP_ASSIGN(RunParts parts, make_parts(manifest, prepared));
+  ConnectorGap gap(manifest, begin.store, prepared, [&state = begin.state] { state.resume(); });
+  LOCKSTEP_ASSIGN(RunParts parts, make_parts(manifest, prepared, gap));
   events.started(version_text(), prepared.claim.epoch);
   events.prepared(prepared.tables.size(), prepared.options.progress.size());
   if (!prepared.resynced.empty()) events.stream_begins_anew(prepared.resynced);
