@@ -27,6 +27,7 @@ class Selector {
     }
     report_unmatched(listed);
     report_shared_targets();
+    report_shared_names();
     report_leaves(listed);
     put_in_order();
   }
@@ -83,6 +84,21 @@ class Selector {
             fmt::format("{} and {} both go to {}", owner->second.text(), table.source.text(),
                         table.target.text()),
             "give one of them another target");
+    }
+  }
+
+  // What lockstep remembers of a table it finds by the name that it prints.
+  void report_shared_names() {
+    std::map<std::string, TableName> owners;
+    for (const SelectedTable& table : selection_.tables) {
+      const auto [owner, is_new] = owners.emplace(table.source.text(), table.source);
+      if (is_new) continue;
+      error(table.rule->source.where,
+            fmt::format("{} and {} are both printed {}, by which lockstep would take one for the "
+                        "other",
+                        quoted(owner->second), quoted(table.source), table.source.text()),
+            "leave one of them out (`skip: true`) and move it by a migration of its own; or rename "
+            "it");
     }
   }
 

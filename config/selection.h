@@ -30,7 +30,8 @@ struct Selection {
 
 // An exact name wins over globs, a later glob over an earlier one.  Globs leave out partitions:
 // their rows come through the root; an exact rule may name one.
-// Reports rules that match nothing, tables that share a target, a leaf copied beside its root.
+// Reports rules that match nothing, tables that share a target or a printed name, a leaf copied
+// beside its root.
 Selection select_tables(const Manifest& manifest, std::span<const ListedTable> listed);
 
 }  // namespace lockstep

@@ -416,6 +416,13 @@ TEST_F(ManifestFile, LaterAndExactRulesWin) {
               ElementsAre("public.p1 -> public.p1"));
 }
 
+TEST_F(ManifestFile, TablesOfOnePrintedNameAreRefused) {
+  const std::vector<ListedTable> listed = {{{"a.b", "c"}, {}}, {{"a", "b.c"}, {}}};
+  const auto lines = selected(manifest(good("- {source: '*.*', target: other.*}")), listed);
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_THAT(lines.back(), HasSubstr("\"a.b\".\"c\" and \"a\".\"b.c\" are both printed a.b.c"));
+}
+
 TEST_F(ManifestFile, BackfillOrderComesFirst) {
   EXPECT_THAT(
       selected(manifest(good("- source: public.*", "backfill: {order: [public.p, 'public.b']}")),
