@@ -25,6 +25,15 @@ std::string version_text(int version) {
   return fmt::format("{}.{}", version / 10000, version % 10000);
 }
 
+// Something that bounds how many sessions there are.
+struct ConnectionLimit {
+  std::string name;
+  std::int64_t most = -1;  // Below 0: there is none.
+  std::int64_t used = 0;
+  std::uint64_t needed = 0;
+  std::string cure;
+};
+
 // One side's checks that are the same for both.
 class ServerCheck {
  public:
@@ -59,21 +68,40 @@ class ServerCheck {
         fmt::format("ALTER ROLE {} NOCREATEROLE NOCREATEDB", quote_identifier(role.name)));
   }
 
-  void connections(std::uint64_t needed) {
-    const auto most = static_cast<std::uint64_t>(facts().connections_max);
-    const auto used = running_ ? 0 : static_cast<std::uint64_t>(facts().connections_used);
-    if (needed + kReservedConnections > most) {
+  // `needed`: beside walsenders, which only a role's limit counts.
+  void connections(std::uint64_t needed, std::uint64_t walsenders) {
+    std::vector<ConnectionLimit> limits{{"max_connections", facts().connections_max,
+                                         facts().connections_used, needed + kReservedConnections,
+                                         "raise max_connections"}};
+    if (!facts().role.superuser) {
+      const std::string role = quote_identifier(facts().role.name);
+      const std::string database = quote_identifier(facts().database);
+      limits.push_back({"the CONNECTION LIMIT of role " + facts().role.name,
+                        facts().role.connections_max, facts().role.connections_used,
+                        needed + walsenders,
+                        fmt::format("ALTER ROLE {} CONNECTION LIMIT -1, as a superuser", role)});
+      limits.push_back(
+          {"the CONNECTION LIMIT of database " + facts().database, facts().database_connections_max,
+           facts().database_connections_used, needed,
+           fmt::format("ALTER DATABASE {} CONNECTION LIMIT -1, as its owner", database)});
+    }
+    std::erase_if(limits, [](const ConnectionLimit& limit) { return limit.most < 0; });
+    const auto least = std::ranges::min_element(limits, {}, [this](const ConnectionLimit& limit) {
+      return limit.most - static_cast<std::int64_t>(limit.needed) - (running_ ? 0 : limit.used);
+    });
+    const auto needs = static_cast<std::int64_t>(least->needed);
+    const std::string hint = "lower target.lanes or backfill.workers, or " + least->cure;
+    if (needs > least->most) {
       findings_.error(server_.where,
-                      fmt::format("lockstep needs {} connections to the {}, whose max_connections "
-                                  "is {}",
-                                  needed, side_, most),
-                      "lower target.lanes or backfill.workers, or raise max_connections");
-    } else if (used + needed + kReservedConnections > most) {
+                      fmt::format("lockstep needs {} connections to the {}, where {} is {}", needed,
+                                  side_, least->name, least->most),
+                      hint);
+    } else if (!running_ && least->used + needs > least->most) {
       findings_.warn(server_.where,
-                     fmt::format("lockstep needs {} connections to the {}, where {} of {} are in "
-                                 "use: it may have to wait for some",
-                                 needed, side_, used, most),
-                     "lower target.lanes or backfill.workers, or raise max_connections");
+                     fmt::format("lockstep needs {} connections to the {}, where {} is {} and {} "
+                                 "are in use: it may have to wait for some",
+                                 needed, side_, least->name, least->most, least->used),
+                     hint);
     }
   }
 
@@ -157,7 +185,9 @@ void check_source_server(Validation& validation) {
   check_limits(validation);
   check_synchronous(validation);
   check.surplus();
-  check.connections(kOtherSourceConnections + validation.manifest.backfill.workers);
+  const bool streams = validation.manifest.source.stream.value == StreamKind::Direct;
+  check.connections(kOtherSourceConnections + validation.manifest.backfill.workers,
+                    streams ? 1 : 0);
   check.proxy();
 }
 
@@ -197,7 +227,8 @@ void check_target_server(Validation& validation) {
   }
   check.surplus();
   check.connections(kOtherTargetConnections + validation.manifest.target.lanes.value +
-                    validation.manifest.backfill.workers);
+                        validation.manifest.backfill.workers,
+                    0);
   check.proxy();
 }
 

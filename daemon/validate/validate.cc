@@ -218,6 +218,7 @@ void check_prepared_servers(const Manifest& manifest, Findings& findings) {
   const auto prepare = [](ServerFacts& facts) {
     facts.role.superuser = facts.role.create_role = facts.role.create_database = false;
     facts.role.set_replication_role = true;
+    facts.role.connections_max = -1;  // Of whoever asks.
     facts.wal_level = "logical";
     facts.replication_slots_max =
         std::max(facts.replication_slots_max, facts.replication_slots_used + 1);

@@ -179,7 +179,7 @@ def test_reports_every_planted_mistake_in_one_run(pair):
 
 def test_names_what_is_rarer(pair):
     directory, source, target, ports = pair
-    source.execute("postgres", f"ALTER ROLE {READER} CREATEDB")
+    source.execute("postgres", f"ALTER ROLE {READER} CREATEDB CONNECTION LIMIT 4")
     source.execute("postgres", "ALTER SYSTEM SET max_slot_wal_keep_size = '1GB'")
     source.execute("postgres", "SELECT pg_reload_conf()")
     source.execute("shop", "CREATE TABLE rare (id int PRIMARY KEY, v int);"
@@ -194,6 +194,7 @@ def test_names_what_is_rarer(pair):
     printed = _verb("validate", manifest).stdout
     for text in ("max_slot_wal_keep_size of the source is 1024 MB",
                  "role reader may create databases on the source",
+                 "where the CONNECTION LIMIT of role reader is 4",
                  "publication rare has a column list for public.rare",
                  "deferrable constraints of public.rare are not enforced",
                  "role writer lacks INSERT, UPDATE, DELETE, TRUNCATE on public.rare"):
@@ -375,6 +376,12 @@ def test_knows_a_table_that_the_manifest_maps_otherwise_than_it_began(migrate):
     migration.manifest["tables"] = [{"source": "public.people", "target": "public.moved"}]
     migration.lockstep.write(migration.manifest)
     the_one(migration, "the manifest maps public.people in another way")
+    # Two sources into one target are named after the beginning as before.
+    migration.source("CREATE TABLE rival (LIKE people INCLUDING ALL)")
+    migration.manifest["tables"].append({"source": "public.rival", "target": "public.moved"})
+    migration.lockstep.write(migration.manifest)
+    the_one(migration, "error: public.people and public.rival both go to public.moved")
+    migration.manifest["tables"].pop()
     migration.manifest["target"]["connect"]["dbname"] = "postgres"
     migration.lockstep.write(migration.manifest)
     the_one(migration, "public.moved does not exist on the target")

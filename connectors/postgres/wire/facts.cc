@@ -32,7 +32,9 @@ SELECT current_setting('server_version_num'), current_database(),
        (SELECT setting FROM pg_settings WHERE name = 'max_slot_wal_keep_size'),
        current_setting('synchronous_standby_names'), current_setting('synchronous_commit'),
        r.rolname, r.rolsuper, r.rolreplication, r.rolbypassrls, r.rolcreaterole, r.rolcreatedb,
-       has_database_privilege(d.oid, 'CREATE')
+       has_database_privilege(d.oid, 'CREATE'), r.rolconnlimit,
+       (SELECT count(*) FROM pg_stat_get_activity(NULL) WHERE usesysid = r.oid),
+       d.datconnlimit, (SELECT count(*) FROM pg_stat_get_activity(NULL) WHERE datid = d.oid)
 FROM pg_database d CROSS JOIN pg_roles r
 WHERE d.datname = current_database() AND r.rolname = current_user)";
 
@@ -204,7 +206,11 @@ Result<ServerFacts> read_server(PostgresConnection& connection) {
                 .bypass_rls = bool_field(row, 0, 19),
                 .create_role = bool_field(row, 0, 20),
                 .create_database = bool_field(row, 0, 21),
-                .create_in_database = bool_field(row, 0, 22)};
+                .create_in_database = bool_field(row, 0, 22),
+                .connections_max = number_field<int>(row, 0, 23),
+                .connections_used = number_field<int>(row, 0, 24)};
+  facts.database_connections_max = number_field<int>(row, 0, 25);
+  facts.database_connections_used = number_field<int>(row, 0, 26);
   LOCKSTEP_ASSIGN(facts.role.set_replication_role, may_set_replication_role(connection, facts));
   return facts;
 }

@@ -44,6 +44,8 @@ struct RoleFacts {
   bool create_database = false;
   bool create_in_database = false;    // CREATE on the current database.
   bool set_replication_role = false;  // May SET session_replication_role.
+  int connections_max = -1;           // CONNECTION LIMIT; -1: none.  Not for superusers.
+  int connections_used = 0;
 };
 
 // The encoding of a database that takes any bytes for text.
@@ -65,6 +67,8 @@ struct ServerFacts {
   int wal_senders_used = 0;
   int connections_max = 0;
   int connections_used = 0;
+  int database_connections_max = -1;  // CONNECTION LIMIT; -1: none.  Not for superusers.
+  int database_connections_used = 0;
   int prepared_transactions_max = 0;
   std::int64_t slot_wal_keep_mb = -1;  // max_slot_wal_keep_size; -1: unlimited.
   std::string synchronous_standby_names;
