@@ -88,6 +88,7 @@ void choose_moved(TablePlan& plan, ErrorsOfTables& errors, InitChoice& choice) {
       identity.columns = table.source.key;
       identity.usable = true;
     }
+    if (table.map && choice.restored) add_unfed_columns(*table.map, choice.unfed);
     choice.moved.push_back(std::move(table.source));
   }
 }

@@ -6,6 +6,7 @@
 
 #include "config/manifest.h"
 #include "config/problem.h"
+#include "connectors/postgres/wire/write_needs.h"
 #include "daemon/init/manifest_text.h"
 #include "daemon/init/server.h"
 #include "pipeline/base/result.h"
@@ -15,8 +16,9 @@ namespace lockstep {
 struct InitChoice {
   // The target has tables of the source already; else their schema is to be restored there.
   bool restored = false;
-  std::vector<InitTable> tables;  // All of the source's.
-  std::vector<TableSpec> moved;   // Those that move, as the source has them.
+  std::vector<InitTable> tables;   // All of the source's.
+  std::vector<TableSpec> moved;    // Those that move, as the source has them.
+  std::vector<UnfedColumn> unfed;  // Of their counterparts, where these are restored.
   // For the owner of the tables, before they are published: without these updates and deletes of
   // some that move would be refused.
   std::vector<std::string> identities;

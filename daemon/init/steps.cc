@@ -10,6 +10,7 @@
 
 #include "config/connector_config.h"
 #include "connectors/postgres/wire/conninfo.h"
+#include "connectors/postgres/wire/write_needs.h"
 #include "daemon/init/schema_step.h"
 #include "daemon/validate/validate.h"
 
@@ -36,6 +37,7 @@ std::string list_in_lines(const std::string& begin, const std::vector<std::strin
 struct LackingGrants {
   std::vector<std::string> schemas;                        // USAGE.
   std::map<std::string, std::vector<std::string>> tables;  // By what is lacking, quoted.
+  std::vector<std::string> others;                         // "GRANT EXECUTE ON FUNCTION f()".
 };
 
 // What lockstep's role lacks on `names`; a role that does not exist yet lacks everything.
@@ -68,6 +70,7 @@ void add_grants(const LackingGrants& lacking, const std::string& role,
   for (const auto& [privileges, tables] : lacking.tables)
     lines.push_back(list_in_lines("GRANT " + privileges + " ON TABLE ", tables) + " TO " + role +
                     ";");
+  for (const std::string& grant : lacking.others) lines.push_back(grant + " TO " + role + ";");
 }
 
 class Preparing {
@@ -278,10 +281,22 @@ class Preparing {
                     read_type_schemas(knows ? *target_.as_role : source_.connection, names_));
     if (!knows)
       for (TypeSchema& type : types) type.usage = false;
-    LOCKSTEP_ASSIGN(const LackingGrants lacking, lacking_grants(target_, names_, types));
+    LOCKSTEP_ASSIGN(LackingGrants lacking, lacking_grants(target_, names_, types));
+    if (knows) LOCKSTEP_TRY(add_needs_of_writes(lacking.others));
     add_grants(lacking, quote_identifier(target_.asked.role), lines);
     LOCKSTEP_ASSIGN(const std::string who, by_owner(target_, owner_, Needs::Nothing));
     add(target_, who, std::move(lines));
+    return {};
+  }
+
+  // What a restore by init's own steps never lacks: it makes everything as it is for everybody.
+  Status add_needs_of_writes(std::vector<std::string>& grants) {
+    LOCKSTEP_ASSIGN(const auto needs, lacking_for_writes(*target_.as_role, names_, choice_.unfed));
+    std::set<std::string> all;
+    for (const WriteNeed& need : needs) all.insert(need.grant);
+    grants.assign(all.begin(), all.end());
+    LOCKSTEP_ASSIGN(const GuardLanguage language, read_guard_language(*target_.as_role));
+    if (language.exists && !language.usage) grants.emplace_back("GRANT USAGE ON LANGUAGE plpgsql");
     return {};
   }
 

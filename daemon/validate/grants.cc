@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "connectors/postgres/target/bookkeeping_schema.h"
+#include "connectors/postgres/wire/write_needs.h"
 #include "daemon/validate/validate.h"
 
 namespace lockstep {
@@ -51,8 +52,8 @@ class GrantCheck {
         side_(server.connection.options().side),
         role_(quote_identifier(server.facts.role.name)) {}
 
-  // `places`: the rule of each table.
-  Status check(const std::map<TableName, Where>& places) {
+  // `places`: the rule of each table.  `unfed`: of the target's tables.
+  Status check(const std::map<TableName, Where>& places, const std::vector<UnfedColumn>& unfed) {
     std::vector<TableName> names;
     names.reserve(places.size());
     for (const auto& [name, where] : places) names.push_back(name);
@@ -69,8 +70,9 @@ class GrantCheck {
     }
     if (side_ == "target") {
       LOCKSTEP_TRY(check_types(places, names));
+      LOCKSTEP_ASSIGN(needs_, lacking_for_writes(server_.connection, names, unfed));
     }
-    report();
+    report(places);
     return {};
   }
 
@@ -84,7 +86,7 @@ class GrantCheck {
     return {};
   }
 
-  void report() {
+  void report(const std::map<TableName, Where>& places) {
     std::set<std::string> told;
     for (const SchemaLack& lack : schemas_) {
       if (!told.insert(lack.schema).second) continue;
@@ -100,6 +102,27 @@ class GrantCheck {
                                   lack.privileges, shown_list(tables), side_),
                       fmt::format("GRANT {} ON TABLE {} TO {}; as {} or a superuser of the {}",
                                   lack.privileges, quoted_list(tables), role_, lack.owner, side_));
+    report_needs(places);
+  }
+
+  // One statement may help many tables, for several reasons: the first one is told.
+  void report_needs(const std::map<TableName, Where>& places) {
+    std::map<std::string, std::vector<TableName>> tables;
+    for (const WriteNeed& need : needs_) {
+      std::vector<TableName>& so_far = tables[need.grant];
+      if (so_far.empty() || so_far.back() != need.table) so_far.push_back(need.table);
+    }
+    for (const WriteNeed& need : needs_) {
+      const auto lacking = tables.extract(need.grant);
+      if (lacking.empty()) continue;
+      findings_.error(
+          places.at(need.table),
+          fmt::format("role {} lacks {} on {} of the {}: {} when rows of {} are written",
+                      server_.facts.role.name, need.privilege, need.object, side_, need.why,
+                      shown_list(lacking.mapped())),
+          fmt::format("{} TO {}; as {} or a superuser of the {}", need.grant, role_, need.owner,
+                      side_));
+    }
   }
 
   Findings& findings_;
@@ -108,6 +131,7 @@ class GrantCheck {
   const std::string role_;
   std::set<SchemaLack> schemas_;
   std::map<Lack, std::vector<TableName>> tables_;
+  std::vector<WriteNeed> needs_;
 };
 
 }  // namespace
@@ -127,7 +151,7 @@ void check_source_grants(Validation& validation) {
   for (const PlannedTable& table : validation.plan.tables)
     if (!table.source.name.table.empty())
       places[table.source.name] = table.selected.rule->source.where;
-  const Status checked = GrantCheck(validation, validation.source).check(places);
+  const Status checked = GrantCheck(validation, validation.source).check(places, {});
   if (!checked) validation.findings.failed(validation.source.where, checked.error());
 
   const RoleFacts& role = validation.source.facts.role;
@@ -144,12 +168,44 @@ void check_source_grants(Validation& validation) {
                   quote_identifier(role.name)));
 }
 
+namespace {
+
+// Refused rows are set aside by functions of our own.
+void check_guard_language(Validation& validation) {
+  const CheckedServer& target = validation.target;
+  const auto language = read_guard_language(validation.target.connection);
+  if (!language) return validation.findings.failed(target.where, language.error());
+  const std::string& role = target.facts.role.name;
+  if (!language->exists)
+    validation.findings.error(
+        target.where,
+        "the target lacks the language plpgsql, without which the first row "
+        "that the target refuses stops its table",
+        fmt::format("CREATE EXTENSION plpgsql; in database {}, as its owner or "
+                    "a superuser of the target",
+                    target.facts.database));
+  else if (!language->usage)
+    validation.findings.error(
+        target.where,
+        fmt::format("role {} lacks USAGE on language plpgsql of the target: the first row that the "
+                    "target refuses would stop its table",
+                    role),
+        fmt::format("GRANT USAGE ON LANGUAGE plpgsql TO {}; as {} or a superuser of the target",
+                    quote_identifier(role), language->owner));
+}
+
+}  // namespace
+
 void check_target_grants(Validation& validation) {
   std::map<TableName, Where> places;
-  for (const PlannedTable& table : validation.plan.tables)
+  std::vector<UnfedColumn> unfed;
+  for (const PlannedTable& table : validation.plan.tables) {
     places[table.selected.target] = table.selected.rule->source.where;
-  const Status checked = GrantCheck(validation, validation.target).check(places);
+    if (table.map) add_unfed_columns(*table.map, unfed);
+  }
+  const Status checked = GrantCheck(validation, validation.target).check(places, unfed);
   if (!checked) validation.findings.failed(validation.target.where, checked.error());
+  check_guard_language(validation);
 
   const auto database = read_database(validation.target.connection);
   if (!database) return validation.findings.failed(validation.target.where, database.error());

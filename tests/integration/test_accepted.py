@@ -4,6 +4,60 @@ import re
 
 from tests.integration.test_validate import PEOPLE, problems, the_one
 
+# What a write asks for beyond the table's own grants, where somebody has taken away what everybody
+# has: types below domains and in arrays, functions behind all that is evaluated for a row, a
+# sequence behind a default that only the target has, the language of our own functions.
+HARDENED = """
+CREATE SCHEMA types;
+CREATE TYPE types.mood AS ENUM ('good', 'bad');
+CREATE DOMAIN feeling AS types.mood;
+CREATE TYPE closed AS ENUM ('x');
+CREATE FUNCTION norm(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT pg_catalog.lower($1)';
+CREATE FUNCTION positive(int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 > 0';
+CREATE FUNCTION same(int, int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 = $2';
+CREATE OPERATOR === (leftarg = int, rightarg = int, function = same);
+CREATE DOMAIN count AS int CHECK (positive(VALUE));
+CREATE TABLE t (id int PRIMARY KEY, m feeling, c closed[], v text, n count[],
+                low text GENERATED ALWAYS AS (norm(v)) STORED, CHECK (id OPERATOR(public.===) id));
+CREATE INDEX ON t (norm(v));
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
+REVOKE USAGE ON TYPE closed, types.mood FROM PUBLIC;
+INSERT INTO t (id, m, c, v, n) VALUES (1, 'good', '{x}', 'A', '{1}');
+"""
+
+
+def test_names_what_a_write_needs_beyond_its_table(direct):
+    """What it prints leads to a table that is copied, and follows."""
+    migration = direct(HARDENED)
+    migration.copy_schema()
+    migration.target("CREATE SEQUENCE numbers;"
+                     "ALTER TABLE t ADD number int DEFAULT nextval('numbers')")
+    migration.stack.target.execute(migration.name,
+                                   "REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC")
+    migration.grant()
+    migration.publish()
+    printed = migration.lockstep.verb("validate")
+    assert printed.returncode == 78, printed.stdout
+    grants = sorted(re.findall(r"\((GRANT [^;]+); as \w+ or a superuser of the target\)",
+                               printed.stdout))
+    assert grants == sorted(f'GRANT {what} TO "lockstep_writer"' for what in (
+        'USAGE ON SCHEMA "types"', "USAGE ON TYPE types.mood", "USAGE ON TYPE public.closed",
+        "EXECUTE ON FUNCTION public.norm(text)", "EXECUTE ON FUNCTION public.positive(integer)",
+        "EXECUTE ON FUNCTION public.same(integer,integer)", "USAGE ON SEQUENCE public.numbers",
+        "USAGE ON LANGUAGE plpgsql")), printed.stdout
+    for grant in grants:
+        migration.stack.target.execute(migration.name, grant)
+    assert problems(migration) == []
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("UPDATE t SET m = 'bad', v = 'B';"
+                         "INSERT INTO t (id, m) VALUES (2, 'good')")
+        migration.await_target("SELECT array_agg(m::text || coalesce(low, '') ORDER BY id) FROM t",
+                               ["badb", "good"])
+    numbered = "SELECT array_agg((id, number IS NOT NULL)::text ORDER BY id) FROM t"
+    assert migration.target(numbered)[0][0] == ["(1,t)", "(2,t)"], migration.target("TABLE t")
+
+
 def test_knows_the_least_limit_of_connections(direct):
     migration = direct(PEOPLE)
     migration.prepare()

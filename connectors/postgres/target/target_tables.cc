@@ -167,7 +167,9 @@ Result<RowType> TargetTables::create_type(const std::string& name,
   if (auto created = session_.connection().run(create_row_type_sql(name, types));
       !created.has_value())
     return fail(std::move(created).error().during(
-        "while creating a temporary type on the target (needs GRANT TEMPORARY ON DATABASE)"));
+        "while creating a temporary type on the target, which needs TEMPORARY on the database, and "
+        "USAGE on the types of the columns and on their schemas (`lockstep validate` names what "
+        "lacks)"));
   const std::string type = "pg_temp." + quote_identifier(name);
   LOCKSTEP_ASSIGN(const PgResult rows,
                   session_.connection().run(kRowType, {{type, false, kTextOid}}));

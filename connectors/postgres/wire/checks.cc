@@ -48,13 +48,18 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY w.place)";
 
 constexpr const char* kTypeSchemas = R"(
-SELECT DISTINCT n.nspname, c.relname, s.nspname, pg_get_userbyid(s.nspowner),
+WITH RECURSIVE named(schema, name, oid) AS (
+  SELECT w.schema, w.name, a.atttypid
+  FROM unnest($1::text[], $2::text[]) w(schema, name)
+  JOIN pg_namespace n ON n.nspname = w.schema
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  UNION
+  SELECT d.schema, d.name, t.typbasetype FROM named d
+  JOIN pg_type t ON t.oid = d.oid AND t.typtype = 'd')
+SELECT DISTINCT d.schema, d.name, s.nspname, pg_get_userbyid(s.nspowner),
        has_schema_privilege(s.oid, 'USAGE')
-FROM unnest($1::text[], $2::text[]) w(schema, name)
-JOIN pg_namespace n ON n.nspname = w.schema
-JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
-JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-JOIN pg_type t ON t.oid = a.atttypid
+FROM named d JOIN pg_type t ON t.oid = d.oid
 JOIN pg_namespace s ON s.oid = t.typnamespace AND s.nspname <> 'pg_catalog'
 ORDER BY 1, 2, 3)";
 

@@ -29,8 +29,8 @@ struct TableOwner {
 Result<std::vector<TableOwner>> read_owners(PostgresConnection& connection,
                                             const std::vector<TableName>& tables);
 
-// A schema, not of the system, that has the type of a table's column: whoever names the type, as
-// our batches do on the target, needs USAGE of it.
+// A schema, not of the system, that has the type of a table's column, or the type below a domain:
+// whoever names the type, as our batches do on the target, needs USAGE of it.
 struct TypeSchema {
   TableName table;
   std::string schema;
