@@ -128,12 +128,17 @@ void check_functions(CheckedServer& server, const std::map<TableName, Where>& pl
                      Findings& findings) {
   std::vector<TableName> names;
   for (const auto& [name, where] : places) names.push_back(name);
-  const auto broken = find_broken_functions(server.connection, names);
+  const auto broken = find_broken_functions(server.connection, names, FunctionFails::Suspected);
   if (!broken) return findings.failed(server.where, broken.error());
-  for (const BrokenFunction& each : *broken)
-    findings.error(
-        places.at(each.table), fmt::format("{}: {}", each.table.text(), each.text),
-        fmt::format("{}; as its owner on the {}", each.cure, server.connection.options().side));
+  for (const BrokenFunction& each : *broken) {
+    const std::string text = fmt::format("{}: {}", each.table.text(), each.text);
+    const std::string hint =
+        fmt::format("{}; as its owner on the {}", each.cure, server.connection.options().side);
+    if (each.certain)
+      findings.error(places.at(each.table), text, hint);
+    else
+      findings.warn(places.at(each.table), text, hint);
+  }
 }
 
 }  // namespace

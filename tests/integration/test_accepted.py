@@ -58,6 +58,35 @@ def test_names_what_a_write_needs_beyond_its_table(direct):
     assert migration.target(numbered)[0][0] == ["(1,t)", "(2,t)"], migration.target("TABLE t")
 
 
+# STRICT: over a table without rows, or with NULLs, PostgreSQL calls none of them.
+STRICT = """
+CREATE FUNCTION inner_name(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';
+CREATE FUNCTION faulty(text) RETURNS text LANGUAGE plpgsql STRICT IMMUTABLE
+  AS 'BEGIN RETURN inner_name($1); END';
+CREATE FUNCTION qualified(text) RETURNS text LANGUAGE plpgsql STRICT IMMUTABLE
+  AS 'BEGIN RETURN lower(public.inner_name($1)); END';
+CREATE FUNCTION placed(text) RETURNS text LANGUAGE plpgsql STRICT IMMUTABLE
+  SET search_path = public AS 'BEGIN RETURN inner_name($1); END';
+CREATE FUNCTION standard(text) RETURNS text LANGUAGE sql STRICT IMMUTABLE
+  RETURN inner_name($1);
+"""
+
+
+def test_warns_of_a_strict_function_that_no_probe_calls(direct):
+    migration = direct(PEOPLE)
+    migration.target(PEOPLE + STRICT + "".join(f"CREATE INDEX ON people ({name}(name));" for name
+                                               in ("faulty", "qualified", "placed", "standard")))
+    migration.grant()
+    migration.publish()
+    line, = problems(migration)
+    assert line.startswith("warning: public.people: index public.people_faulty_idx calls function "
+                           "public.faulty(text), whose text has inner_name without a schema"), line
+    cure = "ALTER FUNCTION public.faulty(text) SET search_path = public, pg_temp"
+    assert cure in line
+    migration.target(cure)
+    assert problems(migration) == []
+
+
 def test_knows_the_least_limit_of_connections(direct):
     migration = direct(PEOPLE)
     migration.prepare()

@@ -19,14 +19,18 @@ namespace lockstep {
 
 struct BrokenFunction {
   TableName table;
-  std::string text;  // "index public.t_norm calls public.norm(text), which fails: ..."
-  std::string cure;  // "ALTER FUNCTION public.norm(text) SET search_path = public, pg_temp"
+  std::string text;     // "index public.t_norm calls public.norm(text), which fails: ..."
+  std::string cure;     // "ALTER FUNCTION public.norm(text) SET search_path = public, pg_temp"
+  bool certain = true;  // False of FunctionFails::Suspected: nobody has seen it fail.
 };
 
 // How a function is known to fail.
 enum class FunctionFails : std::uint8_t {
   Probe,    // Asks for one row of each; a table without rows is asked with NULLs.
   Assumed,  // A statement over the table has failed inside a function.
+  // As Probe, and of what that has not called, or only with NULLs, those functions whose text has a
+  // name of the database's own without its schema.
+  Suspected,
 };
 
 // REQUIRES: the connection is open.
