@@ -24,22 +24,21 @@ constexpr double kLargeBytes = 10 * kGibibyte;
 // Of the source's size: rows, indexes in another order, and the log that writing them makes.
 constexpr double kHeadroom = 1.3;
 
-// Their changes are in no log; a crash empties such a table while progress says that it is full.
-// Returns them.
-std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableName, Where>& places,
+// Tables of the source whose changes are in no log.  Returns them.  Those of the target are a
+// problem of its plan.
+std::set<TableName> check_unlogged(CheckedServer& source, const std::map<TableName, Where>& places,
                                    Findings& findings) {
   std::set<TableName> unlogged;
   std::vector<TableName> names;
   names.reserve(places.size());
   for (const auto& [name, where] : places) names.push_back(name);
-  const auto owners = read_owners(server.connection, names);
+  const auto owners = read_owners(source.connection, names);
   if (!owners) {
-    findings.failed(server.where, owners.error());
+    findings.failed(source.where, owners.error());
     return unlogged;
   }
-  const std::string& side = server.connection.options().side;
   for (const TableOwner& table : *owners) {
-    if (!table.silent.empty() && side == "source")
+    if (!table.silent.empty())
       findings.error(
           places.at(table.name),
           fmt::format("partitions of table {} of the source are UNLOGGED or foreign, "
@@ -51,9 +50,8 @@ std::set<TableName> check_unlogged(CheckedServer& server, const std::map<TableNa
     unlogged.insert(table.name);
     findings.error(
         places.at(table.name),
-        fmt::format(
-            "table {} of the {} is UNLOGGED: {}", table.name.text(), side,
-            side == "source" ? "its changes are in no stream" : "a crash would empty it unnoticed"),
+        fmt::format("table {} of the source is UNLOGGED: its changes are in no stream",
+                    table.name.text()),
         fmt::format(
             "leave it out (`skip: true`); or, as {}: ALTER TABLE {} SET LOGGED, which rewrites "
             "it while nobody else may use it",
@@ -146,17 +144,18 @@ void check_functions(CheckedServer& server, const std::map<TableName, Where>& pl
 void check_table_kinds(Validation& validation) {
   std::map<TableName, Where> sources;
   std::map<TableName, Where> targets;
-  for (PlannedTable& table : validation.plan.tables) {
+  for (const PlannedTable& table : validation.plan.tables) {
     const Where where = table.selected.rule->source.where;
-    validation.findings.add(std::move(table.problems));
     if (!table.source.name.table.empty()) sources[table.source.name] = where;
     if (table.map) targets[table.map->target.name] = where;
   }
+  // In front of what follows from it: a restored schema is UNLOGGED where the source's is.
+  validation.unlogged = check_unlogged(validation.source, sources, validation.findings);
+  for (PlannedTable& table : validation.plan.tables)
+    validation.findings.add(std::move(table.problems));
   check_functions(validation.source, sources, validation.findings);
   if (validation.target.answered) check_functions(validation.target, targets, validation.findings);
-  validation.unlogged = check_unlogged(validation.source, sources, validation.findings);
   if (!validation.target.answered) return;
-  check_unlogged(validation.target, targets, validation.findings);
   check_rules(validation.target, targets, validation.findings);
 }
 

@@ -111,7 +111,9 @@ struct Column {
   Type type;
   std::int16_t attnum = 0;
   bool not_null = false;
-  bool generated = false;  // GENERATED ALWAYS AS (...) STORED: never written by us.
+  bool generated = false;       // GENERATED ALWAYS AS (...) STORED: never written by us.
+  std::string expression{};     // ... as pg_get_expr() prints it under the empty search_path, and
+  std::string expression_id{};  // what only another expression changes, no new name of anything.
   bool has_default = false;
   bool toastable = false;  // attstorage other than plain: may be an unchanged TOAST value.
   Identity identity = Identity::None;
@@ -197,6 +199,9 @@ struct TableSpec {
   ReplicaIdentity replica_identity = ReplicaIdentity::Default;
   std::vector<RowIdentity> identities;  // Of the table, then of each leaf.
   std::vector<TableName> leaves;        // Of a partitioned root, ordered by name.
+  // Of the table and its leaves, those that are UNLOGGED: a crash of the server empties them.
+  std::vector<TableName> unlogged;
+  std::string ctype;  // Of the database: by which lower() and regular expressions go.
   double estimated_rows = 0;
   double estimated_bytes = 0;
 
@@ -264,6 +269,8 @@ struct TableMap {
   TableSpec target;
   std::vector<ColumnMap> columns;  // The cells of every Row of this table, in this order.
   std::vector<Constant> constants;
+  // Columns that each side computes for itself: a source column, and the target's.
+  std::vector<std::pair<std::size_t, std::size_t>> computed;
   std::vector<std::size_t> key;          // Indices into columns, in key order.
   std::vector<CanonicalRule> canonical;  // One per key column.
   LaneMode lanes = LaneMode::Auto;

@@ -136,6 +136,8 @@ class MapPlanner {
       const auto at = map_.target.find(to);
       if (!at) {
         report_missing(from, to, is_renamed);
+      } else if (from.generated && map_.target.columns[*at].generated) {
+        map_.computed.emplace_back(i, *at);  // Carried by neither: compared by how it is computed.
       } else if (writable(from, map_.target.columns[*at]) && claim(*at, from.name)) {
         map_column(i, *at);
       }
@@ -151,11 +153,9 @@ class MapPlanner {
                       map_.target.name.text()));
   }
 
-  // Generated columns are left out on both sides; one that is generated on one side only must be
-  // given up in so many words.
+  // One that is generated on one side only must be given up in so many words.
   bool writable(const Column& from, const Column& to) {
     if (!from.generated && !to.generated) return true;
-    if (from.generated && to.generated) return false;
     error(RulePart::Table, from.name,
           from.generated
               ? fmt::format("{} is generated on the source, and {} is not on the target: it would "

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "pipeline/tables/expression_form.h"
 #include "pipeline/tables/table_checks.h"
 
 namespace lockstep {
@@ -89,6 +90,8 @@ class TargetChecks {
 
   std::vector<MapProblem> run() && {
     problems_ = hidden_rows(now_, "target");
+    check_unlogged();
+    for (const auto& [from, to] : map_.computed) check_computed(from, to);
     check_actors();
     check_uniques();
     for (const CheckRule& check : now_.checks) check_rows(check);
@@ -99,6 +102,80 @@ class TargetChecks {
  private:
   void warn(std::string text, std::string hint) {
     problems_.push_back({Severity::Warning, RulePart::Table, "", std::move(text), std::move(hint)});
+  }
+
+  void error(const std::string& column, std::string text, std::string hint) {
+    problems_.push_back(
+        {Severity::Error, RulePart::Table, column, std::move(text), std::move(hint)});
+  }
+
+  void check_unlogged() {
+    constexpr std::size_t kShownMax = 10;
+    if (now_.unlogged.empty()) return;
+    const std::size_t shown = std::min(now_.unlogged.size(), kShownMax);
+    std::string names;
+    for (std::size_t i = 0; i < shown; ++i) names += (i == 0 ? "" : ", ") + now_.unlogged[i].text();
+    if (now_.unlogged.size() > shown)
+      names += fmt::format(" and {} more", now_.unlogged.size() - shown);
+    error(
+        "",
+        fmt::format("{} of the target {} UNLOGGED: a crash would empty {} unnoticed", names,
+                    now_.unlogged.size() == 1 ? "is" : "are",
+                    now_.unlogged.size() == 1 ? "it" : "them"),
+        fmt::format("as the owner: ALTER TABLE {} SET LOGGED, which rewrites it while nobody else "
+                    "may use it; or leave the table out (`skip: true`)",
+                    quoted(now_.unlogged.front())));
+  }
+
+  // The name on the target of a column of the source.
+  std::string name_on_target(const std::string& column) const {
+    const auto at = map_.source.find(column);
+    if (!at) return column;
+    for (const ColumnMap& mapped : map_.columns)
+      if (mapped.source == *at) return map_.target.columns[mapped.target].name;
+    for (const auto& [from, to] : map_.computed)
+      if (from == *at) return map_.target.columns[to].name;
+    return column;
+  }
+
+  // A column that each side computes for itself: its values travel nowhere and are compared by
+  // nobody, so that they are equal only where both compute them alike.
+  void check_computed(std::size_t source, std::size_t target) {
+    const Column& from = map_.source.columns[source];
+    const std::int16_t attnum = map_.target.columns[target].attnum;
+    const auto to = std::ranges::find(now_.columns, attnum, &Column::attnum);
+    if (to == now_.columns.end() || !to->generated) return;  // Another definition, which tells.
+    const std::string both =
+        fmt::format("{}.{} is computed by both sides", now_.name.text(), to->name);
+    const std::string ours = expression_form(
+        from.expression, [this](const std::string& column) { return name_on_target(column); });
+    const std::string theirs =
+        expression_form(to->expression, [](const std::string& column) { return column; });
+    const std::string alike = fmt::format(
+        "generate it by the same expression, or put {} under columns.drop: then each side has its "
+        "own values, which nothing compares",
+        from.name);
+    if (without_schemas(ours) != without_schemas(theirs))
+      return error(from.name,
+                   fmt::format("{}, by {} on the source and by {} on the target", both,
+                               from.expression, to->expression),
+                   alike);
+    if (ours != theirs)
+      warn(fmt::format("{}, by {} on the source and by {} on the target, which are functions or "
+                       "types of other schemas",
+                       both, from.expression, to->expression),
+           "see that they are the same: nothing compares its values");
+    if (from.type.base_identity != to->type.base_identity || from.type.typmod != to->type.typmod)
+      warn(fmt::format("{}, as {} on the source and as {} on the target", both, from.type.sql,
+                       to->type.sql),
+           "give it one type, or see that its values are the same: nothing compares them");
+    if (map_.source.ctype != now_.ctype && goes_by_ctype(from.expression))
+      warn(
+          fmt::format("{} by {}, which goes by the locale of the database: {} on the source, {} on "
+                      "the target",
+                      both, from.expression, map_.source.ctype, now_.ctype),
+          "see that its values are the same, nothing compares them; or say COLLATE in the "
+          "expression on both sides");
   }
 
   void check_rows(const CheckRule& check) {

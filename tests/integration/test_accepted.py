@@ -87,6 +87,37 @@ def test_warns_of_a_strict_function_that_no_probe_calls(direct):
     assert problems(migration) == []
 
 
+GENERATED = """
+CREATE TABLE t (id int PRIMARY KEY, a int, v varchar(9),
+  twice int GENERATED ALWAYS AS ({twice}) STORED,
+  open bool GENERATED ALWAYS AS (v IN ('new', 'paid')) STORED,
+  sum int GENERATED ALWAYS AS ((a + id) * 2) STORED);
+CREATE TABLE log (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE {logged} TABLE low PARTITION OF log FOR VALUES FROM (0) TO (10);
+"""
+
+
+def test_compares_how_columns_are_computed_and_whether_they_last(direct):
+    """Generated columns travel nowhere and are compared by nobody; an UNLOGGED leaf is emptied."""
+    migration = direct(GENERATED.format(twice="a * 2", logged=""))
+    migration.copy_schema()
+    migration.grant()
+    migration.publish()
+    assert problems(migration) == [], "as a restore has it"
+    migration.target("DROP TABLE t, log;" + GENERATED.format(twice="a * 3", logged="UNLOGGED"))
+    migration.grant()
+    the_one(migration, "error: public.t.twice is computed by both sides, by (a * 2) on the source "
+                       "and by (a * 3) on the target")
+    assert 'ALTER TABLE "public"."low" SET LOGGED' in the_one(
+        migration, "error: public.low of the target is UNLOGGED")
+    assert len(problems(migration)) == 2
+    migration.target("ALTER TABLE low SET LOGGED")
+    migration.manifest["tables"] = [
+        {"source": "public.log"}, {"source": "public.t", "columns": {"drop": ["twice"]}}]
+    migration.lockstep.write(migration.manifest)
+    assert problems(migration) == []
+
+
 def test_knows_the_least_limit_of_connections(direct):
     migration = direct(PEOPLE)
     migration.prepare()

@@ -211,6 +211,12 @@ def test_what_is_altered_on_the_target_alone(migrate):
         assert ("label 'good' of enum public.mood was renamed to 'fine' on the target"
                 in await_stop(lockstep, "public.t"))
     migration.target("ALTER TYPE mood RENAME VALUE 'fine' TO 'good'")
+    with migration.running() as lockstep:
+        migration.await_synced("the new copy to be synced")
+        migration.target("ALTER TABLE t ALTER twice DROP EXPRESSION")
+        assert ('column "twice" is not generated any more on the target'
+                in await_stop(lockstep, "public.t"))
+    migration.target("ALTER TABLE t DROP twice, ADD twice int GENERATED ALWAYS AS (2 * n) STORED")
     migration.finish()
 
 

@@ -174,20 +174,30 @@ def test_what_is_made_on_the_target_is_warned_of_as_validate_does(direct, kind):
     assert copied_again(migration) == 0
 
 
-def test_row_security_made_on_the_target_stops_the_table(direct):
+# What is done to the target's table, how it is undone, and what is said.
+STOPPING = {
+    "row security": ("ENABLE ROW LEVEL SECURITY", "DISABLE ROW LEVEL SECURITY",
+                     f"row-level security of public.people on the target hides rows from role "
+                     f"{WRITER}"),
+    "unlogged": ("SET UNLOGGED", "SET LOGGED", "public.people of the target is UNLOGGED"),
+}
+
+
+@pytest.mark.parametrize("what", STOPPING)
+def test_what_is_made_on_the_target_and_stops_the_table(direct, what):
     """Issue E, what the catalog says.  And it goes on by itself once it is gone."""
-    said = f"row-level security of public.people on the target hides rows from role {WRITER}"
+    done, undone, said = STOPPING[what]
     migration = direct(PEOPLE)
     migration.prepare()
     with migration.running() as lockstep:
         migration.await_synced("the copy to be synced")
-        migration.target("ALTER TABLE people ENABLE ROW LEVEL SECURITY")
+        migration.target(f"ALTER TABLE people {done}")
         assert said in await_stop(lockstep, "public.people")
         lockstep.await_status(lambda status: "goes on by itself" in status["tables"][0]["reason"],
                               "what stands in the way to be said")
         assert said in migration.lockstep.verb("validate").stdout
         migration.source("UPDATE people SET name = 'meanwhile' WHERE id = 400")
-        migration.target("ALTER TABLE people DISABLE ROW LEVEL SECURITY")
+        migration.target(f"ALTER TABLE people {undone}")
         migration.await_target("SELECT name FROM people WHERE id = 400", "meanwhile", timeout=120)
     migration.finish()
     assert copied_again(migration) == 0

@@ -158,6 +158,7 @@ Status SpecReader::read_locale() {
   collate_ = provider.empty() ? text_field(locale, 0, 0) : provider;
   ctype_ = provider.empty() ? text_field(locale, 0, 1) : provider;
   types_.set_ctype(plain_locale(ctype_));
+  for (TableSpec& spec : specs_) spec.ctype = plain_locale(ctype_);
   return {};
 }
 
@@ -224,6 +225,8 @@ Status SpecReader::read_columns() {
     if (bool_field(rows, i, 12) && column.collation.empty()) column.collation = collate_;
     column.deterministic_collation = bool_field(rows, i, 13);
     column.folding = text_field(rows, i, 14);
+    column.expression = text_field(rows, i, 15);
+    column.expression_id = text_field(rows, i, 16);
     if (column.type.kind == TypeKind::Citext) {
       column.collation = ctype_;
       column.folds_ascii = ctype_ == "C" || ctype_ == "POSIX";
@@ -295,6 +298,7 @@ Status SpecReader::read_identities() {
     }
     identity.relation = number_field<std::uint32_t>(rows, i, 7);
     identity.naming = text_field(rows, i, 8);
+    if (bool_field(rows, i, 9)) spec.unlogged.push_back(identity.table);
     spec.identities.push_back(std::move(identity));
   }
   return {};

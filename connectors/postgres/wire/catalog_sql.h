@@ -53,14 +53,17 @@ inline constexpr const char* kFolding = R"(
          '(' || l.collprovider::text || ')',
          'version ' || pg_collation_actual_version(l.oid)) ELSE '' END)";
 
-// {}: kFolding.
+// {}: kFolding.  An expression's nodes name everything by number.
 inline constexpr const char* kColumns = R"(
 SELECT a.attrelid, a.attname, a.attnum, a.atttypid, a.atttypmod,
        format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> '', a.atthasdef,
        a.attstorage <> 'p', a.attidentity,
        CASE WHEN a.attcollation = 0 THEN '' WHEN l.collname = 'default' THEN '' ELSE l.collname END,
-       a.attcollation <> 0, coalesce(l.collisdeterministic, true), {}
+       a.attcollation <> 0, coalesce(l.collisdeterministic, true), {},
+       coalesce(pg_get_expr(d.adbin, d.adrelid), ''),
+       coalesce(hashtextextended(d.adbin::text, 0)::text, '')
 FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> ''
 WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum)";
 
@@ -150,9 +153,9 @@ ORDER BY t.root, c.relname)";
 
 // How the old rows of the table and of each leaf are named: the columns of the identity, by the
 // number that they have in the table.  `usable` is what PostgreSQL asks of a published table before
-// UPDATE and DELETE; from 18 on a generated column must not be part of it.  The last column is
-// RowIdentity::naming.  An index that is as it was made, which its attributes are the witnesses of,
-// has never been an identity; one that is the primary key always names rows by the key.
+// UPDATE and DELETE; from 18 on a generated column must not be part of it.  The last column but one
+// is RowIdentity::naming.  An index that is as it was made, which its attributes are the witnesses
+// of, has never been an identity; one that is the primary key always names rows by the key.
 inline constexpr const char* kIdentities = R"(
 SELECT t.root, n.nspname, c.relname, c.relreplident, c.relkind <> 'p',
        (c.relreplident = 'f' OR i.indexrelid IS NOT NULL)
@@ -168,7 +171,8 @@ SELECT t.root, n.nspname, c.relname, c.relreplident, c.relkind <> 'p',
          FROM pg_index u WHERE u.indrelid = c.oid AND u.indisunique AND u.indimmediate
          AND NOT u.indisprimary AND u.indpred IS NULL AND u.indexprs IS NULL
          AND NOT EXISTS (SELECT FROM pg_attribute m WHERE m.attrelid = u.indexrelid
-                         AND m.attnum = 1 AND m.xmin = u.xmin AND m.cmin = u.cmin)))
+                         AND m.attnum = 1 AND m.xmin = u.xmin AND m.cmin = u.cmin))),
+       c.relpersistence = 'u'
 FROM tree t JOIN pg_class c ON c.oid = t.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
   AND i.indpred IS NULL
