@@ -13,6 +13,7 @@
 #include "daemon/validate/summary.h"
 #include "daemon/validate/validate.h"
 #include "pipeline/tables/definition.h"
+#include "pipeline/tables/translate.h"
 #include "pipeline/watch/shape_watch.h"
 
 namespace lockstep {
@@ -139,6 +140,36 @@ void check_functions(CheckedServer& server, const std::map<TableName, Where>& pl
   }
 }
 
+constexpr const char* kNoPrivilege = "42501";  // Reported with the grants.
+
+// What the target says of a constant as a value of its column: first as one of the column's type,
+// then as what an INSERT assigns, which the server plans and does not run.
+Status try_constant(PostgresConnection& target, const TableMap& map, const Constant& constant) {
+  const std::string value = constant_sql(map, constant);
+  const std::string column = quote_identifier(map.target.columns[constant.target].name);
+  LOCKSTEP_TRY(target.ask("SELECT " + value));
+  LOCKSTEP_TRY(
+      target.ask(fmt::format("EXPLAIN INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})",
+                             quoted(map.target.name), column, value)));
+  return {};
+}
+
+// Each row would bring it: a table with a constant that its column refuses gets no row at all.
+void check_constants(const TableMap& map, const ManifestRule& rule, Validation& validation) {
+  for (const Constant& constant : map.constants) {
+    const std::string& name = map.target.columns[constant.target].name;
+    const Status tried = try_constant(validation.target.connection, map, constant);
+    if (tried || tried.error().code == kNoPrivilege) continue;
+    const Where where = rule.place_of({Severity::Error, RulePart::Set, name, "", ""});
+    if (tried.error().reaction == Reaction::Retry)
+      return validation.findings.failed(where, tried.error());
+    validation.findings.error(where,
+                              fmt::format("{}.{} does not take its constant: {}",
+                                          map.target.name.text(), name, tried.error().message),
+                              "every row would be refused: give it another one under columns.set");
+  }
+}
+
 }  // namespace
 
 void check_table_kinds(Validation& validation) {
@@ -166,6 +197,7 @@ void check_tables(Validation& validation) {
     const Where where = table.selected.rule->source.where;
     check_mapping(*table.map, where, validation);
     check_empty(*table.map, where, validation);
+    if (validation.target.answered) check_constants(*table.map, *table.selected.rule, validation);
   }
 }
 

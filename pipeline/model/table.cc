@@ -6,6 +6,10 @@
 
 namespace lockstep {
 
+bool refuses_null(const Type& type) {
+  return std::ranges::find(type.checks, "NOT NULL", &CheckRule::text) != type.checks.end();
+}
+
 std::optional<std::pair<int, int>> numeric_limits(std::int32_t typmod) {
   constexpr std::int32_t kHeader = 4;         // VARHDRSZ, which every typmod of this kind carries.
   constexpr std::int32_t kScaleMask = 0x7ff;  // Eleven bits of two's complement, from PG 15 on.

@@ -97,9 +97,13 @@ struct Type {
   std::vector<Type> inner;      // Array: the element; Range: the bound; Composite: its attributes.
   std::vector<Member> members;  // Enum: its labels, in order; Composite: its attributes.
   std::vector<CheckRule> checks;  // Of a domain, and of those below it.
+  bool has_default = false;       // Of a domain: a column of it needs none of its own.
   std::string folding;  // What makes values with different text equal, "" when nothing does:
                         // the definition of a nondeterministic collation, citext's locale.
 };
+
+// Whether the type is a domain that refuses NULL.
+bool refuses_null(const Type& type);
 
 // Returns p and s of numeric(p,s), or nothing where typmod does not limit it.
 std::optional<std::pair<int, int>> numeric_limits(std::int32_t typmod);

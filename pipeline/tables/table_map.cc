@@ -266,7 +266,7 @@ class MapPlanner {
       if (column.generated) {
         error(RulePart::Set, name, target_name(name) + " is generated and cannot be set",
               "leave it out of columns.set");
-      } else if (!text && column.not_null) {
+      } else if (!text && (column.not_null || refuses_null(column.type))) {
         error(RulePart::Set, name, target_name(name) + " is NOT NULL and set to null",
               "give it a value");
       } else if (!owner_[*at].empty()) {
@@ -284,9 +284,10 @@ class MapPlanner {
     for (std::size_t i = 0; i < map_.target.columns.size(); ++i) {
       const Column& column = map_.target.columns[i];
       const bool is_set = rule_.set.contains(column.name);
-      const bool fills_itself =
-          column.has_default || column.generated || column.identity != Identity::None;
-      if (!owner_[i].empty() || is_set || fills_itself || !column.not_null) continue;
+      const bool fills_itself = column.has_default || column.type.has_default || column.generated ||
+                                column.identity != Identity::None;
+      const bool may_be_null = !column.not_null && !refuses_null(column.type);
+      if (!owner_[i].empty() || is_set || fills_itself || may_be_null) continue;
       error(
           RulePart::Table, column.name,
           fmt::format("{} is NOT NULL without default and gets no value", target_name(column.name)),

@@ -58,6 +58,40 @@ def test_names_what_a_write_needs_beyond_its_table(direct):
     assert migration.target(numbered)[0][0] == ["(1,t)", "(2,t)"], migration.target("TABLE t")
 
 
+CONSTANTS = {"n": ("abc", 'invalid input syntax for type integer: "abc"'),
+             "code": ("toolong", "value too long for type character varying(3)"),
+             "price": ("-1", "value for domain public.price violates check constraint"),
+             "at": ("yesteryear", "invalid input syntax for type timestamp")}
+
+
+def test_tries_what_the_target_alone_has(direct):
+    """Constants that their column refuses, a domain that is NOT NULL; each rule at its place."""
+    values = {name: value for name, (value, _) in CONSTANTS.items()}
+    fine = {"flag": "yes", "tags": "{a,b}", "doc": '{"a": 1}', "nothing": None}
+    migration = direct(PEOPLE, tables=[
+        {"source": "public.people", "columns": {"set": {**values, **fine}}}])
+    migration.target("CREATE DOMAIN price AS int CHECK (VALUE > 0);"
+                     "CREATE DOMAIN must AS int NOT NULL;"
+                     "CREATE DOMAIN has AS int DEFAULT 1 NOT NULL;"
+                     "CREATE TABLE people (id int PRIMARY KEY, name text, n int, code varchar(3),"
+                     " price price, at timestamp, flag bool, tags text[], doc jsonb, nothing text,"
+                     " needed must, given has)")
+    migration.grant()
+    migration.publish()
+    the_one(migration, "error: public.people.needed is NOT NULL without default")
+    migration.target("ALTER TABLE people DROP needed")
+    printed = migration.lockstep.verb("validate").stdout
+    for name, (_, why) in CONSTANTS.items():
+        said = f"public.people.{name} does not take its constant: target: {why}"
+        assert printed.count(said) == 1, (said, printed)
+    assert printed.count("does not take its constant") == len(CONSTANTS), printed
+    assert "public.people.given" not in printed
+    good = {"n": "7", "code": "abc", "price": "1", "at": "2020-01-01"}
+    migration.manifest["tables"][0]["columns"]["set"] = {**good, **fine}
+    migration.lockstep.write(migration.manifest)
+    assert problems(migration) == []
+
+
 # STRICT: over a table without rows, or with NULLs, PostgreSQL calls none of them.
 STRICT = """
 CREATE FUNCTION inner_name(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';

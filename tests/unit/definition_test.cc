@@ -296,5 +296,15 @@ TEST(TargetProblems, NameWhatACrashWouldEmpty) {
             "public.low of the target is UNLOGGED: a crash would empty it unnoticed");
 }
 
+TEST(TableMap, ADomainThatRefusesNullNeedsAValue) {
+  const TableSpec source = table("t", {column("id", kInt4)});
+  Type must = domain_of(kInt4, "public.must");
+  must.checks = {{"public.must", "", "NOT NULL"}};
+  TableSpec target = table("t", {column("id", kInt4), column("needed", must)});
+  EXPECT_FALSE(plan_table(source, target, {}, {StreamKind::Direct}).map.has_value());
+  target.columns[1].type.has_default = true;
+  EXPECT_TRUE(plan_table(source, target, {}, {StreamKind::Direct}).map.has_value());
+}
+
 }  // namespace
 }  // namespace lockstep

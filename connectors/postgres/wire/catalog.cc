@@ -180,6 +180,7 @@ Status SpecReader::read_types() {
     type.bound = number_field<std::uint32_t>(rows, i, 10);
     type.extension = text_field(rows, i, 11);
     type.folding = text_field(rows, i, 12);
+    type.has_default = bool_field(rows, i, 13);
     types_.add(std::move(type));
   }
   return read_members();

@@ -93,7 +93,8 @@ inline constexpr const char* kTypes = R"(
 SELECT t.oid, format_type(t.oid, NULL), n.nspname, t.typname, t.typtype,
        t.typsend::oid <> 0 AND t.typreceive::oid <> 0, t.typbasetype, t.typtypmod,
        CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) ELSE '' END,
-       coalesce(e.oid, 0), coalesce(r.rngsubtype, m.range, 0), coalesce(x.extname, ''), {}
+       coalesce(e.oid, 0), coalesce(r.rngsubtype, m.range, 0), coalesce(x.extname, ''), {},
+       t.typtype = 'd' AND t.typdefault IS NOT NULL
 FROM used u JOIN pg_type t ON t.oid = u.oid JOIN pg_namespace n ON n.oid = t.typnamespace
 LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
 LEFT JOIN pg_range r ON r.rngtypid = t.oid

@@ -142,6 +142,7 @@ Type TypeCatalog::resolve(std::uint32_t oid, std::int32_t typmod, const std::str
   type.user_defined = oid >= kFirstUserOid;
   const CatalogType* row = find(oid);
   if (row != nullptr) type.identity = identity(*row);
+  type.has_default = row != nullptr && row->has_default;
   // Domains may stand on domains; only the lowest one's typmod counts.
   while (row != nullptr && row->type == 'd') {
     type.base_oid = row->base;

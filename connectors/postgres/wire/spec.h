@@ -35,6 +35,7 @@ struct CatalogType {
   std::uint32_t base = 0;                         // Domain: the type below, ...
   std::int32_t base_typmod = -1;                  // ... its typmod ...
   std::string base_sql;                           // ... and format_type() of both.
+  bool has_default = false;                       // Domain: a default of its own.
   std::uint32_t element = 0;                      // True array: the element's type.
   std::uint32_t bound = 0;                        // Range: the bound's type.
   std::string folding = {};                       // Range: of its collation.
