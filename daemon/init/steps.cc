@@ -265,6 +265,11 @@ class Preparing {
     }
     LOCKSTEP_ASSIGN(const DatabaseFacts database, read_database(*target_.as_role));
     if (!database.create_temporary) on_database(target_, "TEMPORARY", lines);
+    LOCKSTEP_ASSIGN(const GuardLanguage language, read_guard_language(*target_.as_role));
+    if (!language.exists) lines.emplace_back("CREATE EXTENSION plpgsql;");
+    if (language.exists && !language.usage)
+      lines.push_back(fmt::format("GRANT USAGE ON LANGUAGE plpgsql TO {};",
+                                  quote_identifier(target_.asked.role)));
     const std::string& schema = choice_.manifest.target.schema.value;
     LOCKSTEP_ASSIGN(const BookkeepingGrants grants,
                     read_bookkeeping_grants(*target_.as_role, schema));
@@ -282,22 +287,25 @@ class Preparing {
     if (!knows)
       for (TypeSchema& type : types) type.usage = false;
     LOCKSTEP_ASSIGN(LackingGrants lacking, lacking_grants(target_, names_, types));
-    if (knows) LOCKSTEP_TRY(add_needs_of_writes(lacking.others));
+    bool by_one = true;
+    if (knows) {
+      LOCKSTEP_ASSIGN(by_one, add_needs_of_writes(lacking.others));
+    }
     add_grants(lacking, quote_identifier(target_.asked.role), lines);
-    LOCKSTEP_ASSIGN(const std::string who, by_owner(target_, owner_, Needs::Nothing));
-    add(target_, who, std::move(lines));
+    LOCKSTEP_ASSIGN(const std::string owner, by_owner(target_, owner_, Needs::Nothing));
+    add(target_, by_one ? owner : as_superuser(target_), std::move(lines));
     return {};
   }
 
   // What a restore by init's own steps never lacks: it makes everything as it is for everybody.
-  Status add_needs_of_writes(std::vector<std::string>& grants) {
+  // Returns whether the tables' owner may grant all of it.
+  Result<bool> add_needs_of_writes(std::vector<std::string>& grants) {
     LOCKSTEP_ASSIGN(const auto needs, lacking_for_writes(*target_.as_role, names_, choice_.unfed));
     std::set<std::string> all;
     for (const WriteNeed& need : needs) all.insert(need.grant);
     grants.assign(all.begin(), all.end());
-    LOCKSTEP_ASSIGN(const GuardLanguage language, read_guard_language(*target_.as_role));
-    if (language.exists && !language.usage) grants.emplace_back("GRANT USAGE ON LANGUAGE plpgsql");
-    return {};
+    return std::ranges::all_of(needs,
+                               [this](const WriteNeed& need) { return need.owner == owner_; });
   }
 
   InitServer& source_;

@@ -72,10 +72,16 @@ def init_again(me, manifest):
     refused = me.shell(COMMAND, expected=78)
     assert "pagila.yaml exists" in refused and "--force" in refused, refused
     assert (me.directory / "pagila.yaml").read_text() == manifest + "# mine\n"
-    me.target.execute("pagila", "REVOKE USAGE ON SCHEMA kinds FROM lockstep_writer")
-    grant = 'GRANT USAGE ON SCHEMA "kinds" TO "lockstep_writer";'
-    assert grant in me.shell("lockstep validate pagila.yaml", expected=78)
-    assert grant in me.shell(f"{COMMAND} --force")
+    me.target.execute("pagila", "REVOKE USAGE ON SCHEMA kinds FROM lockstep_writer;"
+                                "REVOKE USAGE ON TYPE kinds.mood FROM PUBLIC;"
+                                "REVOKE EXECUTE ON FUNCTION kinds.folded(text) FROM PUBLIC;"
+                                "REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC")
+    said, printed = (me.shell("lockstep validate pagila.yaml", expected=78),
+                     me.shell(f"{COMMAND} --force"))
+    for what in ('USAGE ON SCHEMA "kinds"', "USAGE ON TYPE kinds.mood",
+                 "EXECUTE ON FUNCTION kinds.folded(text)", "USAGE ON LANGUAGE plpgsql"):
+        grant = f'GRANT {what} TO "lockstep_writer";'
+        assert grant in said and grant in printed, (grant, said, printed)
     assert (me.directory / "pagila.yaml").read_text() == manifest
 
 
