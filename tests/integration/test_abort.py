@@ -8,6 +8,7 @@ import os
 import time
 
 from tests.integration.conftest import TABLE
+from tests.lab.lockstep import control_connection
 from tests.lab.meanwhile import Meanwhile
 
 # Every row of the target's tables and of the bookkeeping, which is written beside them.
@@ -42,6 +43,15 @@ def abort(migration, *arguments):
     done = migration.lockstep.verb("abort", *arguments)
     assert done.returncode == 0, done.stderr
     return time.monotonic() - begun
+
+
+def post(lockstep, path):
+    """What the daemon answers, without the patience of a verb."""
+    connection = control_connection(lockstep)
+    connection.request("POST", path, "{}")
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return answer
 
 
 def test_nothing_is_written_after_the_answer(direct):
@@ -136,4 +146,28 @@ def test_what_is_in_flight_ends_by_rollback(direct):
     assert migration.target("SELECT n FROM t WHERE id = 5") == [(0,)]
     assert lockstep.stop() == 0
     assert lockstep.verb("resume").returncode == 0
+    migration.finish()
+
+
+def test_a_resume_before_the_run_has_ended_has_it_go_on(direct):
+    """The comparison waits behind a lock of the application on the source, so that the run cannot
+    come to its end before somebody has resumed: nobody has asked the daemon to end."""
+    migration = direct(TABLE)
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        assert lockstep.verb("reconcile", "--once").returncode == 0  # It has begun, and is at rest.
+        with migration.open_transaction("LOCK TABLE t IN ACCESS EXCLUSIVE MODE"), \
+                lockstep.verb_begun("reconcile", "--once"):
+            migration.stack.source.await_waiting(
+                f"datname = '{migration.name}' AND wait_event_type = 'Lock'", "the comparison")
+            assert post(lockstep, "/api/v1/abort")["ended"] is False
+            assert post(lockstep, "/api/v1/resume")["scopes"] == ["abort"]
+            waits = migration.stack.source.value(
+                migration.name, "SELECT count(*) FROM pg_stat_activity"
+                                f" WHERE datname = '{migration.name}' AND wait_event_type = 'Lock'")
+            assert waits == 1, "the run has come to its end before it was resumed"
+        migration.source("UPDATE t SET n = 42 WHERE id = 5")
+        migration.await_target("SELECT n FROM t WHERE id = 5", 42)
+        assert not lockstep.status()["paused"]
     migration.finish()

@@ -85,6 +85,10 @@ def test_status_of_a_migration_that_never_ran(migrate):
     assert [table["state"] for table in status["tables"]] == ["pending"]
 
 
+def holds(status):
+    return {one["scope"]: one for one in status["paused"]}
+
+
 def test_more_refused_rows_than_allowed_hold_every_write(migrate):
     """Issue O, acceptance 4: a breaker trips, waits for a person, and closes when that one resumes."""
     migration = prepared(migrate)
@@ -94,21 +98,33 @@ def test_more_refused_rows_than_allowed_hold_every_write(migrate):
         # A run takes what it sees in its first seconds for what was there before.
         known = time.monotonic() + 5
         lockstep.await_status(lambda _: time.monotonic() > known, "the run to have settled")
+        # What a person holds already stays his.
+        assert lockstep.verb("pause", "--scope", "backfill", "--reason", "mine").returncode == 0
         migration.source("UPDATE people SET name = 'refused' WHERE id BETWEEN 21 AND 30")
-        status = lockstep.await_status(lambda status: status["paused"], "apply to be held")
-        held = status["paused"][0]
-        assert (held["scope"], held["by"]) == ("apply", "breaker"), held
-        assert "more than breakers.quarantined_rows = 5" in held["reason"], held
+        status = lockstep.await_status(lambda status: "apply" in holds(status), "apply to be held")
+        assert holds(status)["apply"]["by"] == "breaker", status["paused"]
+        assert "more than breakers.quarantined_rows = 5" in holds(status)["apply"]["reason"]
+        assert holds(status)["backfill"]["reason"] == "mine", status["paused"]
         assert status["verdict"]["mood"] == "trouble", status["verdict"]
         assert "breaker" in lockstep.verb("audit").stdout
         # Nothing is written meanwhile; once a person has looked, it goes on, also with as many rows.
         migration.source("UPDATE people SET name = 'late' WHERE id = 5")
         migration.target("ALTER TABLE people DROP CONSTRAINT people_name_check")
         assert migration.target("SELECT name FROM people WHERE id = 5")[0][0] == "person 5"
-        assert lockstep.verb("resume", "--scope", "apply").returncode == 0
+        assert lockstep.verb("resume").returncode == 0
         run(migration, "retry", "--format", "json")
         migration.await_target("SELECT count(*) FROM people WHERE name IN ('late', 'refused')", 13)
         assert not lockstep.status()["paused"]
+        # With nobody beside it, it holds the copy, too.
+        migration.target("ALTER TABLE people ADD CHECK (name <> 'again') NOT VALID")
+        migration.source("UPDATE people SET name = 'again' WHERE id BETWEEN 31 AND 50")
+        status = lockstep.await_status(lambda status: status["paused"], "the breaker")
+        assert {scope: one["by"] for scope, one in holds(status).items()} == {
+            "apply": "breaker", "backfill": "breaker"}, status["paused"]
+        migration.target("ALTER TABLE people DROP CONSTRAINT people_name_check")
+        assert lockstep.verb("resume").returncode == 0
+        run(migration, "retry", "--format", "json")
+        migration.await_target("SELECT count(*)::int FROM people WHERE name = 'again'", 20)
     migration.finish()
 
 
