@@ -158,8 +158,12 @@ RunStatus RunState::status() const {
   if (aborted()) {
     status.phase = Phase::Aborted;
     status.abort_waits_for = parts_->abort.waits_for();
+    // What the run waits for counts no more; who has ordered this does.
     status.waiting_for.clear();
-    if (!status.abort_waits_for.empty()) status.waiting_for = {status.abort_waits_for};
+    std::vector<PausedScope> held = std::move(status.paused);
+    show_pauses(steering_.control().pauses(), status);
+    status.paused = std::move(held);
+    if (!status.abort_waits_for.empty()) status.waiting_for.push_back(status.abort_waits_for);
   }
   status.synced = status.synced && left_out_.empty();
   if (prepared_ != nullptr) status.foreign_writers = prepared_->foreign_writers;
