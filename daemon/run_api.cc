@@ -197,11 +197,13 @@ ControlResponse RunState::answer_metrics(const ControlRequest&) {
   const ReconcileSection& reconcile = manifest_.reconcile;
   std::optional<std::chrono::seconds> every;
   if (reconcile.mode.value == ReconcileMode::Continuous) every = reconcile.every;
+  const bool running = run() != 0;
   ControlResponse response;
   response.type = kMetricsType;
-  response.body = metrics_text({manifest_.migration.value, parts_->version, not_ready(now).empty(),
-                                run() != 0, now, steering_.control(), parts_->meters,
-                                aggregates_.results(), every, now_us});
+  response.body =
+      metrics_text({manifest_.migration.value, parts_->version, not_ready(now).empty(), running,
+                    now, steering_.control(), parts_->meters, aggregates_.results(), every, now_us,
+                    running && every ? uncompared_.look(now, now_us) : Uncompared::Since()});
   return response;
 }
 

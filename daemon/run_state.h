@@ -14,6 +14,7 @@
 #include "daemon/control_server.h"
 #include "daemon/event_log.h"
 #include "daemon/history.h"
+#include "daemon/metrics/uncompared.h"
 #include "daemon/prepare.h"
 #include "daemon/reload.h"
 #include "daemon/resume_watch.h"
@@ -159,6 +160,7 @@ class RunState {
   RocksdbStore& store_;              // Safe for concurrent use.
   Steering& steering_;               // Likewise.
   AggregateBoard& aggregates_;       // Likewise.
+  Uncompared uncompared_;            // Likewise.
   std::optional<Parts> parts_;       // Likewise.
   StopFlag stopped_;                 // Somebody asked to stop.
   std::atomic<bool> parked_{false};  // In one order with Control::aborted(): see park().
@@ -174,7 +176,7 @@ class RunState {
   std::chrono::steady_clock::time_point waiting_ GUARDED_BY(mutex_){};
   std::string prepare_waits_ GUARDED_BY(mutex_);
   bool resume_ GUARDED_BY(mutex_) = false;
-  bool broken_off_ GUARDED_BY(mutex_) = false;  // By an abort.
+  bool broken_off_ GUARDED_BY(mutex_) = false;         // By an abort.
   bool aggregates_wanted_ GUARDED_BY(mutex_) = false;  // By the last request to compare.
   std::vector<TableId> asked_of_ GUARDED_BY(mutex_);   // Tables of that request, of this run,
   std::uint64_t asked_after_ GUARDED_BY(mutex_) = 0;   // which came after so many of it.

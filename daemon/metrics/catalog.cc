@@ -38,6 +38,8 @@ constexpr auto kCatalog = std::to_array<MetricInfo>({
      "Age of the oldest change that is committed at the source and not on the target; absent "
      "while it is not known."},
     {"migration_replication_lag_known", kGauge, "", "Whether the lag is known."},
+    {"migration_stream_held", kGauge, "",
+     "1 while the stream is held on purpose until tables are copied, so that no lag is known."},
     {"migration_oldest_unapplied_timestamp_seconds", kGauge, "",
      "Commit time of the oldest change that is not on the target; absent while there is none, or "
      "it is not known."},
@@ -128,6 +130,9 @@ constexpr auto kCatalog = std::to_array<MetricInfo>({
      "Open findings per row that was compared; absent while the table has none."},
     {"migration_reconcile_last_success_timestamp_seconds", kGauge, "table",
      "Every row of the table was compared after this moment; absent until all were."},
+    {"migration_reconcile_uncompared_since_timestamp_seconds", kGauge, "table",
+     "Since when the table is copied, as far as this process has seen, and some rows of it were "
+     "never compared; absent once all were, and unless comparing goes on all the time."},
     {"migration_reconcile_every_seconds", kGauge, "",
      "How often every row is to be compared; absent unless that goes on all the time."},
     {"migration_aggregate_mismatches", kGauge, "check",

@@ -80,6 +80,7 @@ void add_lag(MetricFamilies& families, const MetricsSnapshot& snapshot) {
   const RunStatus& status = snapshot.status;
   families.add("migration_replication_lag_seconds", status.lag_seconds);
   families.add("migration_replication_lag_known", flag(status.lag_seconds.has_value()));
+  if (snapshot.running) families.add("migration_stream_held", flag(status.stream_held));
   if (status.lag_seconds && *status.lag_seconds > 0)
     families.add("migration_oldest_unapplied_timestamp_seconds",
                  static_cast<double>(snapshot.now_us) / 1e6 - *status.lag_seconds);
@@ -131,6 +132,7 @@ struct TableSums {
   std::optional<double> findings;  // Of those that are compared.
   double verified_rows = 0;
   std::optional<std::int64_t> compared_us;  // Of the one that waits longest; 0: never.
+  std::int64_t uncompared_us = 0;  // Since when one waits for its first comparison; 0: none.
 };
 
 void sum_up(const RunTableStatus& table, TableSums& sums) {
@@ -154,6 +156,10 @@ Tables sums_of(const MetricsSnapshot& snapshot) {
     const bool named = tables.size() < kMetricTablesMax;
     TableSums& sums = tables[named ? table.table : std::string(kOther)];
     sum_up(table, sums);
+    if (const auto waits = snapshot.uncompared.find(table.table);
+        waits != snapshot.uncompared.end() &&
+        (sums.uncompared_us == 0 || waits->second < sums.uncompared_us))
+      sums.uncompared_us = waits->second;
     sums.state = named ? std::string(table_state(table)) : "";
   }
   for (const auto& [name, meters] : snapshot.meters.tables()) {
@@ -184,6 +190,8 @@ void add_table(MetricFamilies& families, const std::string& name, const TableSum
     families.add("migration_divergence_ratio", *sums.findings / sums.verified_rows, table);
   families.add("migration_reconcile_last_success_timestamp_seconds",
                seconds_of(sums.compared_us.value_or(0)), table);
+  families.add("migration_reconcile_uncompared_since_timestamp_seconds",
+               seconds_of(sums.uncompared_us), table);
 }
 
 void add_tables(MetricFamilies& families, const MetricsSnapshot& snapshot) {

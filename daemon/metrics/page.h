@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/aggregates/result.h"
+#include "daemon/metrics/uncompared.h"
 #include "pipeline/ports/meters.h"
 #include "pipeline/run/control.h"
 #include "pipeline/watch/run_status.h"
@@ -32,7 +33,8 @@ struct MetricsSnapshot {
   const Meters& meters;
   std::vector<AggregateResult> aggregates;
   std::optional<std::chrono::seconds> reconcile_every;  // Nothing: not again and again.
-  std::int64_t now_us = 0;  // When it was taken; microseconds since 1970.
+  std::int64_t now_us = 0;         // When it was taken; microseconds since 1970.
+  Uncompared::Since uncompared{};  // Of a run that compares all the time.
 };
 
 // What is not known is left out, and is never 0.

@@ -64,7 +64,7 @@ class MetricsTest : public testing::Test {
   }
   std::string text() const {
     return metrics_text({"shop", "0.1", true, running_, status_, control_, meters_, aggregates_,
-                         every_, 1'000'000'000});
+                         every_, 1'000'000'000, uncompared_});
   }
   // The lines of one metric, without its comments.
   std::vector<std::string> lines(const std::string& name) const {
@@ -81,6 +81,7 @@ class MetricsTest : public testing::Test {
   Meters meters_;
   std::vector<AggregateResult> aggregates_;
   std::optional<std::chrono::seconds> every_;
+  Uncompared::Since uncompared_;
 };
 
 // docs/metrics.md is what operators read.
@@ -120,6 +121,7 @@ TEST_F(MetricsTest, EveryMetricOfTheCatalogCanBeSeen) {
   meters_.last_applied_us = 1;
   meters_.heartbeat(Worker::Lane) = 1;
   every_ = std::chrono::hours(24);
+  uncompared_["public.t"] = 9;
   status_.stuck_seconds = 0;
   control_.set(Limit::BackfillRows, 1);
   control_.set(Limit::ReconcileBytes, 1);
@@ -145,6 +147,7 @@ TEST_F(MetricsTest, WhatIsNotKnownIsAbsent) {
         "migration_backfill_progress_ratio", "migration_divergent_rows",
         "migration_divergence_ratio", "migration_reconcile_rows_total",
         "migration_reconcile_last_success_timestamp_seconds", "migration_reconcile_every_seconds",
+        "migration_reconcile_uncompared_since_timestamp_seconds",
         "migration_stuck_seconds", "migration_rate_limit_rows_per_second",
         "migration_heartbeat_timestamp_seconds"})
     EXPECT_THAT(lines(name), testing::IsEmpty()) << name;
@@ -164,6 +167,7 @@ TEST_F(MetricsTest, BetweenTwoRunsOnlyCountsAreShown) {
   running_ = false;
   EXPECT_THAT(lines("migration_debts_open"), testing::IsEmpty());
   EXPECT_THAT(lines("migration_queue_bytes"), testing::IsEmpty());
+  EXPECT_THAT(lines("migration_stream_held"), testing::IsEmpty());
   EXPECT_THAT(lines("migration_tables"), testing::IsEmpty());
   EXPECT_THAT(lines("migration_events_total"),
               testing::ElementsAre(
@@ -203,6 +207,32 @@ TEST_F(MetricsTest, OneStateOfAll) {
   EXPECT_THAT(lines("migration_backfill_state"), Contains(HasSubstr("state=\"stopped\"} 1")));
   EXPECT_THAT(lines("migration_tables"),
               Contains(testing::AllOf(HasSubstr("\"following\""), EndsWith(" 0"))));
+}
+
+TEST_F(MetricsTest, AStreamThatIsHeldOnPurposeIsSaid) {
+  EXPECT_THAT(lines("migration_stream_held"), testing::ElementsAre(EndsWith(" 0")));
+  status_.stream_held = true;
+  EXPECT_THAT(lines("migration_stream_held"), testing::ElementsAre(EndsWith(" 1")));
+}
+
+// What was never compared has no last comparison, so that something else must tell how old it is.
+TEST_F(MetricsTest, ATableThatWasNeverComparedIsTimedFromItsCopy) {
+  Uncompared uncompared;
+  RunTableStatus& one = table("public.t");
+  one.counts.life.stage = Stage::Copying;
+  EXPECT_THAT(uncompared.look(status_, 1), testing::IsEmpty());
+  one.counts.life.stage = Stage::Following;
+  const Uncompared::Since since{{"public.t", 2'000'000}};
+  EXPECT_EQ(uncompared.look(status_, 2'000'000), since);
+  one.sweep.emplace().verified_rows = 5;  // But not all of them.
+  uncompared_ = uncompared.look(status_, 3'000'000);
+  EXPECT_EQ(uncompared_, since);
+  EXPECT_THAT(lines("migration_reconcile_uncompared_since_timestamp_seconds"),
+              testing::ElementsAre(EndsWith("table=\"public.t\"} 2")));
+  one.sweep->verified_through = 7;
+  EXPECT_THAT(uncompared.look(status_, 4'000'000), testing::IsEmpty());
+  one.sweep->verified_through.reset();  // It is copied again.
+  EXPECT_EQ(uncompared.look(status_, 5'000'000).at("public.t"), 5'000'000);
 }
 
 TEST_F(MetricsTest, NamesOfTablesMayHoldAnything) {
