@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
+#include <cstdint>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -122,6 +124,16 @@ std::string hex_text(const std::string& bytes) {
   std::string hex = "\\x";
   for (const char c : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
   return hex;
+}
+
+// A seed that nobody knows: else whoever guesses a key could tell that it is one.
+std::string masked_text(const std::string& bytes) {
+  static const std::uint64_t seed = [] {
+    std::random_device random;
+    return std::uint64_t{random()} << 32 | random();
+  }();
+  const Hash128 hash = hash128(bytes, seed);
+  return fmt::format("#{:016x}{:016x}", hash.high, hash.low);
 }
 
 boost::json::value parts_json(const KeyTexts::Parts& parts, const std::string& bytes) {

@@ -48,6 +48,8 @@ class KeyTexts {
 
 // "\x0001ff".
 std::string hex_text(const std::string& bytes);
+// "#00e1..": the same of the same bytes as long as the process lives, and nobody can tell which.
+std::string masked_text(const std::string& bytes);
 
 // The parts of `bytes` as an object; the bytes in hex where nobody tells their parts, null of none.
 boost::json::value parts_json(const KeyTexts::Parts& parts, const std::string& bytes);

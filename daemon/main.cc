@@ -127,14 +127,14 @@ class Verbs {
   void add_status() {
     CLI::App& verb =
         add_verb(app_, "status", "Where the migration stands, running or not", status_.manifest);
-    CLI::Option* const coded =
-        verb.add_flag("--exit-code", status_.exit_code, "Exit 3 when not synced");
+    auto* const coded = verb.add_flag("--exit-code", status_.exit_code, "Exit 3 when not synced");
     CLI::Option* const fresh =
         verb.add_flag("--fresh", status_.fresh,
                       "Have the running daemon prove it from now on; waits, a minute at most");
     verb.add_flag("--watch", status_.watch, "Again every two seconds, until Ctrl-C")
         ->excludes(coded)
         ->excludes(fresh);
+    verb.add_flag("--show-values", status_.show_values, "In JSON, keys where ranges end");
     add_format(verb, status_.format);
     verb.callback([this] { chosen_ = [this] { return status_command(status_); }; });
   }

@@ -12,6 +12,7 @@
 #include "checkpoint/rocksdb_store.h"
 #include "config/manifest.h"
 #include "daemon/control_server.h"
+#include "daemon/show_values.h"
 #include "pipeline/base/result.h"
 
 namespace lockstep {
@@ -19,8 +20,6 @@ namespace lockstep {
 // Where the control socket serves it; kQuarantineValues also shows keys and event bytes.
 inline constexpr const char* kQuarantinePath = "/api/v1/quarantine";
 inline constexpr const char* kQuarantineValues = "/api/v1/quarantine?values=1";
-
-enum class ShowValues : std::uint8_t { No, Yes };
 
 // {"rows": [{"id", "table", "reason", "state", "xid", "commit_time", "attempts", "detail",
 // "event_bytes"}]}; with values also "key", "holder" and "event".

@@ -119,20 +119,29 @@ RunStatus RunState::shown_status() const {
   return now;
 }
 
-ControlResponse RunState::answer_status(const ControlRequest&) {
+namespace {
+
+// Keys may be anybody's name: they are told to whoever asks for them at the control socket.
+ShowValues values_of(const ControlRequest& request) {
+  return request.query_value("values") == "1" ? ShowValues::Yes : ShowValues::No;
+}
+
+}  // namespace
+
+ControlResponse RunState::answer_status(const ControlRequest& request) {
   return {200, status_json({manifest_.migration.value, manifest_.path, parts_->history.eta(),
-                            steering_.set_by_hand()},
+                            steering_.set_by_hand(), values_of(request)},
                            shown_status(), aggregates_.results())};
 }
 
 ControlResponse RunState::answer_tables(const ControlRequest& request) {
   const RunStatus now = shown_status();
-  if (request.path == kTablesPath) return {200, tables_json(now)};
+  if (request.path == kTablesPath) return {200, tables_json(now, values_of(request))};
   const std::string name = request.path.substr(kAnyTable.size());
   const auto found = std::ranges::find(now.tables, name, &RunTableStatus::table);
   if (found == now.tables.end())
     return problem(404, "there is no table " + name + ": see " + kTablesPath);
-  return {200, table_json(*found)};
+  return {200, table_json(*found, values_of(request))};
 }
 
 ControlResponse RunState::answer_settings(const ControlRequest& request) {

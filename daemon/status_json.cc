@@ -29,7 +29,7 @@ double age_seconds(std::int64_t us) {
 }
 
 // How much was compared on both sides, when, and what of it is not equal.  Null where nobody knows.
-void add_verified(json::object& object, const RunTableStatus& table) {
+void add_verified(json::object& object, const RunTableStatus& table, ShowValues values) {
   object["verified_through"] = nullptr;
   object["verified_age_seconds"] = nullptr;
   object["verified_rows"] = nullptr;
@@ -50,7 +50,7 @@ void add_verified(json::object& object, const RunTableStatus& table) {
   object["verified_rows"] = sweep.verified_rows;
   object["findings"] = sweep.open_findings;
   object["healed_rows"] = sweep.healed;
-  object["ranges"] = ranges_json(sweep);
+  object["ranges"] = ranges_json(sweep, values);
   object["ranges_total"] = sweep.ranges_total;
   object["compared_bytes"] =
       json::object{{"source", sweep.source_bytes}, {"target", sweep.target_bytes}};
@@ -87,9 +87,11 @@ std::optional<double> row_bytes(const RunTableStatus& table) {
   return counts.bytes_estimated / counts.rows_estimated;
 }
 
-json::array ranges_json(const TableSweep& sweep) {
-  const auto bound = [](const std::optional<std::string>& key) {
-    return key ? json::value(hex_text(*key)) : json::value(nullptr);
+json::array ranges_json(const TableSweep& sweep, ShowValues values) {
+  const auto bound = [&](const std::optional<std::string>& key) {
+    return !key                        ? json::value(nullptr)
+           : values == ShowValues::Yes ? json::value(hex_text(*key))
+                                       : json::value(masked_text(*key));
   };
   json::array ranges;
   for (const SweptRange& range : sweep.ranges) {
@@ -107,7 +109,7 @@ json::array ranges_json(const TableSweep& sweep) {
 
 namespace {
 
-json::object table_object(const RunTableStatus& table) {
+json::object table_object(const RunTableStatus& table, ShowValues values) {
   json::object object;
   object["table"] = table.table;
   object["target"] = table.target;
@@ -124,7 +126,7 @@ json::object table_object(const RunTableStatus& table) {
   object["debts"] = table.debts;
   object["quarantined"] = table.quarantined;
   object["reason"] = table.stopped.empty() ? json::value(nullptr) : json::value(table.stopped);
-  add_verified(object, table);
+  add_verified(object, table, values);
   return object;
 }
 
@@ -268,13 +270,15 @@ std::string text_of(const json::object& object, std::string_view key) {
   return value->is_string() ? std::string(value->as_string()) : json::serialize(*value);
 }
 
-std::string tables_json(const RunStatus& status) {
+std::string tables_json(const RunStatus& status, ShowValues values) {
   json::array tables;
-  for (const RunTableStatus& table : status.tables) tables.push_back(table_object(table));
+  for (const RunTableStatus& table : status.tables) tables.push_back(table_object(table, values));
   return json::serialize(json::object{{"tables", std::move(tables)}});
 }
 
-std::string table_json(const RunTableStatus& table) { return json::serialize(table_object(table)); }
+std::string table_json(const RunTableStatus& table, ShowValues values) {
+  return json::serialize(table_object(table, values));
+}
 
 json::array paused_json(const std::vector<PausedScope>& paused) {
   json::array list;
@@ -352,7 +356,8 @@ std::string status_json(const Told& told, const RunStatus& status,
   document["reconcile"] =
       status.reconcile.empty() ? json::value(nullptr) : json::value(status.reconcile);
   json::array tables;
-  for (const RunTableStatus& table : status.tables) tables.push_back(table_object(table));
+  for (const RunTableStatus& table : status.tables)
+    tables.push_back(table_object(table, told.values));
   document["tables"] = std::move(tables);
   document["aggregates"] = results_json(aggregates);
   return json::serialize(document);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/aggregates/result.h"
+#include "daemon/show_values.h"
 #include "pipeline/model/table.h"
 #include "pipeline/watch/run_status.h"
 
@@ -29,6 +30,7 @@ struct Told {
   // Settings that are not as the manifest says: "reconcile.rows_per_second = 1 (the manifest says
   // 0), since .. by uid 0".
   std::vector<std::string> set{};
+  ShowValues values = ShowValues::No;  // Bounds of ranges as they are.
 };
 
 // `status --format json` of 08-manifest.md, one document.
@@ -48,15 +50,17 @@ std::optional<double> rows_expected(const RunTableStatus& table);
 std::optional<double> row_bytes(const RunTableStatus& table);
 
 // {"tables": [..]} of a status, and one of them.
-std::string tables_json(const RunStatus& status);
-std::string table_json(const RunTableStatus& table);
+std::string tables_json(const RunStatus& status, ShowValues values = ShowValues::No);
+std::string table_json(const RunTableStatus& table, ShowValues values = ShowValues::No);
 
-// What an operator holds: [{"scope", "table", "by", "reason", "since"}].
+// What an operator holds: [{"scope", "table", "by", "reason", "since", "waits_for"}].
 boost::json::array paused_json(const std::vector<PausedScope>& paused);
 
 // The ranges of keys of a table that wait longest for their comparison: [{"lower", "upper",
-// "verified_through", "age_seconds", "rows"}]; bounds are bytes, null where there is none.
-boost::json::array ranges_json(const TableSweep& sweep);
+// "verified_through", "age_seconds", "rows"}].  Bounds are keys, which may be anybody's name: each
+// is its bytes in hex, or a hash of them that says only which bounds are the same, as long as the
+// process lives; null where there is none.
+boost::json::array ranges_json(const TableSweep& sweep, ShowValues values);
 
 // The document for people, several lines, from the JSON that a daemon answered; `manifest`: its
 // path, for the next steps.  Returns the document itself when it is not a status.

@@ -40,7 +40,7 @@ json::object table_object(const TableMap& table, const TableSweep& sweep) {
   object["repair_failed"] = sweep.failed;
   object["unverified"] = sweep.unverified;
   object["in_doubt"] = sweep.suspects;
-  object["ranges"] = ranges_json(sweep);
+  object["ranges"] = ranges_json(sweep, ShowValues::Yes);
   object["ranges_total"] = sweep.ranges_total;
   object["reason"] = sweep.left.empty() ? json::value(nullptr) : json::value(sweep.left);
   return object;
@@ -156,17 +156,20 @@ std::string with_key_texts(const std::string& document, const Manifest& manifest
   boost::system::error_code broken;
   json::value parsed = json::parse(document, broken);
   json::object* const object = broken ? nullptr : parsed.if_object();
-  if (object == nullptr || !object->contains("findings")) return document;
+  if (object == nullptr || !object->contains("tables")) return document;
   std::optional<KeyTexts> planned;  // Both servers are asked, where any key is to be told.
   const auto texts = [&]() -> KeyTexts& { return planned ? *planned : planned.emplace(manifest); };
-  for (json::value& value : object->at("findings").as_array()) {
-    json::object& finding = value.as_object();
-    name_key(finding["key"], table_of(text_of(finding, "table")), texts);
-  }
+  if (json::value* const findings = object->if_contains("findings"))
+    for (json::value& value : findings->as_array()) {
+      json::object& finding = value.as_object();
+      name_key(finding["key"], table_of(text_of(finding, "table")), texts);
+    }
   if (!ranges) return json::serialize(parsed);
   for (json::value& value : object->at("tables").as_array()) {
     json::object& table = value.as_object();
-    for (json::value& range : table["ranges"].as_array())
+    json::array* const of_table = table["ranges"].if_array();
+    if (of_table == nullptr) continue;  // Of a status, where nobody compares the table.
+    for (json::value& range : *of_table)
       for (const char* bound : {"lower", "upper"})
         name_key(range.as_object()[bound], table_of(text_of(table, "table")), texts);
   }

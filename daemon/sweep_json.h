@@ -24,7 +24,8 @@ std::string sweep_json(const SweepStatus& status, const std::vector<const TableM
                        const std::vector<AggregateResult>& aggregates,
                        const std::vector<std::string>& waits = {});
 
-// The document with keys as the source writes them, of findings and, with `ranges`, of bounds.
+// The document, or a status with values, with keys as the source writes them, of findings and, with
+// `ranges`, of bounds.
 // Waits for the source; a key that it does not tell stays as it is.
 std::string with_key_texts(const std::string& document, const Manifest& manifest, bool ranges);
 

@@ -62,9 +62,10 @@ ExitCode validate_command(const ValidateCommand& command);
 struct StatusCommand {
   std::string manifest;
   OutputFormat format = OutputFormat::Text;
-  bool exit_code = false;  // 3 when not synced.
-  bool fresh = false;      // Proven from now on.
-  bool watch = false;      // Again each two seconds, until Ctrl-C.
+  bool exit_code = false;    // 3 when not synced.
+  bool fresh = false;        // Proven from now on.
+  bool watch = false;        // Again each two seconds, until Ctrl-C.
+  bool show_values = false;  // Keys where ranges end.
 };
 ExitCode status_command(const StatusCommand& command);
 
@@ -225,7 +226,8 @@ std::optional<Manifest> load_or_complain(const std::string& path,
 
 // The status document: the running daemon's, else what the target and the state directory say.
 // `fresh`: the daemon proves it from now on.
-Result<std::string> read_status(const Manifest& manifest, bool fresh);
+Result<std::string> read_status(const Manifest& manifest, bool fresh,
+                                ShowValues values = ShowValues::No);
 
 // Prints an error to stderr and returns its exit code.
 ExitCode complain(const Error& error);

@@ -11,6 +11,7 @@
 #include "daemon/control_client.h"
 #include "daemon/offline_status.h"
 #include "daemon/status_json.h"
+#include "daemon/sweep_json.h"
 #include "daemon/terminal.h"
 #include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
@@ -33,14 +34,15 @@ bool is_held(const std::string& document) {
 }
 
 // Waits until the daemon has proven something that began after this call.
-Result<std::string> read_fresh_status(const LockOwner& owner, const std::string& path) {
+Result<std::string> read_fresh_status(const LockOwner& owner, const std::string& path,
+                                      const ControlRequest& asked_for) {
   using std::chrono::steady_clock;
   const auto begun = steady_clock::now();
   StopFlag never;
   WaitNotice notice;
   LOCKSTEP_ASSIGN(const std::string asked, ask_owner(owner, {"POST", kProofPath, ""}));
   for (;;) {
-    LOCKSTEP_ASSIGN(std::string document, ask_owner(owner, {"GET", kStatusPath, ""}));
+    LOCKSTEP_ASSIGN(std::string document, ask_owner(owner, asked_for));
     const std::chrono::duration<double> waited = steady_clock::now() - begun;
     const std::optional<double> age = proof_age(document);
     if (age && *age <= waited.count()) return document;
@@ -72,11 +74,13 @@ ExitCode watch_status(const Manifest& manifest, const StatusCommand& command) {
 
 }  // namespace
 
-Result<std::string> read_status(const Manifest& manifest, bool fresh) {
+Result<std::string> read_status(const Manifest& manifest, bool fresh, ShowValues values) {
   LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest.state_dir.value.string()));
   if (owner && !owner->socket.empty()) {
-    auto document = fresh ? read_fresh_status(*owner, manifest.path)
-                          : ask_owner(*owner, {"GET", kStatusPath, ""}, kStatusMax);
+    const ControlRequest request{
+        "GET", std::string(kStatusPath) + (values == ShowValues::Yes ? "?values=1" : ""), ""};
+    auto document = fresh ? read_fresh_status(*owner, manifest.path, request)
+                          : ask_owner(*owner, request, kStatusMax);
     if (document || document.error().reaction != Reaction::Retry) return document;
     // It owns the directory and does not listen yet (the file may be one that was killed left), or
     // is just ending.
@@ -92,8 +96,10 @@ ExitCode status_command(const StatusCommand& command) {
   const auto manifest = load_or_complain(command.manifest);
   if (!manifest) return ExitCode::Config;
   if (command.watch) return watch_status(*manifest, command);
-  const auto document = read_status(*manifest, command.fresh);
+  const auto values = command.show_values ? ShowValues::Yes : ShowValues::No;
+  auto document = read_status(*manifest, command.fresh, values);
   if (!document) return complain(document.error());
+  if (command.show_values) document = with_key_texts(*document, *manifest, true);
   std::cout << (command.format == OutputFormat::Json ? *document + "\n"
                                                      : status_text(*document, command.manifest));
   if (command.exit_code && !status_is_synced(*document)) return ExitCode::Incomplete;

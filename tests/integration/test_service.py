@@ -8,7 +8,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-from tests.integration.conftest import ROOT
+from tests.integration.conftest import ROOT, TABLE
 from tests.lab.lockstep import control_connection
 from tests.lab.stack import READER, WRITER
 
@@ -63,22 +63,35 @@ def test_the_unit_is_sound_and_hardened():
     assert not done.stderr, done.stderr
 
 
+def table(status, name):
+    return {one["table"]: one for one in status["tables"]}.get(f"public.{name}", {
+        "findings": 0, "ranges_total": 0})
+
+
 def test_no_secret_and_no_row_is_told(direct, tmp_path):
     """Issue O, acceptance 10: passwords and values of rows, wherever lockstep tells something."""
-    row = "canary-of-a-row"
-    migration = direct(reconcile={"every": "1s"})
+    row, key = "canary-of-a-row", "canary-of-a-key"
+    # Of so many rows that several ranges end at a key.
+    migration = direct(f"""{TABLE};
+        CREATE TABLE people (email text PRIMARY KEY);
+        INSERT INTO people SELECT '{key}-' || g FROM generate_series(1, 120000) g""",
+                       reconcile={"every": "1s"})
     migration.prepare()
     passwords = [migration.stack.source.passwords[READER], migration.stack.target.passwords[WRITER]]
     with migration.running() as lockstep:
         lockstep.await_follow()
         migration.target(f"UPDATE t SET v = '{row}' WHERE id = 7")
-        lockstep.await_status(lambda status: status["tables"][0]["findings"], "a finding")
+        lockstep.await_status(lambda status: table(status, "t")["findings"], "a finding")
+        status = lockstep.await_status(
+            lambda status: (table(status, "people")["ranges_total"] or 0) > 1, "ranges that end at a key")
+        assert any(one["upper"] for one in table(status, "people")["ranges"])
         told = {"cmdline": Path(f"/proc/{lockstep.process.pid}/cmdline").read_text(),
                 "environ": Path(f"/proc/{lockstep.process.pid}/environ").read_text(),
                 "core": "" if "Max core file size        0 " in Path(
                     f"/proc/{lockstep.process.pid}/limits").read_text() else "cores are not off"}
-        for path in ("/", "/metrics", "/api/v1/status", "/api/v1/config", "/api/v1/events",
-                     "/api/v1/findings", "/api/v1/settings", "/readyz"):
+        for path in ("/", "/metrics", "/api/v1/status", "/api/v1/tables",
+                     "/api/v1/tables/public.people", "/api/v1/config", "/api/v1/events",
+                     "/api/v1/findings", "/api/v1/settings", "/api/v1/pause", "/readyz"):
             connection = control_connection(lockstep)
             connection.request("GET", path)
             told[path] = connection.getresponse().read().decode()
@@ -94,10 +107,15 @@ def test_no_secret_and_no_row_is_told(direct, tmp_path):
         assert not [name for name, part in document["daemon"].items()
                     if isinstance(part, dict) and "missing" in part]
         assert lockstep.verb("doctor", "--out", bundle).returncode == 74  # It is there already.
+        told["status"] = lockstep.verb("status", "--format", "json").stdout
+        shown = lockstep.answer("status", "--format", "json", "--show-values")
+        assert key in json.dumps(table(shown, "people")["ranges"]), table(shown, "people")
         told["log"] = lockstep.log_text()
     assert told.pop("core") == ""
-    found = [(where, "a password" if secret in passwords else "a row")
-             for where, text in told.items() for secret in [*passwords, row] if secret in text]
+    secrets = {**{one: "a password" for one in passwords}, row: "a row", key: "a key",
+               row.encode().hex(): "a row in hex", key.encode().hex(): "a key in hex"}
+    found = [(where, what) for where, text in told.items() for secret, what in secrets.items()
+             if secret in text]
     assert not found, found
     assert lockstep.verb("doctor", "--out", tmp_path / "stopped.json").returncode == 0
     migration.target("UPDATE t SET v = 'v7' WHERE id = 7")
