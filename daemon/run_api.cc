@@ -69,7 +69,7 @@ const std::vector<RunState::Route>& RunState::routes() {
       {kTablesPath, "GET", &RunState::answer_tables},
       {kAnyTable, "GET", &RunState::answer_tables},
       {kSettingsPath, "GET, PATCH", &RunState::answer_settings},
-      {kPausePath, "POST", &RunState::answer_pause},
+      {kPausePath, "GET, POST", &RunState::answer_pause},
       {kResumePath, "POST", &RunState::answer_resume},
       {kAbortPath, "GET, POST", &RunState::answer_abort},
       {kStopPath, "POST", &RunState::answer_stop},
@@ -382,8 +382,10 @@ ControlResponse RunState::answer_stop(const ControlRequest& request) {
   return {200, "{}"};
 }
 
-// A table that the manifest selects need not be there.
+// A table that the manifest selects need not be there.  What it still waits for is of this run:
+// one that begins later finds the pause.
 ControlResponse RunState::answer_pause(const ControlRequest& request) {
+  if (request.method == "GET") return {200, pauses_json(run_status().paused)};
   boost::system::error_code broken;
   const boost::json::value parsed = boost::json::parse(request.body, broken);
   const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
@@ -395,7 +397,9 @@ ControlResponse RunState::answer_pause(const ControlRequest& request) {
       return problem(
           404, fmt::format("there is no table {}: see lockstep status {}", table, manifest_.path));
   }
-  return answer_steering(steering_, request);
+  ControlResponse answer = answer_steering(steering_, request);
+  if (answer.status == 200) answer.body = pauses_json(run_status().paused);
+  return answer;
 }
 
 // Pauses end, and stopped tables are tried again: both unless one of them is named.  A table that

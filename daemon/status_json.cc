@@ -283,11 +283,13 @@ std::string table_json(const RunTableStatus& table, ShowValues values) {
 json::array paused_json(const std::vector<PausedScope>& paused) {
   json::array list;
   for (const PausedScope& one : paused)
-    list.push_back({{"scope", one.scope},
-                    {"table", one.table.empty() ? json::value(nullptr) : json::value(one.table)},
-                    {"by", one.actor},
-                    {"reason", one.reason},
-                    {"since", time_text(one.since_us)}});
+    list.push_back(
+        {{"scope", one.scope},
+         {"table", one.table.empty() ? json::value(nullptr) : json::value(one.table)},
+         {"by", one.actor},
+         {"reason", one.reason},
+         {"since", time_text(one.since_us)},
+         {"waits_for", one.waits_for.empty() ? json::value(nullptr) : json::value(one.waits_for)}});
   return list;
 }
 

@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
 #include <utility>
 #include <vector>
 
 #include "daemon/status_json.h"
+#include "daemon/waits.h"
 
 namespace lockstep {
 namespace {
@@ -27,12 +29,6 @@ std::unexpected<Error> unknown(std::string why) {
 }
 std::unexpected<Error> invalid(std::string why) {
   return fail(Error{Reaction::Halt, std::move(why), ExitCode::Usage, kInvalid});
-}
-
-std::string pauses_json(const Control& control) {
-  RunStatus status;
-  show_pauses(control.pauses(), status);
-  return json::serialize(json::object{{"paused", paused_json(status.paused)}});
 }
 
 std::string settings_json(const Steering& steering) {
@@ -81,6 +77,17 @@ Status change_settings(Steering& steering, const json::object& wanted, const Ord
 
 }  // namespace
 
+std::string pauses_json(const std::vector<PausedScope>& paused) {
+  std::vector<std::string> waits;
+  for (const PausedScope& held : paused)
+    if (!held.waits_for.empty() && std::ranges::find(waits, held.waits_for) == waits.end())
+      waits.push_back(held.waits_for);
+  return json::serialize(json::object{
+      {"paused", paused_json(paused)},
+      {"ended", waits.empty()},
+      {"waits_for", waits.empty() ? json::value(nullptr) : json::value(joined_waits(waits))}});
+}
+
 ControlResponse problem(unsigned status, const std::string& why) {
   return {status, json::serialize(json::object{{"title", why}})};
 }
@@ -128,8 +135,7 @@ ControlResponse answer_steering(Steering& steering, const ControlRequest& reques
   const bool settings = request.path == kSettingsPath;
   if (settings && request.method == "GET") return {200, settings_json(steering)};
   if (request.method != (settings ? "PATCH" : "POST"))
-    return problem(405,
-                   settings ? "settings take GET and PATCH" : "a pause is asked for with POST");
+    return problem(405, settings ? "settings take GET and PATCH" : "pauses take GET and POST");
   boost::system::error_code broken;
   const json::value parsed = json::parse(request.body, broken);
   const json::object* const wanted = broken ? nullptr : parsed.if_object();
@@ -143,7 +149,9 @@ ControlResponse answer_steering(Steering& steering, const ControlRequest& reques
   const auto names = wanted_held(steering, *wanted);
   if (!names) return problem(names.error());
   if (const Status paused = steering.pause(*names, order); !paused) return problem(paused.error());
-  return {200, pauses_json(steering.control())};
+  RunStatus status;
+  show_pauses(steering.control().pauses(), status);
+  return {200, pauses_json(status.paused)};
 }
 
 }  // namespace lockstep

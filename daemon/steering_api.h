@@ -11,12 +11,17 @@
 
 namespace lockstep {
 
-// POST {"scope": "all", "reason": "release 17"}, or {"table": "public.orders"}.
+// POST {"scope": "all", "reason": "release 17"}, or {"table": "public.orders"}; either that or GET
+// answers pauses_json().
 inline constexpr const char* kPausePath = "/api/v1/pause";
 // GET, and PATCH {"values": {"NAME": 1000}, "reason": ""}; null: as the manifest says.
 inline constexpr const char* kSettingsPath = "/api/v1/settings";
 
-// Answers a request of either path.
+// All that is held: {"paused": [..], "ended": false, "waits_for": ".."} until nothing is under way
+// that began before somebody held it.
+std::string pauses_json(const std::vector<PausedScope>& paused);
+
+// Answers a request of either path, of a migration that nobody runs, or which has begun nothing.
 ControlResponse answer_steering(Steering& steering, const ControlRequest& request);
 
 // Ends the pauses of {"scope": "apply", "reason": ""} or {"table": "public.orders"}, with neither

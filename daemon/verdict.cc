@@ -64,9 +64,9 @@ Found aborted(const RunStatus& status, std::string_view manifest) {
           Mood::Trouble, fmt::format("all writes are aborted since {} by {}, and have not ended: "
                                      "waiting for {}",
                                      time_text(held.since_us), held.actor, status.abort_waits_for)};
-    return MigrationVerdict{Mood::Held,
-                            fmt::format("{}; once its reason is gone: lockstep resume {}",
-                                        held_text(held), manifest)};
+    return MigrationVerdict{
+        Mood::Held,
+        fmt::format("{}; once its reason is gone: lockstep resume {}", held_text(held), manifest)};
   }
   return std::nullopt;
 }
@@ -166,9 +166,10 @@ Found held(const RunStatus& status, std::string_view manifest) {
   const std::string what =
       first.scope == "table" ? fmt::format("--table '{}'", first.table) : "--scope " + first.scope;
   return MigrationVerdict{
-      Mood::Held,
-      fmt::format("{}{}; once its reason is gone: lockstep resume {} {}", held_text(first),
-                  more > 0 ? fmt::format(" (and {} more)", more) : "", manifest, what)};
+      Mood::Held, fmt::format("{}{}{}; once its reason is gone: lockstep resume {} {}",
+                              held_text(first), more > 0 ? fmt::format(" (and {} more)", more) : "",
+                              first.waits_for.empty() ? "" : ", and waits for " + first.waits_for,
+                              manifest, what)};
 }
 
 Found copying(const RunStatus& status, std::string_view) {
@@ -195,8 +196,7 @@ Found behind(const RunStatus& status, std::string_view) {
     return std::nullopt;
   const std::string waits =
       status.waiting_for.empty() ? "" : ": waiting for " + status.waiting_for.front();
-  if (!status.lag_seconds && copies &&
-      (status.stream_held || status.lag_unknown_seconds < kBegins))
+  if (!status.lag_seconds && copies && (status.stream_held || status.lag_unknown_seconds < kBegins))
     return std::nullopt;
   if (!status.lag_seconds)
     return MigrationVerdict{

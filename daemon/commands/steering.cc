@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
+#include <chrono>
 #include <iostream>
 #include <optional>
 
@@ -14,11 +15,15 @@
 #include "daemon/steering_api.h"
 #include "daemon/waits.h"
 #include "pipeline/base/number.h"
+#include "pipeline/base/stop_flag.h"
 
 namespace lockstep {
 namespace {
 
 namespace json = boost::json;
+
+constexpr std::chrono::milliseconds kInForceEvery{20};
+constexpr std::chrono::seconds kInForceWithin{60};
 
 // Asks the running daemon; nothing when none runs.
 Result<std::optional<std::string>> ask_running(const Manifest& manifest,
@@ -91,6 +96,51 @@ Result<json::object> parse_values(const std::vector<std::string>& values) {
   return parsed;
 }
 
+// What of the pauses of a document keeps the one that was ordered from being in force; nothing:
+// somebody has ended that one.
+std::optional<std::string> pause_waits(const json::value& document, const PauseCommand& command) {
+  const bool all = command.scope.empty() || command.scope == "all";
+  std::optional<std::string> waits;
+  for (const json::value& value : document.at("paused").as_array()) {
+    const json::object& held = value.as_object();
+    const std::string scope = text_of(held, "scope");
+    const bool ours = !command.table.empty() ? text_of(held, "table") == command.table
+                      : all                  ? parse_part(scope).has_value()
+                                             : scope == command.scope;
+    if (!ours) continue;
+    const std::string one = text_or_nothing(held, "waits_for");
+    if (!waits) waits.emplace();
+    if (!one.empty() && !waits->contains(one)) *waits += (waits->empty() ? "" : "; ") + one;
+  }
+  return waits;
+}
+
+// Until nothing is under way any more that began before the order.
+Status await_force(const Manifest& manifest, const PauseCommand& command, std::string answer) {
+  const auto until = std::chrono::steady_clock::now() + kInForceWithin;
+  StopFlag never;
+  WaitNotice notice;
+  for (;;) {
+    const auto waits = pause_waits(json::parse(answer), command);
+    if (!waits)
+      return fail(Reaction::Halt,
+                  "somebody has ended the pause meanwhile; next: lockstep audit " + manifest.path,
+                  ExitCode::Temporary);
+    if (waits->empty()) return {};
+    if (std::chrono::steady_clock::now() >= until)
+      return fail(Reaction::Halt,
+                  fmt::format("the pause is ordered and stays so, but waits for {}; next: lockstep "
+                              "status {} says whose lock that waits for; lockstep abort {} ends it",
+                              *waits, manifest.path, manifest.path),
+                  ExitCode::Temporary);
+    notice.tell(*waits);
+    never.wait(kInForceEvery);
+    LOCKSTEP_ASSIGN(auto now, ask_running(manifest, {"GET", kPausePath, ""}));
+    if (!now) return {};  // Nobody runs it any more: the next run begins with the pause.
+    answer = *std::move(now);
+  }
+}
+
 std::string setting_line(const json::object& one) {
   const bool is_set = !one.at("by").is_null();
   return fmt::format(
@@ -132,6 +182,8 @@ ExitCode pause_command(const PauseCommand& command) {
     wanted["table"] = command.table;
   const auto answer = order(*manifest, {"POST", kPausePath, json::serialize(wanted)});
   if (!answer) return complain(answer.error());
+  if (const Status ended = await_force(*manifest, command, *answer); !ended)
+    return complain(ended.error());
   std::cout << (!command.table.empty()   ? "table " + command.table
                 : command.scope == "all" ? "everything"
                                          : command.scope)

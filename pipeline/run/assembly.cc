@@ -70,6 +70,7 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
                [this] { return prove(); }, [this] { shared().wake_lanes(); }}),
       transaction_us_(options_.lanes),
       stuck_since_(options_.lanes),
+      under_way_(options_.lanes, ports_.scans.size()),
       debts_(options_.debts, shared(), *ports_.scans.at(0).reader, *ports_.scans.at(0).target),
       sweep_(options_.sweep, shared(),
              {ports_.compare.source, ports_.compare.target, ports_.compare.owed,
@@ -138,11 +139,6 @@ Result<T> Assembly::told(Worker worker, const std::string& part, Result<T> ended
 std::optional<Error> Assembly::failure() const {
   const MutexLock lock(failure_mutex_);
   return failure_;
-}
-
-bool Assembly::any_stopped() const {
-  const std::vector<TableStatus> all = board_.all();
-  return std::ranges::any_of(all, [](const auto& table) { return table.life.is_stopped(); });
 }
 
 // ---------------------------------------------------------------- the source
@@ -248,8 +244,15 @@ Result<Assembly::Turn> Assembly::step_lane(std::uint32_t index, milliseconds wai
     abandon.wait(std::min(wait, kLaneFullWait));
   }
   supervisor_.set_oldest(index, lane.oldest_commit_us());
-  if (ports_.control.paused(Scope::Apply)) return Turn::Waiting;
+  under_way_.lane_begins(index);
+  if (ports_.control.paused(Scope::Apply)) {
+    stuck_since_[index].store(0, std::memory_order_relaxed);
+    under_way_.lane_is_held(index);
+    return Turn::Waiting;
+  }
+  under_way_.lane_writes(index);
   auto turn = told(Worker::Lane, lane_names_[index], apply(index), health_);
+  under_way_.lane_ends(index, turn.has_value());
   if (!turn && turn.error().code == kDeadlock) supervisor_.look_at_once();
   return turn;
 }
@@ -285,6 +288,7 @@ Result<Assembly::Turn> Assembly::apply(std::uint32_t index) {
 Result<Assembly::Turn> Assembly::step_read(std::size_t index) {
   const Scanner& scanner = *scanners_[index];
   if (stop_of(Part::Reads).raised() && (!scanner.copying() || abandoned())) {
+    under_way_.scan_ends(index, false, true);
     health_.set_waiting(scan_names_[index] + " waits", {});
     return Turn::Over;
   }
@@ -317,11 +321,23 @@ Result<Assembly::Turn> Assembly::step_debts() {
 }
 
 Result<Assembly::Turn> Assembly::step_chunk(std::size_t index) {
+  bool at_rest = false;
+  under_way_.scan_begins(index);
+  auto turn = scan(index, at_rest);
+  const Scanner& scanner = *scanners_[index];
+  under_way_.scan_ends(index, scanner.copying(), at_rest || scanner.idle());
+  return turn;
+}
+
+Result<Assembly::Turn> Assembly::scan(std::size_t index, bool& at_rest) {
   Scanner& scanner = *scanners_[index];
   pacer_.set(pace());
   if (ports_.control.paused(Scope::Backfill)) {
     if (scanner.idle()) return Turn::Idle;
     scanner.leave();
+    // What lanes have of its rows they keep: until they go on nothing is marked, either.
+    at_rest = ports_.control.paused(Scope::Apply) && !scanner.copying();
+    if (at_rest) return Turn::Waiting;
   }
   const auto step = told(Worker::Scan, scan_names_[index], scanner.step(), health_);
   health_.set_waiting(scan_names_[index] + " waits", scanner.waiting_for());
@@ -368,10 +384,13 @@ Status Assembly::probe() {
 Result<Assembly::Turn> Assembly::step_sweep() {
   if (stop_of(Part::Reads).raised()) {
     sweep_.leave();
+    under_way_.sweep_is_left();
     return Turn::Over;
   }
+  under_way_.sweep_begins();
   if (ports_.control.paused(Scope::Reconcile)) {
     sweep_.leave();
+    under_way_.sweep_is_left();
     // A person waits for them, and no server is asked.
     LOCKSTEP_TRY(told(Worker::Sweep, "sweep", sweep_.take_marks(), sweep_health_));
     return Turn::Idle;
@@ -395,28 +414,6 @@ std::string Assembly::sweep_yields_to() {
   const std::optional<double> lag = supervisor_.lag_seconds();
   if (!lag) return "the lag is not known";
   return *lag > options_.supervisor.synced_lag_seconds ? "the stream lags" : "";
-}
-
-RunStatus Assembly::status() const {
-  RunStatus status = supervisor_.status();
-  const SweepStatus sweep = sweep_.counts();
-  const std::vector<std::string> trouble = sweep_health_.waiting();
-  show_pauses(ports_.control.pauses(), status);
-  status.reconcile = ports_.control.paused(Scope::Reconcile) ? "paused"
-                     : sweep.running                         ? "as asked"
-                     : !trouble.empty()                      ? "waits: " + trouble.front()
-                     : !sweep.continuous                     ? "off"
-                     : sweep.waits.empty()                   ? "continuous"
-                                                             : "waits: " + sweep.waits;
-  show_load(status);
-  if (!sweep.held_back.empty()) status.reconcile += "; " + sweep.held_back;
-  for (const auto& [id, table] : sweep.tables) {
-    if (id >= status.tables.size()) continue;
-    status.tables[id].sweep = table;
-    if (status.tables[id].counts.life.stage == Stage::Healing && !table.left.empty())
-      status.waiting_for.push_back("rows of " + tables_[id]->text() + " to compare: " + table.left);
-  }
-  return status;
 }
 
 // Of a run that ends with its sweep; nothing while that goes on.

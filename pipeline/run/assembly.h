@@ -26,6 +26,7 @@
 #include "pipeline/base/stop_flag.h"
 #include "pipeline/run/moment.h"
 #include "pipeline/run/run_options.h"
+#include "pipeline/run/under_way.h"
 #include "pipeline/watch/governor.h"
 
 namespace lockstep {
@@ -160,6 +161,8 @@ class Assembly {
   std::string sweep_yields_to();
   std::optional<ExitCode> compared() const;
   Result<Turn> apply(std::uint32_t index);
+  Result<Turn> scan(std::size_t index, bool& at_rest);
+  void show_under_way(RunStatus& status) const;
   void fail_run(const std::string& part, const Error& error);
   // Tells people how the step of `part` ended.
   template <typename T>
@@ -194,6 +197,7 @@ class Assembly {
   // By lane: when it began the step that it has not got done since, as the clock counts; 0: none.
   // A hint, as above.
   std::vector<std::atomic<std::chrono::steady_clock::rep>> stuck_since_;
+  UnderWay under_way_;
   std::vector<std::unique_ptr<Scanner>> scanners_;
   DebtReader debts_;  // On the first scanner's connections.
   Sweep sweep_;

@@ -22,8 +22,10 @@ void Assembly::hold_tables() {
   const std::map<std::string, Pause> paused = ports_.control.paused_tables();
   if (paused.empty()) return;
   for (const TableMap* table : tables_)
-    if (const auto found = paused.find(table->text()); found != paused.end())
+    if (const auto found = paused.find(table->text()); found != paused.end()) {
       board_.pause(table->id, pause_text(held_table(found->first), found->second));
+      under_way_.holds_table(found->first);
+    }
 }
 
 Pacer::Pace Assembly::pace() const {
@@ -51,20 +53,6 @@ void Assembly::govern() {
   const Throttled throttled = governor_.throttled();
   if (!was && throttled.share < 1) ports_.events.throttled(throttled.reasons.front());
   if (was && throttled.share >= 1) ports_.events.at_full_speed();
-}
-
-// What the servers bear, and whether lanes get done what they have to do.
-void Assembly::show_load(RunStatus& status) const {
-  status.throttled = governor_.throttled();
-  status.kept_wal = ports_.control.kept_wal();
-  if (ports_.control.paused(Scope::Apply)) return;
-  const auto now = ports_.clock.now().time_since_epoch();
-  std::chrono::steady_clock::duration longest{};
-  for (const auto& since : stuck_since_) {
-    const std::chrono::steady_clock::duration begun(since.load(std::memory_order_relaxed));
-    if (begun.count() != 0) longest = std::max(longest, now - begun);
-  }
-  status.stuck_seconds = std::chrono::duration<double>(longest).count();
 }
 
 // A lane that waits for somebody's lock on the target says so only every lock_timeout, and not

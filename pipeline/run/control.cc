@@ -92,8 +92,8 @@ void show_pauses(const Pauses& pauses, RunStatus& status) {
                 [&](const std::string& line) { return line.starts_with(kHolds); });
   for (const auto& [name, pause] : pauses) {
     const auto table = table_of_held(name);
-    status.paused.push_back(
-        {table ? "table" : name, table.value_or(""), pause.actor, pause.reason, pause.since_us});
+    status.paused.push_back({table ? "table" : name, table.value_or(""), pause.actor, pause.reason,
+                             pause.since_us, ""});
     status.waiting_for.insert(status.waiting_for.begin(),
                               std::string(kHolds) + pause_text(name, pause));
     const bool writes = name == kAbort || name == part_text(Scope::Apply);
@@ -103,8 +103,7 @@ void show_pauses(const Pauses& pauses, RunStatus& status) {
 
 void Control::hold(std::string_view name, bool held) {
   if (name == kAbort) aborted_.store(held);
-  if (const auto scope = parse_part(name))
-    flags_[index(*scope)].store(held, std::memory_order_release);
+  if (const auto scope = parse_part(name)) flags_[index(*scope)].store(held);
 }
 
 void Control::pause(std::string_view name, Pause pause) {

@@ -83,9 +83,7 @@ class Control {
   // Returns whether it was paused.
   bool resume(std::string_view name);
   // An abort holds every part.
-  bool paused(Scope scope) const {
-    return flags_[index(scope)].load(std::memory_order_acquire) || aborted();
-  }
+  bool paused(Scope scope) const { return flags_[index(scope)].load() || aborted(); }
   bool aborted() const { return aborted_.load(); }
   Pauses pauses() const;
   // Of tables, by the table's name.
@@ -113,10 +111,10 @@ class Control {
 
   void hold(std::string_view name, bool held);
 
-  // release/acquire: whoever sees a pause end sees what was done before that.
+  // Sequentially consistent: whoever orders and whoever begins to write see each other
+  // (under_way.h).
   std::array<std::atomic<bool>, kScopes.size()> flags_{};
-  std::atomic<bool> aborted_{false};  // Sequentially consistent: whoever orders and whoever begins
-                                      // to write see each other.
+  std::atomic<bool> aborted_{false};
   // Hints: nothing else depends on their order.
   std::array<std::atomic<std::uint64_t>, kLimits.size()> limits_{};
   mutable Mutex mutex_;

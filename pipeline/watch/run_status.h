@@ -39,6 +39,7 @@ struct PausedScope {
   std::string actor;
   std::string reason;
   std::int64_t since_us = 0;
+  std::string waits_for{};  // Until nothing of it is under way any more; "": it is in force.
 };
 
 // What was committed at the source before a moment is on the target.

@@ -7,12 +7,12 @@ import json
 import os
 import pwd
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 import pytest
 
 from tests.integration.conftest import SLOW, TABLE, is_long
-from tests.lab.lockstep import said
+from tests.lab.lockstep import control_connection, said
 from tests.lab.meanwhile import Meanwhile
 from tests.lab.process import wait_until
 
@@ -70,6 +70,53 @@ def test_nothing_is_written_while_apply_is_held(direct, scope):
     audit = json.loads(lockstep.verb("audit", "--format", "json").stdout)["audit"]
     assert [(entry["verb"], entry["by"]) for entry in audit] == [
         ("pause", ME), ("resume", ME), ("stop", ME)]
+
+
+@pytest.mark.parametrize("what", [("scope", "apply"), ("table", "public.t")])
+def test_a_pause_is_in_force_when_it_is_answered(direct, what):
+    """A lane waits for somebody's lock on the target, and would write once it has it: the pause is
+    said to wait for that, and once `pause` has returned nothing more is written."""
+    migration = direct(TWO_TABLES)
+    migration.prepare()
+    lockstep = migration.lockstep
+    with migration.running():
+        lockstep.await_follow()
+        with closing(migration.target_connection(autocommit=False)) as holder:
+            holder.cursor().execute("SELECT FROM t WHERE id = 7 FOR UPDATE")
+            migration.source("UPDATE t SET n = 9 WHERE id = 7")
+            migration.stack.target.await_waiting(
+                f"datname = '{migration.name}' AND wait_event_type = 'Lock'", "a lane to wait")
+            with lockstep.verb_begun("pause", f"--{what[0]}", what[1]) as pause:
+                assert said(pause.stderr, "waits: ", "lanes", "to end what they write to the target")
+                answer = post_pause(lockstep, {what[0]: what[1]})
+                assert answer["ended"] is False and "lanes" in answer["waits_for"], answer
+                shown = lockstep.status()
+                assert shown["paused"][0]["waits_for"] == answer["waits_for"], shown["paused"]
+                assert any("before the pause of" in line for line in shown["waiting_for"])
+                assert pause.poll() is None
+                holder.rollback()
+                assert pause.wait(30) == 0, pause.stderr.read()
+                before = written(migration) if what[0] == "scope" else migration.target(ROWS)
+        migration.source("UPDATE t SET n = 10 WHERE id = 7; UPDATE other SET n = 1")
+        if what[0] == "scope":
+            lockstep.await_status(lambda status: (status["lag_seconds"] or 0) > 1, "the lag", 30)
+            assert written(migration) == before
+        else:
+            migration.await_target("SELECT n FROM other", 1)
+            assert migration.target(ROWS) == before
+        assert post_pause(lockstep, {what[0]: what[1]})["ended"] is True
+        assert lockstep.verb("resume").returncode == 0
+        migration.await_target("SELECT n FROM t WHERE id = 7", 10)
+    migration.finish()
+
+
+def post_pause(lockstep, wanted):
+    """What the daemon answers at once."""
+    connection = control_connection(lockstep)
+    connection.request("POST", "/api/v1/pause", json.dumps(wanted))
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return answer
 
 
 TWO_TABLES = TABLE + """
