@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <utility>
 
+#include "daemon/status_json.h"
 #include "daemon/steering_api.h"
 
 namespace lockstep {
@@ -17,6 +19,12 @@ std::string not_hot(const std::string& manifest) {
   return fmt::format(
       "it counts from the next start: put it back, or lockstep stop {} and lockstep run {}",
       manifest, manifest);
+}
+
+// What somebody has set stays until he takes it back.
+std::string stays(const ShownSetting& set, const std::string& manifest) {
+  return fmt::format("stays {}, set by {} at {}; next: lockstep set {} {}=manifest", set.value,
+                     set.actor, time_text(set.at_us), manifest, set.name);
 }
 
 json::object change_object(const ConfigChange& change) {
@@ -38,8 +46,10 @@ std::string Reload::Outcome::text() const {
   constexpr std::size_t kShownMax = 5;
   std::vector<std::string> lines;
   for (const Refused& one : refused) lines.push_back(one.change.key + ": " + one.problem);
-  for (const ConfigChange& one : changed)
-    lines.push_back(fmt::format("{} = {} (was {})", one.key, one.after, one.before));
+  for (const Changed& one : changed)
+    lines.push_back(one.stays.empty() ? fmt::format("{} = {} (was {})", one.change.key,
+                                                    one.change.after, one.change.before)
+                                      : one.change.key + " " + one.stays);
   const std::size_t all = lines.size();
   if (all > kShownMax) {
     lines.resize(kShownMax);
@@ -66,7 +76,12 @@ Result<Reload::Outcome> Reload::reload(const Order& order) {
   if (!outcome.refused.empty() || changes.empty()) return outcome;
   LOCKSTEP_TRY(steering_.reload(*parsed.manifest, order));
   config_ = std::move(fresh);
-  outcome.changed = std::move(changes);
+  const std::vector<ShownSetting> settings = steering_.settings();
+  for (ConfigChange& change : changes) {
+    const auto set = std::ranges::find(settings, change.key, &ShownSetting::name);
+    const bool by_hand = set != settings.end() && !set->actor.empty();
+    outcome.changed.push_back({std::move(change), by_hand ? stays(*set, manifest_.path) : ""});
+  }
   return outcome;
 }
 
@@ -86,7 +101,11 @@ ControlResponse Reload::answer(const ControlRequest& request) {
   const auto outcome = reload({request.actor, reason});
   if (!outcome) return problem(outcome.error());
   json::array changed;
-  for (const ConfigChange& change : outcome->changed) changed.push_back(change_object(change));
+  for (const Outcome::Changed& one : outcome->changed) {
+    json::object object = change_object(one.change);
+    object["stays"] = one.stays.empty() ? json::value(nullptr) : json::value(one.stays);
+    changed.push_back(std::move(object));
+  }
   if (outcome->refused.empty())
     return {200, json::serialize(json::object{{"changed", std::move(changed)}})};
   json::array keys;

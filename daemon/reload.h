@@ -14,8 +14,9 @@
 
 namespace lockstep {
 
-// POST {"reason": ""}: 200 {"changed": [{"key", "before", "after"}]}; 409 {"title", "keys":
-// [{"key", "before", "after", "problem"}]} when nothing was changed.
+// POST {"reason": ""}: 200 {"changed": [{"key", "before", "after", "stays"}]}, where `stays` says
+// what somebody has set by hand and null is nothing; 409 {"title", "keys": [{"key", "before",
+// "after", "problem"}]} when nothing was changed.
 inline constexpr const char* kReloadPath = "/api/v1/reload";
 // GET: what the running daemon goes by, secrets left out.
 inline constexpr const char* kConfigPath = "/api/v1/config";
@@ -29,7 +30,11 @@ class Reload {
       ConfigChange change;
       std::string problem;  // What is wrong with the key, and what to do.
     };
-    std::vector<ConfigChange> changed;
+    struct Changed {
+      ConfigChange change;
+      std::string stays;  // Somebody has set another value, which counts; "": the manifest's does.
+    };
+    std::vector<Changed> changed;
     std::vector<Refused> refused;  // Not empty: nothing was changed.
     // For people, one line.
     std::string text() const;

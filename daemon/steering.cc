@@ -192,7 +192,8 @@ Status Steering::reload(const Manifest& manifest, const Order& order) {
   for (const Limit limit : kLimits) {
     const ShownSetting& shown = settings_.at(static_cast<std::size_t>(limit));
     if (const std::uint64_t value = manifest_value(manifest, limit); value != shown.manifest)
-      changed += fmt::format("{}{}={}", changed.empty() ? "" : ", ", shown.name, value);
+      changed += fmt::format("{}{}={}{}", changed.empty() ? "" : ", ", shown.name, value,
+                             shown.actor.empty() ? "" : fmt::format(" (stays {})", shown.value));
   }
   LOCKSTEP_TRY(note(order, "reload", changed));
   for (const Limit limit : kLimits) {

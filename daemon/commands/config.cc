@@ -3,6 +3,7 @@
 
 #include <boost/json.hpp>
 #include <iostream>
+#include <string_view>
 
 #include "checkpoint/state_lock.h"
 #include "config/effective.h"
@@ -24,7 +25,8 @@ Result<LockOwner> running_daemon(const Manifest& manifest, const std::string& ot
 }
 
 void print_change(const json::object& change) {
-  const std::string problem = text_of(change, "problem");
+  const char* const why = change.contains("problem") ? "problem" : "stays";
+  const std::string problem = text_of(change, why);
   const auto shown = [&](const char* key) {
     const std::string text = text_of(change, key);
     return text.empty() ? std::string("nothing") : text;
@@ -79,10 +81,19 @@ Result<ExitCode> diff(const Manifest& manifest, const ConfigCommand& command) {
                     {"problem", "counts after " + next}});
     list.push_back(std::move(object));
   }
-  if (command.format == OutputFormat::Json)
-    std::cout << json::serialize(json::object{{"changes", std::move(list)}}) << "\n";
-  else if (changes.empty())
-    std::cout << "the running daemon goes by this file\n";
+  // What somebody has set counts instead of either.
+  LOCKSTEP_ASSIGN(const std::string status, ask_owner(owner, {"GET", kStatusPath, ""}));
+  const json::value told = json::parse(status);
+  const json::array& set = told.at("set").as_array();
+  if (command.format == OutputFormat::Json) {
+    std::cout << json::serialize(json::object{{"changes", std::move(list)}, {"set", set}}) << "\n";
+    return changes.empty() ? ExitCode::Ok : ExitCode::Different;
+  }
+  if (changes.empty())
+    std::cout << "the running daemon goes by this file"
+              << (set.empty() ? "" : ", but for what is set by hand") << "\n";
+  for (const json::value& line : set)
+    std::cout << "set by hand: " << std::string_view(line.as_string()) << "\n";
   return changes.empty() ? ExitCode::Ok : ExitCode::Different;
 }
 

@@ -4,6 +4,7 @@ Issue O, part 1 and acceptance 2.
 """
 
 import json
+import re
 import signal
 import subprocess
 
@@ -41,6 +42,12 @@ def test_a_hot_key_counts_at_once(direct):
         assert lockstep.verb("set", "reconcile.rows_per_second=7").returncode == 0
         done = lockstep.verb("reload", "--reason", "at night")
         assert done.returncode == 0 and f"{LIMIT}: 1 -> 0\n" in done.stdout, done.stdout
+        stays, = re.findall(r"reconcile.rows_per_second: 0 -> 5000: (.*)\n", done.stdout)
+        assert re.match(r"stays 7, set by uid \d+ \(.*\) at 20\S+Z; next: lockstep set ", stays), stays
+        assert stays.endswith(f"{lockstep.manifest} reconcile.rows_per_second=manifest"), stays
+        diff = lockstep.verb("config diff")
+        assert diff.returncode == 0 and "by this file, but for what is set by hand\n" in diff.stdout
+        assert "set by hand: reconcile.rows_per_second = 7 (the manifest says 5000)" in diff.stdout
         lockstep.await_follow(60)
         assert setting(lockstep)["manifest"] == 0
         kept = setting(lockstep, "reconcile.rows_per_second")
