@@ -13,6 +13,7 @@
 #include "daemon/init/manifest_text.h"
 #include "daemon/init/server.h"
 #include "daemon/init/steps.h"
+#include "daemon/status_json.h"
 
 namespace lockstep {
 namespace {
@@ -26,6 +27,7 @@ struct FirstContact {
   std::string text;         // Of the manifest.
   bool is_written = false;  // The file is there, with this text.
   std::vector<InitStep> steps;
+  bool is_whole = true;  // The target lacks no table of the source, or all of them.
 };
 
 std::string secret_name(const std::string& migration, const std::string& side) {
@@ -116,9 +118,22 @@ void print_tables(const std::vector<InitTable>& tables) {
                              left_out - kShownTables);
 }
 
+// A restore that broke off is no wish to leave them out.
+void print_lacking(const InitChoice& choice, const std::string& file) {
+  if (choice.lacking.empty()) return;
+  std::vector<std::string> names;
+  for (const TableName& name : choice.lacking) names.push_back(name.text());
+  std::cout << fmt::format(
+      "{} of the source's tables are not on the target, though others are: {}.\n"
+      "  If a restore broke off: drop what it made, and run lockstep init again, which prints it.\n"
+      "  Else make them there and run lockstep init again, or write `skip: true` for them in {}.\n",
+      names.size(), some_of(names), file);
+}
+
 void print_steps(const FirstContact& contact) {
   if (contact.steps.empty())
-    std::cout << "\nBoth servers are ready: nothing has to be run on them.\n";
+    std::cout << (contact.is_whole ? "\nBoth servers are ready: nothing has to be run on them.\n"
+                                   : "\nBeside those tables nothing has to be run.\n");
   else
     std::cout << "\nRun these, one after the other; each block of SQL is for psql as it stands, in "
                  "the database that its\nheading names.\n";
@@ -143,6 +158,7 @@ Result<ExitCode> init(const InitCommand& command) {
   if (print_problems(choice)) return ExitCode::Config;
   if (choice.moved.empty()) {
     print_tables(choice.tables);
+    print_lacking(choice, contact.out.string());
     return fail(Reaction::Halt, "no table can be moved; nothing was written", ExitCode::Config);
   }
   contact.text = manifest_text({contact.name,
@@ -157,6 +173,8 @@ Result<ExitCode> init(const InitCommand& command) {
   else
     LOCKSTEP_TRY(write_files(contact, source, target));
   print_tables(choice.tables);
+  print_lacking(choice, contact.out.string());
+  contact.is_whole = choice.lacking.empty();
   print_steps(contact);
   return ExitCode::Ok;
 }

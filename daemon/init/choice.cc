@@ -93,6 +93,30 @@ void choose_moved(TablePlan& plan, ErrorsOfTables& errors, InitChoice& choice) {
   }
 }
 
+std::vector<TableName> lacking_of(const std::vector<TableName>& names,
+                                  const std::vector<TableOwner>& there) {
+  std::vector<TableName> lacking;
+  std::ranges::copy_if(names, std::back_inserter(lacking), [&](const TableName& name) {
+    return std::ranges::find(there, name, &TableOwner::name) == there.end();
+  });
+  return lacking;
+}
+
+// What is wrong with tables that the target lacks but for that: as if it were what the source is.
+void judge_lacking(Manifest manifest, const std::string& path, const InitChoice& choice,
+                   ErrorsOfTables& errors) {
+  if (choice.lacking.empty()) return;
+  manifest.target.connect = manifest.source.connect;
+  Findings of_tables(path, {});
+  check_kinds_of_tables(manifest, of_tables);
+  std::vector<Problem> of_all;  // Known already.
+  ErrorsOfTables alone = errors_of(std::move(of_tables).take(), manifest, of_all);
+  for (const TableName& name : choice.lacking) {
+    errors.erase(name);
+    if (auto found = alone.extract(name); !found.empty()) errors.insert(std::move(found));
+  }
+}
+
 }  // namespace
 
 std::vector<TableName> InitChoice::moved_names() const {
@@ -113,6 +137,7 @@ Result<InitChoice> choose_tables(InitServer& source, InitServer& target,
   LOCKSTEP_ASSIGN(Manifest manifest, draft_manifest(source, target, migration, path, names));
   InitChoice choice;
   choice.restored = !there.empty();
+  if (choice.restored) choice.lacking = lacking_of(names, there);
 
   Findings of_servers(path, {});
   check_prepared_servers(manifest, of_servers);
@@ -132,6 +157,7 @@ Result<InitChoice> choose_tables(InitServer& source, InitServer& target,
   ErrorsOfTables errors = errors_of(std::move(found), manifest, choice.problems);
   manifest.target.connect = real;
   choose_moved(plan, errors, choice);
+  judge_lacking(manifest, path, choice, errors);
   for (const TableName& name : names) {
     const auto of_table = errors.find(name);
     choice.tables.push_back(

@@ -16,6 +16,9 @@ namespace lockstep {
 struct InitChoice {
   // The target has tables of the source already; else their schema is to be restored there.
   bool restored = false;
+  // Those of the source that the target lacks, though it has others: they neither move yet nor are
+  // they left out.
+  std::vector<TableName> lacking;
   std::vector<InitTable> tables;   // All of the source's.
   std::vector<TableSpec> moved;    // Those that move, as the source has them.
   std::vector<UnfedColumn> unfed;  // Of their counterparts, where these are restored.

@@ -9,6 +9,7 @@
 
 #include "connectors/postgres/wire/catalog.h"
 #include "daemon/status_json.h"
+#include "pipeline/base/number.h"
 
 namespace lockstep {
 namespace {
@@ -63,6 +64,22 @@ Result<std::string> filter_of_dump(InitServer& source) {
          "-e 's/^CREATE SCHEMA \\(.*;\\)$/CREATE SCHEMA IF NOT EXISTS \\1/' |";
 }
 
+// A transaction keeps a lock of each relation that it makes, and others need some, too.
+Result<bool> fits_one_transaction(InitServer& source, InitServer& target) {
+  LOCKSTEP_ASSIGN(const PgResult made, source.connection.ask("SELECT count(*) FROM pg_class WHERE "
+                                                             "oid >= 16384"));
+  LOCKSTEP_ASSIGN(
+      const PgResult slots,
+      target.connection.ask("SELECT current_setting('max_locks_per_transaction')::int8 * "
+                            "(current_setting('max_connections')::int8 + "
+                            "current_setting('max_prepared_transactions')::int8)"));
+  std::int64_t relations = 0;
+  std::int64_t locks = 0;
+  CHECK(parse_number(PQgetvalue(made.get(), 0, 0), relations));
+  CHECK(parse_number(PQgetvalue(slots.get(), 0, 0), locks));
+  return relations <= locks / 2;
+}
+
 Status add_roles(InitServer& source, InitServer& target, std::vector<std::string>& lines) {
   LOCKSTEP_ASSIGN(const auto names, read_roles_of_schema(source.connection));
   for (const std::string& name : names) {
@@ -85,8 +102,23 @@ Result<bool> lift_owner(InitServer& source, InitServer& target, const std::strin
   return true;
 }
 
-std::string lower_owner(const std::string& owner) {
-  return fmt::format("ALTER ROLE {} NOSUPERUSER;", quote_identifier(owner));
+// Never the role that initdb made, without which nobody could cure anything, nor one that is a
+// superuser of the source as well.
+Result<bool> is_lifted(InitServer& source, InitServer& target, const std::string& owner) {
+  LOCKSTEP_ASSIGN(const NamedRole role, read_role(target.connection, owner));
+  LOCKSTEP_ASSIGN(const NamedRole at_source, read_role(source.connection, owner));
+  if (!role.superuser || at_source.superuser) return false;
+  LOCKSTEP_ASSIGN(const auto objects, read_of_superusers(source.connection));
+  if (objects.empty()) return false;
+  LOCKSTEP_ASSIGN(const PgResult first,
+                  target.connection.ask("SELECT rolname FROM pg_roles WHERE oid = 10"));
+  return PQntuples(first.get()) == 0 || PQgetvalue(first.get(), 0, 0) != owner;
+}
+
+std::vector<std::string> lower_owner(const std::string& owner) {
+  return {fmt::format("-- It is a superuser for the restore of the schema. Leave this out only if "
+                      "it is to stay one:"),
+          fmt::format("ALTER ROLE {} NOSUPERUSER;", quote_identifier(owner))};
 }
 
 Status add_what_schema_needs(InitServer& source, InitServer& target, const std::string& owner,
@@ -111,19 +143,28 @@ Result<InitStep> schema_step(InitServer& source, InitServer& target, const std::
   const RoleFacts& given = target.facts.role;
   const bool may_be_it = given.name == owner || given.superuser || (owning.exists && owning.ours);
   const std::string& restorer = may_be_it ? given.name : owner;
-  std::vector<std::string> lines{
-      "pg_dump --schema-only --no-owner --no-privileges --no-publications --no-subscriptions \\",
-      fmt::format("    -d {} |", shell_quoted(source.conninfo_of(dumper)))};
+  LOCKSTEP_ASSIGN(const bool whole, fits_one_transaction(source, target));
+  std::vector<std::string> lines{"(set -o pipefail"};
+  if (!whole)
+    lines.emplace_back(
+        "# Too much for one transaction (max_locks_per_transaction of the target): if it breaks "
+        "off,\n"
+        "# drop what it has made before you try again.");
+  lines.insert(
+      lines.end(),
+      {"pg_dump --schema-only --no-owner --no-privileges --no-publications --no-subscriptions \\",
+       fmt::format("    -d {} |", shell_quoted(source.conninfo_of(dumper)))});
   if (!filter.empty()) lines.push_back(filter);
-  lines.push_back(fmt::format(
-      "  psql -X -q -v ON_ERROR_STOP=1 -d {}{}", shell_quoted(target.conninfo_of(restorer)),
+  const std::string as_owner =
       restorer == owner
           ? ""
-          : fmt::format(" -c {} -f -",
-                        shell_quoted(fmt::format("SET ROLE {}", quote_identifier(owner))))));
+          : fmt::format(" -c {}",
+                        shell_quoted(fmt::format("SET ROLE {}", quote_identifier(owner))));
+  lines.push_back(fmt::format("  psql -X -q{} -v ON_ERROR_STOP=1 -d {}{} -f -)", whole ? " -1" : "",
+                              shell_quoted(target.conninfo_of(restorer)), as_owner));
   return InitStep{
-      fmt::format("In a shell, with the passwords of {} on the source and {} on the target at hand "
-                  "(~/.pgpass, or psql asks)",
+      fmt::format("In a shell (bash), with the passwords of {} on the source and {} on the target "
+                  "at hand (~/.pgpass, or psql asks)",
                   dumper, restorer),
       std::move(lines)};
 }

@@ -91,8 +91,10 @@ class Preparing {
     if (!choice_.restored) {
       LOCKSTEP_ASSIGN(InitStep schema, schema_step(source_, target_, owner_));
       steps_.push_back(std::move(schema));
-      if (owner_is_lifted_) add(target_, as_superuser(target_), {lower_owner(owner_)});
     }
+    // Also where init is run again before this was.
+    LOCKSTEP_ASSIGN(const bool lifted, is_lifted(source_, target_, owner_));
+    if (owner_is_lifted_ || lifted) add(target_, as_superuser(target_), lower_owner(owner_));
     LOCKSTEP_TRY(target_grants());
     return std::move(steps_);
   }

@@ -13,7 +13,7 @@ import pytest
 
 from tests.lab.compare import Side, compare
 from tests.lab.first_contact import RECORDS, RENTAL, RENTAL_CHANGES
-from tests.lab.newcomer import Newcomer
+from tests.lab.newcomer import Newcomer, steps
 from tests.lab.postgres import SUPERUSER
 
 COMMAND = ("lockstep init --source 'postgres://owner@db1/pagila' "
@@ -203,3 +203,57 @@ def test_a_role_that_is_somebody_elses_is_left_alone(newcomer):
     assert 'ALTER ROLE "taken" REPLICATION;' in printed, printed
     me.follow(printed, "other")
     prove_ready(me, "other.yaml")
+
+
+# What only a superuser may make: the owner is one until it is restored.
+TWO = """
+CREATE TABLE a (id int PRIMARY KEY, v text);
+CREATE TABLE b (id int PRIMARY KEY, v text);
+"""
+WATCHED = """
+CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;
+CREATE EVENT TRIGGER watched ON ddl_command_end EXECUTE FUNCTION watch();
+"""
+LOWER = 'ALTER ROLE "owner" NOSUPERUSER;'
+
+
+def owner_is_superuser(me):
+    return me.target.value("postgres", "SELECT rolsuper FROM pg_roles WHERE rolname = 'owner'")
+
+
+def test_a_restore_that_broke_off_leaves_nothing_half_done(newcomer):
+    """Neither tables, nor an owner who stays a superuser since init was run again meanwhile; and a
+    table that the target lacks is said, and not taken for one that is to be left out."""
+    me = newcomer
+    me.create_databases("half")
+    me.source.psql("half", "-c", TWO, user="owner")
+    me.source.psql("half", "-c", WATCHED, user=SUPERUSER)
+    command = COMMAND.replace("/pagila", "/half") + " --reader half_reader --writer half_writer"
+    for who, text in steps(me.shell(command)):
+        if who.startswith("In a shell"):
+            break
+        me.follow_step(who, text, "half")
+    assert owner_is_superuser(me) and "bash" in who
+    me.target.execute("half", "CREATE VIEW b AS SELECT 1 AS in_the_way")
+    assert 'relation "b" already exists' in me.shell(text, expected=3)
+    assert me.target.value("half", "SELECT to_regclass('a')") is None
+    me.target.execute("half", "DROP VIEW b")
+
+    again = steps(me.shell(command))
+    order = [LOWER in text for _, text in again]
+    assert order.index(True) > [who.startswith("In a shell") for who, _ in again].index(True), again
+    (shell,) = [text for who, text in again if who.startswith("In a shell")]
+    me.shell(shell)
+    printed = me.shell(command)
+    assert "pg_dump" not in printed and LOWER in printed, printed
+    me.follow(printed, "half")
+    assert not owner_is_superuser(me)
+    assert "Both servers are ready" in me.shell(command)
+    prove_ready(me, "half.yaml")
+
+    me.target.execute("half", "DROP TABLE b")
+    printed = me.shell(command)
+    assert "1 of the source's tables are not on the target, though others are: public.b." in printed
+    assert "as it would be written" in printed and "Both servers are ready" not in printed, printed
+    assert "skip: true" not in (me.directory / "half.yaml").read_text()
+    assert "public.b" in me.shell("lockstep validate half.yaml", expected=78)

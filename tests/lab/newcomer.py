@@ -22,6 +22,12 @@ def make_certificate(directory):
     give_to_server_user(directory / "key.pem")
 
 
+def steps(printed):
+    """What `lockstep init` has printed to be run, in its order: (by whom, text)."""
+    parts = _STEP.split(printed[:printed.index("\n== Then")])
+    return list(zip(parts[1::2], parts[2::2]))
+
+
 class Newcomer:
     """db1 and db2 are two ports of this machine; the role `owner` may log in to both."""
 
@@ -75,12 +81,11 @@ class Newcomer:
 
         Returns who was asked.
         """
-        parts = _STEP.split(printed[:printed.index("\n== Then")])
-        for who, text in zip(parts[1::2], parts[2::2]):
-            self._follow_step(who, text, database)
-        return parts[1::2]
+        for who, text in steps(printed):
+            self.follow_step(who, text, database)
+        return [who for who, _ in steps(printed)]
 
-    def _follow_step(self, who, text, database):
+    def follow_step(self, who, text, database):
         if who.startswith("In a shell"):
             self.shell(text)
         elif who.startswith("On the machine of the source"):
