@@ -1,5 +1,5 @@
-// Breakers: hold every write to the target, changes and copy, once much more goes wrong than an operator allows, until
-// a person has looked.
+// Breakers: hold every write to the target, changes and copy, once much more goes wrong than an
+// operator allows, until a person has looked.
 //
 //   closed ── more rows set aside, or found unequal, within ten minutes than allowed ──> open
 //   open: apply is paused, by "breaker", with what it saw ── lockstep resume ──> closed, from none

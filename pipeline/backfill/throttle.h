@@ -28,8 +28,8 @@ class Pacer {
 
   explicit Pacer(const Pace& pace) : pace_(pace) {}
 
-  // Another limit counts from now on: what was read under the former one is paid for.  So it is with
-  // the share, which changes all the time and forgives nothing of what the limits want.
+  // Another limit counts from now on: what was read under the former one is paid for.  So it is
+  // with the share, which changes all the time and forgives nothing of what the limits want.
   void set(const Pace& pace) {
     const MutexLock lock(mutex_);
     const bool same_limits = pace.rows_per_second == pace_.rows_per_second &&
@@ -83,8 +83,8 @@ class Pacer {
   Pace pace_ GUARDED_BY(mutex_);
   Time paid_ GUARDED_BY(mutex_){};    // Until then by the limits,
   Time rested_ GUARDED_BY(mutex_){};  // and by the share.
-  Time spent_ GUARDED_BY(mutex_){};  // The last time that something was read.
-  Time came_ GUARDED_BY(mutex_){};   // The first time since then that somebody came for more.
+  Time spent_ GUARDED_BY(mutex_){};   // The last time that something was read.
+  Time came_ GUARDED_BY(mutex_){};    // The first time since then that somebody came for more.
 };
 
 }  // namespace lockstep

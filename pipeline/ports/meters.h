@@ -90,8 +90,9 @@ class NamedCounter {
 
 // The parts of a run that work by themselves.
 enum class Worker : std::uint8_t { Source, Lane, Scan, Debts, Probe, Sweep, Supervisor };
-inline constexpr std::array kWorkers{Worker::Source, Worker::Lane,  Worker::Scan,      Worker::Debts,
-                                     Worker::Probe,  Worker::Sweep, Worker::Supervisor};
+inline constexpr std::array kWorkers{Worker::Source,    Worker::Lane,  Worker::Scan,
+                                     Worker::Debts,     Worker::Probe, Worker::Sweep,
+                                     Worker::Supervisor};
 // "source", ...
 std::string_view worker_text(Worker worker);
 

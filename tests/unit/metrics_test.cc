@@ -147,9 +147,8 @@ TEST_F(MetricsTest, WhatIsNotKnownIsAbsent) {
         "migration_backfill_progress_ratio", "migration_divergent_rows",
         "migration_divergence_ratio", "migration_reconcile_rows_total",
         "migration_reconcile_last_success_timestamp_seconds", "migration_reconcile_every_seconds",
-        "migration_reconcile_uncompared_since_timestamp_seconds",
-        "migration_stuck_seconds", "migration_rate_limit_rows_per_second",
-        "migration_heartbeat_timestamp_seconds"})
+        "migration_reconcile_uncompared_since_timestamp_seconds", "migration_stuck_seconds",
+        "migration_rate_limit_rows_per_second", "migration_heartbeat_timestamp_seconds"})
     EXPECT_THAT(lines(name), testing::IsEmpty()) << name;
 
   status_.lag_seconds = 0;  // Known, and there is none.

@@ -22,7 +22,7 @@ class TryBreakerTest : public ::testing::Test {
  protected:
   TryBreakerTest() { control_.set(Limit::BreakerRefused, 10); }
 
-  void look(int seconds) { breaker_.look(begin_ + std::chrono::seconds(seconds)); }
+  void look(int after) { breaker_.look(begin_ + std::chrono::seconds(after)); }
   // Opens it in the first second.
   void open() {
     refused_ = 11;
