@@ -424,8 +424,8 @@ void PostgresReader::give_up_answer() {
     const auto answer = read_answer(wait, "ending");
     return !answer || *answer;
   };
-  // A cancelled statement is an error in the server's log.  A session that is merely closed works on
-  // until it has something to send.
+  // A cancelled statement is an error in the server's log.  A session that is merely closed works
+  // on until it has something to send.
   if (!is_over(kNearlyDone)) {
     connection_.cancel();
     if (!is_over(kCancelled)) connection_.close();

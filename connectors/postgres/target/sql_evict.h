@@ -21,8 +21,8 @@ struct UniqueIndex {
   std::vector<Part> parts;
   std::string predicate;  // "" when the index is not partial.
   bool nulls_equal = false;
-  // Of a partition: which rows of its root it has.  They are looked up through the root, since nobody
-  // need grant anything on a partition; "": it is none.
+  // Of a partition: which rows of its root it has.  They are looked up through the root, since
+  // nobody need grant anything on a partition; "": it is none.
   std::string partition{};
 };
 
