@@ -54,8 +54,7 @@ TableMap target_view(const TableMap& map) {
   return view;
 }
 
-// array_send: dimensions, whether there are NULLs, the element's type, length and lower bound of
-// each dimension, elements.
+// The elements of an array that is in its SentForm.
 void append_elements(std::string& out, CanonicalRule rule, std::string_view array) {
   constexpr std::size_t kHeader = 12;
   constexpr std::size_t kBounds = 8;
@@ -77,8 +76,25 @@ void append_elements(std::string& out, CanonicalRule rule, std::string_view arra
   }
 }
 
-void append_by_value(std::string& out, const TableMap& map, std::size_t column, const Cell& cell) {
+// Of the compared cells of a column.
+SentForm sent_form(const TableMap& map, std::size_t column) {
+  return {map.target_column(column).type, map.columns[column].plane};
+}
+
+std::vector<SentForm> sent_forms(const TableMap& map) {
+  std::vector<SentForm> forms;
+  for (std::size_t i = 0; i < map.columns.size(); ++i) forms.push_back(sent_form(map, i));
+  return forms;
+}
+
+void append_by_value(std::string& out, const TableMap& map, std::size_t column,
+                     const SentForm& form, Cell cell) {
   const CanonicalRule rule = map.columns[column].compared;
+  std::string sent;
+  if (!form.same() && cell.presence == Presence::Value) {
+    form.append(sent, cell.bytes);
+    cell.bytes = sent;
+  }
   if (rule == CanonicalRule::Bytes || cell.presence != Presence::Value)
     append_cell(out, cell);
   else if (map.target_column(column).type.kind == TypeKind::Array)
@@ -95,6 +111,8 @@ Compared::Compared(const TableMap& map, std::uint64_t seed)
       all_by_bytes_(std::ranges::all_of(
           map.columns,
           [](const ColumnMap& column) { return column.compared == CanonicalRule::Bytes; })),
+      forms_(sent_forms(map)),
+      as_sent_(all_by_bytes_ && std::ranges::all_of(forms_, &SentForm::same)),
       source_(source_view(map)),
       target_(target_view(map)),
       to_target_(map),
@@ -110,20 +128,21 @@ std::string_view Compared::cells(From side, std::string_view row, Scratch& scrat
 }
 
 bool same_value(const TableMap& map, std::size_t column, const Cell& a, const Cell& b) {
-  if (a == b || map.columns[column].compared == CanonicalRule::Bytes) return a == b;
+  if (a == b) return true;
+  const SentForm form = sent_form(map, column);
   std::string left;
   std::string right;
-  append_by_value(left, map, column, a);
-  append_by_value(right, map, column, b);
+  append_by_value(left, map, column, form, a);
+  append_by_value(right, map, column, form, b);
   return left == right;
 }
 
 std::string_view Compared::by_value(std::string_view cells, std::string& scratch) const {
-  if (all_by_bytes_) return cells;
+  if (as_sent_) return cells;
   scratch.clear();
   CellReader reader(cells);
   for (std::size_t i = 0; i < map_.columns.size(); ++i)
-    append_by_value(scratch, map_, i, reader.next());
+    append_by_value(scratch, map_, i, forms_[i], reader.next());
   return scratch;
 }
 

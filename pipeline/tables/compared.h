@@ -17,6 +17,7 @@
 #include "pipeline/model/key.h"
 #include "pipeline/model/row.h"
 #include "pipeline/model/table.h"
+#include "pipeline/tables/sent_form.h"
 #include "pipeline/tables/translate.h"
 
 namespace lockstep {
@@ -28,7 +29,8 @@ struct RowDigest {
   friend bool operator==(const RowDigest&, const RowDigest&) = default;
 };
 
-// Whether two compared cells of a column count as equal: by their bytes, or by `compare: value`.
+// Whether two compared cells of a column count as equal: by their bytes in their SentForm, or by
+// `compare: value`.
 bool same_value(const TableMap& map, std::size_t column, const Cell& a, const Cell& b);
 
 // Constant after construction.  Borrows the map.
@@ -41,7 +43,7 @@ class Compared {
   Compared(const TableMap& map, std::uint64_t seed);
 
   const TableMap& map() const { return map_; }
-  // Whether rows are equal exactly where their bytes are,
+  // Whether rows are equal exactly where their bytes are, in their SentForm,
   bool all_by_bytes() const { return all_by_bytes_; }
   // and whether those that a server reads are not the ones that are compared.
   bool translates() const { return !to_target_.identity() || !key_to_source_.identity(); }
@@ -70,7 +72,9 @@ class Compared {
 
   const TableMap& map_;
   const std::uint64_t seed_;
-  const bool all_by_bytes_;  // No column says `compare: value`.
+  const bool all_by_bytes_;            // No column says `compare: value`.
+  const std::vector<SentForm> forms_;  // By column.
+  const bool as_sent_;                 // What is sent is what is compared.
   const TableMap source_;
   const TableMap target_;
   const Translator to_target_;

@@ -66,6 +66,15 @@ TEST(DigestSql, ATypeWithoutAHashThatWillDoIsHashedAsItIsSent) {
       << query(digested);
 }
 
+TEST(DigestSql, OfAnArrayItIsNoPartWhetherItHadNulls) {
+  Digested digested = with_key("int8", 20);
+  add(digested, "numbers", "_int4", 1007);
+  digested.columns.back().send = "pg_catalog.array_send";
+  EXPECT_TRUE(query(digested).contains(
+      "ROW(pg_catalog.set_byte(pg_catalog.array_send((t.\"numbers\"::_int4)), 7, 0))"))
+      << query(digested);
+}
+
 TEST(DigestSql, AKeyOfATypeWithoutAHashIsHashedAsARow) {
   EXPECT_TRUE(query(with_key("bytea", 17))
                   .contains("sum(pg_catalog.hash_record_extended(ROW((t.\"id\"::bytea)"));

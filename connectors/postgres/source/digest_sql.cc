@@ -18,6 +18,8 @@ namespace {
 // functions up, which takes about as long again as hashing.  A NULL is a value like another to it.
 constexpr std::string_view kRecordHash = "pg_catalog.hash_record_extended";
 
+constexpr std::string_view kArraySend = "pg_catalog.array_send";
+
 // Deeper in each other the server's parser would need much stack for calls.
 constexpr std::size_t kChainMax = 64;
 // Bits of an integer that say of a value each whether it is NULL.
@@ -116,6 +118,10 @@ std::string in_record(const Value& value) {
     case InRecord::InC:
       return value.sql + " COLLATE pg_catalog.\"C\"";
     case InRecord::Sent:
+      // Whether an array may hold NULLs depends on how it came to be there (SentForm), and its
+      // elements say which of them do.
+      if (value.send == kArraySend)
+        return fmt::format("pg_catalog.set_byte({}({}), 7, 0)", value.send, value.sql);
       return fmt::format("{}({})", value.send, value.sql);
   }
   CHECK(false);
