@@ -71,6 +71,7 @@ Result<FindingsList> list_findings(const Manifest& manifest, const FindingsFilte
     if (filter.grouped && is_open(finding.state) && finding.kind == FindingKind::MissingInTarget)
       ++list.lacking[finding.table].missing;
     if (list.findings.size() >= filter.limit) return {};
+    list.seen[finding.id] = seen_as(finding);
     Finding& listed = list.findings.emplace_back(finding);
     if (!filter.with_rows) listed.source_row = listed.target_row = {};
     return {};

@@ -62,6 +62,7 @@ struct LackingTable {
 
 struct FindingsList {
   std::vector<Finding> findings;                // By id.
+  std::map<std::uint64_t, Hash128> seen;        // Of these: seen_as(), by id.
   std::uint64_t total = 0;                      // Also those beyond the limit.
   std::uint64_t left_out = 0;                   // Not in the scope.
   std::uint64_t undone = 0;                     // Left out, too.

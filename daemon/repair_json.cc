@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "daemon/status_json.h"
+#include "pipeline/base/number.h"
 
 namespace lockstep {
 namespace {
@@ -22,6 +23,16 @@ std::optional<json::object> object_of(const std::string& document) {
   const json::value parsed = json::parse(document, broken);
   if (broken || !parsed.is_object()) return std::nullopt;
   return parsed.get_object();
+}
+
+std::optional<Hash128> parse_hash(std::string_view text) {
+  constexpr std::size_t kDigits = 16;
+  constexpr int kHex = 16;
+  Hash128 hash;
+  const bool read = text.size() == 2 * kDigits &&
+                    parse_number(text.substr(0, kDigits), hash.high, kHex) &&
+                    parse_number(text.substr(kDigits), hash.low, kHex);
+  return read ? std::optional(hash) : std::nullopt;
 }
 
 std::optional<std::uint64_t> id_of(const json::value& value) {
@@ -41,8 +52,10 @@ AuditEntry entry_of(const std::string& actor, std::string verb, std::string deta
 std::string repair_json(const RepairRequest& request) {
   json::array ids;
   for (const std::uint64_t id : request.ids) ids.emplace_back(id);
-  return json::serialize(
-      json::object{{"ids", std::move(ids)}, {"scope", scope_text(request.scope)}});
+  json::object seen;
+  for (const auto& [id, as] : request.seen) seen[std::to_string(id)] = hash_text(as);
+  return json::serialize(json::object{
+      {"ids", std::move(ids)}, {"scope", scope_text(request.scope)}, {"seen", std::move(seen)}});
 }
 
 std::string mark_json(FindingMark mark) {
@@ -56,7 +69,8 @@ std::string repairs_json(const RepairsState& state) {
 }
 
 Result<RepairRequest> parse_repair(const std::string& document) {
-  constexpr const char* kExpected = R"({"ids": [numbers], "scope": all, upsert or insert})";
+  constexpr const char* kExpected =
+      R"({"ids": [numbers], "scope": all, upsert or insert, "seen": {id: 32 digits}})";
   const auto object = object_of(document);
   const json::value* const ids = object ? object->if_contains("ids") : nullptr;
   const auto scope = object ? parse_scope(text_of(*object, "scope")) : std::nullopt;
@@ -66,6 +80,15 @@ Result<RepairRequest> parse_repair(const std::string& document) {
     const auto id = id_of(value);
     if (!id) return no_document(kExpected);
     request.ids.push_back(*id);
+  }
+  const json::value* const seen = object->if_contains("seen");
+  if (seen == nullptr) return request;
+  if (!seen->is_object()) return no_document(kExpected);
+  for (const auto& [name, value] : seen->get_object()) {
+    std::uint64_t id = 0;
+    const auto as = value.is_string() ? parse_hash(value.get_string()) : std::nullopt;
+    if (!as || !parse_number(std::string_view(name), id)) return no_document(kExpected);
+    request.seen[id] = *as;
   }
   return request;
 }

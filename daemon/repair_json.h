@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ inline constexpr const char* kMarkPath = "/api/v1/findings/mark";
 struct RepairRequest {
   std::vector<std::uint64_t> ids;
   RepairScope scope = RepairScope::All;
+  // What whoever asks has seen of them (seen_as()), by id; others are taken as they are when the
+  // request comes.
+  std::map<std::uint64_t, Hash128> seen{};
 };
 
 // How it stands with what was asked for.
@@ -29,7 +33,7 @@ struct RepairsState {
                           // 0: none is under way.
 };
 
-// {"ids": [17, 18], "scope": "upsert"}
+// {"ids": [17, 18], "scope": "upsert", "seen": {"17": "00...", "18": "5f..."}}
 std::string repair_json(const RepairRequest& request);
 // {"id": 17, "state": "undone"}
 std::string mark_json(FindingMark mark);

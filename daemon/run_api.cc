@@ -304,6 +304,21 @@ std::string RunState::repairs_state() const {
   return repairs_json({joined_waits(waits), runner_ == nullptr ? 0 : runs_});
 }
 
+// As whoever asks has seen them, or else as they are now.
+Result<WantedRepairs> RunState::wanted_repairs(const RepairRequest& request) const {
+  WantedRepairs wanted;
+  for (const auto& [id, as] : request.seen) wanted[id] = {request.scope, as};
+  std::set<std::uint64_t> rest;
+  for (const std::uint64_t id : request.ids)
+    if (!wanted.contains(id)) rest.insert(id);
+  if (rest.empty()) return wanted;
+  LOCKSTEP_TRY(store_.read().for_each_finding([&](const Finding& finding) -> Status {
+    if (rest.contains(finding.id)) wanted[finding.id] = {request.scope, seen_as(finding)};
+    return {};
+  }));
+  return wanted;
+}
+
 // First the log: what nobody can trace would be worse than a line about something that failed.
 ControlResponse RunState::answer_repair(const ControlRequest& request) {
   if (request.method == "GET") {
@@ -314,13 +329,15 @@ ControlResponse RunState::answer_repair(const ControlRequest& request) {
     return problem(409, fmt::format("this run began with repair: off: end it, and start lockstep "
                                     "run {} again",
                                     manifest_.path));
-  const auto wanted = parse_repair(request.body);
-  if (!wanted) return problem(400, wanted.error().message);
+  const auto asked = parse_repair(request.body);
+  if (!asked) return problem(400, asked.error().message);
+  auto wanted = wanted_repairs(*asked);
+  if (!wanted) return problem(wanted.error());
   const MutexLock lock(mutex_);
   if (runner_ == nullptr) return preparing();
-  if (const Status saved = store_.append_audit(audit_of(*wanted, request.actor)); !saved)
+  if (const Status saved = store_.append_audit(audit_of(*asked, request.actor)); !saved)
     return problem(500, saved.error().message);
-  runner_->repair(wanted->ids, wanted->scope);
+  runner_->repair(std::move(*wanted));
   return {200, repairs_state()};
 }
 

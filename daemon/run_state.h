@@ -17,6 +17,7 @@
 #include "daemon/metrics/uncompared.h"
 #include "daemon/prepare.h"
 #include "daemon/reload.h"
+#include "daemon/repair_json.h"
 #include "daemon/resume_watch.h"
 #include "daemon/steering_api.h"
 #include "pipeline/base/stop_flag.h"
@@ -153,6 +154,7 @@ class RunState {
   ControlResponse answer_abort(const ControlRequest& request);
   ControlResponse answer_stop(const ControlRequest& request);
   ControlResponse answer_reconcile(const ControlRequest& request);
+  Result<WantedRepairs> wanted_repairs(const RepairRequest& request) const;
   ControlResponse answer_repair(const ControlRequest& request);
   ControlResponse answer_mark(const ControlRequest& request);
 

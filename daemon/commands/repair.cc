@@ -83,21 +83,27 @@ Status print_sql(const Manifest& manifest, FindingsFilter filter) {
   return {};
 }
 
-// How many of what was asked for are not equal yet, and of how many no more is to be expected.
+// Findings, each with what was seen of it.
+using Asked = std::map<std::uint64_t, Hash128>;
+
+// How many of what was asked for are not equal yet, and of how many no more is to be expected: some
+// of these are not on the target any more as they were seen.
 struct Left {
   std::size_t all = 0;
   std::size_t given_up = 0;
+  std::size_t changed = 0;
 };
-Result<Left> left_of(const Manifest& manifest, const std::set<std::uint64_t>& asked,
-                     std::int64_t since_us) {
+Result<Left> left_of(const Manifest& manifest, const Asked& asked, std::int64_t since_us) {
   FindingsFilter open;
   open.limit = kNoLimit;
   open.with_rows = false;
   LOCKSTEP_ASSIGN(const FindingsList now, list_findings(manifest, open));
   Left left;
   for (const Finding& finding : now.findings) {
-    if (!asked.contains(finding.id)) continue;
+    const auto seen = asked.find(finding.id);
+    if (seen == asked.end()) continue;
     ++left.all;
+    left.changed += now.seen.at(finding.id) == seen->second ? 0 : 1;
     if (finding.state == FindingState::Open && finding.last_seen_us > since_us) ++left.given_up;
   }
   return left;
@@ -117,14 +123,14 @@ std::unexpected<Error> has_ended(const Manifest& manifest, const EqualSoFar& pro
               ExitCode::Unreachable);
 }
 
-// Asks for some repairs and waits for the end of them.  Returns how many rows are equal then.
-Result<std::size_t> repair_some(const Manifest& manifest, const LockOwner& owner,
-                                const std::set<std::uint64_t>& asked, RepairScope scope,
-                                const EqualSoFar& before) {
+// Asks for some repairs and waits for the end of them.  Returns what is left of them then.
+Result<Left> repair_some(const Manifest& manifest, const LockOwner& owner, const Asked& asked,
+                         RepairScope scope, const EqualSoFar& before) {
   const auto since = std::chrono::system_clock::now().time_since_epoch();
   const std::int64_t since_us =
       std::chrono::duration_cast<std::chrono::microseconds>(since).count();
-  const RepairRequest request{{asked.begin(), asked.end()}, scope};
+  RepairRequest request{{}, scope, asked};
+  for (const auto& [id, seen] : asked) request.ids.push_back(id);
   const ControlRequest post{"POST", kRepairPath, repair_json(request)};
   LOCKSTEP_ASSIGN(const std::string begun, ask_patiently(owner, post));
   LOCKSTEP_ASSIGN(RepairsState state, parse_repairs(begun));
@@ -154,7 +160,7 @@ Result<std::size_t> repair_some(const Manifest& manifest, const LockOwner& owner
     looks = 0;  // What waits is looked at, too.
     until = std::chrono::steady_clock::now() + kRepairingMax;
   }
-  return asked.size() - left.all;
+  return left;
 }
 
 // Tables of which nothing is written now, by name, with the reason.
@@ -172,15 +178,15 @@ Result<std::map<std::string, std::string>> held_tables(const LockOwner& owner) {
 }
 
 // The findings that can be repaired now.  Says of the others what keeps them, table by table.
-Result<std::set<std::uint64_t>> wanted_of(const FindingsList& chosen, const LockOwner& owner) {
+Result<Asked> wanted_of(const FindingsList& chosen, const LockOwner& owner) {
   LOCKSTEP_ASSIGN(const auto held, held_tables(owner));
-  std::set<std::uint64_t> wanted;
+  Asked wanted;
   std::map<std::string, std::size_t> left;
   for (const Finding& finding : chosen.findings) {
     if (held.contains(finding.table))
       ++left[finding.table];
     else
-      wanted.insert(finding.id);
+      wanted[finding.id] = chosen.seen.at(finding.id);
   }
   for (const auto& [table, rows] : left)
     std::cerr << fmt::format("{} rows of {} are not repaired now: {}\n", rows, table,
@@ -208,20 +214,27 @@ Result<ExitCode> repair(const Manifest& manifest, FindingsFilter filter) {
   LOCKSTEP_ASSIGN(const auto wanted, wanted_of(chosen, *owner));
   const std::size_t all = chosen.findings.size();
   std::size_t equal = 0;
+  std::size_t changed = 0;
   for (auto next = wanted.begin(); next != wanted.end();) {
-    std::set<std::uint64_t> some;
+    Asked some;
     for (; next != wanted.end() && some.size() < kAtOnce; ++next) some.insert(*next);
-    LOCKSTEP_ASSIGN(const std::size_t done,
+    LOCKSTEP_ASSIGN(const Left left,
                     repair_some(manifest, *owner, some, filter.scope, {equal, all}));
-    equal += done;
-    if (done < some.size()) break;  // Whatever keeps them keeps the others, too.
+    equal += some.size() - left.all;
+    changed += left.changed;
+    if (left.all > left.changed) break;  // Whatever keeps them keeps the others, too.
   }
   std::cout << fmt::format("{} of {} rows are equal now{}\n", equal, all, left_out_text(chosen));
   if (equal == all) return ExitCode::Ok;
-  if (equal < wanted.size())
+  if (changed > 0)
     std::cout << fmt::format(
-        "the others are still under way, or on the target in another way than when they were "
-        "found, or refused by it: see lockstep findings list {}, lockstep quarantine list {}\n",
+        "{} rows were left alone: somebody has changed them on the target since this command read "
+        "the findings; see lockstep findings list {}, then lockstep repair {} --yes again\n",
+        changed, manifest.path, manifest.path);
+  if (equal + changed < wanted.size())
+    std::cout << fmt::format(
+        "the others are still under way, or refused by the target: see lockstep findings list {}, "
+        "lockstep quarantine list {}\n",
         manifest.path, manifest.path);
   return ExitCode::Incomplete;
 }

@@ -1,6 +1,7 @@
 #include "pipeline/model/row.h"
 
 #define XXH_INLINE_ALL
+#include <fmt/format.h>
 #include <xxhash.h>
 
 #include <bit>
@@ -77,6 +78,10 @@ bool well_formed_cells(std::string_view cells, std::size_t count) {
 Hash128 hash128(std::string_view bytes, std::uint64_t seed) {
   const XXH128_hash_t hash = XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed);
   return {hash.low64, hash.high64};
+}
+
+std::string hash_text(const Hash128& hash) {
+  return fmt::format("{:016x}{:016x}", hash.high, hash.low);
 }
 
 }  // namespace lockstep

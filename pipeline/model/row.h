@@ -75,6 +75,8 @@ struct Hash128 {
   friend auto operator<=>(const Hash128&, const Hash128&) = default;
 };
 Hash128 hash128(std::string_view bytes, std::uint64_t seed);
+// 32 hexadecimal digits.
+std::string hash_text(const Hash128& hash);
 
 // For unordered containers: the hash is already well mixed.
 struct Hash128Hasher {

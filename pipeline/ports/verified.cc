@@ -16,6 +16,10 @@ std::string_view kind_text(FindingKind kind) {
   return "unknown";
 }
 
+Hash128 seen_as(const Finding& finding) {
+  return hash128(finding.target_row, static_cast<std::uint64_t>(finding.kind));
+}
+
 void Finding::become(FindingState to, std::int64_t now_us) {
   if (std::exchange(state, to) != to) state_since_us = now_us;
 }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -94,6 +95,16 @@ std::string cause_text(const Finding& finding);
 // A look at a row that was found before.  A writer that was told to be foreign stays known while
 // the target's row is of the same transaction: who came later cannot tell any more whose it was.
 void keep_known_writer(TargetWriter& seen, const TargetWriter& known);
+
+// What somebody has seen of a finding that has its rows: its kind and the target's row.
+Hash128 seen_as(const Finding& finding);
+
+// That one finding is repaired, of which a person has seen this much.
+struct WantedRepair {
+  RepairScope scope = RepairScope::All;
+  Hash128 seen;
+};
+using WantedRepairs = std::map<std::uint64_t, WantedRepair>;  // By the findings' ids.
 
 // Used by the sweep's thread.
 class VerifiedStore {

@@ -57,9 +57,9 @@ void Sweep::begin(std::vector<TableId> tables) {
   status_.running = true;
 }
 
-void Sweep::repair(const std::vector<std::uint64_t>& findings, RepairScope scope) {
+void Sweep::repair(WantedRepairs wanted) {
   const MutexLock lock(mutex_);
-  for (const std::uint64_t id : findings) repairs_.insert_or_assign(id, scope);
+  for (const auto& [id, one] : wanted) repairs_.insert_or_assign(id, one);
 }
 
 void Sweep::Rows::clear() {

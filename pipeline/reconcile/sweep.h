@@ -124,9 +124,9 @@ class Sweep {
 
   // Asks for every range of these tables once; what was asked for before is given up.
   void begin(std::vector<TableId> tables);
-  // Asks for the repair of open findings, by their ids: each row is looked at once more and, if it
-  // still is on the target as it was found, read again from the source (a debt, I17).
-  void repair(const std::vector<std::uint64_t>& findings, RepairScope scope);
+  // Asks for the repair of open findings: each row is looked at once more and, if it still is on
+  // the target as it was seen, read again from the source (a debt, I17).
+  void repair(WantedRepairs wanted);
   // A person took a repair back, or could not; `findings list` shows it once it is noted.
   void mark(FindingMark mark);
   // Notes those that came, in the store alone; step() does so, too.  On its thread.
@@ -179,10 +179,10 @@ class Sweep {
   // Where the source is asked to cut a range that is digested, and what it answered.
   struct Cutting {
     KeyRange range;
-    std::uint64_t every = 0;  // Rows of a part.
-    std::size_t parts = 0;    // Of a range that is cut.
-    std::size_t wanted = 0;   // As many bounds as a range has that is not left whole.
-    bool by_source = false;   // The source has answered.
+    std::uint64_t every = 0;           // Rows of a part.
+    std::size_t parts = 0;             // Of a range that is cut.
+    std::size_t wanted = 0;            // As many bounds as a range has that is not left whole.
+    bool by_source = false;            // The source has answered.
     std::optional<std::string> cut{};  // Where the range ends, if before its end.
     std::vector<std::string> bounds{};
     std::chrono::steady_clock::time_point asked_at{};
@@ -218,9 +218,9 @@ class Sweep {
       std::uint64_t id = 0;
       std::string key;
       std::int64_t looked_us = 0;
-      bool repairing = false;              // Its row is being read again.
-      std::optional<RepairScope> asked{};  // Somebody wants it repaired.
-      bool left_alone = false;             // Nobody but a person has it repaired.
+      bool repairing = false;               // Its row is being read again.
+      std::optional<WantedRepair> asked{};  // Somebody wants it repaired.
+      bool left_alone = false;              // Nobody but a person has it repaired.
     };
     std::unordered_map<Hash128, OpenFinding, Hash128Hasher> open;
     std::uint64_t open_count = 0;          // Of all; `open` holds suspects_max at most.
@@ -276,7 +276,7 @@ class Sweep {
     std::optional<Cutting> ahead;
     bool bounds_asked = false;  // Of the server that says where.
     bool looked_ahead = false;
-    std::uint64_t rows_wanted = 0;   // Of the range, as it was cut.
+    std::uint64_t rows_wanted = 0;  // Of the range, as it was cut.
     std::optional<std::vector<PartDigest>> source_digest;
     std::optional<std::vector<PartDigest>> target_digest;
     std::optional<std::uint64_t> digested;  // Rows of the source in it, though few are read.
@@ -421,9 +421,9 @@ class Sweep {
   std::chrono::steady_clock::time_point next_prune_{};
   std::chrono::steady_clock::time_point next_sample_{};
   std::string waits_;
-  bool suspects_turn_ = true;                       // Else a range is next, where both could be.
-  std::map<std::uint64_t, RepairScope> to_repair_;  // Ids of findings that wait for their look.
-  std::uint64_t held_back_ = 0;                     // Of these, by the budget.
+  bool suspects_turn_ = true;    // Else a range is next, where both could be.
+  WantedRepairs to_repair_;      // Findings that wait for their look.
+  std::uint64_t held_back_ = 0;  // Of these, by the budget.
   RepairBudget budget_;
   std::optional<bool> servers_agree_;  // On digests; nothing: not asked yet.
   Compared::Scratch scratch_;
@@ -431,7 +431,7 @@ class Sweep {
 
   mutable Mutex mutex_;
   std::optional<std::vector<TableId>> wanted_ GUARDED_BY(mutex_);
-  std::map<std::uint64_t, RepairScope> repairs_ GUARDED_BY(mutex_);  // Ids of findings.
+  WantedRepairs repairs_ GUARDED_BY(mutex_);
   std::vector<FindingMark> marks_ GUARDED_BY(mutex_);
   SweepStatus status_ GUARDED_BY(mutex_);
 };

@@ -116,7 +116,7 @@ Status Sweep::keep(Table& table, Finding finding) {
   const bool repairing = finding.state == FindingState::Repairing;
   const auto was = table.open.find(finding.key_hash);
   const auto asked = was == table.open.end() ? std::nullopt : was->second.asked;
-  const bool alone = asked.value_or(RepairScope::All) != RepairScope::All;
+  const bool alone = asked && asked->scope != RepairScope::All;
   if (repairing)
     owe(table, {&finding.key, 1}, alone ? DebtReason::DivergentAlone : DebtReason::Divergent);
   if (repairing && !asked) ++table.repairs;
@@ -141,14 +141,15 @@ Status Sweep::keep(Table& table, Finding finding) {
   return {};
 }
 
-// Somebody has seen the target's row as it was found: he did not say what becomes of another one.
+// Somebody has seen the target's row as it was found then, and maybe long before he is heard, since
+// the budget holds repairs back: he did not say what becomes of another one.
 bool Sweep::may_repair(const Table& table, const Finding& known, const Finding& now) {
   const auto open = table.open.find(now.key_hash);
   // Of a row that is too large to be kept nobody can tell whether it is the same.
   const bool kept = now.kind == FindingKind::MissingInTarget || !now.target_row.empty();
   if (open != table.open.end() && open->second.asked)
-    return kept && known.kind == now.kind && known.target_row == now.target_row &&
-           is_in_scope(now.kind, *open->second.asked);
+    return kept && seen_as(now) == open->second.asked->seen &&
+           is_in_scope(now.kind, open->second.asked->scope);
   // What our own repair did not mend is left to a person, until the next look at it.
   if (!options_.repairs || known.state != FindingState::Open) return false;
   if (accepted_.contains(now.key_hash)) return false;

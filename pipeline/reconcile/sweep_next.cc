@@ -60,8 +60,8 @@ bool Sweep::take_request() {
 bool Sweep::take_repairs() {
   const MutexLock lock(mutex_);
   if (repairs_.empty()) return false;
-  for (const auto& [id, scope] : std::exchange(repairs_, {}))
-    to_repair_.insert_or_assign(id, scope);
+  for (const auto& [id, wanted] : std::exchange(repairs_, {}))
+    to_repair_.insert_or_assign(id, wanted);
   return true;
 }
 

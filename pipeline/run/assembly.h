@@ -111,9 +111,7 @@ class Assembly {
   std::optional<Xid> last_change(TableId table, const Hash128& key) const;
   // Asks for a comparison of these tables, from now on; how far it is.
   void sweep(std::vector<TableId> tables) { sweep_.begin(std::move(tables)); }
-  void repair(const std::vector<std::uint64_t>& findings, RepairScope scope) {
-    sweep_.repair(findings, scope);
-  }
+  void repair(WantedRepairs wanted) { sweep_.repair(std::move(wanted)); }
   void mark(FindingMark mark) { sweep_.mark(mark); }
   SweepStatus sweep_status() const { return sweep_.status(); }
   SweepStatus sweep_counts() const { return sweep_.counts(); }

@@ -42,9 +42,7 @@ class Runner::Threads {
     return run_.last_change(table, key);
   }
   void sweep(std::vector<TableId> tables) { run_.sweep(std::move(tables)); }
-  void repair(const std::vector<std::uint64_t>& findings, RepairScope scope) {
-    run_.repair(findings, scope);
-  }
+  void repair(WantedRepairs wanted) { run_.repair(std::move(wanted)); }
   void mark(FindingMark mark) { run_.mark(mark); }
   SweepStatus sweep_status() const { return run_.sweep_status(); }
   SweepStatus sweep_counts() const { return run_.sweep_counts(); }
@@ -212,9 +210,7 @@ std::optional<Xid> Runner::last_change(TableId table, const Hash128& key) const 
   return threads_->last_change(table, key);
 }
 void Runner::sweep(std::vector<TableId> tables) { threads_->sweep(std::move(tables)); }
-void Runner::repair(const std::vector<std::uint64_t>& findings, RepairScope scope) {
-  threads_->repair(findings, scope);
-}
+void Runner::repair(WantedRepairs wanted) { threads_->repair(std::move(wanted)); }
 void Runner::mark(FindingMark mark) { threads_->mark(mark); }
 SweepStatus Runner::sweep_status() const { return threads_->sweep_status(); }
 SweepStatus Runner::sweep_counts() const { return threads_->sweep_counts(); }

@@ -44,8 +44,8 @@ class Runner {
   // Asks for a comparison of these tables, which begins now; sweep_status() tells of it.  As
   // stop().
   void sweep(std::vector<TableId> tables);
-  // Asks for the repair of open findings, by their ids.
-  void repair(const std::vector<std::uint64_t>& findings, RepairScope scope);
+  // Asks for the repair of open findings, as they were seen.
+  void repair(WantedRepairs wanted);
   // A person took a repair back, or could not.
   void mark(FindingMark mark);
   SweepStatus sweep_status() const;

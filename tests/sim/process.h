@@ -68,7 +68,7 @@ class Process {
   RunStatus status() const { return run_.status(); }
   // Compares all tables from now on.
   void sweep();
-  void repair(std::uint64_t finding, RepairScope scope) { run_.repair({finding}, scope); }
+  void repair(WantedRepairs wanted) { run_.repair(std::move(wanted)); }
   void mark(FindingMark mark) { run_.mark(mark); }
   Moment& moment() { return run_.moment(); }
   SweepStatus sweep_status() const { return run_.sweep_status(); }

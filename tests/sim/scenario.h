@@ -59,8 +59,9 @@ class Scenario final : public Chaos {
   SweepStatus sweep();
   // Lets the continuous comparison go on for a while, likewise; debts are settled meanwhile.
   SweepStatus sweep_on();
+  // Of the finding as it is now.
   void repair(std::uint64_t finding, RepairScope scope = RepairScope::All) {
-    ours_->repair(finding, scope);
+    ours_->repair({{finding, {scope, seen_as(this->finding(finding).value())}}});
   }
   void mark(FindingMark mark) { ours_->mark(mark); }
   std::uint64_t finding_of(int id);

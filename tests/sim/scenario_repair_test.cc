@@ -147,6 +147,38 @@ TEST(RepairScenario, ABudgetBoundsRepairs) {
   EXPECT_EQ(s.difference(), "");
 }
 
+// V11: he who asked has not seen the row that stands there once his repair has its turn.
+TEST(RepairScenario, ARowThatIsSeenAnewWhileItsRepairWaitsIsNotRepaired) {
+  SimOptions options = looking(std::chrono::hours(1));
+  options.repairs_per_minute = 2;
+  Scenario s(options);
+  follows(s);
+  for (const int id : {1, 2, 3, 4, 5}) s.store.edit_rows(0).at(id).a = "another";
+  s.sweep();
+  for (const int id : {1, 2, 3, 4, 5}) s.repair(s.finding_of(id));
+  s.sweep_on();  // Half a minute.
+  ASSERT_EQ(open_findings(s), 3U);
+  for (auto& [id, row] : s.store.edit_rows(0))
+    if (row.a == "another") row.a = "yet another";
+  s.sweep();  // It is found, under the same number.
+  for (int minute = 0; minute < 3; ++minute) {
+    s.pass(std::chrono::minutes(1));
+    s.sweep_on();
+  }
+  EXPECT_EQ(s.sweep_status().held_back, "");
+  EXPECT_EQ(open_findings(s), 3U);
+  for (const int id : {1, 2, 3, 4, 5}) {
+    const std::uint64_t finding = s.finding_of(id);
+    if (finding == 0) continue;
+    EXPECT_EQ(s.store.rows(0).at(id).a, "yet another");
+    s.repair(finding);  // Now he has.
+    s.pass(std::chrono::minutes(1));
+    s.sweep_on();
+  }
+  EXPECT_EQ(open_findings(s), 0U);
+  EXPECT_EQ(s.difference(), "");
+}
+
 // Issue D, part 5: of many rows at once not even the first is repaired before a person has seen it.
 TEST(RepairScenario, MassDivergenceWaitsForAPerson) {
   SimOptions options = looking(std::chrono::seconds(0));

@@ -14,6 +14,16 @@ TEST(RepairJson, ARequestIsReadAsItWasWritten) {
     EXPECT_THAT(read->ids, testing::ElementsAre(17U, 18U));
     EXPECT_EQ(read->scope, scope);
   }
+  const auto seen = parse_repair(repair_json({{17}, RepairScope::All, {{17, {1, 0xfe}}}}));
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->seen.at(17), (Hash128{1, 0xfe}));
+  EXPECT_TRUE(parse_repair(R"({"ids": [1], "scope": "all"})")) << "an older command says nothing";
+  for (const char* const text :
+       {R"({"ids": [1], "scope": "all", "seen": 1})",
+        R"({"ids": [1], "scope": "all", "seen": {"1": 1}})",
+        R"({"ids": [1], "scope": "all", "seen": {"1": "12"}})",
+        R"({"ids": [1], "scope": "all", "seen": {"x": "00000000000000010000000000000002"}})"})
+    EXPECT_FALSE(parse_repair(text)) << text;
   for (const char* const text :
        {"", "[]", "{}", R"({"ids": [1]})", R"({"ids": 1, "scope": "all"})",
         R"({"ids": ["1"], "scope": "all"})", R"({"ids": [-1], "scope": "all"})",
