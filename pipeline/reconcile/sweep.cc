@@ -46,6 +46,10 @@ void Sweep::Table::count_left_alone() {
       std::ranges::count_if(open, [](const auto& finding) { return finding.second.left_alone; }));
 }
 
+void Sweep::Table::look_at_all() {
+  for (auto& [hash, finding] : open) finding.looked_us = 0;
+}
+
 std::size_t Sweep::Table::awaited_suspects() const {
   return static_cast<std::size_t>(std::ranges::count_if(
       suspects, [](const auto& suspect) { return !suspect.second.is_chance(); }));

@@ -224,6 +224,7 @@ class Sweep {
     };
     std::unordered_map<Hash128, OpenFinding, Hash128Hasher> open;
     std::uint64_t open_count = 0;          // Of all; `open` holds suspects_max at most.
+    void look_at_all();                    // At those that are open, whenever they were seen.
     std::int64_t filled_us = 0;            // When `open` was.
     std::uint64_t sample_matches = 0;      // Of this run.
     std::uint64_t sample_divergences = 0;  // Likewise.

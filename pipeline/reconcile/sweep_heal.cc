@@ -12,7 +12,8 @@ namespace lockstep {
 
 // What was compared was of rows that are gone, or may have changed since.  But the ranges of a heal
 // that another process began are of this one, too: what was missed then, and no more, is missed
-// now.  That is noted once no older range is known, and until the heal is over.
+// now.  That is noted once no older range is known, and until the heal is over.  What it has found
+// stays found, since ranges that were compared are not compared again: those rows are looked at.
 Status Sweep::begin_anew(Table& table, const TableLife& life) {
   const std::string name = table.map.text();
   const bool heals = life.is_comparable() && !life.is_whole();
@@ -29,7 +30,10 @@ Status Sweep::begin_anew(Table& table, const TableLife& life) {
     LOCKSTEP_TRY(table.ranges.forget());
   if (heals && !goes_on) LOCKSTEP_TRY(ports_.store.save_heal(name, missed));
   if (table.asked) table.ranges.ask();
-  LOCKSTEP_TRY(resolve_all(table));
+  if (goes_on)
+    table.look_at_all();
+  else
+    LOCKSTEP_TRY(resolve_all(table));
   table.suspects.clear();
   table.reread.clear();
   table.version = life.version();

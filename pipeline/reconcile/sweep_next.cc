@@ -50,7 +50,7 @@ bool Sweep::take_request() {
     table.begin(options_.seed + sweep_);
     table.asked = table.in_request = true;
     table.ranges.ask();
-    for (auto& [hash, finding] : table.open) finding.looked_us = 0;
+    table.look_at_all();
   }
   publish();
   return true;

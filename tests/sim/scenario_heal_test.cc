@@ -141,5 +141,29 @@ TEST(HealScenario, OfWhatWasHealedNothingIsLeftToTheNext) {
   EXPECT_TRUE(s.on_target(2));
 }
 
+// V8: its range was compared, so that the process that goes on with the heal does not read it.
+TEST(HealScenario, WhatAnotherProcessFoundIsLookedAt) {
+  Scenario s(in_ranges_of(4));
+  for (int id = 1; id <= 100; ++id) s.seed(row(id, 1));
+  s.start();
+  EXPECT_EQ(s.settle(), "");
+  ask_for_heal(s, 1);
+  s.crash();
+  std::uint64_t found = 0;
+  heal_until(s, [&] {
+    found = s.finding_of(2);
+    if (found == 0) s.store.edit_rows(0).at(2).a = "somebody writes it again and again";
+    return found != 0;
+  });
+  ASSERT_FALSE(is_healed(s));
+  s.crash();
+  s.watch();
+  s.sweep_round();
+  EXPECT_EQ(s.finding(found)->state, FindingState::Open) << "nobody has looked at it";
+  heal_until(s, [&s] { return is_healed(s); });
+  EXPECT_EQ(s.finding(found)->state, FindingState::Resolved);
+  EXPECT_EQ(s.difference(), "");
+}
+
 }  // namespace
 }  // namespace lockstep
