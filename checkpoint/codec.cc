@@ -355,7 +355,8 @@ Status decode(std::string_view key, std::string_view value, VerifiedRange& recor
 
 Status decode(std::string_view key, std::string_view value, std::string& text) {
   if (!is_kind(key, RecordKind::Note) && !is_kind(key, RecordKind::Shape) &&
-      !is_kind(key, RecordKind::Heal))
+      !is_kind(key, RecordKind::Heal) && !is_kind(key, RecordKind::Copy) &&
+      !is_kind(key, RecordKind::TargetEnd))
     return bad_key(key);
   Reader reader(key, value);
   text = reader.text();
@@ -365,6 +366,7 @@ Status decode(std::string_view key, std::string_view value, std::string& text) {
 bool is_forgettable(std::string_view key) {
   return is_kind(key, RecordKind::Finding) || is_kind(key, RecordKind::Range) ||
          is_kind(key, RecordKind::Shape) || is_kind(key, RecordKind::Heal) ||
+         is_kind(key, RecordKind::Copy) || is_kind(key, RecordKind::TargetEnd) ||
          is_kind(key, RecordKind::Told);
 }
 
@@ -393,9 +395,11 @@ Status check_record(std::string_view key, std::string_view value) {
       return check_as<MigrationIdentity>(key, value);
     case RecordKind::Intent:
       return check_as<LaneIntent>(key, value);
+    case RecordKind::Copy:
     case RecordKind::Heal:
     case RecordKind::Note:
     case RecordKind::Shape:
+    case RecordKind::TargetEnd:
       return check_as<std::string>(key, value);
     case RecordKind::Range:
       return check_as<VerifiedRange>(key, value);

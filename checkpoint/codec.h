@@ -24,6 +24,7 @@ inline constexpr std::uint8_t kCodecVersion = 1;
 // The first byte of a key.
 enum class RecordKind : char {
   Audit = 'a',     // + sequence (8 bytes)
+  Copy = 'c',      // + table
   Evidence = 'e',  // + id
   Finding = 'f',   // + table, 0, hash of the row's key (16 bytes)
   Incarnation = 'g',
@@ -35,6 +36,7 @@ enum class RecordKind : char {
   Setting = 's',  // + name
   Told = 't',     // + id (8 bytes)
   Shape = 'v',    // + table
+  TargetEnd = 'w',
 };
 
 // Keys.  Numbers are big-endian, so that RocksDB's byte order is theirs.
@@ -69,7 +71,7 @@ std::string encode(std::string_view key, const StoredSetting& record);
 std::string encode(std::string_view key, const ToldEvent& record);
 std::string encode(std::string_view key, const Finding& record);
 std::string encode(std::string_view key, const VerifiedRange& record);
-std::string encode(std::string_view key, std::string_view text);  // A note, a shape, a heal.
+std::string encode(std::string_view key, std::string_view text);  // Of all other kinds.
 
 // Fills `record` from what is stored under `key`; on an error it is left half filled.
 Status decode(std::string_view key, std::string_view value, MigrationIdentity& record);

@@ -80,6 +80,10 @@ std::string key_text(std::string_view key) {
       return fmt::format("setting '{}'", name);
     case RecordKind::Heal:
       return fmt::format("heal of {}", name);
+    case RecordKind::Copy:
+      return fmt::format("copy of {}", name);
+    case RecordKind::TargetEnd:
+      return "end of the target's log";
     case RecordKind::Shape:
       return fmt::format("shape of {}", name);
     case RecordKind::Told:

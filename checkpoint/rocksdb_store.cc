@@ -91,7 +91,8 @@ Status RocksdbStore::begin_anew(const MigrationIdentity& identity) {
     return {};
   };
   for (const RecordKind kind :
-       {RecordKind::Intent, RecordKind::Range, RecordKind::Finding, RecordKind::Evidence})
+       {RecordKind::Intent, RecordKind::Range, RecordKind::Finding, RecordKind::Evidence,
+        RecordKind::Heal, RecordKind::Copy, RecordKind::TargetEnd})
     LOCKSTEP_TRY(reader_.database_.scan(record_key(kind), add));
   LOCKSTEP_TRY(reader_.database_.write(gone, Durability::Synced));
   const MutexLock guard(mutex_);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "checkpoint/codec.h"
+#include "pipeline/base/number.h"
 
 namespace lockstep {
 
@@ -41,7 +42,7 @@ Status VerifiedRecords::forget_ranges(std::string_view table) {
   return database_.write(writes, Durability::Unsynced);
 }
 
-// A heal, or a shape; "" where there is none.
+// "" where there is none.
 Result<std::string> VerifiedRecords::load_text(const std::string& key) const {
   LOCKSTEP_ASSIGN(const std::optional<std::string> value, database_.get(key));
   std::string text;
@@ -49,14 +50,18 @@ Result<std::string> VerifiedRecords::load_text(const std::string& key) const {
   return text;
 }
 
+Status VerifiedRecords::save_text(std::string key, std::string_view text) {
+  RecordWrite write{std::move(key), std::nullopt};
+  if (!text.empty()) write.value = encode(write.key, text);
+  return database_.write({&write, 1}, Durability::Unsynced);
+}
+
 Result<std::string> VerifiedRecords::load_heal(std::string_view table) {
   return load_text(record_key(RecordKind::Heal, table));
 }
 
 Status VerifiedRecords::save_heal(std::string_view table, std::string_view missed) {
-  RecordWrite write{record_key(RecordKind::Heal, table), std::nullopt};
-  if (!missed.empty()) write.value = encode(write.key, missed);
-  return database_.write({&write, 1}, Durability::Unsynced);
+  return save_text(record_key(RecordKind::Heal, table), missed);
 }
 
 Result<std::string> VerifiedRecords::load_shape(std::string_view table) {
@@ -70,6 +75,37 @@ Status VerifiedRecords::begin_shape(std::string_view table, std::string_view sha
   const std::string key = record_key(RecordKind::Shape, table);
   writes.push_back({key, encode(key, shape)});
   return database_.write(writes, Durability::Unsynced);
+}
+
+Result<std::string> VerifiedRecords::load_copy(std::string_view table) {
+  return load_text(record_key(RecordKind::Copy, table));
+}
+
+Status VerifiedRecords::save_copy(std::string_view table, std::string_view copy) {
+  return save_text(record_key(RecordKind::Copy, table), copy);
+}
+
+Result<Lsn> VerifiedRecords::load_target_end() {
+  LOCKSTEP_ASSIGN(const std::string text, load_text(record_key(RecordKind::TargetEnd)));
+  Lsn end = 0;
+  return text.empty() || !parse_number(text, end) ? Lsn{0} : end;
+}
+
+Status VerifiedRecords::save_target_end(Lsn end) {
+  return save_text(record_key(RecordKind::TargetEnd), std::to_string(end));
+}
+
+// Without its copy a table's findings are looked at by who loads them.
+Status VerifiedRecords::forget_compared() {
+  std::vector<RecordWrite> writes;
+  for (const RecordKind kind :
+       {RecordKind::Range, RecordKind::Heal, RecordKind::Copy, RecordKind::TargetEnd})
+    LOCKSTEP_TRY(database_.scan(record_key(kind), [&](auto key, auto) -> Status {
+      writes.push_back({std::string(key), std::nullopt});
+      return {};
+    }));
+  LOCKSTEP_TRY(add_closed(std::numeric_limits<std::int64_t>::max(), writes));
+  return database_.write(writes, Durability::Synced);
 }
 
 Result<std::optional<Finding>> find_finding(const Database& database, std::string_view table,
@@ -138,13 +174,24 @@ Result<std::vector<Finding>> VerifiedRecords::open_findings(std::string_view tab
   return open;
 }
 
-// Their times first: there may be very many.  The one with the greatest number stays, or another
-// process would give that number again.
-Status VerifiedRecords::prune(std::int64_t before_us, std::size_t most) {
-  std::vector<std::int64_t> times;
+// The one with the greatest number stays, or another process would give that number again.
+Status VerifiedRecords::add_closed(std::int64_t before_us, std::vector<RecordWrite>& writes) const {
   std::uint64_t newest = 0;
   LOCKSTEP_TRY(for_each_finding(database_, [&](const Finding& finding) -> Status {
     newest = std::max(newest, finding.id);
+    return {};
+  }));
+  return for_each_finding(database_, [&](const Finding& finding) -> Status {
+    if (!is_open(finding.state) && finding.last_seen_us < before_us && finding.id != newest)
+      writes.push_back({finding_key(finding.table, finding.key_hash), std::nullopt});
+    return {};
+  });
+}
+
+// Their times first: there may be very many.
+Status VerifiedRecords::prune(std::int64_t before_us, std::size_t most) {
+  std::vector<std::int64_t> times;
+  LOCKSTEP_TRY(for_each_finding(database_, [&](const Finding& finding) -> Status {
     if (!is_open(finding.state)) times.push_back(finding.last_seen_us);
     return {};
   }));
@@ -155,11 +202,7 @@ Status VerifiedRecords::prune(std::int64_t before_us, std::size_t most) {
         std::max(before_us, most == 0 ? std::numeric_limits<std::int64_t>::max() : *oldest_kept);
   }
   std::vector<RecordWrite> writes;
-  LOCKSTEP_TRY(for_each_finding(database_, [&](const Finding& finding) -> Status {
-    if (!is_open(finding.state) && finding.last_seen_us < before_us && finding.id != newest)
-      writes.push_back({finding_key(finding.table, finding.key_hash), std::nullopt});
-    return {};
-  }));
+  LOCKSTEP_TRY(add_closed(before_us, writes));
   return writes.empty() ? Status() : database_.write(writes, Durability::Unsynced);
 }
 

@@ -37,6 +37,11 @@ class VerifiedRecords final : public VerifiedStore {
   Status save_heal(std::string_view table, std::string_view missed) override;
   Result<std::string> load_shape(std::string_view table) override;
   Status begin_shape(std::string_view table, std::string_view shape) override;
+  Result<std::string> load_copy(std::string_view table) override;
+  Status save_copy(std::string_view table, std::string_view copy) override;
+  Result<Lsn> load_target_end() override;
+  Status save_target_end(Lsn end) override;
+  Status forget_compared() override;
   Status prune(std::int64_t before_us, std::size_t most) override;
   Result<std::optional<Finding>> find(std::string_view table, const Hash128& key_hash) override {
     return find_finding(database_, table, key_hash);
@@ -49,6 +54,9 @@ class VerifiedRecords final : public VerifiedStore {
  private:
   Result<std::uint64_t> new_id();
   Result<std::string> load_text(const std::string& key) const;
+  Status save_text(std::string key, std::string_view text);
+  // Removals of findings that are not open and were last seen before `before_us`.
+  Status add_closed(std::int64_t before_us, std::vector<RecordWrite>& writes) const;
   // Removals of all records of a kind of a table.
   Status add_removals(RecordKind kind, std::string_view table, std::vector<RecordWrite>& writes);
 

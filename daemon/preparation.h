@@ -46,6 +46,8 @@ class Preparation {
   Status choose_tables();
   Status first_start();
   Status refuse_filled_targets(const std::vector<const TableMap*>& tables);
+  Status know_target();
+  Result<std::string> what_target_lost();
   Status know_start();
   Status later_start();
   Status leave_stream();

@@ -354,6 +354,8 @@ Status Preparation::finish() {
   options.planner.chunk_rows_max = manifest_.backfill.chunk_rows;
   for (const TableMap* table : out_.tables) options.planner.order.push_back(table->id);
   set_sweep(options.sweep);
+  LOCKSTEP_ASSIGN(const auto lost, store_.read().load_note(kTargetLost));
+  out_.target_lost = lost.value_or("");
   return {};
 }
 
@@ -375,6 +377,7 @@ Result<Prepared> Preparation::run() {
   LOCKSTEP_TRY(bookkeeping_.create());
   LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.claim());
   first_ = !out_.claim.start || resync_.all;
+  LOCKSTEP_TRY(know_target());
   if (!first_) LOCKSTEP_TRY(know_start());
   LOCKSTEP_TRY(choose_tables());
   LOCKSTEP_TRY(first_ ? first_start() : later_start());

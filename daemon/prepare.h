@@ -30,6 +30,8 @@ struct LeftOut {
   std::string reason;
 };
 
+inline constexpr const char* kTargetLost = "target_lost";
+
 // What prepare() found; outlives the Runner.
 struct Prepared {
   std::vector<TableMap> maps;
@@ -48,6 +50,9 @@ struct Prepared {
   std::shared_ptr<ExportedSnapshot> exported;  // Of this start; null: tables are copied by merge.
   RunOptions options;
   std::string resynced;  // What was in no event, when the stream has just begun anew.
+  // Why the target may have lost what was compared, as the note kTargetLost says until people are
+  // told; "": it has not.
+  std::string target_lost;
 };
 
 // Prepares a run.  Safe to call again after an error.

@@ -15,6 +15,8 @@
 namespace lockstep {
 namespace {
 
+constexpr const char* kTargetTimeline = "target_timeline";
+
 // The name of a table's own progress, also of one that has no map any more.
 std::string own_progress(const TableName& name) {
   TableMap map;
@@ -23,6 +25,40 @@ std::string own_progress(const TableName& name) {
 }
 
 }  // namespace
+
+// Before anything can fail: each start raises the epoch, which then tells nothing any more.
+Status Preparation::know_target() {
+  const bool known = !first_ && out_.claim.start->target_system == target_facts_.system_identifier;
+  std::string lost;
+  if (known) {
+    LOCKSTEP_ASSIGN(lost, what_target_lost());
+  }
+  if (!lost.empty()) {
+    LOCKSTEP_TRY(store_.verified().forget_compared());
+    LOCKSTEP_TRY(store_.save_note(kTargetLost, lost));
+  }
+  return store_.save_note(kTargetTimeline, std::to_string(target_facts_.timeline));
+}
+
+// V8: what was compared was so on a server that held all that was written to it until then.  An
+// epoch that is ahead says nothing against it: other starts raised it.
+Result<std::string> Preparation::what_target_lost() {
+  LOCKSTEP_ASSIGN(const auto incarnation, store_.read().load_incarnation());
+  const std::uint64_t epoch = out_.claim.epoch - 1;
+  if (incarnation && epoch < incarnation->epoch)
+    return fmt::format("its bookkeeping is of run {}, and run {} was the last", epoch,
+                       incarnation->epoch);
+  LOCKSTEP_ASSIGN(const auto noted, store_.read().load_note(kTargetTimeline));
+  const std::string now = std::to_string(target_facts_.timeline);
+  const std::string before = noted.value_or(std::to_string(out_.claim.start->target_timeline));
+  if (before != now) return fmt::format("it is on timeline {}, and was on {}", now, before);
+  LOCKSTEP_ASSIGN(const Lsn compared, store_.verified().load_target_end());
+  LOCKSTEP_ASSIGN(const PgResult answer, target_->ask("SELECT pg_current_wal_insert_lsn()"));
+  LOCKSTEP_ASSIGN(const Lsn end, parse_lsn(field(answer, 0, 0)));
+  if (end >= compared) return std::string();
+  return fmt::format("its log ends at {}, and was at {} when it was last compared", lsn_text(end),
+                     lsn_text(compared));
+}
 
 Status Preparation::later_start() {
   const StartFacts start = *out_.claim.start;

@@ -165,6 +165,10 @@ Result<ExitCode> run_prepared(Begin& begin) {
   events.started(version_text(), prepared.claim.epoch);
   events.prepared(prepared.tables.size(), prepared.options.progress.size());
   if (!prepared.resynced.empty()) events.stream_begins_anew(prepared.resynced);
+  if (!prepared.target_lost.empty()) {
+    events.target_went_back(prepared.target_lost);
+    LOCKSTEP_TRY(begin.store.remove_note(kTargetLost));
+  }
   LOCKSTEP_TRY(note_left_out(begin.store, prepared.left_out));
   for (const LeftOut& table : prepared.left_out) events.table_stopped(table.table, table.reason);
   const SystemClock clock;

@@ -90,6 +90,11 @@ void TableBoard::settle(TableId table) {
   if (life.on(Happening::Settled)) life.reason.clear();
 }
 
+void TableBoard::stored(TableId table, const Hash128& as) {
+  const MutexLock lock(mutex_);
+  tables_[table].life.stored_as = as;
+}
+
 void TableBoard::planned(TableId table, std::uint64_t generation) {
   const MutexLock lock(mutex_);
   TableLife& life = tables_[table].life;

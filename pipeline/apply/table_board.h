@@ -53,6 +53,9 @@ class TableBoard {
   void healed(TableId table, std::uint64_t missed);
   // The source's table still is as the new chunks, or the heal, found it.
   void settle(TableId table);
+  // The bookkeeping says from now on that the table's chunks stem from these files and this
+  // definition, whose hash is `as`.
+  void stored(TableId table, const Hash128& as);
 
   // Of the planner, whose word counts for the generation that it knows.
   void planned(TableId table, std::uint64_t generation);

@@ -62,6 +62,7 @@ struct TableLife {
   std::uint64_t generation = 0;  // Of its chunks; those of an older one are void.
   std::uint64_t missed = 0;      // How often something happened to it that no event tells.
   Hash128 missed_as;             // Of the last of those; zeros: no later start can tell it again.
+  Hash128 stored_as;             // The files and the definition that the bookkeeping has.
   std::uint64_t healed = 0;      // How many of those a heal has put right.
 
   // What it is about: which row of the header's table counts.  Returns whether anything changed.

@@ -199,6 +199,12 @@ void Events::stream_begins_anew(std::string_view lost) {
   tell(spdlog::level::warn, "the stream begins anew, and every table is compared",
        {{"lost", std::string(lost)}});
 }
+void Events::target_went_back(std::string_view why) {
+  tell(spdlog::level::warn,
+       "the target was restored or has failed over: nothing counts as compared with it any more",
+       {{"why", std::string(why)},
+        {"next", "a continuous comparison compares all of it; else run lockstep reconcile"}});
+}
 void Events::table_stopped(std::string_view table, std::string_view reason) {
   tell(spdlog::level::err, "a table stopped; the others go on",
        {{"table", std::string(table)}, {"reason", std::string(reason)}});

@@ -82,6 +82,8 @@ class Events {
   void at_full_speed();  // After that.
   // After a resync; `lost`: what was in no event.
   void stream_begins_anew(std::string_view lost);
+  // Nothing counts as compared with the target any more; `why`: it may have lost something.
+  void target_went_back(std::string_view why);
   // Of `events` since the last line; the row of each is read again.  `what`: of the last one.
   void unreadable(std::string_view table, std::string_view what, std::uint64_t events);
   // More rows than before are set aside; `rows`: all of the table's.

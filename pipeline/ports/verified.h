@@ -129,6 +129,17 @@ class VerifiedStore {
   // They have another form from now on: what is stored of the table is forgotten.
   virtual Status begin_shape(std::string_view table, std::string_view shape) = 0;
 
+  // Of which copy of the table its ranges are; "": nobody said so.
+  virtual Result<std::string> load_copy(std::string_view table) = 0;
+  virtual Status save_copy(std::string_view table, std::string_view copy) = 0;
+
+  // Where the target's log ended when something was last compared with it; 0: nobody said so.
+  virtual Result<Lsn> load_target_end() = 0;
+  virtual Status save_target_end(Lsn end) = 0;
+  // The target may have lost what was written since some time: nothing was compared with this one.
+  // Findings that are open stay.
+  virtual Status forget_compared() = 0;
+
   // What is known of a row that was found unequal at some time.
   virtual Result<std::optional<Finding>> find(std::string_view table, const Hash128& key_hash) = 0;
   // The same by its id.

@@ -198,8 +198,18 @@ Result<Sweep::Step> Sweep::prove() {
   return Step::Working;
 }
 
+// Before anything is claimed of what it sees: a target whose log ends before that by the next start
+// has lost what may be claimed.
+Status Sweep::begin_target() {
+  LOCKSTEP_ASSIGN(const OpenSnapshot snapshot, ports_.target.begin());
+  if (snapshot.insert_lsn <= target_end_) return {};
+  LOCKSTEP_TRY(ports_.store.save_target_end(snapshot.insert_lsn));
+  target_end_ = snapshot.insert_lsn;
+  return {};
+}
+
 Status Sweep::start_target() {
-  LOCKSTEP_ASSIGN([[maybe_unused]] const OpenSnapshot snapshot, ports_.target.begin());
+  LOCKSTEP_TRY(begin_target());
   LOCKSTEP_TRY(start(ports_.target, From::Target));
   target_rows_.clear();
   return {};

@@ -147,7 +147,7 @@ class Sweep {
  private:
   enum class State : std::uint8_t {
     Idle,
-    Cutting,    // The next range, where a server says.
+    Cutting,  // The next range, where a server says.
     Opening,
     Digests,    // Of a range, by both servers at once.
     Both,       // Its rows, likewise.
@@ -203,6 +203,7 @@ class Sweep {
     std::optional<Cutting> ahead;  // Of the range that is next, as it looked before.
     std::string no_digests{};      // Why a server could not digest its rows.
     std::uint64_t version = 0;     // Of the table's life that the ranges are of.
+    Hash128 copy{};                // Of the copy that the store says they are of.
     std::uint64_t missed = 0;      // Of that life, while it is to be healed; else 0.
     std::uint64_t undecided = 0;   // Rows that a heal could not compare.
     // Lower bounds of ranges that it has read again as a whole: once each.
@@ -223,8 +224,8 @@ class Sweep {
       bool left_alone = false;              // Nobody but a person has it repaired.
     };
     std::unordered_map<Hash128, OpenFinding, Hash128Hasher> open;
-    std::uint64_t open_count = 0;          // Of all; `open` holds suspects_max at most.
     void look_at_all();                    // At those that are open, whenever they were seen.
+    std::uint64_t open_count = 0;          // Of all; `open` holds suspects_max at most.
     std::int64_t filled_us = 0;            // When `open` was.
     std::uint64_t sample_matches = 0;      // Of this run.
     std::uint64_t sample_divergences = 0;  // Likewise.
@@ -296,10 +297,11 @@ class Sweep {
   void take_sample();
   Status prune();
   void note_mark(Table& table, const Finding& finding) const;
-  Status load(Table& table);
+  Status load(Table& table, const TableLife& life);
   Result<Step> pick();
   Result<bool> is_ready(Table& table, const TableLife& life);
   Status begin_anew(Table& table, const TableLife& life);
+  Status note_copy(Table& table, const Hash128& copy);
   Status end_heal(TableId id);
   Step begin_reread();
   Result<Step> start_reread();
@@ -352,6 +354,7 @@ class Sweep {
   Result<Step> read_both();
   Result<Step> read_piece_of_both();
   Result<Step> read_target();
+  Status begin_target();
   Status start_target();
   Result<bool> read(ChunkReader& reader, Compared::From side, Rows& rows);
   Status start(ChunkReader& reader, Compared::From side);
@@ -415,6 +418,7 @@ class Sweep {
   bool retake_ = false;                               // Some of them could not be judged.
   std::set<Hash128> owed_;                            // Unequal keys that have debts.
   std::set<Hash128> accepted_;                        // Unequal, as a person accepted.
+  Lsn target_end_ = 0;                                // Of its log, as the store has it.
   std::uint64_t proof_ = 0;                           // Asked for after S was taken; 0: not yet.
   std::chrono::steady_clock::time_point prove_at_{};  // Of held keys that do not arrive.
   std::chrono::steady_clock::time_point next_look_{};

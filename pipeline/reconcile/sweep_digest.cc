@@ -191,7 +191,7 @@ Result<Sweep::Step> Sweep::digest_both() {
     working = true;
   }
   if (work_.target == Side::Waiting && is_proven()) {
-    LOCKSTEP_ASSIGN([[maybe_unused]] const OpenSnapshot snapshot, ports_.target.begin());
+    LOCKSTEP_TRY(begin_target());
     LOCKSTEP_TRY(start_digest(ports_.target, From::Target));
     work_.target = Side::Reading;
   }

@@ -1,7 +1,5 @@
 // Sweep: tables that are healed.  What differs is read from the source again at once, and needs no
 // debt: the range is not compared until it is equal, and a heal that dies goes on with what is not.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -18,7 +16,7 @@ Status Sweep::begin_anew(Table& table, const TableLife& life) {
   const std::string name = table.map.text();
   const bool heals = life.is_comparable() && !life.is_whole();
   const Hash128 as = life.missed_as;
-  const std::string missed = as == Hash128() ? "" : fmt::format("{:016x}{:016x}", as.high, as.low);
+  const std::string missed = as == Hash128() ? "" : hash_text(as);
   bool goes_on = false;
   if (heals && !missed.empty() && life.generation == 0) {
     LOCKSTEP_ASSIGN(const std::string noted, ports_.store.load_heal(name));

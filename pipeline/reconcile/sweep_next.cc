@@ -83,18 +83,36 @@ void Sweep::take_sample() {
   }
 }
 
-// What an earlier run, or an earlier generation of the table, left in the store.
-Status Sweep::load(Table& table) {
+// What an earlier run, or an earlier generation of the table, left in the store.  Ranges of another
+// copy, or of nobody knows which, are due; what was found then is looked at.
+Status Sweep::load(Table& table, const TableLife& life) {
+  const std::string name = table.map.text();
   const std::string shape = stored_shape(table.map);
-  LOCKSTEP_ASSIGN(const std::string stored, ports_.store.load_shape(table.map.text()));
-  if (stored != shape) LOCKSTEP_TRY(ports_.store.begin_shape(table.map.text(), shape));
+  LOCKSTEP_ASSIGN(const std::string stored, ports_.store.load_shape(name));
+  if (stored != shape) LOCKSTEP_TRY(ports_.store.begin_shape(name, shape));
+  LOCKSTEP_ASSIGN(const std::string copy, ports_.store.load_copy(name));
+  const bool same_copy = copy == hash_text(life.stored_as);
+  if (same_copy) {
+    table.copy = life.stored_as;
+  } else {
+    LOCKSTEP_TRY(ports_.store.forget_ranges(name));
+    LOCKSTEP_TRY(note_copy(table, life.stored_as));
+  }
   LOCKSTEP_TRY(table.ranges.load(shared_.clock.wall_us()));
   if (table.asked) table.ranges.ask();
   LOCKSTEP_ASSIGN(table.open_count, ports_.store.count_open(table.map.text()));
   LOCKSTEP_TRY(fill_open(table));
+  if (!same_copy) table.look_at_all();
   // What else was wrong before nobody remembers: a clean time begins anew (V10).
   table.trouble_us = shared_.clock.wall_us();
   table.loaded = true;
+  return {};
+}
+
+Status Sweep::note_copy(Table& table, const Hash128& copy) {
+  if (table.copy == copy) return {};
+  LOCKSTEP_TRY(ports_.store.save_copy(table.map.text(), hash_text(copy)));
+  table.copy = copy;
   return {};
 }
 
@@ -134,7 +152,7 @@ void Sweep::leave(Table& table, std::string why) {
 // Whether rows of the table may be compared now.
 Result<bool> Sweep::is_ready(Table& table, const TableLife& life) {
   // First, so that also of a table that has stopped it is told what was found.
-  if (!table.loaded) LOCKSTEP_TRY(load(table));
+  if (!table.loaded) LOCKSTEP_TRY(load(table, life));
   if (life.is_stopped()) {
     if (table.told.left.empty()) leave(table, "it has stopped: " + life.reason);
     return false;
@@ -146,6 +164,8 @@ Result<bool> Sweep::is_ready(Table& table, const TableLife& life) {
   }
   if (!life.is_comparable() || table.version != life.version())
     LOCKSTEP_TRY(begin_anew(table, life));
+  // Files that were stored since came with this version of the table's life, or with an older one.
+  if (life.is_comparable()) LOCKSTEP_TRY(note_copy(table, life.stored_as));
   table.missed = life.is_whole() ? 0 : life.missed;
   return life.is_comparable();
 }

@@ -25,6 +25,7 @@
 #include "pipeline/base/health.h"
 #include "pipeline/base/stop_flag.h"
 #include "pipeline/run/moment.h"
+#include "pipeline/run/noted_ledger.h"
 #include "pipeline/run/run_options.h"
 #include "pipeline/run/under_way.h"
 #include "pipeline/watch/governor.h"
@@ -173,6 +174,7 @@ class Assembly {
   Visibility visibility_;
   Progress progress_;
   TableBoard board_;
+  NotedLedger ledger_;
   KeyHold hold_;
   Rereads rereads_;
   Standstill standstill_;

@@ -45,6 +45,26 @@ class FakeVerified final : public VerifiedStore {
     shapes_[std::string(table)] = shape;
     return {};
   }
+  Result<std::string> load_copy(std::string_view table) override {
+    return copies_[std::string(table)];
+  }
+  Status save_copy(std::string_view table, std::string_view copy) override {
+    copies_[std::string(table)] = copy;
+    return {};
+  }
+  Result<Lsn> load_target_end() override { return target_end_; }
+  Status save_target_end(Lsn end) override {
+    target_end_ = end;
+    return {};
+  }
+  Status forget_compared() override {
+    ranges_.clear();
+    heals_.clear();
+    copies_.clear();
+    target_end_ = 0;
+    std::erase_if(findings_, [](const auto& finding) { return !is_open(finding.second.state); });
+    return {};
+  }
   Status prune(std::int64_t before_us, std::size_t) override {
     std::erase_if(findings_, [&](const auto& finding) {
       return !is_open(finding.second.state) && finding.second.last_seen_us < before_us;
@@ -85,6 +105,8 @@ class FakeVerified final : public VerifiedStore {
   std::map<std::pair<std::string, Hash128>, Finding> findings_;
   std::map<std::string, std::string> shapes_;
   std::map<std::string, std::string> heals_;
+  std::map<std::string, std::string> copies_;
+  Lsn target_end_ = 0;
   std::uint64_t last_id_ = 0;
 };
 

@@ -414,5 +414,52 @@ TEST(SweepScenario, ARowThatSomebodyChangedSinceIsNotRepaired) {
   EXPECT_EQ(s.difference(), "");
 }
 
+// Everything but the comparison goes on, as while reconcile is paused.
+void go_on_without_sweep(Scenario& s) {
+  for (int round = 0; round < 40; ++round) {
+    s.flush();
+    s.pass(std::chrono::seconds(2));
+    s.deliver();
+    s.probe();
+    s.watch();
+    s.scan_all();
+    s.read_debts(8);
+    s.apply();
+  }
+}
+
+// V8: the next process counts copies from 0 on, like the one before.
+TEST(SweepScenario, RangesOfAnOlderCopyAreNotOfTheNextOne) {
+  for (const bool rewrite : {true, false}) {
+    SCOPED_TRACE(rewrite ? "rewritten" : "attached");
+    Scenario s(continuous(std::chrono::hours(1)));
+    copied(s);
+    ASSERT_EQ(found(s), "");
+    ASSERT_TRUE(rewrite ? s.source.rewrite(0) : s.source.attach(0, {row(50, 2), row(51, 2)}));
+    go_on_without_sweep(s);
+    const int id = rewrite ? 3 : 50;
+    ASSERT_TRUE(s.on_target(id));
+    s.store.edit_rows(0).erase(id);
+    s.crash();
+    s.sweep_on();
+    EXPECT_NE(s.finding_of(id), 0U);
+  }
+}
+
+// What is told of files after a copy is of use to the next process.
+TEST(SweepScenario, RangesOfTheLastCopyAreKnownAfterARestart) {
+  Scenario s(continuous(std::chrono::hours(1)));
+  copied(s);
+  ASSERT_TRUE(s.source.attach(0, {row(50, 2), row(51, 2)}));
+  EXPECT_EQ(s.settle(), "");
+  ASSERT_EQ(found(s), "");
+  s.crash();
+  s.watch();
+  s.sweep_round();
+  const TableSweep told = s.sweep_status().tables.at(0).second;
+  EXPECT_EQ(told.verified_rows, 7U);
+  EXPECT_TRUE(told.verified_through);
+}
+
 }  // namespace
 }  // namespace lockstep

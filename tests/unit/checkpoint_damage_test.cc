@@ -189,9 +189,10 @@ TEST_F(CheckpointDamage, ADamagedRangeOrFindingIsThrownAway) {
     ASSERT_TRUE(store->append_audit({1, "uid 0", "repair", ""}));
   }
   finding.key_hash = {3, 4};
-  const std::vector<std::string> keys{finding_key("a.t", finding.key_hash), range_key("a.t", "m"),
-                                      record_key(RecordKind::Shape, "a.t"),
-                                      record_key(RecordKind::Heal, "a.t")};
+  const std::vector<std::string> keys{
+      finding_key("a.t", finding.key_hash), range_key("a.t", "m"),
+      record_key(RecordKind::Shape, "a.t"), record_key(RecordKind::Heal, "a.t"),
+      record_key(RecordKind::Copy, "a.t"),  record_key(RecordKind::TargetEnd)};
   {
     Result<Database> database = Database::open(directory_);
     ASSERT_TRUE(database);

@@ -117,6 +117,12 @@ TEST(CodecGolden, Note) {
   const std::string note = record_key(RecordKind::Note, "pause");
   EXPECT_EQ(golden(note, encode(note, "all")), "6e7061757365 0103616c6c9ad2c99296029ac2");
 }
+TEST(CodecGolden, WhatRangesWereComparedWith) {
+  const std::string copy = record_key(RecordKind::Copy, "a.t");
+  EXPECT_EQ(golden(copy, encode(copy, "0f")), "63612e74 010230660c6227f4b00be534");
+  const std::string end = record_key(RecordKind::TargetEnd);
+  EXPECT_EQ(golden(end, encode(end, "300")), "77 010333303029dfeecb69e7614a");
+}
 
 // ---- Round trips.
 

@@ -54,6 +54,52 @@ TEST_F(Checkpoint, WhatAHealIsForIsKnownUntilItIsOver) {
   EXPECT_EQ(store->verified().load_heal("a.t"), "");
 }
 
+TEST_F(Checkpoint, OfWhichCopyRangesAreIsKnownOverARestart) {
+  {
+    const auto store = open();
+    EXPECT_EQ(store->verified().load_copy("a.t"), "");
+    ASSERT_TRUE(store->verified().save_copy("a.t", "first"));
+    ASSERT_TRUE(store->verified().save_copy("a.t", "second"));
+    EXPECT_EQ(store->verified().load_target_end(), Lsn{0});
+    ASSERT_TRUE(store->verified().save_target_end(~Lsn{0}));
+  }
+  const auto store = open();
+  EXPECT_EQ(store->verified().load_copy("a.t"), "second");
+  EXPECT_EQ(store->verified().load_copy("a.t2"), "");
+  EXPECT_EQ(store->verified().load_target_end(), ~Lsn{0});
+}
+
+// V8: a target that went back was compared by nobody.
+TEST_F(Checkpoint, ForgetsWhatWasComparedAndKeepsWhatIsOpen) {
+  Finding repaired = finding("a.t", 1, 10);
+  repaired.state = FindingState::Repaired;
+  {
+    const auto store = open();
+    VerifiedStore& verified = store->verified();
+    for (const char* const table : {"a.t", "b.t"}) {
+      ASSERT_TRUE(verified.save_ranges(table, std::vector{VerifiedRange{{}, 5, 7, 3}}, {}));
+      ASSERT_TRUE(verified.save_heal(table, "missed"));
+      ASSERT_TRUE(verified.save_copy(table, "copy"));
+    }
+    ASSERT_TRUE(verified.begin_shape("a.u", "shape"));
+    ASSERT_TRUE(verified.save_target_end(5));
+    ASSERT_TRUE(verified.save_finding(repaired));
+    ASSERT_TRUE(verified.save_finding(finding("a.t", 2, 10)));
+    ASSERT_TRUE(verified.forget_compared());
+  }
+  const auto store = open();
+  VerifiedStore& verified = store->verified();
+  for (const char* const table : {"a.t", "b.t"}) {
+    EXPECT_TRUE(verified.load_ranges(table)->empty());
+    EXPECT_EQ(verified.load_heal(table), "");
+    EXPECT_EQ(verified.load_copy(table), "");
+  }
+  EXPECT_EQ(verified.load_target_end(), Lsn{0});
+  EXPECT_EQ(verified.load_shape("a.u"), "shape");
+  EXPECT_FALSE(*verified.find(1));
+  EXPECT_TRUE(*verified.find(2));
+}
+
 TEST_F(Checkpoint, FindingsHaveNumbersAndStayOverARestart) {
   {
     const auto store = open();
