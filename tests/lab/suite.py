@@ -37,8 +37,9 @@ _FULL = ["sim", "asan", "tsan"]
 # gain).  The parts of a stream take about as long, and begin with what takes longest.
 DIRECT = [
     ["test_shape", "test_partitions", "test_target_watch", "test_resync", "test_direct",
-     "test_reconcile_kills", "test_planted", "test_toast", "test_accepted", "test_refused", "test_abort", "test_api", "test_metrics",
-     "test_dashboards", "test_page", "test_host", "test_container"],
+     "test_reconcile_kills", "test_planted", "test_toast", "test_accepted", "test_refused",
+     "test_abort", "test_api", "test_metrics", "test_dashboards", "test_page", "test_host",
+     "test_container"],
     ["test_kill", "test_exported", "test_repair", "test_races", "test_direct_slot",
      "test_identity", "test_claims", "test_false_alarms", "test_aggregates", "test_smoke",
      "test_floods"],
