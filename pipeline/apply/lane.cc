@@ -193,13 +193,18 @@ bool Lane::held_back() {
   return false;
 }
 
+bool Lane::only_opens_debt(const Change& change) const {
+  return change.kind == ChangeKind::Partial && change.debt != DebtReason::None &&
+         !carries_a_value(*shared_.tables[change.table], change.row);
+}
+
 // Remembers the item's changes (I3) and then looks for keys held by a COPY (I18): in this order, a
 // scanner that comes between finds the change and leaves its row out.
 bool Lane::collect_changes(ChangesItem& item) {
   std::vector<Xid> xids;
   for (const Change& change : item.changes) {
     if (change.debt == DebtReason::Snapshot || skipped(change, stream(change.stream))) continue;
-    recent_.record(change.table, change.key, change.xid);
+    recent_.record(change.table, change.key, change.xid, !only_opens_debt(change));
     if (xids.empty() || xids.back() != change.xid) xids.push_back(change.xid);
   }
   shared_.visibility.applied(xids);
@@ -271,9 +276,7 @@ void Lane::fold_change(const Change& change) {
       effect.write.key = keys_.store(scratch_);
       if (change.kind == ChangeKind::Full) break;
       effect.rule = DebtRule::Keep;
-      effect.kind = change.debt != DebtReason::None && !carries_a_value(table, change.row)
-                        ? WriteKind::OpenDebt
-                        : WriteKind::Update;
+      effect.kind = only_opens_debt(change) ? WriteKind::OpenDebt : WriteKind::Update;
       break;
     case ChangeKind::Truncate:
       CHECK(change.kind != ChangeKind::Truncate);  // Travels as a barrier.

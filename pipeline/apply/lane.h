@@ -100,6 +100,7 @@ class Lane {
   void refold();
 
   Result<Step> apply_batch();
+  bool only_opens_debt(const Change& change) const;
   Status save_intent();
   void committed(const ApplyOutcome& outcome);
   void count_change(const Change& change);

@@ -26,10 +26,12 @@ Recent::Recent(std::size_t tables, std::size_t entries_max, const Visibility& vi
       written_(kBloomWords, 0),
       any_written_(tables, false) {}
 
-void Recent::record(TableId table, const Hash128& key, Xid xid) {
+void Recent::record(TableId table, const Hash128& key, Xid xid, bool writes) {
   if (!rule_on(Rule::RecordBeforeSend)) return;
   const MutexLock lock(mutex_);
-  if (entries_[table].insert_or_assign(key, xid).second) ++entry_count_;
+  const auto [entry, is_new] = entries_[table].try_emplace(key, xid);
+  if (is_new) ++entry_count_;
+  if (writes) entry->second = xid;
   for (const std::uint64_t bit : {key.low & kBloomMask, key.high & kBloomMask})
     written_[bit / 64] |= std::uint64_t{1} << (bit % 64);
   any_written_[table] = true;

@@ -37,7 +37,10 @@ class Recent {
   Recent(std::size_t tables, std::size_t entries_max, const Visibility& visibility);
 
   // Remembers a change.  REQUIRES: called before it is sent (I3).
-  void record(TableId table, const Hash128& key, Xid xid);
+  // The last one that is recorded is the newest, since the changes of a key come through one
+  // stream. One that writes nothing may come through that of another key, behind newer ones:
+  // `writes` is false, and what is known of the key stays.
+  void record(TableId table, const Hash128& key, Xid xid, bool writes = true);
   // The whole table changed (TRUNCATE): rows of snapshots that do not see `xid` are void.
   void record_table(TableId table, Xid xid);
 

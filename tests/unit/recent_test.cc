@@ -32,6 +32,15 @@ TEST_F(RecentTest, ARowIsDroppedWhenItsChangeIsNotSeen) {
   EXPECT_EQ(recent_.judge(0, kRecentOther, kDoesNotSeeTen), Judgement::Write);
 }
 
+// A key change has the row read again under its new key, and comes through the old key's stream.
+TEST_F(RecentTest, WhatWritesNothingCoversNoNewerChange) {
+  recent_.record(0, kRecentKey, 10);
+  recent_.record(0, kRecentKey, 7, false);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Judgement::Drop);
+  recent_.record(0, kRecentOther, 10, false);
+  EXPECT_EQ(recent_.judge(0, kRecentOther, kDoesNotSeeTen), Judgement::Drop);
+}
+
 TEST_F(RecentTest, AnUnknownTransactionIsNeverSeen) {
   recent_.record(0, kRecentKey, 0);
   EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Judgement::Drop);
