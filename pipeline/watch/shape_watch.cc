@@ -44,6 +44,14 @@ std::string keep_or_empty(const TableMap& table) {
       table.text(), empty_it(table));
 }
 
+// The manifest has changed since the heal began, which deletes rows that only the target has.
+std::string keeps_what_a_heal_deletes(const TableMap& table) {
+  return fmt::format(
+      "{} is to be healed, and the manifest keeps rows of the target: take `existing: "
+      "upsert` or `partitions: keep` out until it is, or {}",
+      table.text(), empty_it(table));
+}
+
 std::string away_for_a_while(const TableMap& table, const TableFile& file) {
   const char* const what =
       file.relation == table.source.oid
@@ -185,7 +193,11 @@ ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Le
     table.stored = table.files;
     table.stored_again = known[id].copy_again;
     table.stored_heals = known[id].heals;
-    if (known[id].heals) heal(id, "a comparison of all its rows was asked for");
+    const TableMap& map = *shared_.tables[id];
+    if (known[id].heals && (map.existing || map.partitions == PartitionPolicy::Keep))
+      shared_.board.stop(id, keeps_what_a_heal_deletes(map));
+    else if (known[id].heals)
+      heal(id, "a comparison of all its rows was asked for");
     table.horizon = known[id].horizon;
     table.settled = std::move(known[id].definition);
     table.latest = definition_of(shared_.tables[id]->source);
