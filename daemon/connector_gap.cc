@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "config/connector_config.h"
+#include "connectors/kafka/proof.h"
+#include "daemon/fingerprint.h"
 #include "daemon/resync.h"
 
 namespace lockstep {
@@ -12,12 +16,25 @@ namespace {
 
 constexpr std::string_view kGap = "connector_gap";
 
+// Those that move, and by their names those that are left out at the moment: they go on from where
+// they stand.
+std::vector<TableSpec> told_tables(const Prepared& prepared) {
+  std::vector<TableSpec> tables = prepared.source_specs;
+  for (const StoredMapping& mapping : prepared.claim.mappings) {
+    if (mapping.fingerprint == kForgotten) continue;
+    if (std::ranges::find(tables, mapping.source, &TableSpec::name) == tables.end())
+      tables.emplace_back().name = mapping.source;
+  }
+  return tables;
+}
+
 }  // namespace
 
 // The note outlives the process: a connector may be put right while lockstep is down.
 Result<std::string> ConnectorGap::judge(const ConnectorSettings& running) {
-  const std::vector<std::string> differences =
-      check_connector_tells(manifest_, prepared_.source_specs, running);
+  std::vector<std::string> differences =
+      check_connector_tells(manifest_, told_tables(prepared_), running);
+  std::ranges::move(settings_that_void_proof(running), std::back_inserter(differences));
   LOCKSTEP_ASSIGN(const auto noted, store_.read().load_note(kGap));
   if (!differences.empty()) {
     const std::string rest =
@@ -31,8 +48,7 @@ Result<std::string> ConnectorGap::judge(const ConnectorSettings& running) {
   }
   if (!noted) return std::string();
   Resync resync;
-  for (const TableMap* table : prepared_.tables)
-    if (table->heals()) resync.tables.insert(table->text());
+  for (const TableSpec& table : told_tables(prepared_)) resync.tables.insert(table.name.text());
   if (resync.wanted())
     LOCKSTEP_TRY(ask_for_resync(store_, resync, "lockstep: the connector was put right"));
   LOCKSTEP_TRY(store_.remove_note(kGap));

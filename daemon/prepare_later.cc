@@ -28,6 +28,7 @@ std::string own_progress(const TableName& name) {
 
 // Before anything can fail: each start raises the epoch, which then tells nothing any more.
 Status Preparation::know_target() {
+  if (first_) LOCKSTEP_TRY(store_.verified().forget_compared());
   const bool known = !first_ && out_.claim.start->target_system == target_facts_.system_identifier;
   std::string lost;
   if (known) {
@@ -112,10 +113,15 @@ Status Preparation::forget_removed() {
       forgotten_.insert(name);
       continue;
     }
-    if (planned.contains(name.text()) || manifest_.source.stream.value != StreamKind::Direct)
-      continue;
+    if (planned.contains(name.text())) continue;
     const ListedTable listed{name, std::nullopt};
     const Selection selection = select_tables(manifest_, {&listed, 1});
+    if (manifest_.source.stream.value != StreamKind::Direct) {
+      // Its topic goes on, but a connector that is told of it no more leaves out what comes.
+      if (selection.tables.empty())
+        LOCKSTEP_TRY(bookkeeping_.set_files(name, heal_text(mapping.files, out_.claim.epoch)));
+      continue;
+    }
     if (!selection.tables.empty()) {
       LOCKSTEP_ASSIGN(std::string why, why_unlisted(source_, name));
       out_.left_out.push_back(

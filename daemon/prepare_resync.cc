@@ -34,13 +34,11 @@ Status Preparation::leave_stream() {
   return {};
 }
 
-// Of the tables that somebody named; the stream goes on.
+// Of the tables that somebody named, also those that are left out now; the stream goes on.  One
+// that keeps rows of the target stops instead (ShapeWatch).
 Status Preparation::mark_resync() {
   for (const StoredMapping& mapping : out_.claim.mappings) {
-    const auto map = std::ranges::find(out_.maps, mapping.source,
-                                       [](const TableMap& one) { return one.source.name; });
-    if (map == out_.maps.end() || !resync_.tables.contains(map->text())) continue;
-    if (!heals(*map)) return refuse(resync_fault(resync_, out_.tables, manifest_.path));
+    if (!resync_.tables.contains(mapping.source.text())) continue;
     LOCKSTEP_TRY(
         bookkeeping_.set_files(mapping.source, heal_text(mapping.files, out_.claim.epoch)));
   }

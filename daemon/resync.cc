@@ -61,6 +61,7 @@ Status ask_for_resync(RocksdbStore& store, const Resync& resync, const std::stri
   LOCKSTEP_ASSIGN(Resync all, load_resync(store.read()));
   all.all = all.all || resync.all;
   all.tables.insert(resync.tables.begin(), resync.tables.end());
+  if (all.all) all.tables.clear();
   LOCKSTEP_TRY(audit(store, actor, "resync", shown(resync)));
   return store.save_note(kResync, resync_text(all));
 }

@@ -107,26 +107,27 @@ Result<StreamProof::Answer> KafkaProof::reached(Lsn lsn) {
 
 Result<StreamProof::Answer> KafkaProof::connector_reached(Lsn lsn) {
   auto offsets = rest_->offsets();
+  auto settings = rest_->config();  // After them: what it left out until then was in no topic.
+  if (!settings) {
+    if (settings.error().reaction != Reaction::Retry) return fail(std::move(settings).error());
+    return broken(std::move(settings).error().message);
+  }
+  const std::string& connector = rest_->options().connector;
+  // First: it notes what is left out, also by settings under which nothing is proven anyway.
+  if (options_.judge) {
+    LOCKSTEP_ASSIGN(const std::string unfit, options_.judge(*settings));
+    if (!unfit.empty()) return broken(fmt::format("connector {}: {}", connector, unfit));
+  }
+  if (const auto voids = settings_that_void_proof(*settings); !voids.empty()) {
+    return broken(fmt::format("connector {} cannot prove what it has delivered: {}", connector,
+                              fmt::join(voids, "; ")));
+  }
   if (!offsets) {
     // Connect before Kafka 3.5 has no offsets over REST; a missing connector answers status with
     // 404 too.
     if (offsets.error().code == "404" && rest_->status()) return slot_reached(lsn);
     if (offsets.error().reaction != Reaction::Retry) return fail(std::move(offsets).error());
     return broken(std::move(offsets).error().message);
-  }
-  auto settings = rest_->config();
-  if (!settings) {
-    if (settings.error().reaction != Reaction::Retry) return fail(std::move(settings).error());
-    return broken(std::move(settings).error().message);
-  }
-  const std::string& connector = rest_->options().connector;
-  if (const auto voids = settings_that_void_proof(*settings); !voids.empty()) {
-    return broken(fmt::format("connector {} cannot prove what it has delivered: {}", connector,
-                              fmt::join(voids, "; ")));
-  }
-  if (options_.judge) {
-    LOCKSTEP_ASSIGN(const std::string unfit, options_.judge(*settings));
-    if (!unfit.empty()) return broken(fmt::format("connector {}: {}", connector, unfit));
   }
   const auto ours = std::ranges::find(*offsets, options_.topic_prefix, &ConnectorOffset::server);
   if (ours == offsets->end() && !offsets->empty()) {

@@ -234,7 +234,8 @@ def test_half_of_a_key_change_that_never_comes(migrate):
 
 @pytest.mark.parametrize("less, says", [
     ({"table.include.list": r"public\.other"}, "table.include.list leaves out public.words"),
-    ({"skipped.operations": "d"}, "skipped.operations")])
+    ({"skipped.operations": "d"}, "skipped.operations"),
+    ({"errors.tolerance": "all"}, "errors.tolerance")])
 def test_a_connector_that_tells_less_for_a_while_proves_nothing(migrate, less, says):
     """Its offsets go on as ever: what it left out meanwhile is found by a comparison afterwards."""
     migration = migrate("""
@@ -253,4 +254,25 @@ def test_a_connector_that_tells_less_for_a_while_proves_nothing(migrate, less, s
         put_connector(migration)
         lockstep.await_event("a table is healed")
         migration.await_synced("it to be told again")
+    migration.finish()
+
+
+def test_a_table_that_left_the_manifest_for_a_while_is_healed(migrate):
+    """What connector-config printed meanwhile had the connector leave it out."""
+    migration = migrate("""
+        CREATE TABLE words (id int PRIMARY KEY, v text);
+        CREATE TABLE other (id int PRIMARY KEY);
+        INSERT INTO words SELECT g, 'word ' || g FROM generate_series(1, 1000) g""")
+    migration.prepare()
+    migration.lockstep.run_until_synced()
+    everything = migration.manifest["tables"]
+    migration.lockstep.write({**migration.manifest, "tables": [
+        {"source": "public.words", "skip": True}, *everything]})
+    put_connector(migration)
+    migration.lockstep.run_until_synced()
+    migration.source("UPDATE words SET v = 'unheard' WHERE id = 7; DELETE FROM words WHERE id > 900;"
+                     "INSERT INTO other VALUES (1)")
+    migration.lockstep.run_until_synced()
+    migration.lockstep.write(migration.manifest)
+    put_connector(migration)
     migration.finish()
