@@ -42,6 +42,25 @@ def test_partition_attached_with_rows_and_one_created(migrate):
     migration.finish()
 
 
+def test_partitions_are_looked_for_while_another_table_is_locked(direct):
+    """Whatever somebody does to a table of the publication, the catalog is read without its lock."""
+    migration = direct(LOG, reconcile={"mode": "off"})
+    migration.prepare()
+    with migration.running():
+        migration.await_synced("the copy")
+        with migration.open_transaction("LOCK TABLE bystander IN ACCESS EXCLUSIVE MODE"):
+            for side in (migration.target, migration.source):
+                side("CREATE TABLE log_2022 (LIKE log INCLUDING ALL)")
+            migration.source("INSERT INTO log_2022 SELECT g, '2022-05-05', 'kept apart'"
+                             " FROM generate_series(1, 300) g")
+            for side in (migration.target, migration.source):
+                side("ALTER TABLE log ATTACH PARTITION log_2022"
+                     " FOR VALUES FROM ('2022-01-01') TO ('2023-01-01')")
+            migration.await_target("SELECT count(*) FROM log", 2300)
+            migration.await_synced("all of it")
+    migration.finish()
+
+
 def writes_to_log():
     """Of a writer: statements that change rows of both partitions."""
     return [text.format(n) for n in range(70) for text in (

@@ -161,8 +161,8 @@ INSERT INTO words SELECT g, 'word ' || g FROM generate_series(1, 100) g
 LESS = {
     "operations": ("SET (publish = 'insert')",
                    "SET (publish = 'insert, update, delete, truncate')", "leaves out operations"),
-    "the table": ("DROP TABLE words", "ADD TABLE words", "lacks, or filters"),
-    "rows": ("SET TABLE words WHERE (id > 100)", "SET TABLE words", "lacks, or filters"),
+    "the table": ("DROP TABLE words", "ADD TABLE words", "lacks public.words"),
+    "rows": ("SET TABLE words WHERE (id > 100)", "SET TABLE words", "filters rows or columns"),
     "partitions": ("SET (publish_via_partition_root = false)",
                    "SET (publish_via_partition_root = true)", "through their root"),
 }

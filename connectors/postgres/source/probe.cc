@@ -59,11 +59,17 @@ SELECT t.root, c.oid, c.relfilenode, n.nspname || '.' || c.relname,
        p.oid IS NOT NULL, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate,
        p.pubviaroot,
        p.puballtables OR s.objid IS NOT NULL
-         OR c.relispartition AND EXISTS (
-           SELECT FROM pg_publication_tables v WHERE v.pubname = $2
-           AND v.schemaname = n.nspname AND v.tablename = c.relname)
          OR r.oid IS NOT NULL AND to_jsonb(r)->>'prqual' IS NULL  -- From PostgreSQL 15 on.
          AND to_jsonb(r)->>'prattrs' IS NULL
+         OR t.root = c.oid AND c.relispartition AND p.oid IS NOT NULL AND EXISTS (
+           WITH RECURSIVE up(oid) AS (
+             SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid
+             UNION ALL SELECT i.inhparent FROM up JOIN pg_inherits i ON i.inhrelid = up.oid)
+           SELECT FROM up JOIN pg_class a ON a.oid = up.oid
+           LEFT JOIN pg_publication_rel ar ON ar.prpubid = p.oid AND ar.prrelid = a.oid
+           LEFT JOIN whole_schemas ws ON ws.namespace = a.relnamespace
+           WHERE ar.oid IS NOT NULL OR ws.objid IS NOT NULL),
+       r.oid IS NOT NULL, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
 FROM tree t JOIN pg_class c ON c.oid = t.relation AND (c.relkind <> 'p' OR c.oid = t.root)
 JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN versions v ON v.oid = t.root
 LEFT JOIN pg_publication p ON p.pubname = $2
@@ -73,7 +79,7 @@ ORDER BY t.root, c.oid)";
 
 // Why the publication does not tell all changes of the root in this row of kFiles; "": it does.
 std::string gap_of(const PgResult& rows, int row, const std::string& publication) {
-  enum Column { Partitioned = 7, Root, Exists, Operations, ViaRoot, Covers };
+  enum Column { Partitioned = 7, Root, Exists, Operations, ViaRoot, Covers, Listed, Quoted };
   if (!bool_field(rows, row, Root)) return {};
   const std::string name = quote_identifier(publication);
   const auto gap = [&](std::string_view what, const std::string& next) {
@@ -86,9 +92,13 @@ std::string gap_of(const PgResult& rows, int row, const std::string& publication
                fmt::format("ALTER PUBLICATION {} SET (publish = 'insert, update, delete, "
                            "truncate')",
                            name));
-  if (!bool_field(rows, row, Covers))
-    return gap("lacks, or filters rows or columns of,",
-               fmt::format("ALTER PUBLICATION {} ADD TABLE (without a filter) ..", name));
+  const std::string table = text_field(rows, row, Quoted);
+  const std::string add = fmt::format("ALTER PUBLICATION {} ADD TABLE {}", name, table);
+  if (!bool_field(rows, row, Covers) && bool_field(rows, row, Listed))
+    return gap(
+        "filters rows or columns of",
+        fmt::format("BEGIN; ALTER PUBLICATION {} DROP TABLE {}; {}; COMMIT", name, table, add));
+  if (!bool_field(rows, row, Covers)) return gap("lacks", add);
   if (bool_field(rows, row, Partitioned) && !bool_field(rows, row, ViaRoot))
     return gap("does not publish through their root the partitions of",
                fmt::format("ALTER PUBLICATION {} SET (publish_via_partition_root = true)", name));
