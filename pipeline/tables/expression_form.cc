@@ -50,6 +50,11 @@ std::size_t token_end(std::string_view text) {
   if (first == '\'' || first == '"') return quoted_end(text, first);
   if (text.starts_with("E'")) return 1 + quoted_end(text.substr(1), '\'');
   if (text.starts_with("::")) return 2;
+  if (std::isdigit(static_cast<unsigned char>(first)) != 0) {
+    std::size_t end = 1;
+    while (end < text.size() && (is_name_part(text[end]) || text[end] == '.')) ++end;
+    return end;
+  }
   bool (*const belongs)(char) = is_name_part(first) ? is_name_part : is_operator_part;
   std::size_t end = 1;
   while (belongs(first) && end < text.size() && belongs(text[end])) ++end;

@@ -220,6 +220,8 @@ TEST(ExpressionForm, TellsExpressionsApart) {
   EXPECT_NE(form_of("length(v)"), form_of("length((v)::text)")) << "of character(n) another number";
   EXPECT_NE(form_of("lower(a)"), form_of("upper(a)"));
   EXPECT_NE(form_of("(v || 'it''s')"), form_of("(v || 'it')"));
+  EXPECT_NE(without_schemas(form_of("(a * 1.5)")), without_schemas(form_of("(a * 2.5)")));
+  EXPECT_EQ(without_schemas(form_of("one.f(a)")), without_schemas(form_of("other.f(a)")));
 }
 
 // PostgreSQL 15 prints the second when it has read the first.

@@ -49,17 +49,24 @@ words AS MATERIALIZED (
   FROM names n JOIN pg_namespace s ON s.oid = n.schema
   WHERE s.nspname NOT IN ('pg_catalog', 'information_schema') AND s.nspname NOT LIKE 'pg\_t%'
   AND NOT EXISTS (SELECT FROM names o WHERE o.name = n.name
-                  AND o.schema = 'pg_catalog'::regnamespace))
+                  AND o.schema = 'pg_catalog'::regnamespace)),
+texts AS MATERIALIZED (  -- Once a function, and no pattern of a name that is nowhere in it.
+  SELECT p.oid, (SELECT min(w.name) FROM words w WHERE w.oid <> p.oid
+                 AND strpos(lower(p.prosrc), lower(w.name)) > 0 AND p.prosrc ~* w.pattern) AS word
+  FROM pg_proc p JOIN pg_language g ON g.oid = p.prolang
+  WHERE $4 AND g.lanname NOT IN ('internal', 'c') AND p.oid IN (
+    SELECT d.refobjid FROM calls c JOIN pg_depend d ON d.classid = c.catalog AND d.objid = c.oid
+    WHERE d.refclassid = 'pg_proc'::regclass))
 SELECT c.schema, c.name, c.what, c.relid::regclass, c.expressions, p.oid::regprocedure,
        format('ALTER FUNCTION %s SET search_path = %I, pg_temp', p.oid::regprocedure, f.nspname),
-       CASE WHEN $4 THEN coalesce((SELECT min(w.name) FROM words w
-         WHERE w.oid <> p.oid AND p.prosrc ~* w.pattern), '') ELSE '' END
+       coalesce(w.word, '')
 FROM calls c
 JOIN pg_depend d ON d.classid = c.catalog AND d.objid = c.oid
   AND d.refclassid = 'pg_proc'::regclass
 JOIN pg_proc p ON p.oid = d.refobjid
 JOIN pg_namespace f ON f.oid = p.pronamespace
 JOIN pg_language g ON g.oid = p.prolang
+LEFT JOIN texts w ON w.oid = p.oid
 WHERE g.lanname NOT IN ('internal', 'c') AND to_jsonb(p)->>'prosqlbody' IS NULL
   AND NOT EXISTS (SELECT FROM unnest(p.proconfig) s WHERE s LIKE 'search_path=%')
 ORDER BY c.place, 3, 6)";
