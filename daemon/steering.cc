@@ -136,12 +136,15 @@ Status Steering::pause(const std::vector<std::string>& names, const Order& order
   return hold(names, order);
 }
 
-Status Steering::pause_free(const std::vector<std::string>& names, const Order& order) {
+Status Steering::pause_free(const std::vector<std::string>& names, const Order& order,
+                            std::string_view over) {
   const MutexLock lock(mutex_);
   const Pauses held = control_.pauses();
   std::vector<std::string> free;
-  std::ranges::copy_if(names, std::back_inserter(free),
-                       [&](const std::string& name) { return !held.contains(name); });
+  std::ranges::copy_if(names, std::back_inserter(free), [&](const std::string& name) {
+    const auto found = held.find(name);
+    return found == held.end() || found->second.actor == over;
+  });
   return free.empty() ? Status() : hold(free, order);
 }
 

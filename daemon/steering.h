@@ -62,8 +62,9 @@ class Steering {
 
   // What is held is named as for Control.
   Status pause(const std::vector<std::string>& names, const Order& order);
-  // Likewise, but what somebody holds stays his.
-  Status pause_free(const std::vector<std::string>& names, const Order& order);
+  // Likewise, but what somebody holds stays his, unless he is `over`.
+  Status pause_free(const std::vector<std::string>& names, const Order& order,
+                    std::string_view over = {});
   // Returns those that were paused.  `by`: only what this actor has paused; "": whoever has.
   Result<std::vector<std::string>> resume(const std::vector<std::string>& names, const Order& order,
                                           std::string_view by = {});

@@ -340,7 +340,7 @@ class Daemon {
                       {[this] { return state_.run_status(); }, [this] { return state_.run(); },
                        [this](const std::string& why) {
                          return steering_.pause_free({"apply", "backfill"},
-                                                     {std::string(kBreaker), why});
+                                                     {std::string(kBreaker), why}, kProbingBreaker);
                        }},
                       {try_breaker({Worker::Lane, Worker::Debts}, Scope::Apply,
                                    "tries to write to the target or to read rows that are owed"),
