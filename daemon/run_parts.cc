@@ -144,6 +144,7 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared, 
   BookkeepingOptions ledger = bookkeeping_options(manifest, "ledger");
   ledger.connection.refused = Refused::Waits;
   ledger.epoch = prepared.claim.epoch;
+  ledger.server = prepared.target_server;
   parts.ledger = std::make_unique<PostgresLedger>(std::move(ledger), prepared.tables);
   parts.debts = std::make_unique<TableCounts>(prepared.tables.size());
   for (const StoredDebts& stored : prepared.claim.debts)

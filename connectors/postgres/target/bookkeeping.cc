@@ -36,8 +36,13 @@ Bookkeeping::Bookkeeping(BookkeepingOptions options)
 
 // An error of the bookkeeping concerns no single row or table.
 Result<PgResult> Bookkeeping::run(const std::string& sql, const std::vector<PgParam>& params) {
-  if (auto opened = connection_.open(); !opened.has_value())
+  const bool known = connection_.is_open() || !options_.server;
+  Status opened = connection_.open();
+  if (opened && !known) opened = same_history(connection_, *options_.server);
+  if (!opened) {
+    connection_.close();
     return fail(for_server(std::move(opened).error()));
+  }
   auto result = params.empty() ? connection_.run(sql) : connection_.run(sql, params);
   if (result.has_value()) return result;
   return fail(for_server(std::move(result).error()));

@@ -19,6 +19,7 @@
 
 #include "connectors/postgres/target/sql.h"
 #include "connectors/postgres/wire/connection.h"
+#include "connectors/postgres/wire/facts.h"
 #include "pipeline/ports/ledger.h"
 #include "pipeline/ports/target.h"
 
@@ -32,6 +33,7 @@ struct BookkeepingOptions {
   std::chrono::milliseconds patience{5000};
   std::chrono::milliseconds claim_max{30000};
   std::uint64_t epoch = 0;  // Of a claim that was made elsewhere; 0: claim() makes one.
+  std::optional<SourceIdentity> server{};  // As in TargetSessionOptions.
 };
 
 // What was true when the migration began; a different answer later halts or refuses (I16, I13).
