@@ -244,6 +244,8 @@ def test_table_that_the_manifest_selects_later(migrate):
         migration.await_target("SELECT v FROM words WHERE id = 1", "goes on")
         assert not lockstep.status()["synced"]
     migration.source(f"ALTER PUBLICATION {migration.publication} ADD TABLE late")
+    migration.start_connector()  # It has to be told of the table, too.
+    migration.source("INSERT INTO late VALUES (2)")
     migration.finish()
 
 
