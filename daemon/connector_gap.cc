@@ -8,7 +8,6 @@
 
 #include "config/connector_config.h"
 #include "connectors/kafka/proof.h"
-#include "daemon/fingerprint.h"
 #include "daemon/resync.h"
 
 namespace lockstep {
@@ -20,11 +19,10 @@ constexpr std::string_view kGap = "connector_gap";
 // they stand.
 std::vector<TableSpec> told_tables(const Prepared& prepared) {
   std::vector<TableSpec> tables = prepared.source_specs;
-  for (const StoredMapping& mapping : prepared.claim.mappings) {
-    if (mapping.fingerprint == kForgotten) continue;
-    if (std::ranges::find(tables, mapping.source, &TableSpec::name) == tables.end())
+  for (const StoredMapping& mapping : prepared.claim.mappings)
+    if (std::ranges::find(prepared.left_out, mapping.source.text(), &LeftOut::table) !=
+        prepared.left_out.end())
       tables.emplace_back().name = mapping.source;
-  }
   return tables;
 }
 
