@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.lab.meanwhile import Meanwhile
 from tests.lab.process import wait_until
 
 SCHEMA = """
@@ -80,34 +81,33 @@ def test_finds_what_was_done_to_the_target_and_nothing_else(migrate, daemon):
         check()
 
 
-def test_no_false_alarm_while_rows_change(migrate):
+class Shuffle(Meanwhile):
     """Many rows, deletes, inserts, key changes, all the time."""
+
+    steps = 0
+
+    def work(self, cursor):
+        self.steps += 1
+        step = self.steps
+        cursor.execute(
+            f"UPDATE words SET n = n + 1 WHERE id <= 700 AND id % 37 = {step % 37};"
+            f"DELETE FROM words WHERE id = {1 + step % 900};"
+            f"INSERT INTO words VALUES ({10000 + step}, 'new');"
+            f"UPDATE words SET id = id + 100000 WHERE id = {1000 + step % 900};"
+            f"UPDATE names SET first = first || 'x' WHERE first = 'f{step % 500}'")
+
+
+def test_no_false_alarm_while_rows_change(migrate):
     migration = migrate(SCHEMA)
     migration.prepare()
-    over = threading.Event()
-
-    def write():
-        step = 0
-        while not over.is_set():
-            step += 1
-            migration.source(
-                f"UPDATE words SET n = n + 1 WHERE id <= 700 AND id % 37 = {step % 37};"
-                f"DELETE FROM words WHERE id = {1 + step % 900};"
-                f"INSERT INTO words VALUES ({10000 + step}, 'new');"
-                f"UPDATE words SET id = id + 100000 WHERE id = {1000 + step % 900};"
-                f"UPDATE names SET first = first || 'x' WHERE first = 'f{step % 500}'")
-
     with migration.running() as lockstep:
         lockstep.await_follow()
-        writer = threading.Thread(target=write)
-        writer.start()
-        try:
+        with Shuffle(migration) as writer:
             for _ in range(2):
+                before = writer.steps
                 report = reconcile(migration, 0)
                 assert not report["findings"] and report["result"] == "equal", report
-        finally:
-            over.set()
-            writer.join()
+                assert writer.steps > before + 1, "nothing changed meanwhile"
         report = reconcile(migration, 0)
         assert report["result"] == "equal", report
     migration.finish()

@@ -2,10 +2,9 @@
 back; never over something newer (issue D, part 5 and acceptance 4)."""
 
 import re
-import threading
-from contextlib import contextmanager
 
 from tests.lab.lockstep import said
+from tests.lab.meanwhile import Meanwhile
 
 SCHEMA = """
 CREATE TABLE items (id int PRIMARY KEY, name text, n numeric, at timestamptz);
@@ -96,31 +95,20 @@ def rows_of(migration, where):
     return dict(migration.target(f"SELECT id, i::text FROM items i WHERE {where}"))
 
 
-@contextmanager
-def live_writer(migration):
-    """Changes rows of the source all the time: neighbours, and at times those that are wrong."""
-    over = threading.Event()
+class Neighbours(Meanwhile):
+    """Changes rows of the source all the time, beside those that are wrong."""
 
-    def write():
-        connection = migration.source_connection()
-        cursor = connection.cursor()
-        step = 0
-        while not over.wait(0.002):
-            step += 1
-            cursor.execute("UPDATE items SET n = n + 1 WHERE id = %s OR id = %s",
-                           (1 + step % 400, 1000 + step % 1000))
-            cursor.execute("INSERT INTO items VALUES (%s, 'new')", (100000 + step,))
-            if step % 3 == 0:
-                cursor.execute("DELETE FROM items WHERE id = %s", (100000 + step - 2,))
-        connection.close()
+    steps = 0
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        yield
-    finally:
-        over.set()
-        writer.join()
+    def work(self, cursor):
+        if self.is_over(0.002):
+            return
+        self.steps += 1
+        cursor.execute("UPDATE items SET n = n + 1 WHERE id = %s OR id = %s",
+                       (1 + self.steps % 400, 1000 + self.steps % 1000))
+        cursor.execute("INSERT INTO items VALUES (%s, 'new')", (100000 + self.steps,))
+        if self.steps % 3 == 0:
+            cursor.execute("DELETE FROM items WHERE id = %s", (100000 + self.steps - 2,))
 
 
 def test_under_a_live_writer(migrate):
@@ -130,7 +118,7 @@ def test_under_a_live_writer(migrate):
     migration.source("UPDATE items SET name = 'renamed ' || id WHERE id % 50 = 0")
     with migration.running() as lockstep:
         lockstep.await_follow()
-        with live_writer(migration):
+        with Neighbours(migration):
             migration.target("""
                 DELETE FROM items WHERE id BETWEEN 401 AND 500;
                 INSERT INTO items SELECT g, 'extra ' || g, g / 3.0, now()

@@ -61,9 +61,9 @@ def handing_over(migration):
 
 
 def deadlocks(migration):
-    return migration.stack.target.execute(
-        "postgres", "SELECT deadlocks FROM pg_stat_database WHERE datname = %s",
-        (migration.name,))[0][0]
+    """So far, by the target's log: a session tells the server's counters once a second at most."""
+    return sum(f"@{migration.name} " in line and "deadlock detected" in line
+               for line in migration.stack.target.log_lines())
 
 
 def is_made(migration, statement):
