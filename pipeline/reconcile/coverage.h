@@ -90,8 +90,8 @@ class Coverage {
   bool is_due(const Part& part, std::int64_t before_us) const;
   Part& part(RangeId id);
 
+  RangeId next_id_ = 1;      // First: what follows takes one.
   std::vector<Part> parts_;  // In the order of the keys.
-  RangeId next_id_ = 1;
   CoverageChange change_;
 };
 
