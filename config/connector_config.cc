@@ -196,7 +196,7 @@ class Comparison {
   }
 
   // `more`: keys of other tables may be among them.
-  void keys(std::span<const TableSpec> tables, bool more = false) {
+  void keys(std::span<const TableSpec> tables, bool more) {
     const std::string wanted = key_columns(tables);
     const std::string value = value_of(kKeyColumns);
     if (more ? has_key_columns(value, wanted) : same_key_columns(value, wanted)) return;
@@ -215,6 +215,14 @@ class Comparison {
       if (!names->contains(lower(table.name.text())))
         differences_.push_back("table.include.list leaves out " + table.name.text());
     }
+  }
+
+  // What makes changes of the tables left out, or carry other keys.  `more`: as of keys().
+  void tells(std::span<const TableSpec> tables, bool more) {
+    identity();
+    refusals();
+    keys(tables, more);
+    coverage(tables);
   }
 
   std::vector<std::string> take() && { return std::move(differences_); }
@@ -345,11 +353,8 @@ std::vector<std::string> check_connector_config(const Manifest& manifest,
                                                 std::span<const TableSpec> tables,
                                                 const ConnectorSettings& running) {
   Comparison comparison(manifest, running);
-  comparison.identity();
-  comparison.refusals();
+  comparison.tells(tables, false);
   comparison.choices(effective_settings(manifest, tables));
-  comparison.keys(tables);
-  comparison.coverage(tables);
   return std::move(comparison).take();
 }
 
@@ -357,10 +362,7 @@ std::vector<std::string> check_connector_tells(const Manifest& manifest,
                                                std::span<const TableSpec> tables,
                                                const ConnectorSettings& running) {
   Comparison comparison(manifest, running);
-  comparison.identity();
-  comparison.refusals();
-  comparison.keys(tables, true);
-  comparison.coverage(tables);
+  comparison.tells(tables, true);
   return std::move(comparison).take();
 }
 

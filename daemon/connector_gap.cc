@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 #include <vector>
 
 #include "config/connector_config.h"
@@ -15,8 +16,6 @@ namespace {
 
 constexpr std::string_view kGap = "connector_gap";
 
-// Those that move, and by their names those that are left out at the moment: they go on from where
-// they stand.
 std::vector<TableSpec> told_tables(const Prepared& prepared) {
   std::vector<TableSpec> tables = prepared.source_specs;
   for (const StoredMapping& mapping : prepared.claim.mappings)
@@ -28,10 +27,16 @@ std::vector<TableSpec> told_tables(const Prepared& prepared) {
 
 }  // namespace
 
+ConnectorGap::ConnectorGap(const Manifest& manifest, RocksdbStore& store, const Prepared& prepared,
+                           std::function<void()> plan_again)
+    : manifest_(manifest),
+      store_(store),
+      tables_(told_tables(prepared)),
+      plan_again_(std::move(plan_again)) {}
+
 // The note outlives the process: a connector may be put right while lockstep is down.
 Result<std::string> ConnectorGap::judge(const ConnectorSettings& running) {
-  std::vector<std::string> differences =
-      check_connector_tells(manifest_, told_tables(prepared_), running);
+  std::vector<std::string> differences = check_connector_tells(manifest_, tables_, running);
   std::ranges::move(settings_that_void_proof(running), std::back_inserter(differences));
   LOCKSTEP_ASSIGN(const auto noted, store_.read().load_note(kGap));
   if (!differences.empty()) {
@@ -46,7 +51,7 @@ Result<std::string> ConnectorGap::judge(const ConnectorSettings& running) {
   }
   if (!noted) return std::string();
   Resync resync;
-  for (const TableSpec& table : told_tables(prepared_)) resync.tables.insert(table.name.text());
+  for (const TableSpec& table : tables_) resync.tables.insert(table.name.text());
   if (resync.wanted())
     LOCKSTEP_TRY(ask_for_resync(store_, resync, "lockstep: the connector was put right"));
   LOCKSTEP_TRY(store_.remove_note(kGap));

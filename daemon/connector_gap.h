@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "checkpoint/rocksdb_store.h"
 #include "config/connector_settings.h"
@@ -21,14 +22,10 @@ namespace lockstep {
 // One thread, that of the proof.
 class ConnectorGap {
  public:
-  // All outlive it.  `plan_again`: has the run prepared anew, which carries out what the store
-  // asks.
+  // `manifest` and `store` outlive it.  `plan_again`: has the run prepared anew, which carries out
+  // what the store asks.
   ConnectorGap(const Manifest& manifest, RocksdbStore& store, const Prepared& prepared,
-               std::function<void()> plan_again)
-      : manifest_(manifest),
-        store_(store),
-        prepared_(prepared),
-        plan_again_(std::move(plan_again)) {}
+               std::function<void()> plan_again);
 
   // Why what the connector has delivered proves nothing; "": it does.  Not Ok: it cannot be stored.
   Result<std::string> judge(const ConnectorSettings& running);
@@ -36,7 +33,9 @@ class ConnectorGap {
  private:
   const Manifest& manifest_;
   RocksdbStore& store_;
-  const Prepared& prepared_;
+  // Those that move, and by their names those that are left out at the moment: they go on from
+  // where they stand.
+  const std::vector<TableSpec> tables_;
   const std::function<void()> plan_again_;
 };
 

@@ -413,9 +413,6 @@ Result<std::string> PostgresReader::filenodes(const TableMap& table) {
   return text_field(row, 0, 0);
 }
 
-// Reads on and forgets what comes.  A server whose client goes away in mid-answer writes
-// "connection to client lost" into its log as FATAL, which its operators take for a fault of
-// theirs: that is for reads whose rest takes longer than a new connection is worth.
 // Ends a statement that answers only when it is done.
 void PostgresReader::give_up_answer() {
   constexpr std::chrono::milliseconds kNearlyDone{200};
@@ -433,6 +430,9 @@ void PostgresReader::give_up_answer() {
   reading_ = Reading::Nothing;
 }
 
+// Reads on and forgets what comes.  A server whose client goes away in mid-answer writes
+// "connection to client lost" into its log as FATAL, which its operators take for a fault of
+// theirs: that is for reads whose rest takes longer than a new connection is worth.
 void PostgresReader::discard_rest() {
   constexpr std::size_t kPieceBytes = 1 << 20;
   constexpr std::chrono::seconds kDiscardMax{2};

@@ -172,7 +172,7 @@ Result<ApplyOutcome> PostgresTarget::apply_at_once(const LaneTransaction& transa
   if (sent->failure) {
     LOCKSTEP_ASSIGN(auto outcome, failed(transaction, steps, *sent->failure));
     // Each time one table more is isolated, or known to swallow.
-    return outcome ? std::move(*outcome) : apply(transaction);
+    return outcome ? std::move(*outcome) : apply_some(transaction);
   }
   Attempt attempt;
   for (std::size_t i = 0; i < steps.size(); ++i)
