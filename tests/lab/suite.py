@@ -54,6 +54,9 @@ _DEBEZIUM = [
      "test_connector", "test_memory", "test_synced", "test_toast", "test_readme", "test_shapes",
      "test_quarantine", "test_false_alarms"]]
 _NO_DAEMON = "test_target"
+# What measures a load of its own is worth nothing beside four other parts: the full counts of these
+# run when all else is over.
+_TIMED = {"direct": ["test_load_step", "test_false_alarms"], "debezium": ["test_false_alarms"]}
 _LONG = {"LOCKSTEP_LONG": "1", "LOCKSTEP_SIM_SEEDS": "100000"}
 
 _TESTS = ROOT / "tests" / "integration"
@@ -71,9 +74,10 @@ _CCACHE = {"CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
 class Suite:
     """Counts of what ran so far."""
 
-    def __init__(self, scratch, environment):
+    def __init__(self, scratch, environment, full_counts):
         self.scratch = Path(scratch)
         self.environment = environment
+        self.full_counts = full_counts
         self.passed = 0
         self.failed = 0
         self.reasons = []  # A line for each that failed.
@@ -92,23 +96,27 @@ class Suite:
                               f"--gtest_output=json:{report}"], extra)
             self._count_gtest(report, code)
 
-    def everything(self, groups):
-        """The integration tests over both streams, and beside them all groups."""
+    def everything(self):
+        """The integration tests over both streams, beside them all groups; then what is timed."""
         if not self._build("release", ["lockstep"]):
             return
         for file in sorted(_TESTS.glob("test_*.py")):
             if file.stem not in [*sum(DIRECT + _DEBEZIUM, []), _NO_DAEMON]:
                 self._fail(file.stem, "is in no list of suite.py: over which stream does it run?")
-        parts = [(stream, [_TESTS / f"{name}.py" for name in part])
+        apart = _TIMED if self.full_counts else {}
+        parts = [(stream, [_TESTS / f"{name}.py" for name in part
+                           if name not in apart.get(stream, [])])
                  for stream, of_stream in (("debezium", _DEBEZIUM), ("direct", DIRECT))
                  for part in of_stream]
         with ExitStack() as beside:
             for stream, files in parts:
                 beside.enter_context(self._pytest_beside(stream, files))
-            for group in groups:
+            for group in _FULL if self.full_counts else _SHORT:
                 self.native(group)
             if self._build("asan", ["lockstep_integration_test"]):
                 self._pytest("direct", "release", [_TESTS / f"{_NO_DAEMON}.py"])
+        for stream, names in apart.items():
+            self._pytest(stream, "release", [_TESTS / f"{name}.py" for name in names])
 
     def integration(self, expression=None):
         """Runs the integration tests, or those whose name matches."""
@@ -235,16 +243,16 @@ def main():
     environment = {**os.environ, **(_LONG if arguments.long else {})}
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lockstep-test-") as scratch:
-        suite = Suite(scratch, environment)
+        suite = Suite(scratch, environment, arguments.long)
         if arguments.name in _NATIVE:
             suite.native(arguments.name)
         elif arguments.name:
             suite.integration(None if arguments.name == "integration" else arguments.name)
         else:
-            suite.everything(_FULL if arguments.long else _SHORT)
-        if arguments.long and not arguments.name:
-            suite.sanitized_integration("asan")
-            suite.sanitized_integration("tsan")
+            suite.everything()
+            if arguments.long:
+                suite.sanitized_integration("asan")
+                suite.sanitized_integration("tsan")
     print(f"== {time.monotonic() - begun:.0f} s")
     for reason in suite.reasons:
         print(reason)
