@@ -204,7 +204,7 @@ bool Lane::collect_changes(ChangesItem& item) {
   std::vector<Xid> xids;
   for (const Change& change : item.changes) {
     if (change.debt == DebtReason::Snapshot || skipped(change, stream(change.stream))) continue;
-    recent_.record(change.table, change.key, change.xid, !only_opens_debt(change));
+    recent_.record(change.table, change.key, change.xid, change.stream);
     if (xids.empty() || xids.back() != change.xid) xids.push_back(change.xid);
   }
   shared_.visibility.applied(xids);

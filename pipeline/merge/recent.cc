@@ -26,12 +26,17 @@ Recent::Recent(std::size_t tables, std::size_t entries_max, const Visibility& vi
       written_(kBloomWords, 0),
       any_written_(tables, false) {}
 
-void Recent::record(TableId table, const Hash128& key, Xid xid, bool writes) {
+void Recent::record(TableId table, const Hash128& key, Xid xid, StreamId stream) {
   if (!rule_on(Rule::RecordBeforeSend)) return;
   const MutexLock lock(mutex_);
-  const auto [entry, is_new] = entries_[table].try_emplace(key, xid);
-  if (is_new) ++entry_count_;
-  if (writes) entry->second = xid;
+  auto [entry, end] = entries_[table].equal_range(key);
+  while (entry != end && entry->second.stream != stream) ++entry;
+  if (entry != end) {
+    entry->second.xid = xid;
+    return;
+  }
+  entries_[table].emplace(key, Entry{xid, stream});
+  ++entry_count_;
   for (const std::uint64_t bit : {key.low & kBloomMask, key.high & kBloomMask})
     written_[bit / 64] |= std::uint64_t{1} << (bit % 64);
   any_written_[table] = true;
@@ -59,7 +64,7 @@ void Recent::lower(Floor& floor, Xid xid) {
 void Recent::degrade_largest() {
   const auto largest = std::ranges::max_element(entries_, {}, &Entries::size);
   Floor& floor = floors_[static_cast<std::size_t>(largest - entries_.begin())];
-  for (const auto& [key, xid] : *largest) lower(floor, xid);
+  for (const auto& [key, entry] : *largest) lower(floor, entry.xid);
   entry_count_ -= largest->size();
   largest->clear();
 }
@@ -73,9 +78,9 @@ bool Recent::below_floor(TableId table, const Snapshot& snapshot) const {
 Judgement Recent::judge_locked(TableId table, const Hash128& key, const Snapshot& snapshot) const {
   if (below_floor(table, snapshot)) return Judgement::Retake;
   if (!rule_on(Rule::DropUnseenRow)) return Judgement::Write;
-  const auto found = entries_[table].find(key);
-  if (found == entries_[table].end() || snapshot.sees(found->second)) return Judgement::Write;
-  return Judgement::Drop;
+  for (auto [entry, end] = entries_[table].equal_range(key); entry != end; ++entry)
+    if (!snapshot.sees(entry->second.xid)) return Judgement::Drop;
+  return Judgement::Write;
 }
 
 Judgement Recent::judge(TableId table, const Hash128& key, const Snapshot& snapshot) const {
@@ -85,8 +90,10 @@ Judgement Recent::judge(TableId table, const Hash128& key, const Snapshot& snaps
 
 std::optional<Xid> Recent::last_change(TableId table, const Hash128& key) const {
   const MutexLock lock(mutex_);
-  const auto found = entries_[table].find(key);
-  return found == entries_[table].end() ? std::nullopt : std::optional(found->second);
+  std::optional<Xid> last;
+  for (auto [entry, end] = entries_[table].equal_range(key); entry != end; ++entry)
+    last = std::max(last, std::optional(entry->second.xid));
+  return last;
 }
 
 bool Recent::maybe_written(TableId table, const Hash128& key) const {
@@ -162,7 +169,7 @@ void Recent::forget_locked() {
   for (Entries& entries : entries_) {
     if (entries.empty()) continue;
     entry_count_ -=
-        std::erase_if(entries, [&](const auto& entry) { return horizon.passes(entry.second); });
+        std::erase_if(entries, [&](const auto& each) { return horizon.passes(each.second.xid); });
   }
   for (Floor& floor : floors_) {
     std::erase_if(floor.xids, [&](Xid xid) { return horizon.passes(xid); });

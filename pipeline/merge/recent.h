@@ -37,10 +37,10 @@ class Recent {
   Recent(std::size_t tables, std::size_t entries_max, const Visibility& visibility);
 
   // Remembers a change.  REQUIRES: called before it is sent (I3).
-  // The last one that is recorded is the newest, since the changes of a key come through one
-  // stream. One that writes nothing may come through that of another key, behind newer ones:
-  // `writes` is false, and what is known of the key stays.
-  void record(TableId table, const Hash128& key, Xid xid, bool writes = true);
+  // Of the changes that come through one stream the last one that is recorded is the newest.  A row
+  // whose key changed is read again by an event of its old key, which may come through another
+  // stream, behind newer changes or before them: of each stream one change is remembered.
+  void record(TableId table, const Hash128& key, Xid xid, StreamId stream);
   // The whole table changed (TRUNCATE): rows of snapshots that do not see `xid` are void.
   void record_table(TableId table, Xid xid);
 
@@ -75,7 +75,11 @@ class Recent {
   std::size_t entries() const;
 
  private:
-  using Entries = std::unordered_map<Hash128, Xid, Hash128Hasher>;
+  struct Entry {
+    Xid xid = 0;
+    StreamId stream = 0;
+  };
+  using Entries = std::unordered_multimap<Hash128, Entry, Hash128Hasher>;
   // What is left of a table's entries after an overflow or a TRUNCATE.
   struct Floor {
     std::set<Xid> xids;

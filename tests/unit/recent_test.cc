@@ -26,28 +26,41 @@ class RecentTest : public ::testing::Test {
 };
 
 TEST_F(RecentTest, ARowIsDroppedWhenItsChangeIsNotSeen) {
-  recent_.record(0, kRecentKey, 10);
+  recent_.record(0, kRecentKey, 10, 0);
   EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Judgement::Drop);
   EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Judgement::Write);
   EXPECT_EQ(recent_.judge(0, kRecentOther, kDoesNotSeeTen), Judgement::Write);
 }
 
 // A key change has the row read again under its new key, and comes through the old key's stream.
-TEST_F(RecentTest, WhatWritesNothingCoversNoNewerChange) {
-  recent_.record(0, kRecentKey, 10);
-  recent_.record(0, kRecentKey, 7, false);
+TEST_F(RecentTest, OfEachStreamTheLastChangeIsRemembered) {
+  recent_.record(0, kRecentKey, 10, 0);
+  recent_.record(0, kRecentKey, 7, 1);
   EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Judgement::Drop);
-  recent_.record(0, kRecentOther, 10, false);
-  EXPECT_EQ(recent_.judge(0, kRecentOther, kDoesNotSeeTen), Judgement::Drop);
+  EXPECT_EQ(recent_.last_change(0, kRecentKey), 10u);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Judgement::Write);
+  visibility_.probed(kDoesNotSeeTen);
+  recent_.forget();
+  EXPECT_EQ(recent_.entries(), 1u);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Judgement::Drop);
+}
+
+// Seeds 55139 and 90777: the row of an unreadable DELETE was read again and was gone, and an older
+// chunk row then came after it.
+TEST_F(RecentTest, ALaterChangeOfTheSameStreamTakesThePlaceOfAnEarlierOne) {
+  recent_.record(0, kRecentKey, 7, 0);
+  recent_.record(0, kRecentKey, 10, 0);
+  EXPECT_EQ(recent_.entries(), 1u);
+  EXPECT_EQ(recent_.judge(0, kRecentKey, kDoesNotSeeTen), Judgement::Drop);
 }
 
 TEST_F(RecentTest, AnUnknownTransactionIsNeverSeen) {
-  recent_.record(0, kRecentKey, 0);
+  recent_.record(0, kRecentKey, 0, 0);
   EXPECT_EQ(recent_.judge(0, kRecentKey, kSeesTen), Judgement::Drop);
 }
 
 TEST_F(RecentTest, ForgetsOnceAProbeSeesTheChange) {
-  recent_.record(0, kRecentKey, 10);
+  recent_.record(0, kRecentKey, 10, 0);
   visibility_.probed(kDoesNotSeeTen);
   recent_.forget();
   EXPECT_EQ(recent_.entries(), 1u);
@@ -57,9 +70,9 @@ TEST_F(RecentTest, ForgetsOnceAProbeSeesTheChange) {
 }
 
 TEST_F(RecentTest, OverflowDegradesOneTableOnly) {
-  recent_.record(1, Hash128{7, 7}, 10);
-  recent_.record(0, kRecentKey, 10);
-  recent_.record(0, kRecentOther, 10);
+  recent_.record(1, Hash128{7, 7}, 10, 0);
+  recent_.record(0, kRecentKey, 10, 0);
+  recent_.record(0, kRecentOther, 10, 0);
   EXPECT_EQ(recent_.entries(), 1u);
   EXPECT_EQ(recent_.judge(0, Hash128{9, 9}, kDoesNotSeeTen), Judgement::Retake);
   EXPECT_EQ(recent_.judge(1, Hash128{9, 9}, kDoesNotSeeTen), Judgement::Write);
@@ -85,7 +98,7 @@ TEST_F(RecentTest, AnOpenCopyHoldsItsKeysUntilClosed) {
 }
 
 TEST_F(RecentTest, AKeyThatWasWrittenGoesThroughItsLane) {
-  recent_.record(0, kRecentKey, 10);
+  recent_.record(0, kRecentKey, 10, 0);
   EXPECT_TRUE(open(kRecentKey, kSeesTen).via_lane);
   EXPECT_FALSE(recent_.copy_open(kRecentKey));
 }
@@ -101,9 +114,9 @@ TEST_F(RecentTest, NoCopyBeginsWhileTheTableIsHeld) {
 
 // Issue E, row 18: not the table that happens to be written to when there are too many.
 TEST_F(RecentTest, OverflowDegradesTheLargestTable) {
-  recent_.record(0, kRecentKey, 10);
-  recent_.record(0, kRecentOther, 10);
-  recent_.record(1, Hash128{7, 7}, 10);
+  recent_.record(0, kRecentKey, 10, 0);
+  recent_.record(0, kRecentOther, 10, 0);
+  recent_.record(1, Hash128{7, 7}, 10, 0);
   EXPECT_EQ(recent_.entries(), 1u);
   EXPECT_EQ(recent_.judge(0, Hash128{9, 9}, kDoesNotSeeTen), Judgement::Retake);
   EXPECT_EQ(recent_.judge(1, Hash128{9, 9}, kDoesNotSeeTen), Judgement::Write);
