@@ -196,7 +196,7 @@ class TargetTest : public testing::Test {
   const BookkeepingName name_{"books", "shop"};
   const Snapshot late_{1000, 1000, {}};
   Claim claim_;
-  TableCounts counts_{16};
+  TableCounts counts_{64};
   std::deque<TableMap> maps_;  // Addresses stay.
   std::vector<const TableMap*> tables_;
   std::unique_ptr<Bookkeeping> books_;

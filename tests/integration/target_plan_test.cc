@@ -152,6 +152,69 @@ TEST_F(PlanTest, TheStatementsThatWereUsedLastStay) {
   EXPECT_NE(staged_->prepared(update(7)), "");
 }
 
+// At its end a session takes locks for all of them at once, and a server has room for some thousand.
+TEST_F(PlanTest, ASessionHasFewTypesHoweverManyTablesItWrites) {
+  constexpr int kLayouts = 16;
+  std::string tables;
+  for (int i = 0; i < kLayouts; ++i) {
+    for (const char* name : {"a", "b"}) {
+      tables += fmt::format("CREATE TABLE shop.{}{} (id int PRIMARY KEY", name, i);
+      for (int bit = 0; bit < 4; ++bit)
+        tables += fmt::format(", c{} {}", bit, ((i >> bit) & 1) != 0 ? "int" : "text");
+      tables += ");";
+    }
+  }
+  on_both(tables);
+  const auto types = [&] {
+    const auto found = session_->connection().run(
+        "SELECT count(*) FROM pg_type WHERE typnamespace = pg_my_temp_schema() AND typtype = 'c'");
+    return std::stoi(std::string(field(*found, 0, 0)));
+  };
+  TargetTables few(*session_, name_, counts_, 8);
+  const auto write = [&](const TableMap& map) {
+    for (const StatementKind kind : {StatementKind::Upsert, StatementKind::Delete})
+      for (const StatementMode mode : {StatementMode::Plain, StatementMode::Guarded}) {
+        const Status ready = few.prepare({map, kind, mode, {}});
+        ASSERT_TRUE(ready.has_value()) << ready.error().message;
+      }
+  };
+  write(plan("a0"));
+  EXPECT_EQ(types(), 2) << "of its rows and of its key";
+  write(plan("b0"));
+  EXPECT_EQ(types(), 2) << "tables of one layout share them";
+  for (int i = 1; i < kLayouts; ++i) {
+    write(plan(fmt::format("a{}", i)));
+    ASSERT_TRUE(few.trim().has_value());
+    EXPECT_LE(types(), 8);
+  }
+  const auto functions = session_->connection().run(
+      "SELECT count(*) FROM pg_proc WHERE pronamespace = pg_my_temp_schema()");
+  EXPECT_LE(std::stoi(std::string(field(*functions, 0, 0))), 2 * 8) << "theirs went with them";
+  const TableMap& first = maps_[1];
+  write(first);
+  EXPECT_NE(few.prepared({first, StatementKind::Upsert, StatementMode::Plain, {}}), "");
+}
+
+// A plan of 4 kB for each partition: 2048 of them would be the server's memory.
+TEST_F(PlanTest, StatementsOfManyPartitionsWeighMore) {
+  on_both(
+      "CREATE TABLE shop.tree (id int PRIMARY KEY, c0 int, c1 int, c2 int, c3 int, c4 int, c5 int)"
+      " PARTITION BY RANGE (id);"
+      "DO $$ BEGIN FOR i IN 0..639 LOOP EXECUTE format('CREATE TABLE shop.tree_%s PARTITION OF"
+      " shop.tree FOR VALUES FROM (%s) TO (%s)', i, i, i + 1); END LOOP; END $$");
+  const TableMap& tree = plan("tree", {}, StreamKind::Direct);
+  for (unsigned bits = 1; bits < 64; ++bits) {
+    StatementSpec spec{tree, StatementKind::Update, StatementMode::Plain, ColumnMask(7, false)};
+    spec.mask[0] = true;
+    for (unsigned bit = 0; bit < 6; ++bit) spec.mask[bit + 1] = ((bits >> bit) & 1U) != 0;
+    ASSERT_TRUE(staged_->prepare(spec).has_value());
+    ASSERT_TRUE(staged_->trim().has_value());
+  }
+  const auto kept = session_->connection().run(
+      "SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'update%'");
+  EXPECT_LE(std::stoi(std::string(field(*kept, 0, 0))), 2048 / (640 / 16));
+}
+
 // Issue E, row 16.
 TEST_F(DebtTest, ALockThatIsNotGivenInTimeCostsNoSession) {
   const TableMap& map = plan("t");

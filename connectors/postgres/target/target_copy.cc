@@ -61,6 +61,7 @@ Result<bool> PostgresTarget::holds_any(const TableMap& table, const RowBatch& ro
     if (PQntuples(found.get()) == 0) return false;
   }
   const StatementSpec spec{table, StatementKind::Find, StatementMode::Plain, {}};
+  LOCKSTEP_TRY(staged_.trim());
   LOCKSTEP_TRY(staged_.prepare(spec));
   LOCKSTEP_ASSIGN(const PreparedTable* staged, staged_.table(table));
   RowArrayBuilder keys(staged->key.oid, staged->key.column_oids);

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <set>
+#include <utility>
 
 #include "connectors/postgres/target/sql_guard.h"
 
@@ -36,6 +39,14 @@ SELECT t.oid, t.typarray, a.atttypid
   JOIN pg_attribute a ON a.attrelid = t.typrelid
  WHERE t.oid = $1::regtype
  ORDER BY a.attnum)";
+
+// An object of pg_temp takes a lock when its session ends: a composite type three (itself, its
+// array, its relation).  A sixteenth of all that the server has room for to each of our sessions,
+// which may end at once; what it has by default is enough for a dozen of them with the least.
+constexpr const char* kTypesMax = R"(
+SELECT greatest(128, current_setting('max_locks_per_transaction')::int8
+       * (current_setting('max_connections')::int8
+          + current_setting('max_prepared_transactions')::int8) / 16 / 3))";
 
 std::uint32_t oid_field(const PgResult& result, int row, int column) {
   const std::string_view text = field(result, row, column);
@@ -99,23 +110,57 @@ void TargetTables::forget_old_session() {
   if (generation_ == session_.generation()) return;
   generation_ = session_.generation();
   tables_.clear();
+  types_.clear();
   statements_.clear();
   by_key_.clear();
+  weight_ = guards_ = types_max_ = 0;
 }
 
 Result<const PreparedTable*> TargetTables::table(const TableMap& map) {
   forget_old_session();
-  if (const auto found = tables_.find(map.id); found != tables_.end()) return found->second.get();
+  if (const auto found = tables_.find(map.id); found != tables_.end()) {
+    found->second->used = ++uses_;
+    return found->second.get();
+  }
+  LOCKSTEP_TRY(know_types_max());
   auto prepared = std::make_unique<PreparedTable>(map);
+  prepared->used = ++uses_;
   LOCKSTEP_ASSIGN(prepared->sql, stage(map));
+  LOCKSTEP_TRY(read_swallowers(*prepared));
+  std::vector<std::uint32_t> row_oids;
+  std::vector<std::uint32_t> key_oids;
   std::vector<std::string> row_types;
   std::vector<std::string> key_types;
-  for (const StagedColumn& column : prepared->sql.columns) row_types.push_back(column.staged);
-  for (const std::size_t column : map.key) key_types.push_back(row_types[column]);
-  LOCKSTEP_ASSIGN(prepared->row, create_type(fmt::format("lockstep_row_{}", map.id), row_types));
-  LOCKSTEP_ASSIGN(prepared->key, create_type(fmt::format("lockstep_key_{}", map.id), key_types));
-  LOCKSTEP_TRY(read_swallowers(*prepared));
+  for (std::size_t i = 0; i < map.columns.size(); ++i) {
+    row_oids.push_back(staged_oid(map, i));
+    row_types.push_back(prepared->sql.columns[i].staged);
+  }
+  for (const std::size_t column : map.key) {
+    key_oids.push_back(row_oids[column]);
+    key_types.push_back(row_types[column]);
+  }
+  LOCKSTEP_ASSIGN(prepared->row, shared_type(row_oids, row_types));
+  LOCKSTEP_ASSIGN(prepared->key, shared_type(key_oids, key_types));
+  // Together, so that each use is one of a table that is staged.
+  ++types_.at(row_oids).users;
+  ++types_.at(key_oids).users;
   return tables_.emplace(map.id, std::move(prepared)).first->second.get();
+}
+
+Status TargetTables::know_types_max() {
+  if (types_max_ != 0) return {};
+  types_max_ = types_wanted_;
+  if (types_max_ != 0) return {};
+  LOCKSTEP_ASSIGN(const PgResult most, session_.connection().run(kTypesMax));
+  types_max_ = number_field<std::size_t>(most, 0, 0);
+  return {};
+}
+
+Result<RowType> TargetTables::shared_type(const std::vector<std::uint32_t>& oids,
+                                          const std::vector<std::string>& types) {
+  if (const auto found = types_.find(oids); found != types_.end()) return found->second.type;
+  LOCKSTEP_ASSIGN(RowType type, create_type(fmt::format("lockstep_row_{}", ++named_), types));
+  return types_.emplace(oids, SharedType{std::move(type), 0}).first->second.type;
 }
 
 Result<StagedTable> TargetTables::stage(const TableMap& map) {
@@ -227,7 +272,7 @@ Status TargetTables::prepare(const StatementSpec& spec) {
     if (!outgrown(statement->planned_at, rows)) return {};
     LOCKSTEP_TRY(deallocate(statement, std::next(statement)));
   }
-  Statement statement{key, "", rows};
+  Statement statement{key, "", rows, weight_of(spec.kind, *table)};
   std::string sql = plain_sql(spec, *table);
   if (!sql.empty()) {
     statement.name = fmt::format("{}_{}_{}", kind_name(spec.kind), spec.map.id, ++named_);
@@ -238,6 +283,8 @@ Status TargetTables::prepare(const StatementSpec& spec) {
     }
     LOCKSTEP_TRY(session_.prepare(statement.name, sql, types));
   }
+  weight_ += statement.weight;
+  guards_ += statement.is_guard() ? 1 : 0;
   statements_.push_front(std::move(statement));
   by_key_[key] = statements_.begin();
   return {};
@@ -262,26 +309,90 @@ Status TargetTables::create_guard(const StatementSpec& spec, const PreparedTable
                           "sets refused rows aside"));
 }
 
+// INSERT finds a row's partition when it is executed; the others plan for each of them.
+std::size_t TargetTables::weight_of(StatementKind kind, const PreparedTable& table) {
+  return kind == StatementKind::Upsert ? 1 : 1 + table.relations.size() / kPartitionsOfWeight;
+}
+
+std::string TargetTables::forget(Statements::iterator statement) {
+  std::string sql;
+  if (!statement->name.empty()) sql += "DEALLOCATE " + statement->name + ";";
+  if (!statement->name.empty() && statement->is_guard())
+    sql += "DROP FUNCTION pg_temp." + statement->name + ";";
+  weight_ -= statement->weight;
+  guards_ -= statement->is_guard() ? 1 : 0;
+  by_key_.erase(statement->key);
+  statements_.erase(statement);
+  return sql;
+}
+
+std::string TargetTables::forget(const RowType& type) {
+  const auto shared = types_.find(type.column_oids);
+  CHECK(shared != types_.end() && shared->second.users > 0);
+  if (--shared->second.users > 0) return "";
+  types_.erase(shared);
+  return "DROP TYPE " + type.name + ";";
+}
+
 Status TargetTables::deallocate(Statements::iterator first, Statements::iterator last) {
   std::string sql;
-  for (auto statement = first; statement != last; ++statement) {
-    if (!statement->name.empty()) sql += "DEALLOCATE " + statement->name + ";";
-    if (!statement->name.empty() &&
-        std::get<StatementMode>(statement->key) == StatementMode::Guarded)
-      sql += "DROP FUNCTION pg_temp." + statement->name + ";";
-    by_key_.erase(statement->key);
-  }
-  statements_.erase(first, last);
+  while (first != last) sql += forget(first++);
   if (sql.empty()) return {};
   LOCKSTEP_TRY(session_.connection().run(sql));
   return {};
 }
 
-// An eighth at once: one round trip for many.
 Status TargetTables::trim() {
   forget_old_session();
-  if (statements_.size() <= kStatementsMax) return {};
-  return deallocate(std::next(statements_.begin(), kStatementsMax * 7 / 8), statements_.end());
+  LOCKSTEP_TRY(trim_tables());
+  return trim_statements();
+}
+
+// An eighth at once: one round trip for many.  Statements go before the types that they need.
+Status TargetTables::trim_tables() {
+  if (types_.size() <= types_max_) return {};
+  std::vector<std::pair<std::uint64_t, TableId>> by_use;
+  for (const auto& [id, table] : tables_) by_use.emplace_back(table->used, id);
+  std::ranges::sort(by_use);
+  std::set<TableId> gone;
+  std::string types;
+  for (auto at = types_.begin(); at != types_.end();) {
+    const auto type = at++;
+    if (type->second.users > 0) continue;  // Else its table could not be staged.
+    types += "DROP TYPE " + type->second.type.name + ";";
+    types_.erase(type);
+  }
+  for (const auto& [used, id] : by_use) {
+    if (types_.size() <= types_max_ * 7 / 8) break;
+    const auto table = tables_.find(id);
+    types += forget(table->second->row) + forget(table->second->key);
+    tables_.erase(table);
+    gone.insert(id);
+  }
+  std::string sql;
+  for (auto at = statements_.begin(); at != statements_.end();)
+    if (const auto statement = at++; gone.contains(std::get<TableId>(statement->key)))
+      sql += forget(statement);
+  LOCKSTEP_TRY(session_.connection().run(sql + types));
+  return {};
+}
+
+// Likewise.  Each guard is a function of pg_temp.
+Status TargetTables::trim_statements() {
+  std::string sql;
+  const std::size_t guards = guards_ > kGuardsMax ? kGuardsMax * 7 / 8 : kGuardsMax;
+  for (auto at = statements_.end(); guards_ > guards;) {
+    const auto statement = --at;
+    if (!statement->is_guard()) continue;
+    ++at;
+    sql += forget(statement);
+  }
+  const std::size_t weight = weight_ > kWeightMax ? kWeightMax * 7 / 8 : kWeightMax;
+  while (weight_ > weight && statements_.size() > kAlwaysKept)
+    sql += forget(std::prev(statements_.end()));
+  if (sql.empty()) return {};
+  LOCKSTEP_TRY(session_.connection().run(sql));
+  return {};
 }
 
 const std::string& TargetTables::prepared(const StatementSpec& spec) const {
