@@ -56,7 +56,7 @@ void Lane::add(LaneItem item) {
 
 bool Lane::drained() const {
   return pending_.empty() && batch_.empty() && !barrier_ &&
-         (!holds_ || holds_->changed({}).empty()) &&
+         changed_holds().empty() && rejoined().empty() &&
          std::ranges::none_of(streams_, [](const auto& entry) {
            return entry.second.position != entry.second.committed;
          });
@@ -101,7 +101,7 @@ Result<Lane::Step> Lane::step() {
   if (pending_.empty()) return commit_watermark();
   if (std::holds_alternative<BarrierItem>(pending_.front())) {
     // A TRUNCATE raises the stream's position without the lane: what is held before it comes first.
-    if (holds_ && !holds_->changed({}).empty()) return commit_progress();
+    if (!changed_holds().empty() || !rejoined().empty()) return commit_progress();
     if (has_to_wait(std::get<BarrierItem>(pending_.front()).barrier->change()))
       return Step::Blocked;
     enter_barrier();
@@ -371,18 +371,6 @@ void Lane::refold() {
   }
 }
 
-std::vector<ProgressRow> Lane::changed_progress() const {
-  std::vector<ProgressRow> rows;
-  for (const auto& [id, at] : streams_)
-    if (at.position != at.committed || !at.known)
-      rows.push_back({at.name, options_.index, at.position, at.last_xid, at.max_xid});
-  if (!holds_ || streams_.empty()) return rows;
-  const StreamState& at = streams_.begin()->second;
-  std::ranges::move(holds_->changed({"", options_.index, {}, at.last_xid, at.max_xid}),
-                    std::back_inserter(rows));
-  return rows;
-}
-
 Status Lane::save_intent() {
   std::optional<std::vector<Xid>> unseen = shared_.visibility.unseen(kIntentXidsMax);
   if (!unseen) return {};  // The stored U stays behind, which its batch number tells (I5).
@@ -410,10 +398,7 @@ Status Lane::save_evidence() const {
 }
 
 Result<Lane::Step> Lane::apply_batch() {
-  LaneTransaction transaction;
-  transaction.runs = fold_.runs();
-  transaction.progress = changed_progress();
-  transaction.batch = batch_number_ + 1;
+  LaneTransaction transaction = next_transaction();
   if (!rule_on(Rule::ProgressWithBatch)) {
     const LaneTransaction early{{}, std::exchange(transaction.progress, {}), transaction.batch};
     LOCKSTEP_TRY(target_.apply(early));
@@ -441,7 +426,8 @@ Result<Lane::Step> Lane::apply_batch() {
 void Lane::committed(const ApplyOutcome& outcome) {
   ++batch_number_;
   // Held tables first: the source may be told of the stream's position as soon as it is known.
-  if (holds_) holds_->committed(shared_.progress);
+  if (holds_ && !streams_.empty())
+    holds_->committed(shared_.progress, streams_.begin()->second.position);
   for (auto& [id, at] : streams_) {
     if (at.position == at.committed && at.known) continue;
     at.committed = at.position;
@@ -466,25 +452,6 @@ void Lane::committed(const ApplyOutcome& outcome) {
   flush_ = flush_ && !pending_.empty();
   last_commit_ = shared_.clock.now();
   recent_.forget();
-}
-
-Result<Lane::Step> Lane::commit_watermark() {
-  const bool changed = !changed_progress().empty();
-  const bool due = flush_ || shared_.clock.now() - last_commit_ >= options_.watermark_every;
-  if (changed && due) return commit_progress();
-  if (!changed) flush_ = false;
-  recent_.forget();
-  return Step::Idle;
-}
-
-Result<Lane::Step> Lane::commit_progress() {
-  LaneTransaction transaction;
-  transaction.progress = changed_progress();
-  transaction.batch = batch_number_ + 1;
-  LOCKSTEP_TRY(save_intent());
-  LOCKSTEP_ASSIGN(const ApplyOutcome outcome, target_.apply(transaction));
-  committed(outcome);
-  return Step::Applied;
 }
 
 }  // namespace lockstep

@@ -115,7 +115,11 @@ class Lane {
   Status save_evidence() const;
 
   StreamState& stream(StreamId id);
+  // Of the rows of single tables (table_holds.h).
+  std::vector<ProgressRow> changed_holds() const;
+  std::vector<std::string> rejoined() const;
   std::vector<ProgressRow> changed_progress() const;
+  LaneTransaction next_transaction();
   void pop_front();
 
   const LaneOptions options_;

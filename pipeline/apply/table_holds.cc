@@ -36,15 +36,20 @@ void TableHolds::roll_back() {
     if (own.held_at) own.held_at = std::min(*own.held_at, std::max(own.base, seen_));
 }
 
-// A table that never stopped has no row: its position is the stream's.
+// REQUIRES: it stands apart.
 Position TableHolds::position_of(const Own& own) const {
   return own.held_at ? *own.held_at : std::max(*own.start, seen_);
+}
+
+// Until the stream has come as far as it had before it stands behind it.
+bool TableHolds::has_caught_up(const Own& own, Position stream) const {
+  return own.on_target && !own.held_at && seen_ >= *own.start && seen_ >= stream;
 }
 
 std::vector<ProgressRow> TableHolds::changed(const ProgressRow& like) const {
   std::vector<ProgressRow> rows;
   for (const Own& own : tables_) {
-    if (!own.start && !own.held_at) continue;
+    if (!stands_apart(own) || has_caught_up(own, like.position)) continue;
     const Position position = position_of(own);
     if (own.on_target == position) continue;
     rows.push_back(like);
@@ -54,10 +59,22 @@ std::vector<ProgressRow> TableHolds::changed(const ProgressRow& like) const {
   return rows;
 }
 
-void TableHolds::committed(Progress& progress) {
+std::vector<std::string> TableHolds::caught_up(Position stream) const {
+  std::vector<std::string> names;
+  for (const Own& own : tables_)
+    if (has_caught_up(own, stream)) names.push_back(own.name);
+  return names;
+}
+
+void TableHolds::committed(Progress& progress, Position stream) {
   seen_committed_ = seen_;
   for (Own& own : tables_) {
-    if (!own.start && !own.held_at) continue;
+    if (!stands_apart(own)) continue;
+    if (has_caught_up(own, stream)) {
+      own.on_target.reset();
+      progress.rejoined(lane_, own.name);
+      continue;
+    }
     const Position position = position_of(own);
     if (own.on_target == position) continue;
     own.on_target = position;

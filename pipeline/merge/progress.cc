@@ -46,6 +46,15 @@ void Progress::committed(std::uint32_t lane, const std::string& name, Position p
   current = std::max(current.value_or(Position{}), position);
 }
 
+void Progress::rejoined(std::uint32_t lane, const std::string& name) {
+  const MutexLock lock(mutex_);
+  const auto own = streams_.find(name);
+  if (own == streams_.end()) return;
+  own->second[lane].reset();
+  if (std::ranges::none_of(own->second, [](const auto& position) { return position.has_value(); }))
+    streams_.erase(own);
+}
+
 Position Progress::least(const std::string& name) const {
   const MutexLock lock(mutex_);
   return least_locked(name);

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "pipeline/base/result.h"
@@ -108,6 +109,8 @@ struct LaneTransaction {
   std::vector<Run> runs;
   std::vector<ProgressRow> progress;
   std::uint64_t batch = 0;  // This lane's transaction counter; stored with its progress.
+  // Rows of progress that go, by stream and lane: their tables are where the stream is.
+  std::vector<std::pair<std::string, std::uint32_t>> rejoined{};
 };
 
 struct DebtOpened {

@@ -108,6 +108,7 @@ Result<ApplyOutcome> TargetStore::apply(std::uint64_t epoch, const LaneTransacti
   for (const Run& run : transaction.runs)
     for (const Write& write : run.writes) carry_out(run, write, outcome);
   for (const ProgressRow& row : transaction.progress) put_progress(epoch, transaction.batch, row);
+  for (const auto& row : transaction.rejoined) progress_.erase(row);
   return outcome;
 }
 

@@ -48,5 +48,17 @@ TEST(Progress, ALaneThatNeverHeldATableIsWhereItsStreamIs) {
   EXPECT_EQ(progress.own_streams("wal"), (std::vector<std::string>{"wal/public.a/b"}));
 }
 
+TEST(Progress, ATableThatIsBackInItsStreamHasNoPlaceOfItsOwn) {
+  Progress progress(2, {{"wal", 0, {9, 0}, 3, 4},
+                        {"wal", 1, {8, 0}, 3, 4},
+                        {"wal/public.a", 0, {7, 0}, 3, 4},
+                        {"wal/public.a", 1, {8, 0}, 3, 4}});
+  progress.rejoined(0, "wal/public.a");
+  EXPECT_EQ(progress.least("wal/public.a"), (Position{8, 0}));
+  progress.rejoined(1, "wal/public.a");
+  EXPECT_TRUE(progress.own_streams("wal").empty());
+  EXPECT_EQ(progress.resume_point("wal"), (Position{8, 0}));
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -28,9 +28,10 @@ class TableHoldsTest : public ::testing::Test {
     return {"wal", tables_, 0, *progress_};
   }
   using Rows = std::vector<std::pair<std::string, std::uint64_t>>;
-  static Rows rows(const TableHolds& holds) {
+  // Where the stream is committed at `stream`.
+  static Rows rows(const TableHolds& holds, std::uint64_t stream = 0) {
     Rows out;
-    for (const ProgressRow& row : holds.changed({}))
+    for (const ProgressRow& row : holds.changed({"wal", 0, at(stream), 0, 0}))
       out.emplace_back(row.stream, row.position.major);
     return out;
   }
@@ -57,7 +58,7 @@ TEST_F(TableHoldsTest, AStoppedTableStaysWhereItWas) {
   holds.pass(at(30));
   holds.hold(1, at(10));  // The first call counts.
   EXPECT_THAT(rows(holds), ElementsAre(row("wal/public.b", 20)));
-  holds.committed(*progress_);
+  holds.committed(*progress_, at(30));
   EXPECT_THAT(rows(holds), IsEmpty());
   EXPECT_EQ(progress_->resume_point("wal"), at(10));
 }
@@ -69,16 +70,45 @@ TEST_F(TableHoldsTest, ATableThatRunsAgainBeginsAtItsOwnPlaceAndMovesAlong) {
   EXPECT_EQ(holds.resumed(0, at(50)), at(50));
   EXPECT_EQ(holds.resumed(1, at(50)), at(20));
   holds.pass(at(30));
-  EXPECT_THAT(rows(holds), ElementsAre(row("wal/public.b", 30)));
-  holds.committed(*progress_);
+  EXPECT_THAT(rows(holds, 50), ElementsAre(row("wal/public.b", 30)));
+  EXPECT_THAT(holds.caught_up(at(50)), IsEmpty());
+  holds.committed(*progress_, at(50));
+  EXPECT_EQ(progress_->resume_point("wal"), at(30));
+}
+
+// Else each commit would write the row of every table that has ever stopped.
+TEST_F(TableHoldsTest, ATableThatIsWhereTheOthersAreHasNoRow) {
+  TableHolds holds = begin({{"wal", 0, at(50), 0, 0}, {"wal/public.b", 0, at(20), 0, 0}});
   holds.pass(at(60));
-  EXPECT_THAT(rows(holds), ElementsAre(row("wal/public.b", 60)));
+  EXPECT_THAT(rows(holds, 60), IsEmpty());
+  EXPECT_THAT(holds.caught_up(at(60)), ElementsAre("wal/public.b"));
+  holds.committed(*progress_, at(60));
+  progress_->committed(0, "wal", at(60));
+  EXPECT_THAT(progress_->own_streams("wal"), IsEmpty());
+  EXPECT_EQ(progress_->resume_point("wal"), at(60));
+  EXPECT_THAT(holds.caught_up(at(60)), IsEmpty());
+  holds.pass(at(70));
+  EXPECT_THAT(rows(holds, 70), IsEmpty());
+  EXPECT_EQ(holds.resumed(1, at(50)), at(20));
+}
+
+// It stops once more: what comes of it from then on is left in the source.
+TEST_F(TableHoldsTest, ATableThatStopsAgainHasARowAgain) {
+  TableHolds holds = begin({{"wal", 0, at(50), 0, 0}, {"wal/public.b", 0, at(20), 0, 0}});
+  holds.pass(at(60));
+  holds.committed(*progress_, at(60));
+  holds.hold(1, at(50));
+  holds.pass(at(70));
+  EXPECT_THAT(rows(holds, 70), ElementsAre(row("wal/public.b", 60)));
+  EXPECT_THAT(holds.caught_up(at(70)), IsEmpty());
+  holds.committed(*progress_, at(70));
+  EXPECT_EQ(progress_->own_streams("wal"), std::vector<std::string>{"wal/public.b"});
 }
 
 TEST_F(TableHoldsTest, WhatWasRolledBackIsNotPassed) {
   TableHolds holds = begin({{"wal", 0, at(10), 0, 0}});
   holds.pass(at(20));
-  holds.committed(*progress_);
+  holds.committed(*progress_, at(20));
   holds.pass(at(30));
   holds.roll_back();
   holds.hold(0, at(10));
@@ -89,7 +119,7 @@ TEST_F(TableHoldsTest, WhatWasRolledBackIsNotPassed) {
 TEST_F(TableHoldsTest, AHoldThatIsRolledBackIsBeforeTheWholeBatch) {
   TableHolds holds = begin({{"wal", 0, at(10), 0, 0}});
   holds.pass(at(20));
-  holds.committed(*progress_);
+  holds.committed(*progress_, at(20));
   holds.pass(at(30));
   holds.hold(0, at(10));
   holds.roll_back();

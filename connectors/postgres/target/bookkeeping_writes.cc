@@ -161,7 +161,8 @@ Status Bookkeeping::forget_table(const TableName& source, const std::string& own
 }
 
 // With all lanes of a stream at one position it does not matter which lane a key belongs to; the
-// largest xid of the stream must survive in some row, so every row takes it.
+// largest xid of the stream must survive in some row, so every row takes it.  A table of the direct
+// stream that stands where that does needs no rows of its own.
 Status Bookkeeping::change_lanes(std::uint32_t lanes) {
   CHECK(epoch_ != 0 && lanes > 0);
   return transact([&]() -> Status {
@@ -182,6 +183,14 @@ Status Bookkeeping::change_lanes(std::uint32_t lanes) {
       row.last_xid = std::max(row.last_xid, stored.row.last_xid);
     }
     std::vector<ProgressRow> rows;
+    if (const auto whole = streams.find(kDirectStream); whole != streams.end()) {
+      std::erase_if(streams, [&](const auto& own) {
+        const ProgressRow& row = own.second;
+        if (own.first == kDirectStream || row.position != whole->second.position) return false;
+        whole->second.max_xid = std::max(whole->second.max_xid, row.max_xid);
+        return true;
+      });
+    }
     for (auto& [stream, row] : streams) {
       if (rows_of[stream] != now.start->lanes)
         return lanes_stay("not every lane has a position of", stream, now.start->lanes);

@@ -335,6 +335,13 @@ std::string progress_sql(const BookkeepingName& name) {
       bookkeeping_table(name, "progress"), quote_literal(name.migration), later, later);
 }
 
+std::string end_progress_sql(const BookkeepingName& name) {
+  return fmt::format(
+      "DELETE FROM {} AS p USING unnest($1::text[], $2::int4[]) AS w(stream, lane)"
+      " WHERE p.migration = {} AND p.stream = w.stream AND p.lane = w.lane",
+      bookkeeping_table(name, "progress"), quote_literal(name.migration));
+}
+
 std::string fence_sql(const BookkeepingName& name) {
   return fmt::format(
       "SELECT CASE"

@@ -117,6 +117,9 @@ std::string open_debts_sql(const BookkeepingName& name);
 // Neither a position nor a largest xid is ever lowered.
 std::string progress_sql(const BookkeepingName& name);
 
+// $1: streams (text[]), $2: lanes (int4[]).  Their rows go.
+std::string end_progress_sql(const BookkeepingName& name);
+
 // $1: epoch (int8), $2: pg_backend_pid() of the session's first transaction, or 0 (int4).
 // Raises in the server unless the epoch is ours and the backend is the same: an empty answer would
 // not stop a pipelined transaction.  Returns the backend's pid.

@@ -134,6 +134,8 @@ bool PostgresTarget::isolates(const Run& run) const {
 }
 
 Result<ApplyOutcome> PostgresTarget::apply(const LaneTransaction& transaction) {
+  // First of all: whether they are gone is not known while the answer is not.
+  for (const auto& row : transaction.rejoined) committed_.erase(row);
   auto outcome = apply_some(transaction);
   if (!outcome || outcome->stop) return outcome;
   for (const ProgressRow& row : transaction.progress) {
@@ -221,6 +223,8 @@ std::vector<PostgresTarget::Step> PostgresTarget::plan(const LaneTransaction& tr
     steps.push_back({StepKind::NoSwallowers, StatementKind::Upsert, nullptr, 0, 0});
   if (!transaction.progress.empty())
     steps.push_back({StepKind::Progress, StatementKind::Upsert, nullptr, 0, 0});
+  if (!transaction.rejoined.empty())
+    steps.push_back({StepKind::EndProgress, StatementKind::Upsert, nullptr, 0, 0});
   return steps;
 }
 
@@ -273,6 +277,8 @@ Status PostgresTarget::queue_step(const Step& step, const LaneTransaction& trans
     case StepKind::Progress:
       return queue_progress(session_, transaction.progress,
                             {options_.session.epoch, transaction.batch});
+    case StepKind::EndProgress:
+      return queue_end_progress(session_, transaction.rejoined);
     case StepKind::CheckAtOnce:
       return session_.queue_sql(kCheckAtOnce);
   }
@@ -376,6 +382,7 @@ void PostgresTarget::note_result(const Step& step, const PgResult& result, Attem
       return;
     case StepKind::NoSwallowers:
     case StepKind::Progress:
+    case StepKind::EndProgress:
     case StepKind::CheckAtOnce:
       return;
   }

@@ -69,7 +69,15 @@ class PostgresTarget final : public Target {
   Result<std::vector<Debt>> open_debts(TableId table, std::size_t limit) override;
 
  private:
-  enum class StepKind : std::uint8_t { Write, Clear, Open, NoSwallowers, Progress, CheckAtOnce };
+  enum class StepKind : std::uint8_t {
+    Write,
+    Clear,
+    Open,
+    NoSwallowers,
+    Progress,
+    EndProgress,
+    CheckAtOnce
+  };
   static constexpr const char* kCheckAtOnce = "SET CONSTRAINTS ALL IMMEDIATE";
 
   // One statement of a lane transaction.  Write: `count` writes of the run from `first`, of `kind`.

@@ -54,6 +54,8 @@ Status prepare_ledger_statements(TargetSession& session, const BookkeepingName& 
   LOCKSTEP_TRY(session.prepare("progress", progress_sql(name),
                                {kTextArrayOid, kInt4ArrayOid, kInt8ArrayOid, kInt8ArrayOid,
                                 kXid8ArrayOid, kXid8ArrayOid, kInt8Oid, kInt8Oid}));
+  LOCKSTEP_TRY(session.prepare("end_progress", end_progress_sql(name),
+                               {kTextArrayOid, kInt4ArrayOid}));
   return session.prepare("mark", mark_chunk_sql(name),
                          {kTextOid, kTextOid, kInt8Oid, kInt8Oid, kByteaOid, kByteaOid, kInt8Oid});
 }
@@ -101,6 +103,18 @@ Status queue_progress(TargetSession& session, std::span<const ProgressRow> rows,
       streams.bytes(),   lanes.bytes(),    majors.bytes(), minors.bytes(),
       last_xids.bytes(), max_xids.bytes(), epoch,          batch};
   return session.queue("progress", params);
+}
+
+Status queue_end_progress(TargetSession& session,
+                          std::span<const std::pair<std::string, std::uint32_t>> rows) {
+  ArrayBuilder streams(kTextOid);
+  ArrayBuilder lanes(kInt4Oid);
+  for (const auto& [stream, lane] : rows) {
+    streams.add(stream);
+    lanes.add_int4(static_cast<std::int32_t>(lane));
+  }
+  const std::array<Parameter, 2> params{streams.bytes(), lanes.bytes()};
+  return session.queue("end_progress", params);
 }
 
 Status queue_mark(TargetSession& session, const TableName& table, const ChunkMark& mark) {

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "connectors/postgres/target/target_session.h"
@@ -107,6 +108,9 @@ struct ProgressStamp {
 };
 Status queue_progress(TargetSession& session, std::span<const ProgressRow> rows,
                       ProgressStamp stamp);
+// What LaneTransaction::rejoined says.
+Status queue_end_progress(TargetSession& session,
+                          std::span<const std::pair<std::string, std::uint32_t>> rows);
 
 Status queue_mark(TargetSession& session, const TableName& table, const ChunkMark& mark);
 

@@ -79,6 +79,7 @@ Status PostgresTarget::apply_isolated_runs(const LaneTransaction& transaction, A
   LOCKSTEP_TRY(session_.resume());
   LOCKSTEP_TRY(
       queue_progress(session_, transaction.progress, {options_.session.epoch, transaction.batch}));
+  LOCKSTEP_TRY(queue_end_progress(session_, transaction.rejoined));
   LOCKSTEP_TRY(run_queued());
   return {};
 }
