@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <set>
@@ -19,6 +20,12 @@
 #include "pipeline/ports/proof.h"
 
 namespace lockstep {
+
+// What somebody wants to know who asks for a proof that begins now (Supervisor::prove_from_now).
+enum class ProofOf : std::uint8_t {
+  Stream,  // All that was committed before is applied.
+  Tables,  // And the catalogs of all tables were looked at since: what they tell of is noticed.
+};
 
 // What a Passage looks at.  Everything outlives it.
 struct PassageParts {

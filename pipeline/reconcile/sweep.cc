@@ -128,7 +128,9 @@ Result<Sweep::Step> Sweep::open() {
                  : reading_.prepare(work_.rereads ? table.map : table.compared->view(From::Source));
   if (!ready) return give_up(std::move(ready).error());
   if (*ready == Reading::Ready::Accepted) {
-    if (!work_.held && !work_.rereads) proof_ = ports_.prove();
+    // Of a key that was found unequal before, the tables' own changes may be the reason (V7).
+    if (!work_.held && !work_.rereads)
+      proof_ = ports_.prove(work_.keys.empty() ? ProofOf::Stream : ProofOf::Tables);
     return Step::Working;
   }
   if (*ready != Reading::Ready::Yes) return Step::Waiting;

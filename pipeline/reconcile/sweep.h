@@ -39,6 +39,7 @@
 #include "pipeline/backfill/key_reading.h"
 #include "pipeline/backfill/reading.h"
 #include "pipeline/base/sync.h"
+#include "pipeline/merge/passage.h"
 #include "pipeline/ports/digests.h"
 #include "pipeline/ports/verified.h"
 #include "pipeline/reconcile/range_book.h"
@@ -93,7 +94,7 @@ struct SweepPorts {
   DigestReader& target;  // Of the target's tables.
   OwedKeys& owed;        // The same connection.
   // Asks for a proof that begins now, and whether it has come (V3).
-  std::function<std::uint64_t()> prove;
+  std::function<std::uint64_t(ProofOf of)> prove;
   std::function<bool(std::uint64_t proof)> is_applied;
   // What was committed before it is applied, by a proof; 0: none has come yet.
   std::function<Lsn()> applied_through;

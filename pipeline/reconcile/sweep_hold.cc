@@ -73,7 +73,7 @@ bool Sweep::prove_held() {
     return true;
   }
   if (proof_ == 0 && shared_.clock.now() < prove_at_) return false;
-  if (proof_ == 0) proof_ = ports_.prove();
+  if (proof_ == 0) proof_ = ports_.prove(ProofOf::Tables);
   if (!ports_.is_applied(proof_)) return false;
   tables_[work_.table]->all_next = true;
   return true;

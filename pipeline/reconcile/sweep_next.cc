@@ -359,7 +359,7 @@ std::size_t Sweep::many_keys(const TableMap& map) const {
 Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   const Lsn position = ports_.applied_through();
   if (position == 0) {
-    if (proof_ == 0) proof_ = ports_.prove();
+    if (proof_ == 0) proof_ = ports_.prove(ProofOf::Stream);
     return Step::Waiting;
   }
   Table& table = *tables_[id];

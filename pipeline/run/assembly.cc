@@ -75,7 +75,7 @@ Assembly::Assembly(RunOptions options, std::vector<const TableMap*> tables, RunP
       debts_(options_.debts, shared(), *ports_.scans.at(0).reader, *ports_.scans.at(0).target),
       sweep_(options_.sweep, shared(),
              {ports_.compare.source, ports_.compare.target, ports_.compare.owed,
-              [this] { return prove(); },
+              [this](ProofOf of) { return prove(of); },
               [this](std::uint64_t proof) { return supervisor_.is_applied(proof); },
               [this] { return supervisor_.applied_through(); }, ports_.compare.store,
               [this] { return sweep_yields_to(); },

@@ -101,8 +101,8 @@ class Assembly {
   // A table that has stopped did so for another reason by now.
   void restate(TableId table, const std::string& reason) { board_.restate(table, reason); }
   // Asks for a proof that begins now.
-  std::uint64_t prove() {
-    const std::uint64_t proof = supervisor_.prove_from_now();
+  std::uint64_t prove(ProofOf of = ProofOf::Tables) {
+    const std::uint64_t proof = supervisor_.prove_from_now(of);
     asked_.wake();
     return proof;
   }

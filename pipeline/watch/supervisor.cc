@@ -239,6 +239,20 @@ std::set<std::string> Supervisor::paused() const {
   return paused_;
 }
 
+// What was read before a proof was asked for comes before its marker.
+std::uint64_t Supervisor::prove_from_now(ProofOf of) {
+  const MutexLock lock(mutex_);
+  ++proofs_asked_;
+  if (of == ProofOf::Tables) looks_asked_ = proofs_asked_;
+  return proofs_asked_;
+}
+
+std::uint64_t Supervisor::take_asked() {
+  const MutexLock lock(mutex_);
+  looks_ = looks_asked_ > looked_;
+  return proofs_asked_;
+}
+
 // One step towards the proof of V3; see the class invariant for the order.  While tables are copied
 // it proves nothing but how far the stream is applied, which tells the lag.
 Result<Supervisor::Conclusion> Supervisor::prove(bool want_proof) {
@@ -246,12 +260,13 @@ Result<Supervisor::Conclusion> Supervisor::prove(bool want_proof) {
   const bool ready = backfilled_ && shapes_.settled();
   if (!ready || owes_rows()) forget_proof();
   if (held_back_) proof_.reset();
-  const std::uint64_t asked = proofs_asked_.load(std::memory_order_acquire);
+  const std::uint64_t asked = take_asked();
   const bool anew = std::exchange(proof_number_, asked) != asked;
   if (ready != proof_counts_ || anew) {
     proof_.reset();
     next_proof_ = {};
   }
+  if (ready != proof_counts_) next_conclusion_ = {};
   proof_counts_ = ready;
   const bool patient = !want_proof || !ready;
   const bool hurry = !is_applied(asked);  // Somebody waits for it.
@@ -286,26 +301,46 @@ Result<Supervisor::Conclusion> Supervisor::step_proof(bool ready, bool patient) 
     if (!patient && proof_.fault().empty()) waits_for(proof_.waiting_for());
     return Conclusion::GoOn;
   }
+  return use_proof(ready, patient);
+}
+
+// A sweep asks for a proof of each range, and a conclusion asks the catalogs of all tables: so while
+// the run follows there is one now and then only, and when somebody wants it.
+Result<Supervisor::Conclusion> Supervisor::use_proof(bool ready, bool patient) {
+  const bool due = ready && (!patient || looks_ || shared_.clock.now() >= next_conclusion_);
+  if (!looks_) tell_applied();
+  Conclusion conclusion = Conclusion::GoOn;
+  if (due) {
+    LOCKSTEP_ASSIGN(conclusion, conclude());
+  } else if (looks_) {
+    LOCKSTEP_TRY(shapes_.look());
+  }
+  if (looks_) {
+    looked_ = proof_number_;
+    tell_applied();
+  }
+  if (!patient) return conclusion;
+  const auto now = shared_.clock.now();
+  // Rows that are owed may be settled in a moment: the passage is good for a while.
+  if (due && conclusion == Conclusion::GoOn && now - proof_.begun() < options_.proof_every) {
+    next_conclusion_ = next_proof_;
+    return conclusion;
+  }
+  proof_.reset();
+  if (due || !ready) next_conclusion_ = now + options_.proof_every;
+  next_proof_ = next_conclusion_;
+  return conclusion;
+}
+
+// Of one that is to tell of the tables, too, only then: who judges two looks at a key by it must not
+// come between (V7).
+void Supervisor::tell_applied() {
   {
     const MutexLock lock(mutex_);
     applied_until_ = proof_.begun();
   }
   applied_through_.store(proof_.marker().value_or(0), std::memory_order_release);
   proofs_applied_.store(proof_number_, std::memory_order_release);
-  if (!ready) {
-    proof_.reset();
-    next_proof_ = shared_.clock.now() + options_.proof_every;
-    return Conclusion::GoOn;
-  }
-  LOCKSTEP_ASSIGN(const Conclusion conclusion, conclude());
-  if (!patient) return conclusion;
-  const auto now = shared_.clock.now();
-  // Rows that are owed may be settled in a moment: the passage is good for a while.
-  if (conclusion == Conclusion::GoOn && now - proof_.begun() < options_.proof_every)
-    return conclusion;
-  proof_.reset();
-  next_proof_ = now + options_.proof_every;
-  return conclusion;
 }
 
 std::optional<Ends> Supervisor::passed_ends(std::uint64_t proof) const {

@@ -87,9 +87,8 @@ class Supervisor {
   // `newest_us`: commit time of the last change that this poll read; 0: there was none.
   void set_source(const SourceState& state, std::int64_t newest_us);
   // Asks for a proof that begins after this; it is worked at without a pause.  Returns its number.
-  std::uint64_t prove_from_now() {
-    return proofs_asked_.fetch_add(1, std::memory_order_acq_rel) + 1;
-  }
+  // Of a table for each of thousands of ranges, ProofOf::Tables asks for the catalogs of all.
+  std::uint64_t prove_from_now(ProofOf of = ProofOf::Tables);
   // The last one of which all that was committed before it was asked for is on the target, but for
   // rows that are owed.
   std::uint64_t applied_proof() const { return proofs_applied_.load(std::memory_order_acquire); }
@@ -132,7 +131,10 @@ class Supervisor {
   void note_target(const TargetChange& change);
   bool is_complete() const;
   Result<Conclusion> prove(bool want_proof);
+  std::uint64_t take_asked();
   Result<Conclusion> step_proof(bool ready, bool patient);
+  Result<Conclusion> use_proof(bool ready, bool patient);
+  void tell_applied();
   Result<Conclusion> conclude();
   void forget_proof();
   void tell_proof(const std::string& fault);
@@ -163,6 +165,8 @@ class Supervisor {
   bool held_back_ = false;
   Passage proof_;
   std::uint64_t proof_number_ = 0;  // The last one asked for before the passage began.
+  std::uint64_t looked_ = 0;        // The last one of which the catalogs were looked at.
+  bool looks_ = false;              // Somebody who asked since wants to know of the tables.
   bool proof_counts_ = false;       // Every table was copied, and settled, before it began.
   ShapeWatch shapes_;
   std::chrono::steady_clock::time_point next_look_{};
@@ -171,6 +175,7 @@ class Supervisor {
   std::uint64_t opened_ = 0;          // Debts of this run, by the last look at the board;
   std::uint64_t counted_opened_ = 0;  // by the last count.
   std::chrono::steady_clock::time_point next_proof_{};
+  std::chrono::steady_clock::time_point next_conclusion_{};  // While following.
   std::chrono::milliseconds next_tick_;
   std::vector<std::string> newcomers_;
   std::map<TableId, DebtCount> debts_;
@@ -180,9 +185,9 @@ class Supervisor {
   std::set<std::string> told_newcomers_;
 
   std::atomic<bool> look_at_once_{false};  // release/acquire: the catalogs may tell something new.
-  // acq_rel: what was read before a proof was asked for comes before its marker; what the lanes
-  // committed for it, before it is told.
-  std::atomic<std::uint64_t> proofs_asked_{0};
+  std::uint64_t proofs_asked_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t looks_asked_ GUARDED_BY(mutex_) = 0;  // The last of them that is of the tables.
+  // release/acquire: what the lanes committed for a proof comes before it is told.
   std::atomic<std::uint64_t> proofs_applied_{0};
   std::atomic<Lsn> applied_through_{0};  // release/acquire: what the lanes committed before.
 

@@ -40,6 +40,7 @@ Scenario::Scenario(SimOptions options)
       checkpoint_(*this) {}
 
 void Scenario::interleave(std::string_view where) {
+  ++calls_[std::string(where)];
   const auto found = work_.find(where);
   if (found == work_.end()) return;
   const auto work = std::move(found->second);

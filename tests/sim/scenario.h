@@ -76,6 +76,11 @@ class Scenario final : public Chaos {
   // Runs `work` once, at the next call to the fake port named `where`.
   void at(const std::string& where, std::function<void()> work) { work_[where] = std::move(work); }
   void fail_next(const std::string& where, Fate fate) { fates_[where] = fate; }
+  // How often the fake port named `where` was called.
+  std::size_t calls(const std::string& where) const {
+    const auto found = calls_.find(where);
+    return found == calls_.end() ? 0 : found->second;
+  }
   void carry_out_zombies();
 
   // Everything ends, and the supervisor says so.  Returns what is wrong; empty: nothing.
@@ -111,6 +116,7 @@ class Scenario final : public Chaos {
   bool killed_ = false;
   std::map<std::string, std::function<void()>, std::less<>> work_;
   std::map<std::string, Fate, std::less<>> fates_;
+  std::map<std::string, std::size_t, std::less<>> calls_;
 };
 
 // The row as version `version` of an application would write it.

@@ -91,6 +91,33 @@ void copied(Scenario& s, int rows) {
   EXPECT_EQ(s.settle(), "");
 }
 
+// Of 20 ranges each has its proof, and the catalogs of all tables are asked now and then.
+TEST(SweepScenario, TheCatalogsAreNotAskedForEachRange) {
+  SimOptions options = scenario_options();
+  options.chunk_rows = 2;
+  Scenario s(options);
+  copied(s, 40);
+  const std::size_t before = s.calls("files");
+  EXPECT_EQ(found(s), "");
+  EXPECT_EQ(s.sweep_status().asked.at(0).second.ranges_total, 20U);
+  EXPECT_LT(s.calls("files") - before, 10U);
+}
+
+// V7: but before a key is found they are.  A rewrite that no event tells of changes every row.
+TEST(SweepScenario, ARewriteIsNoticedBeforeItsRowsAreFound) {
+  Scenario s(continuous(std::chrono::seconds(1)));
+  copied(s);
+  EXPECT_EQ(s.settle(), "");
+  for (int round = 0; round < 20; ++round) s.sweep_round();
+  ASSERT_TRUE(s.source.rewrite(0));
+  for (int round = 0; round < 100; ++round) {
+    s.sweep_round();
+    s.scan(1);
+  }
+  for (const int id : {1, 2, 3, 4, 5}) EXPECT_EQ(s.finding_of(id), 0U) << id;
+  EXPECT_EQ(s.settle(), "");
+}
+
 // Of 2 rows, which take no time, then of 8, as many as such a range may have.
 TEST(SweepScenario, RangesThatAreEqualGrowWhileTheyAreDigested) {
   Scenario s(digests_in_ranges_of(2));
