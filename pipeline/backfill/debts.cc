@@ -13,7 +13,7 @@ DebtReader::DebtReader(DebtReaderOptions options, Shared shared, ChunkReader& re
       reading_(reader, shared),
       keys_(reading_, reader, shared),
       seen_(shared.tables.size(), 0),
-      empty_(shared.tables.size(), false),
+      empty_(shared.tables.size(), true),
       attempts_(shared.tables.size(), 0) {}
 
 Result<DebtReader::Step> DebtReader::step() {

@@ -60,7 +60,9 @@ class DebtReader {
   State state_ = State::Idle;
   std::size_t next_table_ = 0;
   std::vector<std::uint64_t> seen_;  // By table: the board's debts_opened when it was last empty.
-  std::vector<bool> empty_;          // By table: it had no debt then.
+  // By table: it had no debt then.  Of those that are there at the start the supervisor tells, who
+  // counts all of them at once: thousands of tables are not asked one by one.
+  std::vector<bool> empty_;
   std::vector<std::uint32_t> attempts_;  // By table: those that its last round's debts had.
   const TableMap* table_ = nullptr;
   std::vector<Debt> debts_;  // Of this round.

@@ -11,9 +11,6 @@ namespace {
 // transaction of a million rows is one of them.
 constexpr std::size_t kFloorXidsMax = 4096;
 
-constexpr std::size_t kBloomWords = 1 << 15;  // 2 Mbit, 256 KiB a lane.
-constexpr std::uint64_t kBloomMask = kBloomWords * 64 - 1;
-
 }  // namespace
 
 Recent::Recent(std::size_t tables, std::size_t entries_max, const Visibility& visibility)
@@ -23,12 +20,13 @@ Recent::Recent(std::size_t tables, std::size_t entries_max, const Visibility& vi
       floors_(tables),
       open_count_(tables, 0),
       held_(tables, false),
-      written_(kBloomWords, 0),
       any_written_(tables, false) {}
 
 void Recent::record(TableId table, const Hash128& key, Xid xid, StreamId stream) {
   if (!rule_on(Rule::RecordBeforeSend)) return;
   const MutexLock lock(mutex_);
+  written_.add(key);
+  any_written_[table] = true;
   auto [entry, end] = entries_[table].equal_range(key);
   while (entry != end && entry->second.stream != stream) ++entry;
   if (entry != end) {
@@ -37,9 +35,6 @@ void Recent::record(TableId table, const Hash128& key, Xid xid, StreamId stream)
   }
   entries_[table].emplace(key, Entry{xid, stream});
   ++entry_count_;
-  for (const std::uint64_t bit : {key.low & kBloomMask, key.high & kBloomMask})
-    written_[bit / 64] |= std::uint64_t{1} << (bit % 64);
-  any_written_[table] = true;
   if (entry_count_ <= entries_max_) return;
   forget_locked();
   if (entry_count_ > entries_max_) degrade_largest();
@@ -96,11 +91,9 @@ std::optional<Xid> Recent::last_change(TableId table, const Hash128& key) const 
   return last;
 }
 
-bool Recent::maybe_written(TableId table, const Hash128& key) const {
-  if (!any_written_[table]) return false;
-  for (const std::uint64_t bit : {key.low & kBloomMask, key.high & kBloomMask})
-    if ((written_[bit / 64] & (std::uint64_t{1} << (bit % 64))) == 0) return false;
-  return true;
+// A row that is taken for a new one and is not fails to be copied, and goes through its lane then.
+bool Recent::maybe_written(TableId table, const Hash128& key) {
+  return any_written_[table] && written_.may_have(key);
 }
 
 void Recent::open_for_copy(TableId table, std::span<const Hash128> keys, const Snapshot& snapshot,

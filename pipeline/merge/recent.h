@@ -14,6 +14,7 @@
 #include "pipeline/base/sync.h"
 #include "pipeline/merge/key_counts.h"
 #include "pipeline/merge/visibility.h"
+#include "pipeline/merge/written_keys.h"
 #include "pipeline/model/change.h"
 #include "pipeline/model/snapshot.h"
 
@@ -93,7 +94,7 @@ class Recent {
   void degrade_largest() REQUIRES(mutex_);
   void lower(Floor& floor, Xid xid) REQUIRES(mutex_);
   void forget_locked() REQUIRES(mutex_);
-  bool maybe_written(TableId table, const Hash128& key) const REQUIRES(mutex_);
+  bool maybe_written(TableId table, const Hash128& key) REQUIRES(mutex_);
 
   const std::size_t entries_max_;
   const Visibility& visibility_;
@@ -104,9 +105,7 @@ class Recent {
   KeyCounts open_ GUARDED_BY(mutex_);
   std::vector<std::size_t> open_count_ GUARDED_BY(mutex_);  // By TableId.
   std::vector<bool> held_ GUARDED_BY(mutex_);               // By TableId.
-  // Keys this lane has written since the start, as a bloom filter: a hint that a direct COPY of
-  // the row would fail on the existing one; and the tables they belong to.
-  std::vector<std::uint64_t> written_ GUARDED_BY(mutex_);
+  WrittenKeys written_ GUARDED_BY(mutex_);
   std::vector<bool> any_written_ GUARDED_BY(mutex_);   // By TableId.
   std::uint64_t forgotten_at_ GUARDED_BY(mutex_) = 0;  // Visibility's generation.
 };

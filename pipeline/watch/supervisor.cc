@@ -11,11 +11,28 @@ namespace lockstep {
 namespace {
 
 constexpr std::chrono::seconds kTickMax{5};
-// Between the first steps of a proof that somebody waits for: the direct stream passes it in a few
-// milliseconds, a connector in seconds.
-constexpr std::chrono::milliseconds kHurry{5};
-constexpr const char* kProofPart = "the proof of being synced";
+constexpr int kTimesCounted = 20;       // As long as a count took nobody counts again.
+constexpr std::size_t kWaitsMax = 50;  // Lines.
 constexpr const char* kSourcePart = "source: ";
+
+// "a, b, c and 7 more tables".
+class ShortList {
+ public:
+  void add(const std::string& name) {
+    if (++count_ <= kShown) text_ += (text_.empty() ? "" : ", ") + name;
+  }
+  bool empty() const { return count_ == 0; }
+  bool is_one() const { return count_ == 1; }
+  std::string text() const {
+    if (count_ <= kShown) return text_;
+    return text_ + " and " + std::to_string(count_ - kShown) + " more tables";
+  }
+
+ private:
+  static constexpr std::size_t kShown = 3;
+  std::size_t count_ = 0;
+  std::string text_;
+};
 
 }  // namespace
 
@@ -73,6 +90,7 @@ void Supervisor::begin() {
 
 Result<Supervisor::Conclusion> Supervisor::tick(bool want_proof) {
   waiting_.clear();
+  more_waits_ = 0;
   Status kept = note_tables();
   if (kept) kept = count_debts_if_due();
   Result<Conclusion> conclusion = Conclusion::GoOn;
@@ -86,7 +104,11 @@ Result<Supervisor::Conclusion> Supervisor::tick(bool want_proof) {
 }
 
 void Supervisor::waits_for(std::string what) {
-  if (std::ranges::find(waiting_, what) == waiting_.end()) waiting_.push_back(std::move(what));
+  if (std::ranges::find(waiting_, what) != waiting_.end()) return;
+  if (waiting_.size() < kWaitsMax)
+    waiting_.push_back(std::move(what));
+  else
+    ++more_waits_;
 }
 
 // What an operator holds stands in the checkpoint (run/control.h), and is as good as before to the
@@ -115,36 +137,40 @@ Status Supervisor::note_stops() {
 Status Supervisor::note_tables() {
   LOCKSTEP_TRY(note_stops());
   const std::vector<TableStatus> all = shared_.board.all();
-  backfilled_ = true;
   opened_ = 0;
   for (const TableStatus& table : all) opened_ += table.debts_opened;
+  ShortList uncopied;
   for (TableId id = 0; id < all.size(); ++id) {
-    const std::string name = shared_.tables[id]->text();
     if (all[id].life.is_stopped()) continue;
-    if (!all[id].life.copied) {
-      backfilled_ = false;
-      waits_for("the backfill of " + name);
-    } else if (told_done_.insert(id).second) {
-      events_.backfill_done(name, all[id].rows_done);
-    }
+    if (!all[id].life.copied)
+      uncopied.add(shared_.tables[id]->text());
+    else if (told_done_.insert(id).second)
+      events_.backfill_done(shared_.tables[id]->text(), all[id].rows_done);
   }
+  backfilled_ = uncopied.empty();
+  if (!backfilled_) waits_for("the backfill of " + uncopied.text());
   return {};
 }
 
-// Counting reads the whole table of debts.
-Status Supervisor::count_debts_if_due() {
+// Counting reads the whole table of debts: of millions it takes its time.
+bool Supervisor::count_is_due() const {
   const bool some =
       opened_ != counted_opened_ ||
       std::ranges::any_of(debts_, [](const auto& entry) { return entry.second.open > 0; });
-  const auto every = some ? options_.count_every : options_.recount_every;
-  if (shared_.clock.now() - counted_at_ < every) return {};
-  return count_debts();
+  const std::chrono::steady_clock::duration every =
+      some ? options_.count_every : options_.recount_every;
+  return counted_at_ == std::chrono::steady_clock::time_point{} ||
+         shared_.clock.now() - counted_at_ >= std::max(every, kTimesCounted * count_took_);
 }
 
+Status Supervisor::count_debts_if_due() { return count_is_due() ? count_debts() : Status(); }
+
 Status Supervisor::count_debts() {
-  counted_at_ = shared_.clock.now();
+  const auto begun = counted_at_ = shared_.clock.now();
   counted_opened_ = opened_;
   LOCKSTEP_ASSIGN(const std::vector<DebtCount> counts, ports_.ledger.count_debts());
+  counted_at_ = shared_.clock.now();
+  count_took_ = counted_at_ - begun;
   const bool counted_before = std::exchange(counted_, true);
   const std::map<TableId, DebtCount> before = std::exchange(debts_, {});
   for (const DebtCount& count : counts) {
@@ -170,18 +196,26 @@ Status Supervisor::watch_shapes() {
     LOCKSTEP_TRY(shapes_.look());
     LOCKSTEP_TRY(look_around());
   }
-  for (const std::string& table : newcomers_)
-    waits_for("table " + table + ", which came after this run had begun: start lockstep again");
+  ShortList newcomers;
+  for (const std::string& table : newcomers_) newcomers.add(table);
+  if (!newcomers.empty())
+    waits_for((newcomers.is_one() ? "table " : "tables ") + newcomers.text() +
+              ", which came after this run had begun: start lockstep again");
   LOCKSTEP_ASSIGN(std::string awaited, shapes_.advance(paused()));
   changed_ = !awaited.empty();
   if (changed_) waits_for(std::move(awaited));
+  ShortList healing;
   for (const TableMap* table : shared_.tables) {
     const TableLife life = shared_.board.life(table->id);
     if (life.stage != Stage::Healing) continue;
     const std::string& gap = shapes_.gap(table->id);
-    waits_for(gap.empty() ? "the heal of " + table->text() : gap);
+    if (gap.empty())
+      healing.add(table->text());
+    else
+      waits_for(gap);
     if (life.is_whole() && gap.empty()) next_look_ = {};  // All that is left is a look.
   }
+  if (!healing.empty()) waits_for("the heal of " + healing.text());
   return {};
 }
 
@@ -234,145 +268,6 @@ void Supervisor::hold_stream() {
                                                           : "");
 }
 
-std::set<std::string> Supervisor::paused() const {
-  const MutexLock lock(mutex_);
-  return paused_;
-}
-
-// What was read before a proof was asked for comes before its marker.
-std::uint64_t Supervisor::prove_from_now(ProofOf of) {
-  const MutexLock lock(mutex_);
-  ++proofs_asked_;
-  if (of == ProofOf::Tables) looks_asked_ = proofs_asked_;
-  return proofs_asked_;
-}
-
-std::uint64_t Supervisor::take_asked() {
-  const MutexLock lock(mutex_);
-  looks_ = looks_asked_ > looked_;
-  return proofs_asked_;
-}
-
-// One step towards the proof of V3; see the class invariant for the order.  While tables are copied
-// it proves nothing but how far the stream is applied, which tells the lag.
-Result<Supervisor::Conclusion> Supervisor::prove(bool want_proof) {
-  const auto now = shared_.clock.now();
-  const bool ready = backfilled_ && shapes_.settled();
-  if (!ready || owes_rows()) forget_proof();
-  if (held_back_) proof_.reset();
-  const std::uint64_t asked = take_asked();
-  const bool anew = std::exchange(proof_number_, asked) != asked;
-  if (ready != proof_counts_ || anew) {
-    proof_.reset();
-    next_proof_ = {};
-  }
-  if (ready != proof_counts_) next_conclusion_ = {};
-  proof_counts_ = ready;
-  const bool patient = !want_proof || !ready;
-  const bool hurry = !is_applied(asked);  // Somebody waits for it.
-  next_tick_ = std::min(options_.tick_every, !hurry ? options_.tick_every
-                                             : anew ? kHurry
-                                                    : next_tick_ * 2);
-  if (held_back_) tell_proof("");
-  if (held_back_ || (patient && !hurry && now < next_proof_)) return Conclusion::GoOn;
-  next_proof_ = now + options_.proof_step;
-  auto conclusion = step_proof(ready, patient);
-  // An error of a tick that is not patient is the tick's.
-  if (conclusion || patient) tell_proof(conclusion ? proof_.fault() : conclusion.error().message);
-  return conclusion || !patient ? std::move(conclusion) : Conclusion::GoOn;
-}
-
-// A part of its own: what is broken on the way from the source's log to us.
-void Supervisor::tell_proof(const std::string& fault) {
-  events_.told(kProofPart, fault, health_.tell(kProofPart, fault, shared_.clock.now()));
-}
-
-Result<Supervisor::Conclusion> Supervisor::step_proof(bool ready, bool patient) {
-  LOCKSTEP_ASSIGN(const bool applied, proof_.step(paused()));
-  const bool passed = proof_.stream_passed();
-  awaited_marker_.store(passed ? 0 : proof_.marker().value_or(0), std::memory_order_relaxed);
-  awaits_lanes_.store(passed && !applied, std::memory_order_relaxed);
-  if (passed) {
-    const MutexLock lock(mutex_);
-    passed_ = proof_number_;
-    passed_ends_ = proof_.ends();
-  }
-  if (!applied) {
-    if (!patient && proof_.fault().empty()) waits_for(proof_.waiting_for());
-    return Conclusion::GoOn;
-  }
-  return use_proof(ready, patient);
-}
-
-// A sweep asks for a proof of each range, and a conclusion asks the catalogs of all tables: so while
-// the run follows there is one now and then only, and when somebody wants it.
-Result<Supervisor::Conclusion> Supervisor::use_proof(bool ready, bool patient) {
-  const bool due = ready && (!patient || looks_ || shared_.clock.now() >= next_conclusion_);
-  if (!looks_) tell_applied();
-  Conclusion conclusion = Conclusion::GoOn;
-  if (due) {
-    LOCKSTEP_ASSIGN(conclusion, conclude());
-  } else if (looks_) {
-    LOCKSTEP_TRY(shapes_.look());
-  }
-  if (looks_) {
-    looked_ = proof_number_;
-    tell_applied();
-  }
-  if (!patient) return conclusion;
-  const auto now = shared_.clock.now();
-  // Rows that are owed may be settled in a moment: the passage is good for a while.
-  if (due && conclusion == Conclusion::GoOn && now - proof_.begun() < options_.proof_every) {
-    next_conclusion_ = next_proof_;
-    return conclusion;
-  }
-  proof_.reset();
-  if (due || !ready) next_conclusion_ = now + options_.proof_every;
-  next_proof_ = next_conclusion_;
-  return conclusion;
-}
-
-// Of one that is to tell of the tables, too, only then: who judges two looks at a key by it must not
-// come between (V7).
-void Supervisor::tell_applied() {
-  {
-    const MutexLock lock(mutex_);
-    applied_until_ = proof_.begun();
-  }
-  applied_through_.store(proof_.marker().value_or(0), std::memory_order_release);
-  proofs_applied_.store(proof_number_, std::memory_order_release);
-}
-
-std::optional<Ends> Supervisor::passed_ends(std::uint64_t proof) const {
-  const MutexLock lock(mutex_);
-  return passed_ >= proof ? std::optional(passed_ends_) : std::nullopt;
-}
-
-// Everything before the marker is applied: is there anything else that is missing?
-Result<Supervisor::Conclusion> Supervisor::conclude() {
-  LOCKSTEP_ASSIGN(const bool unchanged, shapes_.look());
-  if (!unchanged) return Conclusion::GoOn;
-  LOCKSTEP_TRY(look_around());
-  LOCKSTEP_TRY(count_debts());  // Counted after the positions: a debt opened by them is in it.
-  if (owes_rows()) return Conclusion::GoOn;
-  const auto age = shared_.clock.now() - proof_.begun();
-  Proof proof;
-  proof.position = proof_.marker().value_or(0);
-  proof.exact = proof_.exact();
-  proof.complete = is_complete();
-  proof.at_us =
-      shared_.clock.wall_us() - std::chrono::duration_cast<std::chrono::microseconds>(age).count();
-  const MutexLock lock(mutex_);
-  proven_ = proof;
-  proven_at_ = proof_.begun();
-  return proof.complete ? Conclusion::Synced : Conclusion::Incomplete;
-}
-
-void Supervisor::forget_proof() {
-  const MutexLock lock(mutex_);
-  proven_.reset();
-}
-
 // Rows of tables that go on are to be read again.
 bool Supervisor::owes_rows() {
   for (const auto& [id, count] : debts_) {
@@ -413,6 +308,8 @@ void Supervisor::publish() {
   RunStatus status;
   status.positions = shared_.progress.positions();
   status.waiting_for = waiting_;
+  if (more_waits_ > 0)
+    status.waiting_for.push_back("and " + std::to_string(more_waits_) + " more things");
   const std::vector<TableStatus> all = shared_.board.all();
   for (TableId id = 0; id < all.size(); ++id) {
     RunTableStatus table{shared_.tables[id]->source.name.text(),

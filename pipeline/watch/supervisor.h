@@ -149,6 +149,8 @@ class Supervisor {
   std::optional<double> lag(Owed owed) const REQUIRES(mutex_);
   bool proof_stands(std::optional<double> lag) const REQUIRES(mutex_);
   void waits_for(std::string what);
+  // Whether it is: what is owed by the last count is owed until the next one says otherwise.
+  bool count_is_due() const;
   void hold_stream();
 
   const SupervisorOptions options_;
@@ -171,6 +173,7 @@ class Supervisor {
   ShapeWatch shapes_;
   std::chrono::steady_clock::time_point next_look_{};
   std::chrono::steady_clock::time_point counted_at_{};
+  std::chrono::steady_clock::duration count_took_{};
   bool counted_ = false;
   std::uint64_t opened_ = 0;          // Debts of this run, by the last look at the board;
   std::uint64_t counted_opened_ = 0;  // by the last count.
@@ -180,6 +183,7 @@ class Supervisor {
   std::vector<std::string> newcomers_;
   std::map<TableId, DebtCount> debts_;
   std::vector<std::string> waiting_;
+  std::size_t more_waits_ = 0;  // Beside those.
   std::map<TableId, std::string> told_stopped_;  // And why, as it was told last.
   std::set<TableId> told_done_;
   std::set<std::string> told_newcomers_;

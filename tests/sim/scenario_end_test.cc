@@ -139,5 +139,49 @@ TEST(FairScenario, DebtsDoNotStarveTheCopy) {
   EXPECT_TRUE(s.status().tables[0].counts.life.copied);
 }
 
+// Thousands of lines, of which each is looked for in all, else.
+TEST(EndScenario, ManyTablesThatAreNotCopiedYetAreOneLine) {
+  std::vector<FakeTableOptions> tables(6);
+  for (TableId id = 0; id < tables.size(); ++id) tables[id].id = id;
+  Scenario s(scenario_options(tables));
+  for (TableId id = 0; id < tables.size(); ++id) s.seed(row(1, 0), id);
+  s.start();
+  s.watch();
+  const std::vector<std::string> waits = s.status().waiting_for;
+  ASSERT_FALSE(waits.empty());
+  EXPECT_EQ(waits.front(), "the backfill of public.t0, public.t1, public.t2 and 3 more tables");
+  EXPECT_EQ(std::ranges::count_if(
+                waits, [](const std::string& line) { return line.contains("backfill"); }),
+            1);
+}
+
+// Of millions a count takes long, and the target has other work.
+TEST(EndScenario, DebtsAreCountedForASmallPartOfTheTimeOnly) {
+  Scenario s;
+  s.seed(row(1, 0));
+  s.start();
+  s.scan_all();
+  s.deliver();
+  s.apply();
+  s.reread(1);
+  s.deliver();
+  s.apply();
+  ASSERT_EQ(s.debts(), 1U);
+  s.at("count_debts", [&s] { s.pass(std::chrono::seconds(1)); });
+  s.pass(std::chrono::seconds(10));
+  s.watch();
+  const std::size_t counted = s.calls("count_debts");
+  ASSERT_GT(counted, 0U);
+  for (int second = 0; second < 15; ++second) {
+    s.pass(std::chrono::seconds(1));
+    s.watch();
+  }
+  EXPECT_EQ(s.calls("count_debts"), counted);
+  s.pass(std::chrono::seconds(10));
+  s.watch();
+  EXPECT_GT(s.calls("count_debts"), counted);
+  EXPECT_EQ(s.settle(), "");
+}
+
 }  // namespace
 }  // namespace lockstep

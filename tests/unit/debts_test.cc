@@ -134,6 +134,28 @@ TEST_F(DebtTest, RowsLargerThanAPieceAreReadPieceByPiece) {
   EXPECT_EQ(store_.rows(0).size(), 5u);
 }
 
+class CountingChaos final : public Chaos {
+ public:
+  Fate fate(std::string_view where) override {
+    asked += where == "open_debts" ? 1 : 0;
+    return Fate::Work;
+  }
+  int asked = 0;
+};
+
+// A start would ask for those of thousands of tables, one after another, in one step.
+TEST_F(DebtTest, ATableIsAskedForItsDebtsOnlyOnceItIsSaidToHaveSome) {
+  owe(1, 50);
+  CountingChaos chaos;
+  FakeTarget target(store_, zombies_, chaos, {1, 3});
+  DebtReader reader({}, shared_, source_reader_, target);
+  EXPECT_EQ(*reader.step(), DebtReader::Step::Done);
+  EXPECT_EQ(chaos.asked, 0);
+  board_.debts_opened(0, 1);
+  EXPECT_EQ(*reader.step(), DebtReader::Step::Working);
+  EXPECT_EQ(chaos.asked, 1);
+}
+
 TEST_F(DebtTest, ARowThatTheTargetRefusesIsQuarantined) {
   source_.seed_row(0, {1, 0, "!bad", "t", ""});
   owe(1, 50);

@@ -103,6 +103,33 @@ TEST_F(RecentTest, AKeyThatWasWrittenGoesThroughItsLane) {
   EXPECT_FALSE(recent_.copy_open(kRecentKey));
 }
 
+Hash128 numbered(std::uint64_t number) { return hash128(std::to_string(number), 0); }
+
+// Of a table that is copied for hours beside many writes.
+TEST_F(RecentTest, FewRowsTakeTheirLaneForKeysThatOthersHave) {
+  constexpr std::uint64_t kWritten = 1'000'000;
+  for (std::uint64_t i = 0; i < kWritten; ++i) {
+    recent_.record(0, numbered(i), 10, 0);
+    if (i % 10'000 != 0) continue;
+    EXPECT_TRUE(open(numbered(i), kSeesTen).via_lane);
+  }
+  EXPECT_TRUE(open(numbered(0), kSeesTen).via_lane);
+  EXPECT_TRUE(open(numbered(kWritten - 1), kSeesTen).via_lane);
+  int via_lane = 0;
+  for (std::uint64_t i = 0; i < 10'000; ++i)
+    via_lane += open(numbered(kWritten + i), kSeesTen).via_lane ? 1 : 0;
+  EXPECT_LT(via_lane, 2000);
+}
+
+// While nothing is copied nobody needs to know; what S does not see is remembered all the same (I7).
+TEST_F(RecentTest, WhatNobodyAsksForIsForgotten) {
+  constexpr std::uint64_t kWritten = 300'000;
+  for (std::uint64_t i = 0; i < kWritten; ++i) recent_.record(0, numbered(i), 10, 0);
+  EXPECT_FALSE(open(numbered(0), kSeesTen).via_lane);
+  EXPECT_TRUE(open(numbered(kWritten - 1), kSeesTen).via_lane);
+  EXPECT_EQ(open(numbered(0), kDoesNotSeeTen).judgement, Judgement::Retake);
+}
+
 TEST_F(RecentTest, NoCopyBeginsWhileTheTableIsHeld) {
   recent_.hold_copies(0, true);
   EXPECT_TRUE(open(kRecentKey, kSeesTen).via_lane);
