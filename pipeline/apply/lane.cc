@@ -55,9 +55,8 @@ void Lane::add(LaneItem item) {
 }
 
 bool Lane::drained() const {
-  return pending_.empty() && batch_.empty() && !barrier_ &&
-         changed_holds().empty() && rejoined().empty() &&
-         std::ranges::none_of(streams_, [](const auto& entry) {
+  return pending_.empty() && batch_.empty() && !barrier_ && changed_holds().empty() &&
+         rejoined().empty() && std::ranges::none_of(streams_, [](const auto& entry) {
            return entry.second.position != entry.second.committed;
          });
 }

@@ -1,4 +1,5 @@
-// Lane: which rows of progress its next transaction writes, and how it commits them without a change.
+// Lane: which rows of progress its next transaction writes, and how it commits them without a
+// change.
 #include <algorithm>
 #include <iterator>
 #include <utility>

@@ -52,10 +52,10 @@ class TableHolds {
  private:
   struct Own {
     std::string name;
-    std::optional<Position> start;  // On the target when this process started.
+    std::optional<Position> start;      // On the target when this process started.
     std::optional<Position> on_target;  // Nothing: there is no row of it.
     std::optional<Position> held_at;    // Nothing: it moves along, if it has a row.
-    Position base;                    // Of a held one: never held before this.
+    Position base;                      // Of a held one: never held before this.
   };
   static bool stands_apart(const Own& own) { return own.on_target || own.held_at; }
   Position position_of(const Own& own) const;

@@ -31,8 +31,8 @@ class Progress {
   // `lane` committed everything of `stream` before `position`.
   void committed(std::uint32_t lane, const std::string& name, Position position);
 
-  // `lane` has no position of the table's own stream `name` (table_holds.h) any more: of that table,
-  // too, it is where the stream is.
+  // `lane` has no position of the table's own stream `name` (table_holds.h) any more: of that
+  // table, too, it is where the stream is.
   void rejoined(std::uint32_t lane, const std::string& name);
 
   // The least position over all lanes; zero for a stream that no lane has committed yet.

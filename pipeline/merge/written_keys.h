@@ -1,5 +1,5 @@
-// WrittenKeys: which keys a lane has written, as a hint: a direct COPY of their rows would fail on the
-// rows that are there.
+// WrittenKeys: which keys a lane has written, as a hint: a direct COPY of their rows would fail on
+// the rows that are there.
 //
 // Bloom filters, each twice as large as the one before it, so that few keys are taken for others
 // however many there are.  Nothing but speed hangs on what it answers.

@@ -11,7 +11,7 @@ namespace lockstep {
 namespace {
 
 constexpr std::chrono::seconds kTickMax{5};
-constexpr int kTimesCounted = 20;       // As long as a count took nobody counts again.
+constexpr int kTimesCounted = 20;      // As long as a count took nobody counts again.
 constexpr std::size_t kWaitsMax = 50;  // Lines.
 constexpr const char* kSourcePart = "source: ";
 

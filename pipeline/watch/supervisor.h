@@ -183,7 +183,7 @@ class Supervisor {
   std::vector<std::string> newcomers_;
   std::map<TableId, DebtCount> debts_;
   std::vector<std::string> waiting_;
-  std::size_t more_waits_ = 0;  // Beside those.
+  std::size_t more_waits_ = 0;                   // Beside those.
   std::map<TableId, std::string> told_stopped_;  // And why, as it was told last.
   std::set<TableId> told_done_;
   std::set<std::string> told_newcomers_;

@@ -1,4 +1,5 @@
-// Supervisor: the proof that all that was committed before a moment is applied (V3), and what follows.
+// Supervisor: the proof that all that was committed before a moment is applied (V3), and what
+// follows.
 #include <algorithm>
 #include <utility>
 
@@ -84,8 +85,8 @@ Result<Supervisor::Conclusion> Supervisor::step_proof(bool ready, bool patient) 
   return use_proof(ready, patient);
 }
 
-// A sweep asks for a proof of each range, and a conclusion asks the catalogs of all tables: so while
-// the run follows there is one now and then only, and when somebody wants it.
+// A sweep asks for a proof of each range, and a conclusion asks the catalogs of all tables: so
+// while the run follows there is one now and then only, and when somebody wants it.
 Result<Supervisor::Conclusion> Supervisor::use_proof(bool ready, bool patient) {
   const bool due = ready && (!patient || looks_ || shared_.clock.now() >= next_conclusion_);
   if (!looks_) tell_applied();
@@ -112,8 +113,8 @@ Result<Supervisor::Conclusion> Supervisor::use_proof(bool ready, bool patient) {
   return conclusion;
 }
 
-// Of one that is to tell of the tables, too, only then: who judges two looks at a key by it must not
-// come between (V7).
+// Of one that is to tell of the tables, too, only then: who judges two looks at a key by it must
+// not come between (V7).
 void Supervisor::tell_applied() {
   {
     const MutexLock lock(mutex_);

@@ -128,6 +128,30 @@ TEST_F(PlanTest, DebtsAreLookedUpByTheirKeysHoweverManyThereAre) {
   }
 }
 
+// A million of them would be sorted for each round.  Nor does a target that an earlier version has
+// made stay without the index.
+TEST_F(PlanTest, TheNextDebtsOfATableAreFoundInTheirOrder) {
+  on_target("DROP INDEX books.debt_next");
+  const auto claimed = books().claim();
+  ASSERT_TRUE(claimed.has_value()) << claimed.error().message;
+  claim_ = *claimed;  // Which ends the sessions from before.
+  staged_.reset();
+  session_ = std::make_unique<TargetSession>(target_options().session);
+  ASSERT_TRUE(session_->open().has_value());
+  on_target(
+      "INSERT INTO books.debt (migration, source_schema, source_table, key_hash, key, xid,"
+      " commit_us, reason, attempts) SELECT 'shop', 'shop', 't', decode(md5(i::text), 'hex'), '',"
+      " '7', i, 'refused', i % 5 FROM generate_series(1, 5000) i; ANALYZE books.debt");
+  const auto plan =
+      session_->connection().run("EXPLAIN " + next_debts_sql(name_, {"shop", "t"}, 100));
+  ASSERT_TRUE(plan.has_value()) << plan.error().message;
+  std::string text;
+  for (int row = 0; row < PQntuples(plan->get()); ++row)
+    text += std::string(field(*plan, row, 0)) + "\n";
+  EXPECT_THAT(text, HasSubstr("Index Scan using debt_next"));
+  EXPECT_THAT(text, Not(HasSubstr("Sort")));
+}
+
 // Issue E, row 16.
 TEST_F(PlanTest, TheStatementsThatWereUsedLastStay) {
   on_both("CREATE TABLE shop.wide (id int PRIMARY KEY)");
@@ -152,7 +176,8 @@ TEST_F(PlanTest, TheStatementsThatWereUsedLastStay) {
   EXPECT_NE(staged_->prepared(update(7)), "");
 }
 
-// At its end a session takes locks for all of them at once, and a server has room for some thousand.
+// At its end a session takes locks for all of them at once, and a server has room for some
+// thousand.
 TEST_F(PlanTest, ASessionHasFewTypesHoweverManyTablesItWrites) {
   constexpr int kLayouts = 16;
   std::string tables;

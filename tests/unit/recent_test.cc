@@ -121,7 +121,8 @@ TEST_F(RecentTest, FewRowsTakeTheirLaneForKeysThatOthersHave) {
   EXPECT_LT(via_lane, 2000);
 }
 
-// While nothing is copied nobody needs to know; what S does not see is remembered all the same (I7).
+// While nothing is copied nobody needs to know; what S does not see is remembered all the same
+// (I7).
 TEST_F(RecentTest, WhatNobodyAsksForIsForgotten) {
   constexpr std::uint64_t kWritten = 300'000;
   for (std::uint64_t i = 0; i < kWritten; ++i) recent_.record(0, numbered(i), 10, 0);

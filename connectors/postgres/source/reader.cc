@@ -402,8 +402,11 @@ Status PostgresReader::check_columns(const TableMap& table) {
 Result<std::string> PostgresReader::filenodes(const TableMap& table) {
   const bool root = table.source.kind == RelationKind::PartitionedRoot;
   const std::string oid = std::to_string(table.source.oid);
+  // The server locks each of the leaves for it: of thousands those that are not read are let go.
+  if (root) LOCKSTEP_TRY(connection_.run("SAVEPOINT files"));
   LOCKSTEP_ASSIGN(const PgResult row,
                   connection_.run(root ? kLeafFilenodes : kFilenode, {{.value = oid}}));
+  if (root) LOCKSTEP_TRY(connection_.run("ROLLBACK TO SAVEPOINT files; RELEASE SAVEPOINT files"));
   if (streamed_ && !is_null(row, 0, 1))
     return fail(Reaction::StopTable,
                 fmt::format("source table {} has rows whose changes are in no stream, in {}: make "

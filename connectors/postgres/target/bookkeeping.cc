@@ -124,8 +124,28 @@ Result<Claim> Bookkeeping::claim() {
   epoch_ = claim.epoch;
   // Those that hold no lock are fenced already; this frees their connections.
   LOCKSTEP_TRY(end_old_sessions());
+  LOCKSTEP_TRY(add_index());
   failpoint("prepare_after_claim");
   return claim;
+}
+
+// Once no older process writes, since making it waits for all who do.  Where we may not (the schema
+// is somebody else's), or another migration of it is writing, there is none: the next start tries
+// again.
+Status Bookkeeping::add_index() {
+  constexpr std::string_view kNoPrivilege = "42501";
+  constexpr std::string_view kLockTimeout = "55P03";
+  LOCKSTEP_ASSIGN(const PgResult found,
+                  run("SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                      " WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'i'",
+                      {{options_.name.schema}, {kDebtIndex}}));
+  if (PQntuples(found.get()) > 0) return {};
+  LOCKSTEP_TRY(run("SET lock_timeout = 5000"));
+  const auto made = run(bookkeeping_index_sql(options_.name.schema));
+  if (!made && made.error().code != kNoPrivilege && made.error().code != kLockTimeout)
+    return fail(made.error());
+  LOCKSTEP_TRY(run("RESET lock_timeout"));
+  return {};
 }
 
 // Leaves a transaction open that holds the lock.

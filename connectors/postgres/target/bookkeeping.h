@@ -186,6 +186,7 @@ class Bookkeeping {
   Result<std::vector<std::string>> missing_tables();
   Status lock_exclusively();
   Status end_old_sessions();
+  Status add_index();
   Result<std::uint64_t> raise_epoch();
   Status check_format();
   // Begins a transaction: shared lock, and the fence once claimed.

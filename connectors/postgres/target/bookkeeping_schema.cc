@@ -108,6 +108,13 @@ const std::vector<std::string>& bookkeeping_tables() {
   return names;
 }
 
+std::string bookkeeping_index_sql(const std::string& schema) {
+  return fmt::format(
+      "CREATE INDEX IF NOT EXISTS {} ON {} (migration, source_schema, source_table, attempts,"
+      " commit_us, key_hash) WHERE state = 'open'",
+      quote_identifier(kDebtIndex), quoted({schema, "debt"}));
+}
+
 std::vector<std::string> create_bookkeeping_sql(const std::string& schema) {
   std::vector<std::string> statements;
   for (const TableText& table : kTables) {

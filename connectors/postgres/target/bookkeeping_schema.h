@@ -19,4 +19,9 @@ const std::vector<std::string>& bookkeeping_tables();
 // Statements that create the tables that are missing in `schema`, which exists.
 std::vector<std::string> create_bookkeeping_sql(const std::string& schema);
 
+// An index that is missing where an earlier version made the tables: its name, and what makes it in
+// `schema`.  Without it everything works, and a million debts are sorted for each round of them.
+inline constexpr const char* kDebtIndex = "debt_next";
+std::string bookkeeping_index_sql(const std::string& schema);
+
 }  // namespace lockstep

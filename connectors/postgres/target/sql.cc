@@ -320,6 +320,13 @@ std::string open_debts_sql(const BookkeepingName& name) {
       bookkeeping_table(name, "debt"), quote_literal(name.migration), debt_conflict("$11::bool"));
 }
 
+std::string next_debts_sql(const BookkeepingName& name, const TableName& table, std::size_t limit) {
+  return fmt::format(
+      "SELECT key_hash, key, xid, commit_us, reason, attempts, detail FROM {}"
+      " WHERE {} AND state = 'open' ORDER BY attempts, commit_us, key_hash LIMIT {}",
+      bookkeeping_table(name, "debt"), of_table(name, table), limit);
+}
+
 std::string progress_sql(const BookkeepingName& name) {
   constexpr std::string_view later =
       "CASE WHEN (excluded.major, excluded.minor) >= (p.major, p.minor)";

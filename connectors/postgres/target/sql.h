@@ -112,6 +112,10 @@ std::string clear_visible_debts_sql(const BookkeepingName& name);
 // the earlier commit time.
 std::string open_debts_sql(const BookkeepingName& name);
 
+// The open debts of a table, at most `limit`: those that failed before come last, so that they
+// cannot keep the others waiting.  In the order of the index that bookkeeping_index_sql() makes.
+std::string next_debts_sql(const BookkeepingName& name, const TableName& table, std::size_t limit);
+
 // $1: streams (text[]), $2: lanes (int4[]), $3, $4: positions (int8[]), $5, $6: last and largest
 // xid (xid8[]), $7: epoch (int8), $8: batch (int8).
 // Neither a position nor a largest xid is ever lowered.

@@ -255,16 +255,10 @@ Result<std::vector<PgResult>> PostgresTarget::run_fenced(
 
 Result<std::vector<Debt>> PostgresTarget::open_debts(TableId table, std::size_t limit) {
   LOCKSTEP_TRY(open());
-  // Those that failed before come last, so that they cannot keep the others waiting.
   LOCKSTEP_ASSIGN(
       const PgResult rows,
       session_.connection().run(
-          fmt::format(
-              "SELECT key_hash, key, xid, commit_us, reason, attempts, detail FROM {}"
-              " WHERE {} AND state = 'open' ORDER BY attempts, commit_us, key_hash LIMIT {}",
-              bookkeeping_table(options_.session.bookkeeping, "debt"),
-              of_table(options_.session.bookkeeping, map(table).source.name), limit),
-          {}, true));
+          next_debts_sql(options_.session.bookkeeping, map(table).source.name, limit), {}, true));
   std::vector<Debt> debts;
   for (int row = 0; row < PQntuples(rows.get()); ++row) {
     Debt& debt = debts.emplace_back();

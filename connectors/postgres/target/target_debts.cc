@@ -54,8 +54,8 @@ Status prepare_ledger_statements(TargetSession& session, const BookkeepingName& 
   LOCKSTEP_TRY(session.prepare("progress", progress_sql(name),
                                {kTextArrayOid, kInt4ArrayOid, kInt8ArrayOid, kInt8ArrayOid,
                                 kXid8ArrayOid, kXid8ArrayOid, kInt8Oid, kInt8Oid}));
-  LOCKSTEP_TRY(session.prepare("end_progress", end_progress_sql(name),
-                               {kTextArrayOid, kInt4ArrayOid}));
+  LOCKSTEP_TRY(
+      session.prepare("end_progress", end_progress_sql(name), {kTextArrayOid, kInt4ArrayOid}));
   return session.prepare("mark", mark_chunk_sql(name),
                          {kTextOid, kTextOid, kInt8Oid, kInt8Oid, kByteaOid, kByteaOid, kInt8Oid});
 }
