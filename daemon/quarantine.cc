@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <map>
 #include <optional>
@@ -47,6 +48,11 @@ Result<std::map<std::string, std::uint64_t>> evidence_sizes(const CheckpointRead
   return sizes;
 }
 
+json::object group_object(const QuarantineGroup& group) {
+  return {{"table", group.source.text()}, {"state", group.state}, {"reason", group.reason},
+          {"detail", group.detail},       {"rows", group.rows},   {"first_id", group.first_id}};
+}
+
 json::object row_object(const QuarantinedRow& row) {
   json::object object;
   object["id"] = row.id;
@@ -72,18 +78,18 @@ ControlResponse answer_error(const Error& error) {
 }  // namespace
 
 Result<std::string> quarantine_json(const Manifest& manifest, const CheckpointReader* checkpoint,
-                                    ShowValues values) {
+                                    const QuarantineQuery& query) {
   Bookkeeping bookkeeping = open_bookkeeping(manifest);
   json::array rows;
   LOCKSTEP_ASSIGN(const bool begun, bookkeeping.exists());
-  std::vector<QuarantinedRow> stored;
+  Quarantined stored;
   if (begun) {
-    LOCKSTEP_ASSIGN(stored, bookkeeping.quarantined());
+    LOCKSTEP_ASSIGN(stored, bookkeeping.quarantined(query.ids, QuarantineQuery::kRowsMax));
   }
   LOCKSTEP_ASSIGN(const auto sizes, evidence_sizes(checkpoint));
   std::optional<KeyTexts> keys;
-  if (values == ShowValues::Yes && !stored.empty()) keys.emplace(manifest);
-  for (const QuarantinedRow& row : stored) {
+  if (query.values == ShowValues::Yes && !stored.rows.empty()) keys.emplace(manifest);
+  for (const QuarantinedRow& row : stored.rows) {
     json::object object = row_object(row);
     const auto size = sizes.find(evidence_id(row));
     object["event_bytes"] = size == sizes.end() ? json::value(nullptr) : json::value(size->second);
@@ -98,10 +104,33 @@ Result<std::string> quarantine_json(const Manifest& manifest, const CheckpointRe
     }
     rows.push_back(std::move(object));
   }
-  json::object document;
-  document["rows"] = std::move(rows);
-  return json::serialize(document);
+  json::array groups;
+  for (const QuarantineGroup& group : stored.groups) groups.push_back(group_object(group));
+  return json::serialize(json::object{
+      {"rows", std::move(rows)}, {"total", stored.total}, {"groups", std::move(groups)}});
 }
+
+std::string path_of(const QuarantineQuery& query) {
+  std::string path = kQuarantinePath;
+  if (query.values == ShowValues::Yes) path += "?values=1";
+  if (query.ids.empty()) return path;
+  return fmt::format("{}{}ids={}", path, query.values == ShowValues::Yes ? "&" : "?",
+                     fmt::join(query.ids, ","));
+}
+
+namespace {
+
+std::vector<std::string> parts_of(std::string_view text) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const std::string_view part = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), part.size() + 1));
+    parts.emplace_back(part);
+  }
+  return parts;
+}
+
+}  // namespace
 
 std::string edit_json(const QuarantineEdit& edit) {
   json::object document;
@@ -163,9 +192,15 @@ AuditEntry audit_of(const QuarantineEdit& edit, const std::string& actor) {
 ControlResponse answer_quarantine(const Manifest& manifest, RocksdbStore& store,
                                   const ControlRequest& request) {
   if (request.method == "GET") {
-    const ShowValues values =
-        request.query_value("values") == "1" ? ShowValues::Yes : ShowValues::No;
-    auto document = quarantine_json(manifest, &store.read(), values);
+    QuarantineQuery query;
+    if (request.query_value("values") == "1") query.values = ShowValues::Yes;
+    query.ids = parts_of(request.query_value("ids"));
+    if (query.ids.size() > QuarantineQuery::kIdsMax)
+      return answer_error({Reaction::Halt,
+                           fmt::format("ids: {} at most", QuarantineQuery::kIdsMax),
+                           ExitCode::Usage,
+                           {}});
+    auto document = quarantine_json(manifest, &store.read(), query);
     return document ? ControlResponse{200, *document} : answer_error(document.error());
   }
   const auto edit = parse_edit(request.body);

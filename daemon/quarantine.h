@@ -17,16 +17,25 @@
 
 namespace lockstep {
 
-// Where the control socket serves it; kQuarantineValues also shows keys and event bytes.
+// Where the control socket serves it.
 inline constexpr const char* kQuarantinePath = "/api/v1/quarantine";
-inline constexpr const char* kQuarantineValues = "/api/v1/quarantine?values=1";
+
+struct QuarantineQuery {
+  ShowValues values = ShowValues::No;  // Keys and event bytes, too.
+  std::vector<std::string> ids{};      // None: all; else no more than kIdsMax.
+  static constexpr std::size_t kIdsMax = 100;
+  static constexpr std::size_t kRowsMax = 10'000;  // Listed.
+};
+// "/api/v1/quarantine?values=1&ids=a,b".
+std::string path_of(const QuarantineQuery& query);
 
 // {"rows": [{"id", "table", "reason", "state", "xid", "commit_time", "attempts", "detail",
-// "event_bytes"}]}; with values also "key", "holder" and "event".
-// `checkpoint` may be null: then there are no event bytes.  Waits for the target (and, for keys in
-// their text form, for the source).
+// "event_bytes"}], "total", "groups": [{"table", "state", "reason", "detail", "rows",
+// "first_id"}]}; with values the rows have also "key", "holder" and "event". `checkpoint` may be
+// null: then there are no event bytes.  Waits for the target (and, for keys in their text form, for
+// the source).
 Result<std::string> quarantine_json(const Manifest& manifest, const CheckpointReader* checkpoint,
-                                    ShowValues values);
+                                    const QuarantineQuery& query);
 
 struct QuarantineEdit {
   enum class Verb : std::uint8_t { Retry, Drop };

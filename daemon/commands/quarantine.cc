@@ -4,10 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/json.hpp>
 #include <iostream>
-#include <map>
 
 #include "checkpoint/state_lock.h"
 #include "daemon/actor.h"
@@ -26,14 +24,12 @@ class Quarantine {
  public:
   explicit Quarantine(const Manifest& manifest) : manifest_(manifest) {}
 
-  Result<std::string> list(ShowValues values) {
+  Result<std::string> list(const QuarantineQuery& query) {
     LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest_.state_dir.value.string()));
-    if (listens(owner))
-      return ask_owner(
-          *owner, {"GET", values == ShowValues::Yes ? kQuarantineValues : kQuarantinePath, ""});
+    if (listens(owner)) return ask_owner(*owner, {"GET", path_of(query), ""});
     LOCKSTEP_ASSIGN(const auto checkpoint,
                     CheckpointReader::open(manifest_.state_dir.value.string()));
-    return quarantine_json(manifest_, checkpoint ? &*checkpoint : nullptr, values);
+    return quarantine_json(manifest_, checkpoint ? &*checkpoint : nullptr, query);
   }
 
   Result<std::string> edit(const QuarantineEdit& edit) {
@@ -57,82 +53,109 @@ class Quarantine {
   const Manifest& manifest_;
 };
 
-// Keeps the rows with one of its ids (none: all).  An id that no row has is the caller's mistake.
-Result<json::array> chosen_rows(const std::string& document, const QuarantineCommand& command) {
-  const std::vector<std::string>& ids = command.ids;
+// What was asked for: rows as far as they are listed, and what all have in common.
+struct Listed {
+  json::array rows;
+  json::array groups;
+  std::uint64_t total = 0;
+};
+
+Result<Listed> parse_list(const std::string& document) {
   boost::system::error_code broken;
   const json::value parsed = json::parse(document, broken);
   const json::object* object = broken ? nullptr : parsed.if_object();
   const json::value* rows = object == nullptr ? nullptr : object->if_contains("rows");
   if (rows == nullptr || !rows->is_array())
     return fail(Reaction::Halt, "the daemon's answer is not a list of rows", ExitCode::Failed);
-  if (ids.empty()) return rows->get_array();
-  json::array chosen;
+  Listed listed;
+  listed.rows = rows->get_array();
+  const json::value* groups = object->if_contains("groups");
+  if (groups != nullptr && groups->is_array()) listed.groups = groups->get_array();
+  const json::value* total = object->if_contains("total");
+  if (total != nullptr) listed.total = total->to_number<std::uint64_t>(broken);
+  if (total == nullptr || broken)
+    return fail(Reaction::Halt, "the daemon's answer has no number of rows", ExitCode::Failed);
+  return listed;
+}
+
+// The rows with one of the command's ids (none: all).  An id that no row has is the caller's
+// mistake.
+Result<Listed> chosen_rows(Quarantine& quarantine, const QuarantineCommand& command,
+                           ShowValues values) {
+  const std::vector<std::string>& ids = command.ids;
+  if (ids.empty()) {
+    LOCKSTEP_ASSIGN(const std::string document, quarantine.list({values}));
+    return parse_list(document);
+  }
+  Listed chosen;
+  for (std::size_t from = 0; from < ids.size(); from += QuarantineQuery::kIdsMax) {
+    const std::size_t to = std::min(ids.size(), from + QuarantineQuery::kIdsMax);
+    const auto at = [&](std::size_t i) { return ids.begin() + static_cast<std::ptrdiff_t>(i); };
+    LOCKSTEP_ASSIGN(const std::string document, quarantine.list({values, {at(from), at(to)}}));
+    LOCKSTEP_ASSIGN(const Listed listed, parse_list(document));
+    for (const json::value& row : listed.rows) chosen.rows.push_back(row);
+  }
   for (const std::string& id : ids) {
-    const auto found = std::ranges::find_if(rows->get_array(), [&](const json::value& row) {
+    const bool found = std::ranges::any_of(chosen.rows, [&](const json::value& row) {
       return row.is_object() && text_of(row.get_object(), "id") == id;
     });
-    if (found == rows->get_array().end())
+    if (!found)
       return fail(Reaction::Halt,
                   fmt::format("no row with id {} is set aside: see lockstep quarantine list {}", id,
                               command.manifest),
                   ExitCode::Usage);
-    chosen.push_back(*found);
   }
+  chosen.total = chosen.rows.size();
   return chosen;
 }
 
-// Rows that were set aside for one reason, usually one cure.
-struct ReasonGroup {
-  std::size_t rows = 0;
-  std::string first_id;
-};
-
 // One line a reason: a rule that refuses twenty thousand rows is one thing to put right.
-void print_list(const json::array& rows, const std::string& manifest) {
-  if (rows.empty()) {
+void print_groups(const Listed& listed, const std::string& manifest) {
+  if (listed.rows.empty()) {
     std::cout << "no rows are set aside\n";
     return;
   }
-  std::map<std::array<std::string, 4>, ReasonGroup> groups;  // Table, state, reason, detail.
-  for (const json::value& value : rows) {
-    const json::object& row = value.get_object();
-    ReasonGroup& group = groups[{text_of(row, "table"), text_of(row, "state"),
-                                 text_of(row, "reason"), text_of(row, "detail")}];
-    if (group.rows++ == 0) group.first_id = text_of(row, "id");
-  }
   std::cout << fmt::format("{:>8}  {:<30} {:<11} {:<12} {:<32}  {}\n", "rows", "table", "state",
                            "reason", "id of the first", "detail");
-  for (const auto& [about, group] : groups)
-    std::cout << fmt::format("{:>8}  {:<30} {:<11} {:<12} {:<32}  {}\n", group.rows, about[0],
-                             about[1], about[2], group.first_id, about[3]);
-  if (groups.size() < rows.size())
+  for (const json::value& value : listed.groups) {
+    const json::object& group = value.get_object();
+    std::cout << fmt::format("{:>8}  {:<30} {:<11} {:<12} {:<32}  {}\n", text_of(group, "rows"),
+                             text_of(group, "table"), text_of(group, "state"),
+                             text_of(group, "reason"), text_of(group, "first_id"),
+                             text_of(group, "detail"));
+  }
+  if (listed.groups.size() < listed.total)
     std::cout << fmt::format("{} rows in all; each of them: lockstep quarantine show {}\n",
-                             rows.size(), manifest);
+                             listed.total, manifest);
 }
 
-void print_rows(const json::array& rows) {
-  for (const json::value& value : rows) {
+void print_rows(const Listed& listed, const std::string& manifest) {
+  for (const json::value& value : listed.rows) {
     const json::object& row = value.get_object();
     for (const auto& [key, member] : row)
       std::cout << fmt::format("{:<12} {}\n", std::string(key), text_of(row, key));
     std::cout << "\n";
   }
-  if (rows.empty()) std::cout << "no rows are set aside\n";
+  if (listed.rows.empty()) std::cout << "no rows are set aside\n";
+  if (listed.rows.size() < listed.total)
+    std::cout << fmt::format(
+        "and {} more: one of them is shown by lockstep quarantine show {} ID\n",
+        listed.total - listed.rows.size(), manifest);
 }
 
 Status show(const QuarantineCommand& command, const Manifest& manifest) {
   const ShowValues values = command.show_values ? ShowValues::Yes : ShowValues::No;
-  LOCKSTEP_ASSIGN(const std::string document, Quarantine(manifest).list(values));
-  LOCKSTEP_ASSIGN(const json::array rows, chosen_rows(document, command));
+  Quarantine quarantine(manifest);
+  LOCKSTEP_ASSIGN(Listed listed, chosen_rows(quarantine, command, values));
   if (command.format == OutputFormat::Json) {
     json::object answer;
-    answer["rows"] = rows;
+    if (listed.rows.size() < listed.total) answer["total"] = listed.total;
+    answer["rows"] = std::move(listed.rows);
     std::cout << json::serialize(answer) << "\n";
-  } else if (command.verb == "list" && !command.show_values) {
-    print_list(rows, command.manifest);
+  } else if (command.verb == "list" && !command.show_values && command.ids.empty()) {
+    print_groups(listed, command.manifest);
   } else {
-    print_rows(rows);
+    print_rows(listed, command.manifest);
   }
   return {};
 }
@@ -142,10 +165,7 @@ Status edit(const QuarantineCommand& command, const Manifest& manifest) {
   if (command.verb == "drop") edit.verb = QuarantineEdit::Verb::Drop;
   edit.ids = command.ids;
   Quarantine quarantine(manifest);
-  if (!edit.ids.empty()) {
-    LOCKSTEP_ASSIGN(const std::string document, quarantine.list(ShowValues::No));
-    LOCKSTEP_TRY(chosen_rows(document, command));
-  }
+  if (!edit.ids.empty()) LOCKSTEP_TRY(chosen_rows(quarantine, command, ShowValues::No));
   LOCKSTEP_ASSIGN(const std::string answer, quarantine.edit(edit));
   if (command.format == OutputFormat::Json) {
     std::cout << answer << "\n";

@@ -237,6 +237,31 @@ TEST_F(TargetTest, TheNumberOfLanesChangesOnlyAtOnePosition) {
   ASSERT_TRUE(books().change_lanes(3).has_value());
   EXPECT_EQ(target_text("SELECT lane, minor, max_xid FROM books.progress ORDER BY 1"),
             "0|2|9\n1|2|9\n2|2|9");
+  // A table that had stopped, and stands where the stream does in the lanes that have a row of it.
+  on_target(
+      "INSERT INTO books.progress SELECT migration, 'wal/shop.t', lane, major, minor, last_xid, '11',"
+      " epoch, batch FROM books.progress WHERE lane = 1");
+  ASSERT_TRUE(books().change_lanes(1).has_value());
+  EXPECT_EQ(target_text("SELECT stream, lane, minor, max_xid FROM books.progress"), "wal|0|2|11");
+}
+
+// I13: nor is a row that goes with its transaction missed by a session that connects anew.
+TEST_F(DebtTest, TheProgressOfATableThatIsWhereItsStreamIsGoes) {
+  LaneTransaction transaction;
+  transaction.progress = {{"wal", 0, {5, 0}, 1, 1}, {"wal/shop.t", 0, {3, 0}, 1, 1}};
+  transaction.batch = 1;
+  ASSERT_TRUE(target().apply(transaction).has_value());
+  transaction.progress = {{"wal", 0, {7, 0}, 2, 2}};
+  transaction.batch = 2;
+  transaction.rejoined = {{"wal/shop.t", 0}};
+  ASSERT_TRUE(target().apply(transaction).has_value());
+  EXPECT_EQ(target_text("SELECT stream, lane, major FROM books.progress"), "wal|0|7");
+  on_target("SELECT pg_terminate_backend(pid) FROM books.session");
+  const auto lost = target().apply(transaction);
+  ASSERT_FALSE(lost.has_value());
+  EXPECT_EQ(lost.error().reaction, Reaction::Retry) << lost.error().message;
+  const auto again = target().apply(transaction);
+  EXPECT_TRUE(again.has_value()) << again.error().message;
 }
 
 TEST_F(DebtTest, QuarantinedRowsAreListedRetriedAndDropped) {
@@ -246,10 +271,16 @@ TEST_F(DebtTest, QuarantinedRowsAreListedRetriedAndDropped) {
   for (Write& write : debt.writes) write.debt = DebtReason::Refused;
   apply({debt});
   on_target("UPDATE books.debt SET state = 'quarantined', detail = 'it''s no'");
-  const auto listed = books().quarantined().value();
+  const Quarantined cut = books().quarantined({}, 1).value();
+  EXPECT_EQ(cut.rows.size(), 1U);
+  EXPECT_EQ(cut.total, 2U);
+  ASSERT_EQ(cut.groups.size(), 1U) << "one reason";
+  EXPECT_EQ(cut.groups[0].rows, 2U);
+  const std::vector<QuarantinedRow> listed = books().quarantined({}, 10).value().rows;
   ASSERT_EQ(listed.size(), 2U);
   EXPECT_EQ(listed[0].detail, "it's no");
   const std::vector<std::string> first{listed[0].id};
+  EXPECT_EQ(books().quarantined(first, 10).value().rows.size(), 1U);
   EXPECT_EQ(books().drop_quarantined(first).value(), 1U);
   EXPECT_EQ(books().count_debts().value().at(0).dropped, 1U);
   EXPECT_EQ(books().retry_quarantined({}).value(), 2U);

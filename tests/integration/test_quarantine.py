@@ -42,6 +42,8 @@ def test_lists_and_edits_through_the_running_daemon(migrate):
         listed = run(migration, "list", "--format", "json")
         assert {row["state"] for row in listed["rows"]} == {"quarantined"}
         assert not any("key" in row or "event" in row for row in listed["rows"])
+        assert "       2  public.people " in _verb("quarantine", "list",
+                                                  migration.lockstep.manifest).stdout
         shown = run(migration, "show", "--show-values", "--format", "json")
         keys = {row["key"]: row["id"] for row in shown["rows"]}
         assert set(keys) == {"id=17", "id=18"}

@@ -103,6 +103,24 @@ struct QuarantinedRow {
   std::string holder;  // The key of the row in its way; shown only on request.
 };
 
+// Rows that are set aside and have a reason in common.
+struct QuarantineGroup {
+  TableName source;
+  std::string state;
+  std::string reason;
+  std::string detail;
+  std::uint64_t rows = 0;
+  std::string first_id;  // The least.
+};
+
+// What is set aside, as far as it is listed.
+struct Quarantined {
+  std::vector<QuarantinedRow> rows;
+  std::uint64_t total = 0;              // Of all rows, listed or not.
+  std::vector<QuarantineGroup> groups;  // Likewise; the largest kGroupsMax.
+  static constexpr std::size_t kGroupsMax = 1000;
+};
+
 // One thread.
 class Bookkeeping {
  public:
@@ -168,7 +186,8 @@ class Bookkeeping {
   // Of the target's tables those whose definition was changed since the last call; at first all.
   Result<std::vector<TableSpec>> altered_targets(std::span<const TableMap* const> tables);
 
-  Result<std::vector<QuarantinedRow>> quarantined();
+  // Lists `most` rows; with `ids` those that have one of them, and neither counts nor groups.
+  Result<Quarantined> quarantined(std::span<const std::string> ids, std::size_t most);
   // The debt of one key, whatever its state; nothing where it has none.
   Result<std::optional<QuarantinedRow>> find_debt(const TableName& source, const Hash128& key);
   // Opens the rows of a table again that were quarantined since the target refused them.
@@ -201,7 +220,9 @@ class Bookkeeping {
   Status insert_start(const StartFacts& facts);
   Status insert_mappings(std::span<const StoredMapping> mappings);
   Status insert_progress(std::span<const ProgressRow> progress);
-  Result<std::vector<QuarantinedRow>> read_debts(const std::string& condition);
+  Result<std::vector<QuarantinedRow>> read_debts(const std::string& condition, std::size_t most,
+                                                 const std::vector<PgParam>& params = {});
+  Result<std::vector<QuarantineGroup>> quarantine_groups();
   Result<std::uint64_t> set_debt_state(const std::string& to, std::span<const std::string> ids);
   Result<PgResult> run(const std::string& sql, const std::vector<PgParam>& params = {});
   std::string table(const std::string& name) const {

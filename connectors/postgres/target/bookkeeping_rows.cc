@@ -253,26 +253,63 @@ Result<std::vector<TableSpec>> Bookkeeping::altered_targets(
   return specs;
 }
 
-Result<std::vector<QuarantinedRow>> Bookkeeping::quarantined() {
-  return read_debts(of_migration(options_.name) + " AND state <> 'open'");
+// There may be a million.
+Result<Quarantined> Bookkeeping::quarantined(std::span<const std::string> ids, std::size_t most) {
+  const std::string set_aside = of_migration(options_.name) + " AND state <> 'open'";
+  Quarantined found;
+  if (!ids.empty()) {
+    ArrayBuilder wanted(kTextOid);
+    for (const std::string& id : ids) wanted.add(id);
+    LOCKSTEP_ASSIGN(found.rows,
+                    read_debts(set_aside + " AND encode(key_hash, 'hex') = ANY($1::text[])", most,
+                               {{wanted.bytes(), true, kTextArrayOid}}));
+    found.total = found.rows.size();
+    return found;
+  }
+  LOCKSTEP_ASSIGN(found.rows, read_debts(set_aside, most));
+  LOCKSTEP_ASSIGN(found.groups, quarantine_groups());
+  LOCKSTEP_ASSIGN(const PgResult all,
+                  run(fmt::format("SELECT count(*) FROM {} WHERE {}", table("debt"), set_aside)));
+  found.total = number<std::uint64_t>(field(all, 0, 0));
+  return found;
+}
+
+Result<std::vector<QuarantineGroup>> Bookkeeping::quarantine_groups() {
+  LOCKSTEP_ASSIGN(
+      const PgResult rows,
+      run(fmt::format("SELECT * FROM (SELECT source_schema, source_table, state, reason, detail,"
+                      " count(*), min(encode(key_hash, 'hex')) FROM {} WHERE {} AND state <> 'open'"
+                      " GROUP BY 1, 2, 3, 4, 5 ORDER BY 6 DESC LIMIT {}) g ORDER BY 1, 2, 3, 4, 5",
+                      table("debt"), of_migration(options_.name), Quarantined::kGroupsMax)));
+  std::vector<QuarantineGroup> groups;
+  for (int row = 0; row < PQntuples(rows.get()); ++row)
+    groups.push_back({table_name(rows, row), std::string(field(rows, row, 2)),
+                      std::string(field(rows, row, 3)), std::string(field(rows, row, 4)),
+                      number<std::uint64_t>(field(rows, row, 5)),
+                      std::string(field(rows, row, 6))});
+  return groups;
 }
 
 Result<std::optional<QuarantinedRow>> Bookkeeping::find_debt(const TableName& source,
                                                              const Hash128& key) {
   LOCKSTEP_ASSIGN(std::vector<QuarantinedRow> found,
                   read_debts(fmt::format("{} AND key_hash = '\\x{}'",
-                                         of_table(options_.name, source), key_hash_text(key))));
+                                         of_table(options_.name, source), key_hash_text(key)),
+                             1));
   if (found.empty()) return std::optional<QuarantinedRow>();
   return std::optional(std::move(found.front()));
 }
 
-Result<std::vector<QuarantinedRow>> Bookkeeping::read_debts(const std::string& condition) {
+Result<std::vector<QuarantinedRow>> Bookkeeping::read_debts(const std::string& condition,
+                                                            std::size_t most,
+                                                            const std::vector<PgParam>& params) {
   LOCKSTEP_ASSIGN(
       const PgResult rows,
       run(fmt::format("SELECT source_schema, source_table, encode(key_hash, 'hex'), key,"
                       " xid, commit_us, reason, state, attempts, detail,"
-                      " coalesce(holder, '') FROM {} WHERE {} ORDER BY 1, 2, opened_at, 3",
-                      table("debt"), condition)));
+                      " coalesce(holder, '') FROM {} WHERE {} ORDER BY 1, 2, opened_at, 3 LIMIT {}",
+                      table("debt"), condition, most),
+          params));
   std::vector<QuarantinedRow> all;
   for (int row = 0; row < PQntuples(rows.get()); ++row)
     all.push_back({std::string(field(rows, row, 2)), table_name(rows, row),
