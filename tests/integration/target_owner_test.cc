@@ -239,7 +239,8 @@ TEST_F(TargetTest, TheNumberOfLanesChangesOnlyAtOnePosition) {
             "0|2|9\n1|2|9\n2|2|9");
   // A table that had stopped, and stands where the stream does in the lanes that have a row of it.
   on_target(
-      "INSERT INTO books.progress SELECT migration, 'wal/shop.t', lane, major, minor, last_xid, '11',"
+      "INSERT INTO books.progress SELECT migration, 'wal/shop.t', lane, major, minor, last_xid, "
+      "'11',"
       " epoch, batch FROM books.progress WHERE lane = 1");
   ASSERT_TRUE(books().change_lanes(1).has_value());
   EXPECT_EQ(target_text("SELECT stream, lane, minor, max_xid FROM books.progress"), "wal|0|2|11");
