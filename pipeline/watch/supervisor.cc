@@ -145,6 +145,8 @@ Status Supervisor::count_debts() {
   counted_at_ = shared_.clock.now();
   counted_opened_ = opened_;
   LOCKSTEP_ASSIGN(const std::vector<DebtCount> counts, ports_.ledger.count_debts());
+  // Lanes with nothing to write, and scanners, would not notice it.
+  LOCKSTEP_TRY(ports_.ledger.still_has([this] { return shared_.progress.rows(); }));
   const bool counted_before = std::exchange(counted_, true);
   const std::map<TableId, DebtCount> before = std::exchange(debts_, {});
   for (const DebtCount& count : counts) {

@@ -36,6 +36,9 @@ struct BookkeepingOptions {
   std::optional<SourceIdentity> server{};  // As in TargetSessionOptions.
 };
 
+// Halt: a server that came back lacks commits that it has answered, `what` (I13).
+std::unexpected<Error> target_lost(std::string_view what);
+
 // What was true when the migration began; a different answer later halts or refuses (I16, I13).
 struct StartFacts {
   std::string source_system;
@@ -158,6 +161,10 @@ class Bookkeeping {
 
   Result<std::vector<StoredDebts>> count_debts();
 
+  // Ledger::still_has(): by where the server's log ends, each time, and by the progress once per
+  // connection, since no server loses anything while one lasts.
+  Status still_has(const std::function<std::vector<ProgressRow>()>& committed);
+
   // Ledger::lock_holders().
   Result<std::vector<std::string>> lock_holders();
 
@@ -209,7 +216,10 @@ class Bookkeeping {
 
   const BookkeepingOptions options_;
   PostgresConnection connection_;
-  std::uint64_t epoch_;  // 0: not claimed.
+  std::uint64_t epoch_;                // 0: not claimed.
+  std::uint64_t sessions_ = 0;         // Connections so far.
+  std::uint64_t checked_session_ = 0;  // The last one that still_has() has compared progress in.
+  Lsn flushed_ = 0;                    // How far still_has() saw the server's log on its disk.
   // By the target's oid, as definition_versions_sql() said when altered_targets() looked last.
   std::map<std::uint32_t, std::uint64_t> versions_;
 };
@@ -221,6 +231,9 @@ class PostgresLedger final : public Ledger {
   PostgresLedger(BookkeepingOptions options, const std::vector<const TableMap*>& tables)
       : bookkeeping_(std::move(options)), tables_(tables) {}
   Result<std::vector<DebtCount>> count_debts() override;
+  Status still_has(const std::function<std::vector<ProgressRow>()>& committed) override {
+    return bookkeeping_.still_has(committed);
+  }
   Status save_files(TableId table, const std::string& files) override {
     return bookkeeping_.set_files(tables_[table]->source.name, files);
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "connectors/postgres/target/bookkeeping.h"
 #include "connectors/postgres/target/sql_guard.h"
 
 namespace lockstep {
@@ -115,12 +116,7 @@ Status PostgresTarget::check_progress() {
   for (const auto& [lane, position] : committed_) {
     const auto found = stored.find(lane);
     if (found != stored.end() && found->second >= position) continue;
-    return fail(Error{Reaction::Halt,
-                      fmt::format("the target has lost what lane {} of lockstep had committed: it "
-                                  "was restored, or its disk did not keep it; the next start goes "
-                                  "on from what it has",
-                                  lane.second),
-                      ExitCode::Temporary, "target_history"});
+    return target_lost(fmt::format("what lane {} of lockstep had committed", lane.second));
   }
   return {};
 }
