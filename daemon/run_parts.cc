@@ -84,8 +84,10 @@ namespace {
 
 Status make_debezium(const Manifest& manifest, const Prepared& prepared, ConnectorGap& gap,
                      RunParts& parts) {
-  parts.decoder = std::make_unique<DebeziumDecoder>(
-      decode_settings(manifest, prepared.source_specs), prepared.tables);
+  constexpr int kInfiniteIntervals = 170000;
+  DecodeSettings settings = decode_settings(manifest, prepared.source_specs);
+  settings.infinite_intervals = prepared.source_version >= kInfiniteIntervals;
+  parts.decoder = std::make_unique<DebeziumDecoder>(std::move(settings), prepared.tables);
   KafkaSourceOptions source = source_options(manifest, prepared);
   source.decode = decode_with(*parts.decoder);
   LOCKSTEP_ASSIGN(parts.source, KafkaSource::open(std::move(source)));
