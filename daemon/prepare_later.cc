@@ -256,10 +256,11 @@ Status Preparation::compare_mappings() {
   LOCKSTEP_TRY(refuse_filled_targets(fresh_tables));
   mark_filled(fresh);
   LOCKSTEP_TRY(outlast_transactions(context(), "tables that are new"));
+  std::vector<std::pair<TableName, std::string>> marks;
   for (const StoredMapping& mapping : fresh)
     if (forgotten_.contains(mapping.source))
-      LOCKSTEP_TRY(bookkeeping_.forget_table(mapping.source, own_progress(mapping.source)));
-  return bookkeeping_.add_mappings(fresh, {});
+      marks.emplace_back(mapping.source, own_progress(mapping.source));
+  return bookkeeping_.add_mappings(fresh, {}, marks);
 }
 
 }  // namespace lockstep

@@ -134,8 +134,11 @@ class Bookkeeping {
                        std::span<const ProgressRow> progress);
   // Adds tables, and rows of progress, that a later run brought in; leaves existing ones as they
   // are.
+  // In place of what is known of `forgotten`, each with its own progress, as forget_table() has it:
+  // either both are known or what was before.
   Status add_mappings(std::span<const StoredMapping> mappings,
-                      std::span<const ProgressRow> progress);
+                      std::span<const ProgressRow> progress,
+                      std::span<const std::pair<TableName, std::string>> forgotten = {});
   Status set_table_state(const TableName& source, const std::string& state,
                          const std::string& reason);
   // Accepts a changed mapping of a table.
@@ -147,12 +150,12 @@ class Bookkeeping {
   Status forget_chunks(const TableName& source);
 
   // Forgets a table, and its own progress on a shared stream: its changes were not read meanwhile.
-  // With `mark`, a row of that fingerprint says in the same transaction that it was here.
+  // A row of the fingerprint `mark` says in the same transaction that it was here.
   Status forget_table(const TableName& source, const std::string& own_stream,
-                      const std::string& mark = {});
+                      const std::string& mark);
 
-  // Changes the number of lanes: allowed when all lanes of each stream stand at one position (I13);
-  // else Halt with what to do.  REQUIRES: claim(), save_start().
+  // Changes the number of lanes; of each stream all go on where the one stands that is the furthest
+  // behind (I13).  REQUIRES: claim(), save_start().
   Status change_lanes(std::uint32_t lanes);
 
   // Puts every lane's position of `own`, a table's part of the stream `whole` or the whole of it,
@@ -204,6 +207,7 @@ class Bookkeeping {
   Status read_progress(Claim& claim);
   Status read_chunks(Claim& claim);
   Status read_all(Claim& claim);
+  Status delete_table(const TableName& source, const std::string& own_stream);
   Status insert_start(const StartFacts& facts);
   Status insert_mappings(std::span<const StoredMapping> mappings);
   Status insert_progress(std::span<const ProgressRow> progress);
