@@ -263,6 +263,7 @@ Status Preparation::first_start() {
                          start_xid,
                          lanes};
   if (resync_.all) {
+    add_absent(tables);
     LOCKSTEP_TRY(bookkeeping_.replace_start(facts, tables, progress));
     out_.resynced = what_was_lost(begins);
   } else {
