@@ -67,6 +67,14 @@ bool refuses_a_row(const Error& error) {
 Error table_error(const TableMap& table, Error error) {
   // It has no replica identity, and a publication of the target's tells its changes.
   if (error.code == "55000") error.reaction = Reaction::StopTable;
+  const std::vector<std::string>& triggers = table.target.firing_triggers;
+  if (error.reaction == Reaction::StopTable && names_a_function(error) && !triggers.empty())
+    error.message += fmt::format(
+        "; triggers or rules of {} that fire for lockstep: {}; ALTER TABLE {} ENABLE TRIGGER {}; "
+        "as "
+        "its owner has that one fire for the application only",
+        table.target.name.text(), fmt::join(triggers, ", "), quoted(table.target.name),
+        quote_identifier(triggers.front()));
   if (error.code != "21000") return error;
   return {Reaction::StopTable,
           fmt::format("{}: two rows of the source have one key on the target", table.text()),
