@@ -113,7 +113,7 @@ def test_target_that_has_lost_chunks(migrate, stack):
     migration.lockstep.start()
     migration.lockstep.await_rows(300)
     with stack.target.rewound():
-        migration.lockstep.await_rows(900)
+        migration.lockstep.await_rows(1500)
     assert migration.lockstep.wait_exit(120) == 75, "it goes on"
     assert "the target has lost" in migration.lockstep.log_text()
     migration.finish()
