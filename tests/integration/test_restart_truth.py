@@ -122,12 +122,16 @@ def test_target_that_has_lost_chunks(migrate, stack):
 @through_kafka
 def test_kill_before_every_lane_has_applied_something_of_a_new_topic(migrate):
     """I13: a lane without progress of it has applied nothing, however far the others are."""
-    migration = migrate(TABLE)
+    migration = migrate(TABLE + "CREATE TABLE gate (id int PRIMARY KEY, n int);"
+                                "INSERT INTO gate VALUES (1, 0)")
     migration.prepare()
     migration.lockstep.start()
     migration.lockstep.await_follow()
     with closing(migration.target_connection(autocommit=False)) as holder:
-        holder.cursor().execute("SELECT FROM t WHERE id = 1 FOR UPDATE")
+        holder.cursor().execute("SELECT FROM gate WHERE id = 1 FOR UPDATE")
+        migration.source("UPDATE gate SET n = 1")
+        migration.stack.target.await_waiting(
+            f"datname = '{migration.name}' AND wait_event_type = 'Lock'", "a lane to wait")
         migration.source("UPDATE t SET n = 9 WHERE id <= 300")
         migration.await_target("SELECT count(*) > 100 FROM t WHERE n = 9", True)
         migration.lockstep.kill()
