@@ -49,7 +49,7 @@ constexpr std::array<std::string_view, 2> kSnapshots{"merge", "exported"};
 constexpr std::array<std::string_view, 3> kModes{"continuous", "once", "off"};
 constexpr std::array<std::string_view, 3> kRepairs{"off", "confirm", "auto"};
 constexpr std::array<std::string_view, 3> kLaneModes{"auto", "one", "all"};
-constexpr std::array<std::string_view, 4> kPartitions{"heal", "stop", "keep", "delete"};
+constexpr std::array<std::string_view, 3> kPartitions{"heal", "stop", "keep"};
 constexpr std::array<std::string_view, 2> kKeyless{"refuse", "exact"};
 constexpr std::array<std::string_view, 3> kExisting{"refuse", "upsert", "heal"};
 

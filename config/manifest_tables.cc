@@ -26,7 +26,7 @@ class RuleReader {
     const auto lanes = fields_.choice("lanes", {"auto", "one", "all"});
     rule_.table.lanes = static_cast<LaneMode>(lanes.value);
     rule_.places[{RulePart::Lanes, ""}] = lanes.where;
-    const auto partitions = fields_.choice("partitions", {"heal", "stop", "keep", "delete"});
+    const auto partitions = fields_.choice("partitions", {"heal", "stop", "keep"});
     rule_.table.partitions = static_cast<PartitionPolicy>(partitions.value);
     const YamlNode* const columns = fields_.find("columns");
     if (columns != nullptr) read_columns(*columns);

@@ -34,6 +34,16 @@ ConnectorGap::ConnectorGap(const Manifest& manifest, RocksdbStore& store, const 
       tables_(told_tables(prepared)),
       plan_again_(std::move(plan_again)) {}
 
+// Marks on the target, which the next start sets, that every table is to be compared: they are kept
+// while the state directory may be lost.  No proof comes before the connector is put right, and
+// without one no heal comes to its end.
+Status ConnectorGap::have_all_compared(const std::string& why) {
+  Resync resync;
+  for (const TableSpec& table : tables_) resync.tables.insert(table.name.text());
+  if (resync.wanted()) LOCKSTEP_TRY(ask_for_resync(store_, resync, "lockstep: " + why));
+  return {};
+}
+
 // The note outlives the process: a connector may be put right while lockstep is down.
 Result<std::string> ConnectorGap::judge(const ConnectorSettings& running) {
   std::vector<std::string> differences = check_connector_tells(manifest_, tables_, running);
@@ -46,14 +56,14 @@ Result<std::string> ConnectorGap::judge(const ConnectorSettings& running) {
         "it leaves out changes, or keys of them: {}{}; lockstep connector-config {} prints what it "
         "needs",
         differences.front(), rest, manifest_.path);
-    if (!noted) LOCKSTEP_TRY(store_.save_note(kGap, reason));
+    if (noted) return reason;
+    LOCKSTEP_TRY(have_all_compared("the connector leaves out changes"));
+    LOCKSTEP_TRY(store_.save_note(kGap, reason));
+    plan_again_();
     return reason;
   }
   if (!noted) return std::string();
-  Resync resync;
-  for (const TableSpec& table : tables_) resync.tables.insert(table.name.text());
-  if (resync.wanted())
-    LOCKSTEP_TRY(ask_for_resync(store_, resync, "lockstep: the connector was put right"));
+  LOCKSTEP_TRY(have_all_compared("the connector was put right"));  // Also what came meanwhile.
   LOCKSTEP_TRY(store_.remove_note(kGap));
   plan_again_();
   return std::string("it was put right, and every table is to be compared first");

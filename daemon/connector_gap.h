@@ -4,7 +4,7 @@
 //
 // Such a connector stores its offsets as any other, so that a proof would pass what is in no topic.
 // While it tells less nothing is proven; once it is put right every table is compared, since nobody
-// knows what was left out.
+// knows what was left out.  That it is to be is marked on the target as soon as the gap is seen.
 #pragma once
 
 #include <functional>
@@ -31,6 +31,8 @@ class ConnectorGap {
   Result<std::string> judge(const ConnectorSettings& running);
 
  private:
+  Status have_all_compared(const std::string& why);
+
   const Manifest& manifest_;
   RocksdbStore& store_;
   // Those that move, and by their names those that are left out at the moment: they go on from

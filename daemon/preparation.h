@@ -51,6 +51,7 @@ class Preparation {
   Status know_start();
   Status later_start();
   Status leave_stream();
+  void add_absent(std::vector<StoredMapping>& mappings) const;
   Status mark_resync();
   std::string what_was_lost(const std::vector<std::pair<std::string, Position>>& begins) const;
   bool heals(const TableMap& table) const;

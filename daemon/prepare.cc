@@ -32,6 +32,10 @@ Status Preparation::know_servers() {
   LOCKSTEP_TRY(source_.open());
   LOCKSTEP_ASSIGN(out_.source, read_identity(source_));
   LOCKSTEP_ASSIGN(const ServerFacts source, read_server(source_));
+  out_.source_version = source.version;
+  LOCKSTEP_ASSIGN(const PgResult next,
+                  source_.ask("SELECT pg_snapshot_xmax(pg_current_snapshot())"));
+  out_.next_xid = number_field<Xid>(next, 0, 0);
   LOCKSTEP_ASSIGN(target_facts_, read_server(*target_));
   LOCKSTEP_ASSIGN(const PgResult times,
                   target_->ask("SELECT current_setting('track_commit_timestamp')"));
@@ -259,6 +263,7 @@ Status Preparation::first_start() {
                          start_xid,
                          lanes};
   if (resync_.all) {
+    add_absent(tables);
     LOCKSTEP_TRY(bookkeeping_.replace_start(facts, tables, progress));
     out_.resynced = what_was_lost(begins);
   } else {

@@ -40,6 +40,8 @@ struct Prepared {
   std::vector<LeftOut> left_out;
   SourceIdentity source;
   SourceIdentity target_server;
+  int source_version = 0;     // server_version_num
+  Xid next_xid = 0;           // What the source was about to hand out; every run begins later.
   Lsn catalog_lsn = 0;        // Where the source's log ended before `source_specs` were read.
   std::set<TableId> renewed;  // DirectOptions::renewed.
   Claim claim;

@@ -255,11 +255,12 @@ Status Preparation::compare_mappings() {
   exported_.reset();  // They are younger: under a snapshot from before them they look empty.
   LOCKSTEP_TRY(refuse_filled_targets(fresh_tables));
   mark_filled(fresh);
-  LOCKSTEP_TRY(outlast_transactions(context()));
+  LOCKSTEP_TRY(outlast_transactions(context(), "tables that are new"));
+  std::vector<std::pair<TableName, std::string>> marks;
   for (const StoredMapping& mapping : fresh)
     if (forgotten_.contains(mapping.source))
-      LOCKSTEP_TRY(bookkeeping_.forget_table(mapping.source, own_progress(mapping.source)));
-  return bookkeeping_.add_mappings(fresh, {});
+      marks.emplace_back(mapping.source, own_progress(mapping.source));
+  return bookkeeping_.add_mappings(fresh, {}, marks);
 }
 
 }  // namespace lockstep

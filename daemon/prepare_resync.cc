@@ -5,6 +5,7 @@
 #include <map>
 
 #include "connectors/postgres/source/slot.h"
+#include "daemon/fingerprint.h"
 #include "daemon/preparation.h"
 
 namespace lockstep {
@@ -14,6 +15,19 @@ namespace lockstep {
 bool Preparation::heals(const TableMap& table) const {
   const bool asked = resync_.all || resync_.tables.contains(table.text());
   return table.heals() || (asked && !table.existing && table.partitions != PartitionPolicy::Keep);
+}
+
+// Tables that were here and that this run leaves out: their rows are still on the target, and are
+// compared once they are back.
+void Preparation::add_absent(std::vector<StoredMapping>& mappings) const {
+  for (const StoredMapping& mapping : out_.claim.mappings) {
+    if (std::ranges::find(mappings, mapping.source, &StoredMapping::source) != mappings.end())
+      continue;
+    StoredMapping absent;
+    absent.source = mapping.source;
+    absent.fingerprint = kForgotten;
+    mappings.push_back(std::move(absent));
+  }
 }
 
 // The slot goes before the positions in it are forgotten: one that stayed would be taken for that

@@ -52,13 +52,12 @@ Status make_publication(const StreamContext& context) {
   if (is_direct(context.manifest)) {
     LOCKSTEP_ASSIGN(const SlotFacts slot,
                     read_slot(context.source, context.manifest.source.slot.value));
-    if (slot.exists)
+    if (slot.exists && !context.first)  // Of a first start adopt_slot() moves it.
       return fail(Reaction::Halt,
                   fmt::format("publication {} does not exist, but slot {} does: what is written "
                               "meanwhile can never be read from that slot; begin the "
                               "migration anew",
-                              name, context.manifest.source.slot.value),
-                  context.first ? ExitCode::Config : ExitCode::BadData);
+                              name, context.manifest.source.slot.value));
   }
   const std::string sql = publication_sql(context.manifest, context.specs);
   // It takes SHARE UPDATE EXCLUSIVE of each table: an ALTER of the application may queue behind it.
@@ -96,7 +95,9 @@ Result<Lsn> begin_slot(const StreamContext& context) {
   return context.exported->begin();
 }
 
-// A slot that is there already, made by a run that died or by a person.
+// A slot that is there already, made by a run that died or by a person, maybe before the
+// publication was: pgoutput cannot read what was written until then (P1).  So it is moved to behind
+// every transaction that may have begun before; what lies in front is in the rows that are copied.
 Result<Lsn> adopt_slot(const StreamContext& context, const SlotFacts& slot) {
   const std::string& name = context.manifest.source.slot.value;
   LOCKSTEP_ASSIGN(const ServerFacts server, read_server(context.source));
@@ -107,7 +108,12 @@ Result<Lsn> adopt_slot(const StreamContext& context, const SlotFacts& slot) {
     return wait_for(fmt::format("slot {}, which pid {} is using", name, slot.active_pid));
   if (!slot.confirmed_flush_lsn)
     return refuse(fmt::format("slot {} has no position: drop it, and lockstep makes it", name));
-  return *slot.confirmed_flush_lsn;
+  LOCKSTEP_TRY(outlast_transactions(context, fmt::format("slot {}, which is older", name)));
+  LOCKSTEP_ASSIGN(const PgResult moved,
+                  context.source.ask("SELECT end_lsn FROM pg_replication_slot_advance($1,"
+                                     " pg_current_wal_flush_lsn())",
+                                     {{.value = name}}));
+  return parse_lsn(field(moved, 0, 0));
 }
 
 Result<Lsn> open_slot(const StreamContext& context) {
@@ -277,13 +283,13 @@ Result<std::vector<std::pair<std::string, Position>>> first_positions(
   return positions;
 }
 
-Status outlast_transactions(const StreamContext& context) {
+Status outlast_transactions(const StreamContext& context, const std::string& what) {
   PostgresProbe probe = make_probe(context);
   LOCKSTEP_ASSIGN(const Xid now, probe.assign_xid());
   for (;;) {
     LOCKSTEP_ASSIGN(const Snapshot snapshot, probe.probe());
     if (snapshot.xmin > now) return {};
-    if (!context.patience("tables that are new, until these have ended: " + in_the_way(probe, now)))
+    if (!context.patience(what + ", until these have ended: " + in_the_way(probe, now)))
       return fail(Reaction::Cancel, "asked to stop", ExitCode::Ok);
   }
 }

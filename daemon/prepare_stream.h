@@ -66,6 +66,7 @@ Result<std::vector<std::pair<std::string, Position>>> first_positions(const Stre
 
 // Waits until every transaction that is running now has ended: what they wrote before the
 // publication covered their tables is in no stream, but in every snapshot taken afterwards.
-Status outlast_transactions(const StreamContext& context);
+// `what` waits for it.
+Status outlast_transactions(const StreamContext& context, const std::string& what);
 
 }  // namespace lockstep

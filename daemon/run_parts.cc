@@ -28,17 +28,8 @@ KafkaSourceOptions source_options(const Manifest& manifest, const Prepared& prep
   options.kafka = kafka_options(manifest);
   options.topic_prefix = manifest.source.debezium->topic_prefix.value;
   options.tables = kafka_tables(prepared.tables);
-  for (const ProgressRow& row : prepared.options.progress) {
-    const auto [found, fresh] =
-        options.start.try_emplace(row.stream, StreamStart{row.position, row.last_xid});
-    if (fresh) continue;
-    StreamStart& start = found->second;
-    // The least position, and the xid of the lane that stands there: the nearest one before it.
-    if (row.position < start.position) start = {row.position, row.last_xid};
-  }
-  options.seed_xid = prepared.claim.start->start_xid;
-  for (const ProgressRow& row : prepared.options.progress)
-    options.seed_xid = std::max(options.seed_xid, row.max_xid);
+  options.start = stream_starts(prepared.options.lanes, prepared.options.progress);
+  options.seed_xid = prepared.next_xid;
   return options;
 }
 
@@ -93,8 +84,10 @@ namespace {
 
 Status make_debezium(const Manifest& manifest, const Prepared& prepared, ConnectorGap& gap,
                      RunParts& parts) {
-  parts.decoder = std::make_unique<DebeziumDecoder>(
-      decode_settings(manifest, prepared.source_specs), prepared.tables);
+  constexpr int kInfiniteIntervals = 170000;
+  DecodeSettings settings = decode_settings(manifest, prepared.source_specs);
+  settings.infinite_intervals = prepared.source_version >= kInfiniteIntervals;
+  parts.decoder = std::make_unique<DebeziumDecoder>(std::move(settings), prepared.tables);
   KafkaSourceOptions source = source_options(manifest, prepared);
   source.decode = decode_with(*parts.decoder);
   LOCKSTEP_ASSIGN(parts.source, KafkaSource::open(std::move(source)));

@@ -96,7 +96,25 @@ Error more_partitions(const std::string& topic, std::int32_t before, std::int32_
 
 KafkaDecode decode_with(DebeziumDecoder& decoder) {
   return {[&decoder](const Record& record) { return decoder.decode(record); },
-          [&decoder](StreamId stream, Xid xid) { decoder.set_last_xid(stream, xid); }};
+          [&decoder](StreamId stream, Xid xid) { decoder.set_last_xid(stream, xid); },
+          [&decoder](Xid xid) { decoder.set_newest_xid(xid); }};
+}
+
+std::map<std::string, StreamStart> stream_starts(std::uint32_t lanes,
+                                                 std::span<const ProgressRow> progress) {
+  std::map<std::string, StreamStart> starts;
+  std::map<std::string, std::uint32_t> known;  // Lanes that have progress of it.
+  for (const ProgressRow& row : progress) {
+    const auto [found, fresh] =
+        starts.try_emplace(row.stream, StreamStart{row.position, row.last_xid});
+    ++known[row.stream];
+    // The xid of the lane that stands there: the nearest one before it.
+    if (!fresh && row.position < found->second.position)
+      found->second = {row.position, row.last_xid};
+  }
+  for (auto& [stream, start] : starts)
+    if (known[stream] < lanes) start = {};
+  return starts;
 }
 
 Result<std::unique_ptr<KafkaSource>> KafkaSource::open(KafkaSourceOptions options) {
@@ -115,7 +133,9 @@ KafkaSource::KafkaSource(KafkaSourceOptions options, TopicPlan plan,
       plan_(std::move(plan)),
       topics_(topics_of(plan_)),
       client_(std::move(client)),
-      watcher_(std::move(watcher)) {}
+      watcher_(std::move(watcher)) {
+  options_.decode.set_newest_xid(options_.seed_xid);
+}
 
 KafkaSource::~KafkaSource() {
   std::vector<PartitionOffset> offsets;

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,6 +27,7 @@
 #include "pipeline/decode/debezium/debezium.h"
 #include "pipeline/model/change.h"
 #include "pipeline/ports/source.h"
+#include "pipeline/ports/target.h"
 
 namespace lockstep {
 
@@ -35,6 +37,8 @@ struct KafkaDecode {
   std::function<Result<Decoded>(const Record&)> record;
   // The widened xid that the stream's 32-bit ones are next to.
   std::function<void(StreamId, Xid)> set_last_xid;
+  // Likewise of all streams: about how many the source has handed out by now.
+  std::function<void(Xid)> set_newest_xid;
 };
 
 // `decoder` must outlive the source.
@@ -45,6 +49,11 @@ struct StreamStart {
   Xid last_xid = 0;
 };
 
+// Where each stream of which the target has progress is to be read from: where the lane stands that
+// is the furthest behind.  One that has none yet has applied nothing of the stream (I13).
+std::map<std::string, StreamStart> stream_starts(std::uint32_t lanes,
+                                                 std::span<const ProgressRow> progress);
+
 struct KafkaSourceOptions {
   KafkaOptions kafka;
   std::string topic_prefix;
@@ -52,7 +61,7 @@ struct KafkaSourceOptions {
   // Where known streams ("topic/partition") begin: the least position of all lanes.  A topic
   // without any entry is one that appeared later and is read from offset 0.
   std::map<std::string, StreamStart> start;
-  // Widens the first xid of streams without a last one: a probe's xmax.
+  // Widens the first xid of streams without a last one: a probe's xmax of this start.
   Xid seed_xid = 0;
   KafkaDecode decode;
   std::size_t batch_messages_max = 2000;
@@ -78,6 +87,7 @@ class KafkaSource : public ChangeSource {
   ~KafkaSource() override;
 
   const std::vector<std::string>& streams() const override { return names_; }
+  void note_newest(Xid newest) override { options_.decode.set_newest_xid(newest); }
   Polled poll(std::chrono::milliseconds deadline) override;
   Status pause_table(TableId table) override;
   // Reads a paused table again, each of its streams from where it stopped.

@@ -40,17 +40,19 @@ void check_missing_publication(Validation& validation, const At<std::string>& na
   const bool owns_all = std::ranges::all_of(*owners, &TableOwner::owned_by_us);
   const bool may_create = role.superuser || (role.create_in_database && owns_all);
   const std::string sql = publication_sql(validation.manifest, validation.source_specs());
-  if (validation.slot && validation.slot->exists) {
+  const bool begun = validation.claim && validation.claim->start;
+  const bool direct = validation.manifest.source.stream.value == StreamKind::Direct;
+  // Of a first start run moves its own slot to behind the publication.
+  if (validation.slot && validation.slot->exists && (begun || !direct)) {
     validation.findings.error(
         name.where,
         fmt::format("publication {} does not exist, but slot {} does: the stream would lack what "
                     "was written before the publication",
                     name.value, validation.manifest.source.slot.value),
-        validation.claim && validation.claim->start
-            ? "begin the migration anew"
-            : fmt::format("{}; then drop the slot: it is made again", sql));
+        begun ? "begin the migration anew"
+              : fmt::format("{}; then drop the slot: the connector makes it again", sql));
   } else if (may_create) {
-    if (validation.manifest.source.stream.value == StreamKind::Direct) return;  // As it should be.
+    if (direct) return;  // As it should be.
     validation.findings.warn(
         name.where, fmt::format("publication {} does not exist yet: run makes it", name.value),
         sql);

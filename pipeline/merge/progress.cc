@@ -97,6 +97,15 @@ bool Progress::reached(std::uint32_t lane, const Ends& ends) const {
   return true;
 }
 
+std::vector<ProgressRow> Progress::rows() const {
+  const MutexLock lock(mutex_);
+  std::vector<ProgressRow> rows;
+  for (const auto& [name, lanes] : streams_)
+    for (std::uint32_t lane = 0; lane < lanes_; ++lane)
+      if (lanes[lane]) rows.push_back({name, lane, *lanes[lane], 0, 0});
+  return rows;
+}
+
 std::vector<std::pair<std::string, Position>> Progress::positions() const {
   const MutexLock lock(mutex_);
   std::vector<std::pair<std::string, Position>> positions;

@@ -47,6 +47,8 @@ class Progress {
   bool reached(const Ends& ends, std::string* behind) const;
   // Whether this lane has.
   bool reached(std::uint32_t lane, const Ends& ends) const;
+  // What each lane has committed of each stream: stream, lane and position.
+  std::vector<ProgressRow> rows() const;
   // (name, least) of every stream, by name, for status and acknowledgement.
   std::vector<std::pair<std::string, Position>> positions() const;
 

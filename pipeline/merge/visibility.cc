@@ -106,6 +106,11 @@ std::optional<std::vector<Xid>> Visibility::unseen(std::size_t max) const {
   return std::vector<Xid>(unseen_.begin(), unseen_.end());
 }
 
+Xid Visibility::newest() const {
+  const MutexLock lock(mutex_);
+  return probe_ ? probe_->xmax : 0;
+}
+
 Xid Visibility::waiting_for() const {
   const MutexLock lock(mutex_);
   return waiting_for_;

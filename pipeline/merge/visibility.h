@@ -60,6 +60,8 @@ class Visibility {
 
   // U, for the checkpoint; nothing when it has more than `max` or is not known one by one.
   std::optional<std::vector<Xid>> unseen(std::size_t max) const;
+  // The first transaction id that the last probe had not seen handed out; 0: nobody has probed yet.
+  Xid newest() const;
   // Why the last snapshot was not accepted: the least xid it had to see; 0 when it was.
   Xid waiting_for() const;
 

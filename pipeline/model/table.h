@@ -265,7 +265,7 @@ struct Constant {
 };
 
 enum class LaneMode : std::uint8_t { Auto, One, All };
-enum class PartitionPolicy : std::uint8_t { Heal, Stop, Keep, Delete };
+enum class PartitionPolicy : std::uint8_t { Heal, Stop, Keep };
 
 struct TableMap {
   TableId id = 0;

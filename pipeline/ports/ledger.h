@@ -6,11 +6,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "pipeline/base/result.h"
 #include "pipeline/model/table.h"
+#include "pipeline/ports/target.h"
 
 namespace lockstep {
 
@@ -40,6 +42,10 @@ class Ledger {
   virtual ~Ledger() = default;
   // One entry per table that has debts or quarantined rows.
   virtual Result<std::vector<DebtCount>> count_debts() = 0;
+  // Whether the target still has what it has answered (I13).  `committed` tells what lanes have
+  // committed; it is asked only where the server may be another one than it was.
+  // Halt "target_history": it has lost something.
+  virtual Status still_has(const std::function<std::vector<ProgressRow>()>& committed) = 0;
   // What all chunks of the table were read from (I15); `files` as files_text() writes them.
   virtual Status save_files(TableId table, const std::string& files) = 0;
   // The table has stopped, for who asks while no daemon runs.

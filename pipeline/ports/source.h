@@ -53,6 +53,10 @@ class ChangeSource {
   // Names of the streams, by StreamId; grows when a partition or topic appears.
   virtual const std::vector<std::string>& streams() const = 0;
 
+  // The source has handed out about as many transaction ids as `newest` by now; 0: not known.  Ids
+  // that come with 32 bits are widened by it.
+  virtual void note_newest(Xid /*newest*/) {}
+
   // Reads what arrives until `deadline`, or less once that is large enough.
   virtual Polled poll(std::chrono::milliseconds deadline) = 0;
 

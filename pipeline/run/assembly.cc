@@ -151,6 +151,7 @@ Result<Assembly::Turn> Assembly::step_source(milliseconds wait) {
 
 Result<Assembly::Turn> Assembly::read_source(milliseconds wait) {
   LOCKSTEP_TRY(pause_stopped());
+  ports_.source.note_newest(visibility_.newest());
   Polled polled = ports_.source.poll(wait);
   const std::vector<Change>& changes = polled.batch.changes;
   count_read(changes);

@@ -37,6 +37,9 @@ class NotedLedger final : public Ledger {
   }
 
   Result<std::vector<DebtCount>> count_debts() override { return ledger_.count_debts(); }
+  Status still_has(const std::function<std::vector<ProgressRow>()>& committed) override {
+    return ledger_.still_has(committed);
+  }
   Status save_stop(TableId table, const std::string& reason) override {
     return ledger_.save_stop(table, reason);
   }

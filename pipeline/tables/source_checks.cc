@@ -52,7 +52,9 @@ class SourceChecks {
       error(fmt::format("the key {} of {} on the source is DEFERRABLE: within a transaction two "
                         "rows may have one key",
                         source_.key_index, source_.name.text()),
-            "leave the table out (`skip: true`), or make it NOT DEFERRABLE on the source");
+            fmt::format("{} on the source, and the like on the target; or leave the table out "
+                        "(`skip: true`)",
+                        make_key_immediate(source_)));
     else
       check_identities();
     return std::move(problems_);
@@ -84,15 +86,16 @@ class SourceChecks {
   // Published, a table without an identity refuses the application's UPDATE and DELETE.
   void check_updates() {
     for (const RowIdentity& identity : source_.identities) {
-      if (identity.usable || (identity.kind == ReplicaIdentity::Default && source_.key.empty()))
-        continue;
+      // Of a deferrable key it is told what cures both.
+      const bool told = source_.key.empty() || source_.key_deferrable;
+      if (identity.usable || (identity.kind == ReplicaIdentity::Default && told)) continue;
       error(fmt::format("{} has no replica identity ({}): once it is published, PostgreSQL refuses "
                         "its updates and deletes on the source",
                         identity.table.text(), lack_of(identity)),
             identity_hint(identity));
       if (++told_ == kToldMax) break;
     }
-    if (!source_.key.empty() && told_ == 0 && !can_be_published(source_))
+    if (!source_.key.empty() && !source_.key_deferrable && told_ == 0 && !can_be_published(source_))
       error(fmt::format("{} has no primary key that a partition made later would take from it: "
                         "without replica identity PostgreSQL refuses updates and deletes of what "
                         "is published",
@@ -137,6 +140,14 @@ std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& colu
   std::string names;
   for (const std::size_t i : columns) names += (names.empty() ? "" : ", ") + spec.columns[i].name;
   return names;
+}
+
+std::string make_key_immediate(const TableSpec& spec) {
+  std::string columns;
+  for (const std::size_t i : spec.key)
+    columns += (columns.empty() ? "" : ", ") + quote_identifier(spec.columns[i].name);
+  return fmt::format("ALTER TABLE {} DROP CONSTRAINT {}, ADD PRIMARY KEY ({})", quoted(spec.name),
+                     quote_identifier(spec.key_index), columns);
 }
 
 std::string choose_by_identity(const TableSpec& source, const std::string& index) {

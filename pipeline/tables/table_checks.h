@@ -17,6 +17,8 @@ std::string names_of(const TableSpec& spec, const std::vector<std::size_t>& colu
 
 // The statement that makes `index` the key of a table that has several: as a hint.
 std::string choose_by_identity(const TableSpec& source, const std::string& index);
+// The statement that has a deferrable primary key made anew, as one that is not.
+std::string make_key_immediate(const TableSpec& spec);
 // The statement by which a published table's updates and deletes name their rows by its key, where
 // nobody has chosen another identity; "" where that needs none, or where no such statement helps.
 std::string statement_for_identity(const TableSpec& source);

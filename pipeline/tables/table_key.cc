@@ -128,7 +128,7 @@ class KeyPlanner {
       error("",
             fmt::format("the key {} of {} is DEFERRABLE: ON CONFLICT refuses it", target.key_index,
                         target.name.text()),
-            fmt::format("make it NOT DEFERRABLE on {}", target.name.text()));
+            make_key_immediate(target) + " on the target");
     }
   }
 

@@ -40,9 +40,6 @@ class MapPlanner {
     add_constants();
     check_unfed_columns();
     plan_key_and_lanes(map_, stream_.kind, problems_);
-    if (map_.partitions == PartitionPolicy::Delete)
-      error(RulePart::Table, "", "partitions: delete is not in this version",
-            "say `partitions: heal`, which removes the rows of a partition that goes");
     map_.direct_copy = std::all_of(map_.columns.begin(), map_.columns.end(), [](const auto& c) {
       return !c.cast && c.plane == Plane::Binary;
     });

@@ -89,10 +89,9 @@ std::string attached(const TableMap& table, const std::string& root) {
 std::string keeps_others(const TableMap& table) {
   return fmt::format(
       "its rows may have got other keys on the source without events, and which old keys are to go "
-      "is not known, since {} may hold rows that the source lacks ({}): leave {} out of this "
-      "migration, empty it on the target, and move it by a migration of its own",
+      "is not known, since {} may hold rows that the source lacks ({}): {}",
       quoted(table.target.name), table.existing ? "existing: upsert" : "partitions: keep",
-      table.text());
+      empty_it(table));
 }
 
 // Files of both lists that were replaced.

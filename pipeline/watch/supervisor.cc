@@ -93,6 +93,7 @@ Result<Supervisor::Conclusion> Supervisor::tick(bool want_proof) {
   more_waits_ = 0;
   Status kept = note_tables();
   if (kept) kept = count_debts_if_due();
+  if (kept && shared_.clock.now() - looked_back_at_ >= options_.look_back_every) kept = look_back();
   Result<Conclusion> conclusion = Conclusion::GoOn;
   if (kept) kept = watch_shapes();
   if (kept) hold_stream();
@@ -165,12 +166,20 @@ bool Supervisor::count_is_due() const {
 
 Status Supervisor::count_debts_if_due() { return count_is_due() ? count_debts() : Status(); }
 
+// A target that came back without some commits (I13): lanes with nothing to write, and scanners,
+// would not notice.
+Status Supervisor::look_back() {
+  looked_back_at_ = shared_.clock.now();
+  return ports_.ledger.still_has([this] { return shared_.progress.rows(); });
+}
+
 Status Supervisor::count_debts() {
   const auto begun = counted_at_ = shared_.clock.now();
   counted_opened_ = opened_;
   LOCKSTEP_ASSIGN(const std::vector<DebtCount> counts, ports_.ledger.count_debts());
   counted_at_ = shared_.clock.now();
   count_took_ = counted_at_ - begun;
+  LOCKSTEP_TRY(look_back());
   const bool counted_before = std::exchange(counted_, true);
   const std::map<TableId, DebtCount> before = std::exchange(debts_, {});
   for (const DebtCount& count : counts) {

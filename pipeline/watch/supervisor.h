@@ -37,6 +37,7 @@ struct SupervisorOptions {
   std::chrono::milliseconds proof_every{5'000};    // and between two proofs.
   std::chrono::milliseconds proof_holds{15'000};
   double synced_lag_seconds = 2;  // More is known to be missing than what is under way.
+  std::chrono::milliseconds look_back_every{1'000};  // At whether the target has lost anything.
 };
 
 // The slow calls of the supervisor; all on its thread.
@@ -123,6 +124,7 @@ class Supervisor {
   }
 
  private:
+  Status look_back();
   Status count_debts();
   Status count_debts_if_due();
   Status watch_shapes();
@@ -174,6 +176,7 @@ class Supervisor {
   std::chrono::steady_clock::time_point next_look_{};
   std::chrono::steady_clock::time_point counted_at_{};
   std::chrono::steady_clock::duration count_took_{};
+  std::chrono::steady_clock::time_point looked_back_at_{};
   bool counted_ = false;
   std::uint64_t opened_ = 0;          // Debts of this run, by the last look at the board;
   std::uint64_t counted_opened_ = 0;  // by the last count.

@@ -74,6 +74,7 @@ class StreamLog {
     Position end;
   };
 
+  void owe_other_half(const Change& other, Record& half) const;
   void append(const LoggedTransaction& transaction, Position before, bool offset_hole);
   StreamId stream_of(const Change& change) const;
 

@@ -109,6 +109,19 @@ Result<std::vector<DebtCount>> FakeLedger::count_debts() {
   return answer;
 }
 
+// This target loses nothing: whatever lanes say is committed must be in it.
+Status FakeLedger::still_has(const std::function<std::vector<ProgressRow>()>& committed) {
+  const std::vector<ProgressRow> stored = store_.progress();
+  for (const ProgressRow& row : committed()) {
+    const auto found = std::ranges::find_if(stored, [&](const ProgressRow& one) {
+      return one.stream == row.stream && one.lane == row.lane && one.position >= row.position;
+    });
+    if (found == stored.end())
+      return fail(Reaction::Halt, "progress of " + row.stream + " is not on the target");
+  }
+  return {};
+}
+
 Status FakeLedger::save_files(TableId table, const std::string& files) {
   return call("save_files", [&] { store_.save_files(table, files); });
 }

@@ -105,6 +105,7 @@ class FakeLedger final : public Ledger {
  public:
   FakeLedger(TargetStore& store, Chaos& chaos) : store_(store), chaos_(chaos) {}
   Result<std::vector<DebtCount>> count_debts() override;
+  Status still_has(const std::function<std::vector<ProgressRow>()>& committed) override;
   Status save_files(TableId table, const std::string& files) override;
   Status save_stop(TableId, const std::string&) override { return {}; }
   Status forget_chunks(TableId table) override;

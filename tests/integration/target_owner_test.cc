@@ -226,24 +226,32 @@ TEST_F(TargetTest, AStartIsRecordedOnceAndReadBack) {
   EXPECT_EQ(claim.progress.at(1).row.max_xid, 9U);
 }
 
-TEST_F(TargetTest, TheNumberOfLanesChangesOnlyAtOnePosition) {
+// I13: none may be in front of what some lane has not applied.
+TEST_F(TargetTest, WhenTheNumberOfLanesChangesAllGoOnWhereTheLastOneStands) {
   const StartFacts facts{"1", 1, "2", 1, "direct", "slot", 5, 2};
-  const std::vector<ProgressRow> progress{{"wal", 0, {7, 1}, 5, 6}, {"wal", 1, {7, 2}, 4, 9}};
+  const std::vector<ProgressRow> progress{{"wal", 0, {7, 1}, 5, 6},
+                                          {"wal", 1, {7, 2}, 4, 9},
+                                          {"wal/shop.t", 1, {3, 1}, 2, 8},
+                                          {"topic/0", 0, {9, 5}, 7, 7}};
   ASSERT_TRUE(books().save_start(facts, {}, progress).has_value());
-  const Status refused = books().change_lanes(3);
-  ASSERT_FALSE(refused.has_value());
-  EXPECT_THAT(refused.error().message, HasSubstr("lanes: 2, stop with SIGTERM"));
-  on_target("UPDATE books.progress SET minor = 2");
   ASSERT_TRUE(books().change_lanes(3).has_value());
-  EXPECT_EQ(target_text("SELECT lane, minor, max_xid FROM books.progress ORDER BY 1"),
-            "0|2|9\n1|2|9\n2|2|9");
+  const auto rows = [&](const std::string& stream) {
+    return target_text(
+        "SELECT lane, major, minor, last_xid, max_xid FROM books.progress"
+        " WHERE stream = '" +
+        stream + "' ORDER BY 1");
+  };
+  EXPECT_EQ(rows("wal"), "0|7|1|5|9\n1|7|1|5|9\n2|7|1|5|9");
+  EXPECT_EQ(rows("wal/shop.t"), "0|3|1|2|8\n1|3|1|2|8\n2|3|1|2|8");
+  EXPECT_EQ(rows("topic/0"), "0|0|0|0|7\n1|0|0|0|7\n2|0|0|0|7") << "a lane has applied nothing";
+  EXPECT_EQ(target_text("SELECT lanes FROM books.start"), "3");
   // A table that had stopped, and stands where the stream does in the lanes that have a row of it.
   on_target(
-      "INSERT INTO books.progress SELECT migration, 'wal/shop.t', lane, major, minor, last_xid, "
-      "'11',"
-      " epoch, batch FROM books.progress WHERE lane = 1");
+      "INSERT INTO books.progress SELECT migration, 'wal/shop.u', lane, major, minor, last_xid, "
+      "'11', epoch, batch FROM books.progress WHERE lane = 1 AND stream = 'wal'");
   ASSERT_TRUE(books().change_lanes(1).has_value());
-  EXPECT_EQ(target_text("SELECT stream, lane, minor, max_xid FROM books.progress"), "wal|0|2|11");
+  EXPECT_EQ(rows("wal"), "0|7|1|5|11");
+  EXPECT_EQ(rows("wal/shop.u"), "");
 }
 
 // I13: nor is a row that goes with its transaction missed by a session that connects anew.
@@ -263,6 +271,22 @@ TEST_F(DebtTest, TheProgressOfATableThatIsWhereItsStreamIsGoes) {
   EXPECT_EQ(lost.error().reaction, Reaction::Retry) << lost.error().message;
   const auto again = target().apply(transaction);
   EXPECT_TRUE(again.has_value()) << again.error().message;
+}
+
+// A kill in between must not make a table new whose rows are on the target.
+TEST_F(TargetTest, ATableThatWasLeftOutIsKnownAsSuchUntilItIsBack) {
+  const TableName name{"shop", "a.b"};
+  const std::vector<std::pair<TableName, std::string>> forgotten{{name, "wal/shop.a.b"}};
+  const StartFacts facts{"1", 1, "2", 1, "direct", "slot", 5, 1};
+  const std::vector<StoredMapping> before{{name, "f1", "active", "", {}, "7/8"}};
+  ASSERT_TRUE(books().save_start(facts, before, {}).has_value());
+  ASSERT_TRUE(books().forget_table(name, "wal/shop.a.b", "forgotten").has_value());
+  const std::vector<StoredMapping> broken{{name, "f2", "nonsense", "", {}, "7/9"}};
+  ASSERT_FALSE(books().add_mappings(broken, {}, forgotten).has_value());
+  EXPECT_EQ(target_text("SELECT fingerprint FROM books.mapping"), "forgotten");
+  const std::vector<StoredMapping> back{{name, "f2", "active", "", {}, "7/9"}};
+  ASSERT_TRUE(books().add_mappings(back, {}, forgotten).has_value());
+  EXPECT_EQ(target_text("SELECT fingerprint FROM books.mapping"), "f2");
 }
 
 TEST_F(DebtTest, QuarantinedRowsAreListedRetriedAndDropped) {

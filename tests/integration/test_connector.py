@@ -1,6 +1,7 @@
 """The Debezium connector as `connector-config` prints it, against the real Kafka Connect."""
 
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -254,6 +255,27 @@ def test_a_connector_that_tells_less_for_a_while_proves_nothing(migrate, less, s
         put_connector(migration)
         lockstep.await_event("a table is healed")
         migration.await_synced("it to be told again")
+    migration.finish()
+
+
+def test_a_gap_is_known_when_the_state_directory_is_lost(migrate):
+    """It is marked on the target as soon as it is seen."""
+    migration = migrate("""
+        CREATE TABLE words (id int PRIMARY KEY, v text);
+        CREATE TABLE other (id int PRIMARY KEY);
+        INSERT INTO words SELECT g, 'word ' || g FROM generate_series(1, 1000) g""",
+                        reconcile={"mode": "off"})
+    migration.prepare()
+    with migration.running() as lockstep:
+        migration.await_synced("the copy")
+        put_connector(migration, **{"table.include.list": r"public\.other"})
+        lockstep.await_said("it leaves out changes")
+        lockstep.await_event("a table is healed")
+        migration.source("UPDATE words SET v = 'unheard' WHERE id = 7; DELETE FROM words"
+                         " WHERE id > 900; INSERT INTO other VALUES (1)")
+        migration.await_target("SELECT count(*) FROM other", 1)
+    shutil.rmtree(migration.lockstep.state)
+    put_connector(migration)
     migration.finish()
 
 

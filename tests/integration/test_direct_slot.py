@@ -129,6 +129,18 @@ def test_a_slot_in_use_is_waited_for(moved, stack):
     moved.assert_equal()
 
 
+def test_a_slot_that_is_older_than_its_publication(direct, stack):
+    """P1: pgoutput cannot read what was written before there was one, and the copy has all of it."""
+    migration = direct()
+    migration.copy_schema()
+    migration.grant()
+    stack.source.execute(migration.name, "SELECT pg_create_logical_replication_slot(%s, 'pgoutput')",
+                         (migration.slot_name,))
+    migration.source("UPDATE t SET n = 5 WHERE id % 3 = 0; DELETE FROM t WHERE id % 7 = 0")
+    migration.publish()
+    migration.finish()
+
+
 def test_a_slot_that_is_gone_halts(moved):
     moved.drop_slot()
     moved.assert_halts("is gone")

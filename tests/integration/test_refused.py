@@ -52,6 +52,27 @@ def test_a_delete_that_the_target_refuses_is_named(direct):
     migration.finish()
 
 
+def test_a_right_that_a_trigger_lacks_is_named_with_the_trigger(direct):
+    """A trigger that came with the schema: the permission alone says nothing of where it is needed."""
+    migration = prepared(direct)
+    migration.target("CREATE TABLE audit (id int)")
+    trigger(migration, "INSERT OR UPDATE ON people FOR EACH ROW WHEN (new.id > 100)",
+            "INSERT INTO public.audit VALUES (new.id); RETURN new;")
+    with migration.running() as lockstep:
+        migration.await_synced("the copy")
+        migration.source("INSERT INTO people VALUES (101, 'new')")
+        status = lockstep.await_status(lambda status: [
+            table for table in status["tables"] if table["state"] == "stopped"], "people to stop")
+        reason = next(table["reason"] for table in status["tables"] if table["state"] == "stopped")
+        assert "permission denied for table audit" in reason, reason
+        assert "in PL/pgSQL function" in reason and "fire for lockstep: f;" in reason, reason
+        assert 'ALTER TABLE "public"."people" ENABLE TRIGGER "f"' in reason, reason
+        migration.target(f"GRANT ALL ON audit TO {WRITER}")
+        assert lockstep.verb("resume", "--table", "public.people").returncode == 0
+        migration.await_synced("people to go on", 90)
+    migration.finish()
+
+
 def test_a_truncate_that_the_target_refuses_stops_its_table_alone(direct):
     """It halted the daemon, at each start anew."""
     migration = prepared(direct, SCHEMA + "; CREATE TABLE others (id int PRIMARY KEY)")

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+from contextlib import closing
 
 import pytest
 
@@ -87,8 +88,54 @@ def test_target_restored_while_lockstep_runs(moved, stack):
         moved.await_synced("the first change", 120)
     change(moved, 2)
     assert moved.lockstep.wait_exit(120) == 75, "it goes on"
-    assert "the target has lost what lane" in moved.lockstep.log_text()
+    assert "the target has lost" in moved.lockstep.log_text()
     ends_equal_or_halts(moved)
+
+
+@through_kafka
+def test_target_restored_while_nothing_is_to_be_written(moved, stack):
+    """Lanes do not connect anew then: the bookkeeping's own look must tell, and nothing is synced."""
+    moved.lockstep.start()
+    moved.lockstep.await_follow()
+    with stack.target.rewound():
+        change(moved, 1)
+        moved.await_synced("the change", 120)
+    assert moved.lockstep.wait_exit(120) == 75, "it goes on"
+    assert "the target has lost" in moved.lockstep.log_text()
+    ends_equal_or_halts(moved)
+
+
+def test_target_that_has_lost_chunks(migrate, stack):
+    """Scanners have no progress that could be compared."""
+    migration = migrate(TABLE, backfill={"workers": 1, "chunk_rows": 100,
+                                          "rate_limit_rows_per_second": 300})
+    migration.prepare()
+    migration.lockstep.start()
+    migration.lockstep.await_rows(300)
+    with stack.target.rewound():
+        migration.lockstep.await_rows(1500)
+    assert migration.lockstep.wait_exit(120) == 75, "it goes on"
+    assert "the target has lost" in migration.lockstep.log_text()
+    migration.finish()
+
+
+@through_kafka
+def test_kill_before_every_lane_has_applied_something_of_a_new_topic(migrate):
+    """I13: a lane without progress of it has applied nothing, however far the others are."""
+    migration = migrate(TABLE + "CREATE TABLE gate (id int PRIMARY KEY, n int);"
+                                "INSERT INTO gate VALUES (1, 0)")
+    migration.prepare()
+    migration.lockstep.start()
+    migration.lockstep.await_follow()
+    with closing(migration.target_connection(autocommit=False)) as holder:
+        holder.cursor().execute("SELECT FROM gate WHERE id = 1 FOR UPDATE")
+        migration.source("UPDATE gate SET n = 1")
+        migration.stack.target.await_waiting(
+            f"datname = '{migration.name}' AND wait_event_type = 'Lock'", "a lane to wait")
+        migration.source("UPDATE t SET n = 9 WHERE id <= 300")
+        migration.await_target("SELECT count(*) > 100 FROM t WHERE n = 9", True)
+        migration.lockstep.kill()
+    migration.finish()
 
 
 def test_target_that_answers_before_it_has_written(moved, stack):

@@ -107,13 +107,18 @@ def test_a_target_that_is_nearly_equal_is_healed_at_the_first_start(migrate, kil
     assert 150 <= migration.rows_written("goods") - before <= most
 
 
-def test_a_table_that_was_left_out_for_a_while_is_healed(direct):
+@pytest.mark.parametrize("resync", [False, True])
+def test_a_table_that_was_left_out_for_a_while_is_healed(direct, resync):
+    """Also when everything else has begun anew meanwhile."""
     migration = direct(GOODS + "; CREATE TABLE other (id int PRIMARY KEY)")
     migration.prepare()
     migration.lockstep.run_until_synced()
     migration.lockstep.write({**migration.manifest, "tables": [
         {"source": "public.goods", "skip": True}, {"source": "public.other"}]})
     migration.lockstep.run_until_synced()
+    if resync:
+        assert migration.lockstep.verb("resync").returncode == 0
+        migration.lockstep.run_until_synced()
     migration.source("DELETE FROM goods WHERE id < 100; UPDATE goods SET v = 'x' WHERE id < 200")
     migration.lockstep.write(migration.manifest)
     migration.lockstep.run_until_synced()

@@ -370,6 +370,27 @@ TEST_F(Decode, TransactionsAreWidenedFromTheLastOne) {
   EXPECT_EQ(change("u", kRow).xid, (Xid{6} << 32) + 781);
 }
 
+// I4, I5, I7: what is taken for older than it is would be taken for seen by every snapshot.
+TEST_F(Decode, APartitionMayHaveBeenAtRestForMoreThanHalfOfAllNumbers) {
+  const Xid turn = Xid{1} << 32;
+  decoder().set_last_xid(0, 5 * turn + 100);
+  decoder().set_newest_xid(5 * turn + 3'000'000'000);
+  const auto with_xid = [&](std::uint64_t xid) {
+    const std::string value = std::string("{\"after\":") + kRow +
+                              R"(,"source":{"schema":"public","table":"t","txId":)" +
+                              std::to_string(xid) + R"(},"op":"u"})";
+    return record(R"({"id":1})", value)->change.xid;
+  };
+  EXPECT_EQ(with_xid(2'900'000'000), 5 * turn + 2'900'000'000);
+  EXPECT_EQ(with_xid(3'000'000'007), 5 * turn + 3'000'000'007) << "younger than the probe";
+  EXPECT_EQ(with_xid(2'800'000'000), 5 * turn + 2'800'000'000) << "it committed late";
+  decoder().set_last_xid(0, 5 * turn + 100);
+  decoder().set_newest_xid(8 * turn + 50);
+  EXPECT_EQ(with_xid(40), 8 * turn + 40) << "of older ones it is the last";
+  decoder().set_newest_xid(5 * turn);
+  EXPECT_EQ(with_xid(60), 8 * turn + 60) << "it never goes back";
+}
+
 TEST_F(Decode, AChangeWithoutATransactionHalts) {
   const std::string value = std::string("{\"after\":") + kRow +
                             R"(,"source":{"schema":"public","table":"t","txId":null},"op":"u"})";

@@ -53,6 +53,7 @@ class KafkaSourceTest : public testing::Test {
     options_.tables = {{0, {"public", "a"}, {}, true}, {1, {"public", "b"}, {}, false}};
     options_.decode.record = decode_text;
     options_.decode.set_last_xid = [this](StreamId stream, Xid xid) { last_xids_[stream] = xid; };
+    options_.decode.set_newest_xid = [this](Xid xid) { newest_xid_ = xid; };
     options_.seed_xid = 5;
     options_.topic_refresh = milliseconds(50);
     options_.topic_missing_max = milliseconds(100);
@@ -123,6 +124,7 @@ class KafkaSourceTest : public testing::Test {
   SourceState state_;
   std::map<std::string, Position> told_;
   std::map<StreamId, Xid> last_xids_;
+  Xid newest_xid_ = 0;
   std::unique_ptr<KafkaSource> source_;
 };
 
@@ -183,6 +185,20 @@ TEST_F(KafkaSourceTest, GoesOnAfterARestartWhereItStood) {
   ASSERT_TRUE(poll_rows(1));
   EXPECT_THAT(rows(), ElementsAre("2"));
   EXPECT_EQ(last_xids_[0], 77u);
+  EXPECT_EQ(newest_xid_, 5U) << "partitions may have been at rest for long";
+  source_->note_newest(9);
+  EXPECT_EQ(newest_xid_, 9U);
+}
+
+// I13: a topic that came while it ran, and a kill before every lane had committed something of it.
+TEST(StreamStarts, ALaneWithoutProgressHasAppliedNothing) {
+  const std::vector<ProgressRow> progress{
+      {"t/0", 0, {9, 4}, 70, 70}, {"t/0", 1, {7, 3}, 60, 80}, {"u/0", 1, {5, 2}, 90, 90}};
+  const auto starts = stream_starts(2, progress);
+  EXPECT_EQ(starts.at("t/0").position, (Position{7, 3}));
+  EXPECT_EQ(starts.at("t/0").last_xid, 60U);
+  EXPECT_EQ(starts.at("u/0").position, Position());
+  EXPECT_EQ(starts.at("u/0").last_xid, 0U);
 }
 
 TEST_F(KafkaSourceTest, HaltsWhenAnotherRecordStandsWhereOursWas) {

@@ -28,6 +28,18 @@ TEST(Progress, StartsWhereTheTargetStood) {
   EXPECT_FALSE(progress.start("u/0", 1));
 }
 
+TEST(Progress, TellsWhatEachLaneHasCommitted) {
+  Progress progress(2, {{"t/0", 1, {9, 0}, 3, 4}});
+  progress.committed(1, "u/0", {5, 7});
+  const std::vector<ProgressRow> rows = progress.rows();
+  ASSERT_EQ(rows.size(), 2U) << "a lane without a position has committed nothing";
+  EXPECT_EQ(rows[0].stream, "t/0");
+  EXPECT_EQ(rows[0].lane, 1U);
+  EXPECT_EQ(rows[0].position, (Position{9, 0}));
+  EXPECT_EQ(rows[1].stream, "u/0");
+  EXPECT_EQ(rows[1].position, (Position{5, 7}));
+}
+
 TEST(Progress, ReachedNamesTheStreamThatIsBehind) {
   Progress progress(1, {});
   progress.committed(0, "t/0", {7, 0});

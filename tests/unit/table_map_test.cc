@@ -166,6 +166,25 @@ TEST(TableMap, WantsAReplicaIdentityThatHoldsTheKey) {
   EXPECT_THAT(errors(plan_with(ReplicaIdentity::Full, {})), IsEmpty());
 }
 
+// One statement cures it, and leads to no other refusal.
+TEST(TableMap, ADeferrableKeyIsMadeAnew) {
+  const auto good = table("t", {column("id", kInt4)});
+  auto deferrable = good;
+  deferrable.key_deferrable = true;
+  RowIdentity identity;
+  identity.table = good.name;
+  identity.kind = ReplicaIdentity::Default;
+  deferrable.identities = {identity};
+  const std::string statement =
+      "ALTER TABLE \"public\".\"t\" DROP CONSTRAINT \"t_pkey\", ADD PRIMARY KEY (\"id\")";
+  const auto source = plan(deferrable, good);
+  EXPECT_THAT(errors(source), ElementsAre(HasSubstr("of public.t on the source is DEFERRABLE")));
+  EXPECT_THAT(source.problems[0].hint, HasSubstr(statement + " on the source, and the like"));
+  const auto target = plan(good, deferrable);
+  EXPECT_THAT(errors(target), ElementsAre(HasSubstr("the key t_pkey of public.t is DEFERRABLE")));
+  EXPECT_EQ(target.problems[0].hint, statement + " on the target");
+}
+
 // Issue E, row 32: a new partition has no identity but the primary key of its root.
 TEST(TableMap, WantsAPrimaryKeyThatNewPartitionsTake) {
   auto source = table("t", {column("id", kInt4)});

@@ -286,6 +286,15 @@ TEST(Value, Interval) {
   }
 }
 
+// W1: from PostgreSQL 17 on there are infinite ones, and Debezium sends them as 0.
+TEST(Value, AnIntervalOfZeroMayHaveBeenInfinite) {
+  EXPECT_EQ(cell(Interval, "\"P0Y0M0DT0H0M0S\""), "00000000000000000000000000000000");
+  Given from17{.type = type_of(Interval)};
+  from17.settings.infinite_intervals = true;
+  EXPECT_EQ(cell(from17, "\"P0Y0M0DT0H0M0S\""), "doubtful");
+  EXPECT_EQ(cell(from17, "\"P0Y0M0DT0H0M0.000001S\""), "00000000000000010000000000000000");
+}
+
 TEST(Value, BitStrings) {
   EXPECT_EQ(cell(type_of(Bit, 0, 1), "false"), "0000000100");
   EXPECT_EQ(cell(type_of(Bit, 0, 1), "true"), "0000000180");

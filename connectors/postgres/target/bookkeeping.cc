@@ -37,6 +37,7 @@ Bookkeeping::Bookkeeping(BookkeepingOptions options)
 // An error of the bookkeeping concerns no single row or table.
 Result<PgResult> Bookkeeping::run(const std::string& sql, const std::vector<PgParam>& params) {
   const bool known = connection_.is_open() || !options_.server;
+  if (!connection_.is_open()) ++sessions_;
   Status opened = connection_.open();
   if (opened && !known) opened = same_history(connection_, *options_.server);
   if (!opened) {

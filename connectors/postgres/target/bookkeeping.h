@@ -36,6 +36,9 @@ struct BookkeepingOptions {
   std::optional<SourceIdentity> server{};  // As in TargetSessionOptions.
 };
 
+// Halt: a server that came back lacks commits that it has answered, `what` (I13).
+std::unexpected<Error> target_lost(std::string_view what);
+
 // What was true when the migration began; a different answer later halts or refuses (I16, I13).
 struct StartFacts {
   std::string source_system;
@@ -149,8 +152,11 @@ class Bookkeeping {
                        std::span<const ProgressRow> progress);
   // Adds tables, and rows of progress, that a later run brought in; leaves existing ones as they
   // are.
+  // In place of what is known of `forgotten`, each with its own progress, as forget_table() has it:
+  // either both are known or what was before.
   Status add_mappings(std::span<const StoredMapping> mappings,
-                      std::span<const ProgressRow> progress);
+                      std::span<const ProgressRow> progress,
+                      std::span<const std::pair<TableName, std::string>> forgotten = {});
   Status set_table_state(const TableName& source, const std::string& state,
                          const std::string& reason);
   // Accepts a changed mapping of a table.
@@ -162,12 +168,12 @@ class Bookkeeping {
   Status forget_chunks(const TableName& source);
 
   // Forgets a table, and its own progress on a shared stream: its changes were not read meanwhile.
-  // With `mark`, a row of that fingerprint says in the same transaction that it was here.
+  // A row of the fingerprint `mark` says in the same transaction that it was here.
   Status forget_table(const TableName& source, const std::string& own_stream,
-                      const std::string& mark = {});
+                      const std::string& mark);
 
-  // Changes the number of lanes: allowed when all lanes of each stream stand at one position (I13);
-  // else Halt with what to do.  REQUIRES: claim(), save_start().
+  // Changes the number of lanes; of each stream all go on where the one stands that is the furthest
+  // behind (I13).  REQUIRES: claim(), save_start().
   Status change_lanes(std::uint32_t lanes);
 
   // Puts every lane's position of `own`, a table's part of the stream `whole` or the whole of it,
@@ -175,6 +181,10 @@ class Bookkeeping {
   Status level_lanes(const std::string& whole, const std::string& own);
 
   Result<std::vector<StoredDebts>> count_debts();
+
+  // Ledger::still_has(): by where the server's log ends, each time, and by the progress once per
+  // connection, since no server loses anything while one lasts.
+  Status still_has(const std::function<std::vector<ProgressRow>()>& committed);
 
   // Ledger::lock_holders().
   Result<std::vector<std::string>> lock_holders();
@@ -217,6 +227,7 @@ class Bookkeeping {
   Status read_progress(Claim& claim);
   Status read_chunks(Claim& claim);
   Status read_all(Claim& claim);
+  Status delete_table(const TableName& source, const std::string& own_stream);
   Status insert_start(const StartFacts& facts);
   Status insert_mappings(std::span<const StoredMapping> mappings);
   Status insert_progress(std::span<const ProgressRow> progress);
@@ -231,7 +242,10 @@ class Bookkeeping {
 
   const BookkeepingOptions options_;
   PostgresConnection connection_;
-  std::uint64_t epoch_;  // 0: not claimed.
+  std::uint64_t epoch_;                // 0: not claimed.
+  std::uint64_t sessions_ = 0;         // Connections so far.
+  std::uint64_t checked_session_ = 0;  // The last one that still_has() has compared progress in.
+  Lsn flushed_ = 0;                    // How far still_has() saw the server's log on its disk.
   // By the target's oid, as definition_versions_sql() said when altered_targets() looked last.
   std::map<std::uint32_t, std::uint64_t> versions_;
 };
@@ -243,6 +257,9 @@ class PostgresLedger final : public Ledger {
   PostgresLedger(BookkeepingOptions options, const std::vector<const TableMap*>& tables)
       : bookkeeping_(std::move(options)), tables_(tables) {}
   Result<std::vector<DebtCount>> count_debts() override;
+  Status still_has(const std::function<std::vector<ProgressRow>()>& committed) override {
+    return bookkeeping_.still_has(committed);
+  }
   Status save_files(TableId table, const std::string& files) override {
     return bookkeeping_.set_files(tables_[table]->source.name, files);
   }

@@ -173,6 +173,42 @@ Status Bookkeeping::read_chunks(Claim& claim) {
   return {};
 }
 
+std::unexpected<Error> target_lost(std::string_view what) {
+  return fail(Error{Reaction::Halt,
+                    fmt::format("the target has lost {}: it was restored, or its disk did not keep "
+                                "it; the next start goes on from what it has",
+                                what),
+                    ExitCode::Temporary, "target_history"});
+}
+
+// Scanners have no progress, but what they have committed lies in a log that once was longer.
+Status Bookkeeping::still_has(const std::function<std::vector<ProgressRow>()>& committed) {
+  LOCKSTEP_ASSIGN(const PgResult log,
+                  run("SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn()"));
+  LOCKSTEP_ASSIGN(const Lsn end, parse_lsn(field(log, 0, 0)));
+  LOCKSTEP_ASSIGN(const Lsn flushed, parse_lsn(field(log, 0, 1)));
+  if (end < flushed_)
+    return target_lost(
+        fmt::format("a part of its log, which ends at {} and was on its disk up to {}",
+                    lsn_text(end), lsn_text(flushed_)));
+  flushed_ = std::max(flushed_, flushed);
+  const std::uint64_t session = sessions_;
+  if (session == checked_session_) return {};
+  const std::vector<ProgressRow> rows = committed();
+  Claim now;
+  LOCKSTEP_TRY(read_progress(now));
+  std::map<std::pair<std::string, std::uint32_t>, Position> stored;
+  for (const StoredProgress& one : now.progress)
+    stored[{one.row.stream, one.row.lane}] = one.row.position;
+  for (const ProgressRow& row : rows) {
+    const auto found = stored.find({row.stream, row.lane});
+    if (found == stored.end() || found->second < row.position)
+      return target_lost(fmt::format("what lane {} of lockstep had committed", row.lane));
+  }
+  if (sessions_ == session) checked_session_ = session;
+  return {};
+}
+
 Result<std::vector<StoredDebts>> Bookkeeping::count_debts() {
   LOCKSTEP_ASSIGN(
       const PgResult rows,

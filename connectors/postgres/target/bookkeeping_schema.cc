@@ -39,7 +39,7 @@ constexpr TableText kTables[] = {
   stream_kind      text NOT NULL,    -- direct | debezium.
   stream_name      text NOT NULL,    -- Slot, or topic prefix.
   start_xid        xid8 NOT NULL,    -- Assigned at P0: every snapshot has xmin above it (P1).
-  lanes            int NOT NULL,     -- Changes only when all lanes stand at one position (I13).
+  lanes            int NOT NULL,     -- When it changes all lanes take the least position (I13).
   started_at       timestamptz NOT NULL DEFAULT now())",
      "What was true when a migration began"},
     {"mapping", R"(

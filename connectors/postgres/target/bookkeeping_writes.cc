@@ -12,17 +12,19 @@
 namespace lockstep {
 namespace {
 
-// A table that stopped has progress of its own ("wal/public.orders"), which waits for its repair.
-std::unexpected<Error> lanes_stay(std::string_view why, const std::string& stream,
-                                  std::uint32_t lanes) {
-  const bool apart = stream.starts_with(std::string(kDirectStream) + "/");
-  return fail(
-      Reaction::Halt,
-      fmt::format("{} {}, so their number cannot change: {}start once with lanes: {}, stop "
-                  "with SIGTERM",
-                  why, stream,
-                  apart ? "repair its table, which is stopped or has not caught up, " : "", lanes),
-      ExitCode::Config);
+// Some lane has no row of its stream.  Of a table's own ("wal/public.orders") that lane stands
+// where the whole stream does; of any other it has applied nothing yet.
+void complete(ProgressRow& row, const std::map<std::string, ProgressRow>& streams) {
+  const std::string whole = std::string(kDirectStream) + "/";
+  if (!row.stream.starts_with(whole)) {
+    row.position = {};
+    row.last_xid = 0;
+    return;
+  }
+  const auto found = streams.find(std::string(kDirectStream));
+  if (found == streams.end() || row.position <= found->second.position) return;
+  row.position = found->second.position;
+  row.last_xid = found->second.last_xid;
 }
 
 }  // namespace
@@ -71,8 +73,11 @@ Status Bookkeeping::insert_start(const StartFacts& facts) {
 }
 
 Status Bookkeeping::add_mappings(std::span<const StoredMapping> mappings,
-                                 std::span<const ProgressRow> progress) {
+                                 std::span<const ProgressRow> progress,
+                                 std::span<const std::pair<TableName, std::string>> forgotten) {
   return transact([&]() -> Status {
+    for (const auto& [source, own_stream] : forgotten)
+      LOCKSTEP_TRY(delete_table(source, own_stream));
     LOCKSTEP_TRY(insert_mappings(mappings));
     return insert_progress(progress);
   });
@@ -144,15 +149,19 @@ Status Bookkeeping::forget_chunks(const TableName& source) {
   });
 }
 
+Status Bookkeeping::delete_table(const TableName& source, const std::string& own_stream) {
+  for (const char* name : {"chunk", "debt", "mapping"})
+    LOCKSTEP_TRY(
+        run(fmt::format("DELETE FROM {} WHERE {}", table(name), of_table(options_.name, source))));
+  LOCKSTEP_TRY(run(fmt::format("DELETE FROM {} WHERE {} AND stream = {}", table("progress"),
+                               of_migration(options_.name), quote_literal(own_stream))));
+  return {};
+}
+
 Status Bookkeeping::forget_table(const TableName& source, const std::string& own_stream,
                                  const std::string& mark) {
   return transact([&]() -> Status {
-    for (const char* name : {"chunk", "debt", "mapping"})
-      LOCKSTEP_TRY(run(
-          fmt::format("DELETE FROM {} WHERE {}", table(name), of_table(options_.name, source))));
-    LOCKSTEP_TRY(run(fmt::format("DELETE FROM {} WHERE {} AND stream = {}", table("progress"),
-                                 of_migration(options_.name), quote_literal(own_stream))));
-    if (mark.empty()) return {};
+    LOCKSTEP_TRY(delete_table(source, own_stream));
     StoredMapping row;
     row.source = source;
     row.fingerprint = mark;
@@ -160,9 +169,10 @@ Status Bookkeeping::forget_table(const TableName& source, const std::string& own
   });
 }
 
-// With all lanes of a stream at one position it does not matter which lane a key belongs to; the
-// largest xid of the stream must survive in some row, so every row takes it.  A table of the direct
-// stream that stands where that does needs no rows of its own.
+// A key takes another lane from now on: each goes on where the last one stood, and what some lane
+// had applied behind that is applied again.  The largest xid of the stream must survive in some
+// row, so every row takes it.  A table of the direct stream that stands where that does needs no
+// rows of its own.
 Status Bookkeeping::change_lanes(std::uint32_t lanes) {
   CHECK(epoch_ != 0 && lanes > 0);
   return transact([&]() -> Status {
@@ -176,11 +186,10 @@ Status Bookkeeping::change_lanes(std::uint32_t lanes) {
       const auto [found, fresh] = streams.try_emplace(stored.row.stream, stored.row);
       ProgressRow& row = found->second;
       ++rows_of[row.stream];
-      if (!(row.position == stored.row.position))
-        return lanes_stay("the lanes stand at different positions of", row.stream,
-                          now.start->lanes);
       row.max_xid = std::max(row.max_xid, stored.row.max_xid);
-      row.last_xid = std::max(row.last_xid, stored.row.last_xid);
+      if (stored.row.position >= row.position) continue;
+      row.position = stored.row.position;
+      row.last_xid = stored.row.last_xid;
     }
     std::vector<ProgressRow> rows;
     if (const auto whole = streams.find(kDirectStream); whole != streams.end()) {
@@ -192,8 +201,7 @@ Status Bookkeeping::change_lanes(std::uint32_t lanes) {
       });
     }
     for (auto& [stream, row] : streams) {
-      if (rows_of[stream] != now.start->lanes)
-        return lanes_stay("not every lane has a position of", stream, now.start->lanes);
+      if (rows_of[stream] < now.start->lanes) complete(row, streams);
       for (row.lane = 0; row.lane < lanes; ++row.lane) rows.push_back(row);
     }
     LOCKSTEP_TRY(run(

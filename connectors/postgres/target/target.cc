@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "connectors/postgres/target/bookkeeping.h"
 #include "connectors/postgres/target/sql_guard.h"
 
 namespace lockstep {
@@ -66,6 +67,14 @@ bool refuses_a_row(const Error& error) {
 Error table_error(const TableMap& table, Error error) {
   // It has no replica identity, and a publication of the target's tells its changes.
   if (error.code == "55000") error.reaction = Reaction::StopTable;
+  const std::vector<std::string>& triggers = table.target.firing_triggers;
+  if (error.reaction == Reaction::StopTable && names_a_function(error) && !triggers.empty())
+    error.message += fmt::format(
+        "; triggers or rules of {} that fire for lockstep: {}; ALTER TABLE {} ENABLE TRIGGER {}; "
+        "as "
+        "its owner has that one fire for the application only",
+        table.target.name.text(), fmt::join(triggers, ", "), quoted(table.target.name),
+        quote_identifier(triggers.front()));
   if (error.code != "21000") return error;
   return {Reaction::StopTable,
           fmt::format("{}: two rows of the source have one key on the target", table.text()),
@@ -115,12 +124,7 @@ Status PostgresTarget::check_progress() {
   for (const auto& [lane, position] : committed_) {
     const auto found = stored.find(lane);
     if (found != stored.end() && found->second >= position) continue;
-    return fail(Error{Reaction::Halt,
-                      fmt::format("the target has lost what lane {} of lockstep had committed: it "
-                                  "was restored, or its disk did not keep it; the next start goes "
-                                  "on from what it has",
-                                  lane.second),
-                      ExitCode::Temporary, "target_history"});
+    return target_lost(fmt::format("what lane {} of lockstep had committed", lane.second));
   }
   return {};
 }

@@ -40,7 +40,7 @@ Status PostgresTarget::copy(const TableMap& table, const RowBatch& rows,
   if (checks_at_once_) LOCKSTEP_TRY(session_.queue_sql(kCheckAtOnce));
   LOCKSTEP_TRY(run_queued());
   if (auto sent = send_copy(table, rows, chosen); !sent.has_value())
-    return fail(copy_error(std::move(sent).error()));
+    return fail(copy_error(table_error(table, std::move(sent).error())));
   copied_ = {table.id, chosen.size()};
   return {};
 }

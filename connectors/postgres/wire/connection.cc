@@ -98,16 +98,33 @@ std::string_view result_field(const PGresult* result, int which) {
   return text == nullptr ? std::string_view() : std::string_view(text);
 }
 
-// In which function of the database a name was not found: such a line of the context holds no
-// value, as that of a COPY does.
+// In which function of the database a name was not found, or a right was lacking: such a line of
+// the context holds no value, as that of a COPY or of a statement does.
 std::string function_of(const PGresult* result) {
-  if (!result_field(result, PG_DIAG_SQLSTATE).starts_with("42")) return {};
-  std::string_view line = result_field(result, PG_DIAG_CONTEXT);
-  line = line.substr(0, line.find('\n'));
-  if (!line.starts_with("SQL function") && !line.starts_with("PL/")) return {};
-  return fmt::format(" in {}: our search_path is empty, ALTER FUNCTION .. SET search_path cures it",
-                     line);
+  const std::string_view code = result_field(result, PG_DIAG_SQLSTATE);
+  if (!code.starts_with("42")) return {};
+  std::string_view context = result_field(result, PG_DIAG_CONTEXT);
+  while (!context.empty()) {
+    const std::string_view line = context.substr(0, context.find('\n'));
+    context.remove_prefix(std::min(line.size() + 1, context.size()));
+    if (!line.starts_with("SQL function \"") && !line.starts_with("PL/")) continue;
+    return fmt::format(
+        " in {}{}", line,
+        code == "42501" ? ""
+                        : ": our search_path is empty, ALTER FUNCTION .. SET search_path cures it");
+  }
+  return {};
 }
+
+}  // namespace
+
+bool names_a_function(const Error& error) {
+  return error.code.starts_with("42") &&
+         (error.message.find(" in PL/") != error.message.npos ||
+          error.message.find(" in SQL function") != error.message.npos);
+}
+
+namespace {
 
 bool succeeded(const PGresult* result) {
   switch (PQresultStatus(result)) {

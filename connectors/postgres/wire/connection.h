@@ -38,6 +38,9 @@ Reaction reaction_to(std::string_view sqlstate);
 
 // An error of a statement that concerns no single table or row: what would stop one of them halts.
 Error for_server(Error error);
+// Whether the message says in which function of the database a name was not found, or a right was
+// lacking.
+bool names_a_function(const Error& error);
 // An error of reading a table: no single row can be set aside, so the table stops.
 Error for_table(Error error);
 

@@ -7,6 +7,7 @@
 // Pure: no I/O, no clock.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -69,6 +70,8 @@ class DebeziumDecoder {
 
   // The widened xid that 32-bit ones of `stream` are next to: from its progress, or from a probe.
   void set_last_xid(StreamId stream, Xid xid);
+  // About how many xids the source has handed out by now; 0, or less than before: nothing new.
+  void set_newest_xid(Xid xid) { newest_xid_ = std::max(newest_xid_, xid); }
 
   // Halt: I16, or a connector setting that is refused (W1).
   Result<Decoded> decode(const Record& record);
@@ -115,6 +118,7 @@ class DebeziumDecoder {
   // Made when the first event comes: most of thousands of tables are quiet.
   std::map<TableId, std::unique_ptr<TableDecoder>> decoders_;
   std::vector<Stream> streams_;
+  Xid newest_xid_ = 0;
   MessageReader values_;
   MessageReader keys_;
   MessageReader headers_;

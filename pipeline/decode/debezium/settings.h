@@ -31,6 +31,9 @@ struct DecodeSettings {
   // Debezium takes timestamp[] and timestamptz[] through the time zone of Connect's JVM, and hours
   // that a daylight-saving zone repeats or skips get lost.  False: such arrays are read again.
   bool connect_runs_in_utc = true;
+  // From PostgreSQL 17 on: an infinite interval arrives as one of 0, so that 0 is not to be
+  // believed.
+  bool infinite_intervals = false;
 };
 
 }  // namespace lockstep

@@ -226,7 +226,11 @@ Carry encode_time(const TypeCodec& codec, const Scalar& scalar, std::string& out
   if (codec.kind == TypeKind::Interval) {
     // interval.handling.mode=numeric counts a month as 30.4375 days.
     if (scalar.kind == JsonKind::Number) return Carry::Doubtful;
-    return scalar.kind == JsonKind::String ? append_interval(out, scalar.text) : Carry::Unreadable;
+    if (scalar.kind != JsonKind::String) return Carry::Unreadable;
+    const std::size_t begin = out.size();
+    const Carry carry = append_interval(out, scalar.text);
+    const bool zero = out.find_first_not_of('\0', begin) == out.npos;
+    return carry == Carry::Value && zero && codec.zero_is_doubtful ? Carry::Doubtful : carry;
   }
   if (scalar.kind == JsonKind::String || scalar.kind == JsonKind::Object) return Carry::Refused;
   std::int64_t count = 0;
@@ -313,6 +317,7 @@ TypeCodec make_type_codec(const Type& type, Plane plane, const DecodeSettings& s
   codec.unit = unit_of(type.kind, type.typmod, settings.time);
   if (type.kind == TypeKind::Range && !type.inner.empty()) codec.bound = type.inner[0].kind;
   if (type.kind == TypeKind::Bit) codec.bits = type.typmod;
+  codec.zero_is_doubtful = settings.infinite_intervals;
   if (type.kind == TypeKind::Numeric) {
     if (const auto limits = numeric_limits(type.typmod)) codec.scale = limits->second;
   }

@@ -32,6 +32,7 @@ struct TypeCodec {
   TimeUnit unit = TimeUnit::Micros;  // Of time and timestamp.
   std::optional<int> scale;          // Of numeric(p,s).
   std::int32_t bits = 0;             // Of bit(n).
+  bool zero_is_doubtful = false;     // Of interval: it may have been an infinite one.
 };
 
 TypeCodec make_type_codec(const Type& type, Plane plane, const DecodeSettings& settings);
