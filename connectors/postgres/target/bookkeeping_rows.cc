@@ -200,8 +200,12 @@ Status Bookkeeping::still_has(const std::function<std::vector<ProgressRow>()>& c
   std::map<std::pair<std::string, std::uint32_t>, Position> stored;
   for (const StoredProgress& one : now.progress)
     stored[{one.row.stream, one.row.lane}] = one.row.position;
+  const std::string own = std::string(kDirectStream) + "/";
   for (const ProgressRow& row : rows) {
-    const auto found = stored.find({row.stream, row.lane});
+    auto found = stored.find({row.stream, row.lane});
+    // A table's own progress goes once it is where the stream is, maybe while this looks.
+    if (found == stored.end() && row.stream.starts_with(own))
+      found = stored.find({std::string(kDirectStream), row.lane});
     if (found == stored.end() || found->second < row.position)
       return target_lost(fmt::format("what lane {} of lockstep had committed", row.lane));
   }
