@@ -91,15 +91,21 @@ def test_target_restored_while_lockstep_runs(moved, stack):
     ends_equal_or_halts(moved)
 
 
-def test_target_that_answers_before_it_has_written(moved, stack):
-    """synchronous_commit = off, by a default of the role: a crash would take what it has answered."""
-    role = f"ALTER ROLE {WRITER}"
-    stack.target.execute("postgres", f"{role} SET synchronous_commit = off")
-    stack.target.execute("postgres", "ALTER SYSTEM SET wal_writer_delay = '10s'")
-    stack.target.execute("postgres", "SELECT pg_reload_conf()")
+@pytest.mark.parametrize("whose", [f"ALTER ROLE {WRITER}", "ALTER SYSTEM"])
+def test_target_that_answers_before_it_has_written(moved, stack, whose):
+    """synchronous_commit = off, by a default of the role, or of the server that comes later: a crash
+    would take what it has answered."""
+    by_role = "ROLE" in whose
+    off = f"{whose} SET synchronous_commit = off"
+    if by_role:
+        stack.target.execute("postgres", off)
+    stack.target.alter("wal_writer_delay = '10s'")
     try:
         with moved.running() as lockstep:
             lockstep.await_follow()
+            if not by_role:
+                stack.target.execute("postgres", off)
+                stack.target.execute("postgres", "SELECT pg_reload_conf()")
             change(moved, 1)
             moved.await_synced("the change")
             stack.target.stop("immediate")
@@ -109,7 +115,7 @@ def test_target_that_answers_before_it_has_written(moved, stack):
         moved.assert_equal()
     finally:
         stack.target.execute("postgres", "ALTER SYSTEM RESET wal_writer_delay")
-        stack.target.execute("postgres", f"{role} RESET synchronous_commit")
+        stack.target.execute("postgres", f"{whose} RESET synchronous_commit")
         stack.target.execute("postgres", "SELECT pg_reload_conf()")
 
 

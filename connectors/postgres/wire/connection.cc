@@ -32,8 +32,9 @@ constexpr std::array kSession{
     "SET lock_timeout = 0",
     "SET idle_in_transaction_session_timeout = 0",
     // The source is told to forget what was committed (I13): a server must not lose it by a crash.
-    "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
-    " WHERE pg_catalog.current_setting('synchronous_commit') = 'off'",
+    // Set whatever it is: another default must not reach a session that is open already.
+    "SELECT pg_catalog.set_config('synchronous_commit', CASE v WHEN 'off' THEN 'on' ELSE v END,"
+    " false) FROM pg_catalog.current_setting('synchronous_commit') v",
 };
 
 // Of these, what texts and names mean, and which rows a statement sees.
