@@ -141,6 +141,21 @@ std::string sqlstate_in(std::string_view message) {
   return found;
 }
 
+// Whether a server has said why it refuses us, and not its SQLSTATE: "FATAL:  password ..".  What
+// libpq says itself has no such form.
+bool lacks_sqlstate(std::string_view message) {
+  return message.find(":  ") != message.npos && sqlstate_in(message).empty();
+}
+
+// Of a list of hosts libpq takes the first that answers, which may be a standby while the primary
+// starts again.
+bool has_several_hosts(const ConnectKeywords& keywords) {
+  return std::ranges::any_of(keywords, [](const auto& keyword) {
+    return (keyword.first == "host" || keyword.first == "hostaddr") &&
+           keyword.second.find(',') != std::string::npos;
+  });
+}
+
 // What a message of libpq asks the operator to do, where it does not say so itself.
 std::string_view remedy(std::string_view message) {
   const auto says = [&](std::string_view words) { return message.find(words) != message.npos; };
@@ -200,6 +215,7 @@ Status PostgresConnection::connect() {
     values.push_back(value);
   };
   for (const auto& [name, value] : kDefaults) add(name, value);
+  if (has_several_hosts(options_.keywords)) add("target_session_attrs", "primary");
   // Of a keyword given twice libpq takes the last.
   for (const auto& [name, value] : options_.keywords) add(name.c_str(), value.c_str());
   LOCKSTEP_ASSIGN(const ConnectKeywords secrets,
@@ -211,9 +227,9 @@ Status PostgresConnection::connect() {
 
   connection_.reset(PQconnectdbParams(names.data(), values.data(), 0));
   if (connection_ == nullptr) return fail(Reaction::Retry, "out of memory in libpq");
-  if (PQstatus(raw()) != CONNECTION_OK) {
+  if (PQstatus(raw()) != CONNECTION_OK && lacks_sqlstate(PQerrorMessage(raw()))) {
     // libpq tells the SQLSTATE of a refused connection only in a verbose message, and verbosity
-    // can be set only on a PGconn that exists: so ask once more.
+    // can be set only on a PGconn that exists: so ask once more, but nobody who has not answered.
     PQsetErrorVerbosity(raw(), PQERRORS_VERBOSE);
     PQreset(raw());
   }

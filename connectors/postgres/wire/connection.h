@@ -80,7 +80,7 @@ std::span<const char* const> meaning_of_sql();
 
 // Not thread-safe.  On every connect it sets what a default of the server, the database or the role
 // could change about a statement of ours (kSession, kMeaning), with SET: PgBouncer refuses start-up
-// options. keepalives and tcp_user_timeout unless given.
+// options. keepalives and tcp_user_timeout unless given; of several hosts the primary.
 class PostgresConnection {
  public:
   explicit PostgresConnection(PostgresOptions options);
