@@ -66,6 +66,7 @@ bool refuses_a_row(const Error& error) {
 Error table_error(const TableMap& table, Error error) {
   // It has no replica identity, and a publication of the target's tells its changes.
   if (error.code == "55000") error.reaction = Reaction::StopTable;
+  if (error.code.starts_with("XX")) return stop_if_damaged(std::move(error));
   if (error.code != "21000") return error;
   return {Reaction::StopTable,
           fmt::format("{}: two rows of the source have one key on the target", table.text()),

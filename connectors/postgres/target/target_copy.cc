@@ -40,7 +40,7 @@ Status PostgresTarget::copy(const TableMap& table, const RowBatch& rows,
   if (checks_at_once_) LOCKSTEP_TRY(session_.queue_sql(kCheckAtOnce));
   LOCKSTEP_TRY(run_queued());
   if (auto sent = send_copy(table, rows, chosen); !sent.has_value())
-    return fail(copy_error(std::move(sent).error()));
+    return fail(copy_error(table_error(table, std::move(sent).error())));
   copied_ = {table.id, chosen.size()};
   return {};
 }
@@ -231,6 +231,8 @@ Status PostgresTarget::truncate_by(const Truncation& truncation, const std::stri
     error = for_server(std::move(error));
   else if (refuses_a_row(error))
     error.reaction = Reaction::StopTable;  // A trigger refuses it.
+  else
+    error = table_error(table, std::move(error));
   return fail(lost(std::move(error).during("while truncating " + table.target.name.text())));
 }
 

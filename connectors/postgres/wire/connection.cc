@@ -188,6 +188,16 @@ Error for_server(Error error) {
 
 Error for_table(Error error) {
   if (error.reaction == Reaction::Reject) error.reaction = Reaction::StopTable;
+  return stop_if_damaged(std::move(error));
+}
+
+Error stop_if_damaged(Error error) {
+  const bool damaged = error.code.starts_with("XX");
+  if (!damaged && !error.code.starts_with("54")) return error;
+  error.reaction = Reaction::StopTable;
+  error.message += damaged ? "; where this says that the table or an index of it is damaged there: "
+                             "REINDEX TABLE, and repair or delete the rows that cannot be read"
+                           : "; a row of it is too large for that server to send: make it smaller";
   return error;
 }
 

@@ -40,6 +40,9 @@ Reaction reaction_to(std::string_view sqlstate);
 Error for_server(Error error);
 // An error of reading a table: no single row can be set aside, so the table stops.
 Error for_table(Error error);
+// An error of a statement for one table whose files are damaged (XX), or of which a row is larger
+// than the server can send (54): it stops, since the others can go on.  Any other stays as it is.
+Error stop_if_damaged(Error error);
 
 // As in PQconnectdbParams; passwords included, so never printed.
 using ConnectKeywords = std::vector<std::pair<std::string, std::string>>;
