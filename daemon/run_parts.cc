@@ -50,14 +50,16 @@ KafkaProofOptions proof_options(const Manifest& manifest, const Prepared& prepar
   options.tables = kafka_tables(prepared.tables);
   options.slot = manifest.source.slot.value;
   options.connect = connect_options(manifest);
-  options.confirmed_flush = [&connection, slot = options.slot]() -> Result<std::optional<Lsn>> {
+  options.confirmed_flush = [&connection, slot = options.slot,
+                             &source = prepared.source]() -> Result<std::optional<Lsn>> {
+    LOCKSTEP_TRY(open_source(connection, source));
     LOCKSTEP_ASSIGN(const SlotFacts facts, read_slot(connection, slot));
     if (!facts.exists)
       return fail(Reaction::Halt, "slot " + slot + " is gone: its changes are lost to the stream");
     return facts.confirmed_flush_lsn;
   };
-  options.end_of_log = [&connection]() -> Result<Lsn> {
-    LOCKSTEP_TRY(connection.open());
+  options.end_of_log = [&connection, &source = prepared.source]() -> Result<Lsn> {
+    LOCKSTEP_TRY(open_source(connection, source));
     LOCKSTEP_ASSIGN(const PgResult end, connection.ask("SELECT pg_current_wal_insert_lsn()"));
     return parse_lsn(field(end, 0, 0));
   };

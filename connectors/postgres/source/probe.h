@@ -18,7 +18,7 @@ class PostgresProbe : public SourceProbe {
  public:
   struct Options {
     PostgresOptions connection;
-    SourceIdentity identity;  // Pinned (P3): another server, timeline or a standby is a Halt.
+    SourceIdentity identity;  // Pinned (P3): another server or timeline is a Halt.
     std::string migration;    // The content of the marker.
     std::string publication;  // That covers the tables.
   };

@@ -97,10 +97,16 @@ Status PostgresReader::connect() {
   return known;
 }
 
+Status PostgresReader::is_known() {
+  if (identity_)
+    return streamed_ ? same_source(connection_, *identity_) : same_history(connection_, *identity_);
+  LOCKSTEP_TRY(read_identity(connection_));
+  return {};
+}
+
 // On each connect, not on each chunk: a server changes its timeline only by a restart.
 Status PostgresReader::know_server() {
-  LOCKSTEP_ASSIGN(const SourceIdentity found, read_identity(connection_));
-  if (identity_.has_value()) LOCKSTEP_TRY(same_identity(*identity_, found));
+  LOCKSTEP_TRY(is_known());
   LOCKSTEP_ASSIGN(const PgResult sizes,
                   connection_.ask("SELECT current_setting('wal_block_size'),"
                                   " pg_size_bytes(current_setting('wal_segment_size'))"));
