@@ -170,7 +170,7 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared, 
   parts.compare_source = std::make_unique<PostgresReader>(PostgresReader::Options{
       run_options(manifest, Side::Source, "compare"), prepared.source, nullptr});
   parts.compare_target = std::make_unique<PostgresTargetReader>(
-      run_options(manifest, Side::Target, "compare"),
+      run_options(manifest, Side::Target, "compare"), prepared.target_server,
       BookkeepingName{manifest.target.schema.value, manifest.migration.value}, *parts.own);
   return parts;
 }

@@ -177,6 +177,12 @@ RunStatus RunState::status() const {
   return status;
 }
 
+std::optional<RunState::Servers> RunState::servers() const {
+  const MutexLock lock(mutex_);
+  if (prepared_ == nullptr) return std::nullopt;
+  return Servers{prepared_->source, prepared_->target_server};
+}
+
 std::uint64_t RunState::run() const {
   const MutexLock lock(mutex_);
   return runner_ == nullptr ? 0 : runs_;

@@ -99,6 +99,12 @@ class RunState {
     const MutexLock lock(mutex_);
     return status();
   }
+  // The servers that the run which is under way knows; nothing: none is.
+  struct Servers {
+    SourceIdentity source;
+    SourceIdentity target;
+  };
+  std::optional<Servers> servers() const;
   // Which of the daemon's runs is under way; 0: none is.
   std::uint64_t run() const;
   // Lets `act` use the Moment of that run.  Returns false once it is over.

@@ -67,6 +67,12 @@ std::unexpected<Error> changed(const TableMap& table, const std::string& what, c
             ExitCode::BadData, code});
 }
 
+// A value that its type refuses is no bound that was ever stored of this table.
+Error bound_error(Error error) {
+  if (error.reaction == Reaction::Reject) error.code = kBrokenBound;
+  return for_server(std::move(error));
+}
+
 }  // namespace
 
 Lsn flush_goal(Lsn insert, const LogGeometry& log) {
@@ -143,7 +149,9 @@ Result<KeyLiterals> PostgresReader::literals(const TableMap& table,
                                              const std::optional<std::string>& key) {
   if (!key.has_value()) return KeyLiterals();
   if (!well_formed_cells(*key, table.key.size()))
-    return fail(Reaction::Halt, table.text() + ": a stored key bound does not fit the table's key");
+    return fail(Error{Reaction::Halt,
+                      table.text() + ": a stored key bound does not fit the table's key",
+                      ExitCode::BadData, kBrokenBound});
   std::vector<PgParam> params;
   params.reserve(table.key.size());
   CellReader cells(*key);
@@ -152,7 +160,7 @@ Result<KeyLiterals> PostgresReader::literals(const TableMap& table,
         {.value = cells.next().bytes, .binary = true, .type = key_parameter_type(table, i)});
   // Not ask(): what a message quotes may be the key.
   const auto row = connection_.run(literals_query(params.size()), params);
-  if (!row) return fail(for_server(row.error()));
+  if (!row) return fail(bound_error(row.error()));
   KeyLiterals quoted_values;
   for (int i = 0; i < PQnfields(row->get()); ++i) quoted_values.push_back(text_field(*row, 0, i));
   return quoted_values;
