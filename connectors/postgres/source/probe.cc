@@ -142,9 +142,11 @@ Result<Snapshot> PostgresProbe::probe() {
   LOCKSTEP_TRY(same_source(connection_, identity_));
   LOCKSTEP_ASSIGN(const PgResult row,
                   connection_.ask("SELECT pg_current_snapshot(),"
-                                  " pg_current_wal_insert_lsn() <= pg_current_wal_flush_lsn()"));
+                                  " pg_current_wal_insert_lsn() <= pg_current_wal_flush_lsn(),"
+                                  " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"));
   // A commit of our own flushes what the snapshot saw, asynchronous commits of others included.
   if (!bool_field(row, 0, 1)) LOCKSTEP_TRY(emit_marker());
+  clock_us_ = number_field<std::int64_t>(row, 0, 2);
   return parse_snapshot(field(row, 0, 0));
 }
 

@@ -26,6 +26,7 @@ class PostgresProbe : public SourceProbe {
   explicit PostgresProbe(Options options);
 
   Result<Snapshot> probe() override;
+  std::int64_t clock_us() const override { return clock_us_; }
   Result<Xid> assign_xid() override;
   // Also makes the server flush its log up to here.  Waits for no synchronous standby.
   Result<Lsn> emit_marker() override;
@@ -46,6 +47,7 @@ class PostgresProbe : public SourceProbe {
   const std::string migration_;
   const std::string publication_;
   PostgresConnection connection_;
+  std::int64_t clock_us_ = 0;
 };
 
 }  // namespace lockstep
