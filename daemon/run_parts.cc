@@ -80,19 +80,6 @@ PostgresTargetOptions target_options(const Manifest& manifest, const Prepared& p
   return options;
 }
 
-}  // namespace
-
-std::chrono::steady_clock::time_point SystemClock::now() const {
-  return std::chrono::steady_clock::now();
-}
-
-std::int64_t SystemClock::wall_us() const {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
-}
-
-namespace {
-
 Status make_debezium(const Manifest& manifest, const Prepared& prepared, ConnectorGap& gap,
                      RunParts& parts) {
   parts.decoder = std::make_unique<DebeziumDecoder>(

@@ -30,6 +30,7 @@
 #include "daemon/service_notice.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
+#include "daemon/system_clock.h"
 #include "daemon/validate/first_start.h"
 #include "daemon/web_page.h"
 #include "pipeline/base/backoff.h"
