@@ -69,8 +69,7 @@ std::vector<const ManifestAggregate*> AggregateWatch::due() const {
     const bool told =
         last->state == AggregateState::Equal || last->state == AggregateState::Different;
     const auto every = told || slow_ ? aggregate.every : std::min(aggregate.every, kRetryAfter);
-    const bool late = last->at_us + std::chrono::microseconds(every).count() <= wall_us();
-    if (asked || (scheduled_ && late)) wanted.push_back(&aggregate);
+    if (asked || (scheduled_ && is_due(*last, every, wall_us()))) wanted.push_back(&aggregate);
   }
   return wanted;
 }

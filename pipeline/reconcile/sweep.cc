@@ -88,6 +88,7 @@ void Sweep::Rows::sort() {
 }
 
 Result<Sweep::Step> Sweep::step() {
+  follow_clock();
   LOCKSTEP_TRY(take_marks());
   if (state_ != State::Idle && shared_.board.stopped(work_.table)) finish();
   switch (state_) {
