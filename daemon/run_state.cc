@@ -34,6 +34,7 @@ bool RunState::park() {
 }
 
 void RunState::running(Runner& runner, const Prepared& prepared) {
+  bool again = false;
   {
     const MutexLock lock(mutex_);
     runner_ = &runner;
@@ -45,8 +46,14 @@ void RunState::running(Runner& runner, const Prepared& prepared) {
     resume_ = false;
     broken_off_ = aborted();
     prepare_waits_.clear();
+    again = resume_;
   }
-  if (stopped_.raised() || aborted()) runner.stop();
+  if (stopped_.raised() || aborted() || again) runner.stop();
+}
+
+void RunState::preparing_anew() {
+  const MutexLock lock(mutex_);
+  resume_ = false;
 }
 
 bool RunState::take_abort() {

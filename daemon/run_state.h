@@ -52,6 +52,8 @@ class RunState {
            AggregateBoard& aggregates)
       : manifest_(manifest), store_(store), steering_(steering), aggregates_(aggregates) {}
 
+  // A run is about to be prepared: it finds what somebody asked to resume() so far.
+  void preparing_anew();
   // prepare() waits for something, which it says again as often as it has tried in vain.
   void waiting(const std::string& reason);
   // Waits `time`.  Returns false once somebody asked to stop, or for an abort.

@@ -160,6 +160,7 @@ std::function<Result<std::vector<std::string>>()> watch_newcomers(const Manifest
 Result<ExitCode> run_prepared(Begin& begin) {
   const Manifest& manifest = begin.manifest;
   Events& events = begin.events;
+  begin.state.preparing_anew();
   LOCKSTEP_ASSIGN(const Prepared prepared, prepare_patiently(begin));
   ConnectorGap gap(manifest, begin.store, prepared, [&state = begin.state] { state.resume(); });
   LOCKSTEP_ASSIGN(RunParts parts, make_parts(manifest, prepared, gap));
