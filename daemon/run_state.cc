@@ -172,6 +172,9 @@ RunStatus RunState::status() const {
     status.paused = std::move(held);
     if (!status.abort_waits_for.empty()) status.waiting_for.push_back(status.abort_waits_for);
   }
+  if (const std::string undo = undoing_.waits(std::chrono::steady_clock::now()); !undo.empty())
+    for (PausedScope& held : status.paused)
+      if (held.scope == part_text(Scope::Apply) && held.waits_for.empty()) held.waits_for = undo;
   status.synced = status.synced && left_out_.empty();
   if (prepared_ != nullptr) status.foreign_writers = prepared_->foreign_writers;
   for (const LeftOut& table : left_out_) {

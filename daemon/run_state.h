@@ -20,6 +20,7 @@
 #include "daemon/repair_json.h"
 #include "daemon/resume_watch.h"
 #include "daemon/steering_api.h"
+#include "daemon/undoing.h"
 #include "pipeline/base/stop_flag.h"
 #include "pipeline/base/sync.h"
 #include "pipeline/run/runner.h"
@@ -165,12 +166,14 @@ class RunState {
   Result<WantedRepairs> wanted_repairs(const RepairRequest& request) const;
   ControlResponse answer_repair(const ControlRequest& request);
   ControlResponse answer_mark(const ControlRequest& request);
+  ControlResponse answer_undo_write(const UndoWrite& write);
 
   const Manifest& manifest_;
   RocksdbStore& store_;              // Safe for concurrent use.
   Steering& steering_;               // Likewise.
   AggregateBoard& aggregates_;       // Likewise.
   Uncompared uncompared_;            // Likewise.
+  Undoing undoing_;                  // Likewise.
   std::optional<Parts> parts_;       // Likewise.
   StopFlag stopped_;                 // Somebody asked to stop.
   std::atomic<bool> parked_{false};  // In one order with Control::aborted(): see park().
