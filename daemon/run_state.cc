@@ -43,7 +43,6 @@ void RunState::running(Runner& runner, const Prepared& prepared) {
     left_out_ = prepared.left_out;
     asked_of_.clear();
     asked_after_ = 0;
-    resume_ = false;
     broken_off_ = aborted();
     prepare_waits_.clear();
     again = resume_;

@@ -84,6 +84,7 @@ class RunState {
 
   // Asks the run to drain and end.
   void stop();
+  bool stopping() const { return stopped_.raised(); }
 
   // Asks the run to drain and to be prepared again, which tries every stopped table again.
   void resume();

@@ -366,7 +366,7 @@ Result<bool> PostgresReader::read_range(RowBatch& out, std::size_t max_bytes) {
 Result<bool> PostgresReader::read_keys(RowBatch& out, std::size_t max_bytes) {
   while (out.bytes() < max_bytes) {
     if (!connection_.is_open()) return fail(Reaction::Retry, "source: the connection was lost");
-    PGresult* const next = PQgetResult(connection_.raw());
+    PGresult* const next = connection_.waits(PQgetResult);
     if (next == nullptr) return false;
     LOCKSTEP_ASSIGN(const PgResult result, connection_.check(next));
     if (PQresultStatus(result.get()) != PGRES_SINGLE_TUPLE) continue;
@@ -394,10 +394,11 @@ Status PostgresReader::check_shape(const TableMap& table) {
 // A statement is parsed by the catalogs as they are now, whatever the transaction's snapshot, and
 // describing it needs no privilege on columns that are not ours to read.
 Status PostgresReader::check_columns(const TableMap& table) {
-  PGconn* const connection = connection_.raw();
-  LOCKSTEP_TRY(
-      connection_.check(PQprepare(connection, "", shape_query(table).c_str(), 0, nullptr)));
-  LOCKSTEP_ASSIGN(const PgResult shape, connection_.check(PQdescribePrepared(connection, "")));
+  LOCKSTEP_TRY(connection_.check(connection_.waits(
+      [&](PGconn* raw) { return PQprepare(raw, "", shape_query(table).c_str(), 0, nullptr); })));
+  LOCKSTEP_ASSIGN(const PgResult shape, connection_.check(connection_.waits([](PGconn* raw) {
+    return PQdescribePrepared(raw, "");
+  })));
   std::vector<ColumnShape> current;
   for (int i = 0; i < PQnfields(shape.get()); ++i) {
     if (PQftable(shape.get(), i) != table.source.oid)

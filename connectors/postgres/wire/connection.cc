@@ -249,6 +249,8 @@ Status PostgresConnection::connect() {
     return fail(std::move(error));
   }
   PQsetErrorVerbosity(raw(), PQERRORS_DEFAULT);
+  open_ =
+      std::make_unique<OpenConnection>(PQsocket(raw()), options_.side, options_.application_name);
   return {};
 }
 
@@ -286,6 +288,7 @@ Status PostgresConnection::prepare_session() {
 
 void PostgresConnection::close() {
   copied_.reset();
+  open_.reset();
   connection_.reset();
 }
 
@@ -298,7 +301,7 @@ void PostgresConnection::cancel() {
 
 Result<PgResult> PostgresConnection::run(const std::string& sql) {
   if (!is_open()) return fail(Reaction::Retry, options_.side + ": not connected");
-  return check(PQexec(raw(), sql.c_str()));
+  return check(waits([&](PGconn* raw) { return PQexec(raw, sql.c_str()); }));
 }
 
 Result<PgResult> PostgresConnection::run(const std::string& sql, const std::vector<PgParam>& params,
@@ -324,8 +327,10 @@ Result<PgResult> PostgresConnection::run(const std::string& sql, const std::vect
       values[i] = terminated.emplace_back(*param.value).c_str();
     }
   }
-  return check(PQexecParams(raw(), sql.c_str(), static_cast<int>(count), types.data(),
-                            values.data(), lengths.data(), formats.data(), binary_results ? 1 : 0));
+  return check(waits([&](PGconn* raw) {
+    return PQexecParams(raw, sql.c_str(), static_cast<int>(count), types.data(), values.data(),
+                        lengths.data(), formats.data(), binary_results ? 1 : 0);
+  }));
 }
 
 Result<PgResult> PostgresConnection::ask(const std::string& sql,
@@ -351,19 +356,19 @@ Result<std::optional<std::string_view>> PostgresConnection::next_copy() {
   copied_.reset();
   if (!is_open()) return fail(Reaction::Retry, options_.side + ": not connected");
   char* bytes = nullptr;
-  const int length = PQgetCopyData(raw(), &bytes, 0);
+  const int length = waits([&](PGconn* raw) { return PQgetCopyData(raw, &bytes, 0); });
   if (length > 0) {
     copied_.reset(bytes);
     return std::string_view(bytes, static_cast<std::size_t>(length));
   }
   if (length < -1) {
-    LOCKSTEP_TRY(check(PQgetResult(raw())));
+    LOCKSTEP_TRY(check(waits(PQgetResult)));
     return fail(Reaction::Retry, options_.side + ": the COPY broke off");
   }
   // Read to the end, or the connection stays busy; the first failure is the answer.
   std::optional<Error> failure;
   while (is_open()) {
-    PGresult* result = PQgetResult(raw());
+    PGresult* result = waits(PQgetResult);
     if (result == nullptr) break;
     if (auto checked = check(result); !checked.has_value() && !failure.has_value())
       failure = std::move(checked).error();

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "connectors/postgres/wire/open_connections.h"
 #include "pipeline/base/result.h"
 
 namespace lockstep {
@@ -112,6 +113,15 @@ class PostgresConnection {
   // lost.  For COPY and pipeline mode; run() uses it too.
   Result<PgResult> check(PGresult* result);
 
+  // What a call of libpq answers that may have to wait for the server: OpenConnections knows of it
+  // meanwhile.
+  template <typename Call>
+  auto waits(Call call) {
+    std::optional<OpenConnection::Wait> wait;
+    if (open_ != nullptr) wait.emplace(*open_);
+    return call(raw());
+  }
+
   // The next piece of a COPY ... TO STDOUT that run() started: one whole tuple in binary format,
   // borrowed until the next call.  Nothing: the COPY has ended well.
   // Waits for the server.
@@ -151,6 +161,7 @@ class PostgresConnection {
   Quoted quoted_ = Quoted::Hidden;             // Whether what a message quotes is a name.
   std::unique_ptr<char, CopyDeleter> copied_;  // What next_copy() lent last.
   std::unique_ptr<PGconn, ConnectionDeleter> connection_;
+  std::unique_ptr<OpenConnection> open_;  // Of `connection_`, once it is connected.
 };
 
 // The text of a field, "" when NULL.
