@@ -205,18 +205,29 @@ class Cluster:
 
     @contextmanager
     def frozen(self, condition):
-        """Meanwhile the sessions for which `condition` (SQL over pg_stat_activity) holds do nothing
-        more, and keep their connections: what a server that hangs looks like."""
-        rows = self.execute("postgres", f"SELECT pid FROM pg_stat_activity WHERE {condition}")
-        if not rows:
-            raise LabError(f"no session of {self.name}: {condition}")
-        for (pid,) in rows:
-            os.kill(pid, signal.SIGSTOP)
+        """Meanwhile the only session (over TCP) for which `condition` (SQL over pg_stat_activity)
+        holds does nothing more, and keeps its connection: what a server that hangs looks like.
+        Begins once somebody waits for it."""
+        def the_only():
+            rows = self.execute("postgres", "SELECT pid, client_port FROM pg_stat_activity"
+                                            f" WHERE {condition}")
+            return rows[0] if len(rows) == 1 else None
+
+        pid, port = wait_until(the_only, f"one session with {condition}")
+        os.kill(pid, signal.SIGSTOP)
         try:
+            wait_until(lambda: self._unread(port), f"the session with {condition} to be asked")
             yield
         finally:
-            for (pid,) in rows:
-                os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
+
+    def _unread(self, client_port):
+        """Bytes that the kernel keeps for the server process of a connection."""
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, _, queues = line.split()[:5]
+            if local.endswith(f":{self.port:04X}") and remote.endswith(f":{client_port:04X}"):
+                return int(queues.split(":")[1], 16)
+        return 0
 
     @contextmanager
     def damaged(self, dbname, table):
