@@ -1,7 +1,6 @@
 #include "pipeline/run/assembly.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 #include "pipeline/base/failpoint.h"
@@ -381,17 +380,6 @@ Status Assembly::probe() {
   }
   health_.set_waiting("snapshots", blockers.empty() ? "" : "waiting for " + blockers);
   return {};
-}
-
-// Of the source's, which it was asked for after `from_us`, and ours.
-void Assembly::compare_clocks(std::int64_t from_us) {
-  constexpr std::int64_t kToldUs = 1'000'000;
-  if (ports_.probe.clock_us() == 0) return;
-  source_clock_.told(ports_.probe.clock_us(), from_us, ports_.clock.wall_us());
-  const std::int64_t ahead_us = source_clock_.ahead_us();
-  const bool differ = std::abs(ahead_us) > kToldUs;
-  if (differ && !clocks_differ_) ports_.events.clocks_differ(static_cast<double>(ahead_us) / 1e6);
-  if (differ || std::abs(ahead_us) < kToldUs / 2) clocks_differ_ = differ;
 }
 
 // ---------------------------------------------------------------- the sweep

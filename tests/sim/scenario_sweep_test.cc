@@ -247,33 +247,6 @@ TEST(SweepScenario, ATargetThatIsNotTheOneThatWeKnowTakesNothingBack) {
   EXPECT_EQ(s.sweep_status().tables.at(0).second.left, "");
 }
 
-// A range has its age, whatever the clock says by now.
-TEST(SweepScenario, WhatWasComparedIsDueInTimeThoughTheClockIsSetBack) {
-  Scenario s(continuous(std::chrono::hours(1)));
-  copied(s);
-  s.sweep_on();
-  s.set_clock_back(std::chrono::minutes(30));
-  s.pass(std::chrono::minutes(61));
-  s.store.edit_rows(0).erase(3);
-  s.sweep_on();
-  EXPECT_NE(s.finding_of(3), 0U);
-}
-
-// Likewise.
-TEST(SweepScenario, AFindingIsLookedAtThoughTheClockIsSetBack) {
-  Scenario s(continuous(std::chrono::hours(1)));
-  copied(s);
-  const FakeRow lost = s.store.rows(0).at(3);
-  s.store.edit_rows(0).erase(3);
-  s.sweep_on();
-  ASSERT_EQ(s.sweep_status().tables.at(0).second.open_findings, 1U);
-  s.set_clock_back(std::chrono::minutes(30));
-  s.store.edit_rows(0)[3] = lost;
-  s.pass(std::chrono::minutes(61));
-  s.sweep_on();
-  EXPECT_EQ(s.sweep_status().tables.at(0).second.open_findings, 0U);
-}
-
 // Issue D, acceptance 3: a comparison does not rest on our own positions.  With each of these
 // mistakes everything seems to be applied, and what is wrong is found.
 TEST(SweepScenario, WhatOurPositionsDoNotTellIsFound) {
