@@ -15,10 +15,7 @@
 namespace lockstep {
 
 Error damaged(const std::string& directory, Error error) {
-  error.message = fmt::format(
-      "state directory {}: {}; no row is lost: move it away and start again, lockstep rebuilds it "
-      "from the target",
-      directory, error.message);
+  error.message = fmt::format("state directory {}: {}; {}", directory, error.message, kMoveAway);
   return error;
 }
 

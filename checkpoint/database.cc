@@ -101,9 +101,7 @@ Error database_error(const std::string& directory, std::string_view doing,
     return answer(ExitCode::Temporary, "another process has it open: stop that one first");
   if (status.IsCorruption() || status.IsInvalidArgument() || status.IsNotSupported() ||
       status.IsNotFound() || status.IsPathNotFound())
-    return answer(ExitCode::BadData,
-                  "it is damaged; no row is lost: move it away and start again, lockstep rebuilds "
-                  "it from the target");
+    return answer(ExitCode::BadData, "it is damaged; " + std::string(kMoveAway));
   return answer(ExitCode::Io, "free space or repair the disk, then start again; nothing is lost");
 }
 

@@ -22,6 +22,13 @@ class DB;
 
 namespace lockstep {
 
+// What to do about a state directory that is damaged, and what that costs.
+inline constexpr std::string_view kMoveAway =
+    "no row is lost: move it away and start again, lockstep rebuilds it from the target. With it "
+    "go "
+    "an abort and pauses (give these orders again before the start: lockstep abort|pause FILE), "
+    "limits that were set, a resync that was asked for, findings, and what was compared";
+
 enum class Durability { Synced, Unsynced };
 
 // A record to put, or to remove when it has no value.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "connectors/postgres/wire/rows.h"
+#include "daemon/system_clock.h"
 #include "daemon/tables.h"
 #include "pipeline/tables/translate.h"
 
@@ -117,7 +118,7 @@ void LoadWatch::look_at_wal() {
 void LoadWatch::look() {
   std::vector<Gauge> gauges;
   for (const Question& question : questions()) gauges.push_back(measure(question));
-  steering_.measured(std::move(gauges), std::chrono::steady_clock::now());
+  steering_.measured(std::move(gauges), SystemClock().now());  // The run's: it looks at the age.
 }
 
 void LoadWatch::run() {

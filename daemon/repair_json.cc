@@ -102,6 +102,19 @@ Result<FindingMark> parse_mark(const std::string& document) {
   return no_document(R"({"id": a number, "state": undone or repaired})");
 }
 
+std::string undo_write_json(const UndoWrite& write) {
+  return json::serialize(json::object{{"id", write.finding}, {"writes", write.writes}});
+}
+
+std::optional<UndoWrite> parse_undo_write(const std::string& document) {
+  const auto object = object_of(document);
+  const json::value* const value = object ? object->if_contains("id") : nullptr;
+  const json::value* const writes = object ? object->if_contains("writes") : nullptr;
+  const auto id = value == nullptr ? std::nullopt : id_of(*value);
+  if (!id || writes == nullptr || !writes->is_bool()) return std::nullopt;
+  return UndoWrite{*id, writes->get_bool()};
+}
+
 Result<RepairsState> parse_repairs(const std::string& document) {
   const auto object = object_of(document);
   const json::value* const run = object ? object->if_contains("run") : nullptr;

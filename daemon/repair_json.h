@@ -26,6 +26,12 @@ struct RepairRequest {
   std::map<std::uint64_t, Hash128> seen{};
 };
 
+// `repair undo` is about to send its statement to the target, or that has ended.
+struct UndoWrite {
+  std::uint64_t finding = 0;
+  bool writes = false;
+};
+
 // How it stands with what was asked for.
 struct RepairsState {
   std::string waits;      // What keeps them from their end, with the next step; "": nothing.
@@ -37,12 +43,16 @@ struct RepairsState {
 std::string repair_json(const RepairRequest& request);
 // {"id": 17, "state": "undone"}
 std::string mark_json(FindingMark mark);
+// {"id": 17, "writes": true}
+std::string undo_write_json(const UndoWrite& write);
 // {"waits": "12 repairs wait ..." or null, "run": 3}
 std::string repairs_json(const RepairsState& state);
 
 // Halt, exit Usage: it is no such document.
 Result<RepairRequest> parse_repair(const std::string& document);
 Result<FindingMark> parse_mark(const std::string& document);
+// Nothing: it is a mark.
+std::optional<UndoWrite> parse_undo_write(const std::string& document);
 Result<RepairsState> parse_repairs(const std::string& document);
 
 // The entries of the audit log, as of now.

@@ -341,7 +341,22 @@ ControlResponse RunState::answer_repair(const ControlRequest& request) {
   return {200, repairs_state()};
 }
 
+// First it is under way, then it is asked whether it may be: a pause that is ordered meanwhile sees
+// it, or it sees the pause.
+ControlResponse RunState::answer_undo_write(const UndoWrite& write) {
+  if (!write.writes) {
+    undoing_.ends(write.finding);
+    return {200, "{}"};
+  }
+  undoing_.begins(write.finding, std::chrono::steady_clock::now());
+  const Status may = refuse_while_held(steering_.control().pauses(), manifest_.path);
+  if (may) return {200, "{}"};
+  undoing_.ends(write.finding);
+  return problem(may.error());
+}
+
 ControlResponse RunState::answer_mark(const ControlRequest& request) {
+  if (const auto write = parse_undo_write(request.body)) return answer_undo_write(*write);
   const auto mark = parse_mark(request.body);
   if (!mark) return problem(400, mark.error().message);
   const MutexLock lock(mutex_);

@@ -41,14 +41,16 @@ KafkaProofOptions proof_options(const Manifest& manifest, const Prepared& prepar
   options.tables = kafka_tables(prepared.tables);
   options.slot = manifest.source.slot.value;
   options.connect = connect_options(manifest);
-  options.confirmed_flush = [&connection, slot = options.slot]() -> Result<std::optional<Lsn>> {
+  options.confirmed_flush = [&connection, slot = options.slot,
+                             &source = prepared.source]() -> Result<std::optional<Lsn>> {
+    LOCKSTEP_TRY(open_source(connection, source));
     LOCKSTEP_ASSIGN(const SlotFacts facts, read_slot(connection, slot));
     if (!facts.exists)
       return fail(Reaction::Halt, "slot " + slot + " is gone: its changes are lost to the stream");
     return facts.confirmed_flush_lsn;
   };
-  options.end_of_log = [&connection]() -> Result<Lsn> {
-    LOCKSTEP_TRY(connection.open());
+  options.end_of_log = [&connection, &source = prepared.source]() -> Result<Lsn> {
+    LOCKSTEP_TRY(open_source(connection, source));
     LOCKSTEP_ASSIGN(const PgResult end, connection.ask("SELECT pg_current_wal_insert_lsn()"));
     return parse_lsn(field(end, 0, 0));
   };
@@ -68,19 +70,6 @@ PostgresTargetOptions target_options(const Manifest& manifest, const Prepared& p
   if (manifest.existing.value == ExistingPolicy::Upsert) options.holders = HolderPolicy::Quarantine;
   return options;
 }
-
-}  // namespace
-
-std::chrono::steady_clock::time_point SystemClock::now() const {
-  return std::chrono::steady_clock::now();
-}
-
-std::int64_t SystemClock::wall_us() const {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
-}
-
-namespace {
 
 Status make_debezium(const Manifest& manifest, const Prepared& prepared, ConnectorGap& gap,
                      RunParts& parts) {
@@ -161,7 +150,7 @@ Result<RunParts> make_parts(const Manifest& manifest, const Prepared& prepared, 
   parts.compare_source = std::make_unique<PostgresReader>(PostgresReader::Options{
       run_options(manifest, Side::Source, "compare"), prepared.source, nullptr});
   parts.compare_target = std::make_unique<PostgresTargetReader>(
-      run_options(manifest, Side::Target, "compare"),
+      run_options(manifest, Side::Target, "compare"), prepared.target_server,
       BookkeepingName{manifest.target.schema.value, manifest.migration.value}, *parts.own);
   return parts;
 }

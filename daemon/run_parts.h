@@ -12,7 +12,6 @@
 #include "daemon/connector_gap.h"
 #include "daemon/prepare.h"
 #include "pipeline/decode/debezium/debezium.h"
-#include "pipeline/ports/clock.h"
 #include "pipeline/ports/events.h"
 #include "pipeline/ports/proof.h"
 #include "pipeline/ports/source.h"
@@ -20,12 +19,6 @@
 #include "pipeline/run/runner.h"
 
 namespace lockstep {
-
-class SystemClock final : public Clock {
- public:
-  std::chrono::steady_clock::time_point now() const override;
-  std::int64_t wall_us() const override;
-};
 
 // Owns what a Runner talks to.  Members in the order they are made; destroyed after the Runner.
 struct RunParts {

@@ -34,6 +34,7 @@ bool RunState::park() {
 }
 
 void RunState::running(Runner& runner, const Prepared& prepared) {
+  bool again = false;
   {
     const MutexLock lock(mutex_);
     runner_ = &runner;
@@ -42,11 +43,16 @@ void RunState::running(Runner& runner, const Prepared& prepared) {
     left_out_ = prepared.left_out;
     asked_of_.clear();
     asked_after_ = 0;
-    resume_ = false;
     broken_off_ = aborted();
     prepare_waits_.clear();
+    again = resume_;
   }
-  if (stopped_.raised() || aborted()) runner.stop();
+  if (stopped_.raised() || aborted() || again) runner.stop();
+}
+
+void RunState::preparing_anew() {
+  const MutexLock lock(mutex_);
+  resume_ = false;
 }
 
 bool RunState::take_abort() {
@@ -165,6 +171,9 @@ RunStatus RunState::status() const {
     status.paused = std::move(held);
     if (!status.abort_waits_for.empty()) status.waiting_for.push_back(status.abort_waits_for);
   }
+  if (const std::string undo = undoing_.waits(std::chrono::steady_clock::now()); !undo.empty())
+    for (PausedScope& held : status.paused)
+      if (held.scope == part_text(Scope::Apply) && held.waits_for.empty()) held.waits_for = undo;
   status.synced = status.synced && left_out_.empty();
   if (prepared_ != nullptr) status.foreign_writers = prepared_->foreign_writers;
   for (const LeftOut& table : left_out_) {
@@ -175,6 +184,12 @@ RunStatus RunState::status() const {
     status.tables.push_back(std::move(entry));
   }
   return status;
+}
+
+std::optional<RunState::Servers> RunState::servers() const {
+  const MutexLock lock(mutex_);
+  if (prepared_ == nullptr) return std::nullopt;
+  return Servers{prepared_->source, prepared_->target_server};
 }
 
 std::uint64_t RunState::run() const {

@@ -20,6 +20,7 @@
 #include "daemon/repair_json.h"
 #include "daemon/resume_watch.h"
 #include "daemon/steering_api.h"
+#include "daemon/undoing.h"
 #include "pipeline/base/stop_flag.h"
 #include "pipeline/base/sync.h"
 #include "pipeline/run/runner.h"
@@ -52,6 +53,8 @@ class RunState {
            AggregateBoard& aggregates)
       : manifest_(manifest), store_(store), steering_(steering), aggregates_(aggregates) {}
 
+  // A run is about to be prepared: it finds what somebody asked to resume() so far.
+  void preparing_anew();
   // prepare() waits for something, which it says again as often as it has tried in vain.
   void waiting(const std::string& reason);
   // Waits `time`.  Returns false once somebody asked to stop, or for an abort.
@@ -81,6 +84,7 @@ class RunState {
 
   // Asks the run to drain and end.
   void stop();
+  bool stopping() const { return stopped_.raised(); }
 
   // Asks the run to drain and to be prepared again, which tries every stopped table again.
   void resume();
@@ -99,6 +103,12 @@ class RunState {
     const MutexLock lock(mutex_);
     return status();
   }
+  // The servers that the run which is under way knows; nothing: none is.
+  struct Servers {
+    SourceIdentity source;
+    SourceIdentity target;
+  };
+  std::optional<Servers> servers() const;
   // Which of the daemon's runs is under way; 0: none is.
   std::uint64_t run() const;
   // Lets `act` use the Moment of that run.  Returns false once it is over.
@@ -157,12 +167,14 @@ class RunState {
   Result<WantedRepairs> wanted_repairs(const RepairRequest& request) const;
   ControlResponse answer_repair(const ControlRequest& request);
   ControlResponse answer_mark(const ControlRequest& request);
+  ControlResponse answer_undo_write(const UndoWrite& write);
 
   const Manifest& manifest_;
   RocksdbStore& store_;              // Safe for concurrent use.
   Steering& steering_;               // Likewise.
   AggregateBoard& aggregates_;       // Likewise.
   Uncompared uncompared_;            // Likewise.
+  Undoing undoing_;                  // Likewise.
   std::optional<Parts> parts_;       // Likewise.
   StopFlag stopped_;                 // Somebody asked to stop.
   std::atomic<bool> parked_{false};  // In one order with Control::aborted(): see park().

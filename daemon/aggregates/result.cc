@@ -109,6 +109,10 @@ std::vector<AggregateResult> parse_results(std::string_view note) {
   return results;
 }
 
+bool is_due(const AggregateResult& last, std::chrono::seconds every, std::int64_t now_us) {
+  return last.at_us > now_us || last.at_us + std::chrono::microseconds(every).count() <= now_us;
+}
+
 std::vector<AggregateResult> results_of(const Manifest& manifest,
                                         const std::vector<AggregateResult>& stored) {
   std::vector<AggregateResult> results;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <boost/json/fwd.hpp>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -45,6 +46,10 @@ struct AggregateResult {
 boost::json::array results_json(const std::vector<AggregateResult>& results);
 // Those of a note; what it does not tell is left out.
 std::vector<AggregateResult> parse_results(std::string_view note);
+
+// Whether it is to be taken again, so long after the last time.  A last time that is still to come
+// is of a clock that was set back since.
+bool is_due(const AggregateResult& last, std::chrono::seconds every, std::int64_t now_us);
 
 // One result for each of the manifest's aggregates, in its order: the stored one, or Pending.
 std::vector<AggregateResult> results_of(const Manifest& manifest,

@@ -28,8 +28,14 @@ std::string aggregate_sql(const std::string& sql) {
   return "SELECT * FROM (\n" + sql + "\n) aggregate LIMIT 2";
 }
 
-Result<OpenSnapshot> AggregateSide::begin() {
+Result<OpenSnapshot> AggregateSide::begin(const SourceIdentity& server) {
   LOCKSTEP_TRY(connection_.open());
+  const Status known =
+      side_ == Side::Source ? same_source(connection_, server) : same_history(connection_, server);
+  if (!known) {
+    connection_.close();
+    return fail(known.error());
+  }
   LOCKSTEP_ASSIGN(const PgResult row,
                   connection_.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
                                   "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn()"));

@@ -7,9 +7,11 @@
 
 #include "connectors/postgres/target/sql.h"
 #include "connectors/postgres/wire/connection.h"
+#include "connectors/postgres/wire/facts.h"
 #include "daemon/aggregates/result.h"
 #include "pipeline/base/bounded_queue.h"
 #include "pipeline/ports/reader.h"
+#include "pipeline/tables/definition.h"
 
 namespace lockstep {
 
@@ -27,11 +29,12 @@ std::string aggregate_sql(const std::string& sql);
 class AggregateSide {
  public:
   // Borrows `over`.
-  AggregateSide(PostgresOptions options, BoundedQueue<char>& over)
-      : connection_(std::move(options)), over_(over) {}
+  AggregateSide(Side side, PostgresOptions options, BoundedQueue<char>& over)
+      : side_(side), connection_(std::move(options)), over_(over) {}
 
-  // Begins a transaction that sees one snapshot, and takes it.
-  Result<OpenSnapshot> begin();
+  // Begins a transaction that sees one snapshot, and takes it.  `server`: as the run knows it;
+  // Retry or Halt (same_source(), same_history()) when the connection leads to another.
+  Result<OpenSnapshot> begin(const SourceIdentity& server);
   // Rows that the target still is to get: open debts; outside of a transaction as of now.
   Result<std::uint64_t> owed(const BookkeepingName& bookkeeping, const std::string& states);
   // Halt: what is wrong with it, or it does not return one row.
@@ -45,6 +48,7 @@ class AggregateSide {
   Result<PgResult> wait_for_row(const std::string& sql);
   void cancel();
 
+  const Side side_;
   PostgresConnection connection_;
   BoundedQueue<char>& over_;
 };

@@ -45,8 +45,8 @@ AggregateWatch::AggregateWatch(const Manifest& manifest, RunState& state, Aggreg
       board_(board),
       scheduled_(scheduled),
       bookkeeping_{manifest.target.schema.value, manifest.migration.value},
-      source_(connection_options(manifest, Side::Source, "aggregates"), over_),
-      target_(connection_options(manifest, Side::Target, "aggregates"), over_) {}
+      source_(Side::Source, connection_options(manifest, Side::Source, "aggregates"), over_),
+      target_(Side::Target, connection_options(manifest, Side::Target, "aggregates"), over_) {}
 
 void AggregateWatch::run() {
   while (!manifest_.aggregates.empty() && !over_.drained()) {
@@ -69,8 +69,7 @@ std::vector<const ManifestAggregate*> AggregateWatch::due() const {
     const bool told =
         last->state == AggregateState::Equal || last->state == AggregateState::Different;
     const auto every = told || slow_ ? aggregate.every : std::min(aggregate.every, kRetryAfter);
-    const bool late = last->at_us + std::chrono::microseconds(every).count() <= wall_us();
-    if (asked || (scheduled_ && late)) wanted.push_back(&aggregate);
+    if (asked || (scheduled_ && is_due(*last, every, wall_us()))) wanted.push_back(&aggregate);
   }
   return wanted;
 }
@@ -103,8 +102,10 @@ Result<bool> AggregateWatch::align() {
   const std::uint64_t opened = debts_opened(state_.run_status());
   run_ = state_.run();
   why_ = "the run is being prepared";
+  const auto servers = state_.servers();
+  if (!servers) return false;
   if (!state_.with_moment(run_, [](Moment& moment) { moment.begin(); })) return false;
-  const Result<bool> same = stand_still();
+  const Result<bool> same = stand_still(*servers);
   state_.with_moment(run_, [](Moment& moment) { moment.end(); });
   if (!same || !*same) return same;
   LOCKSTEP_ASSIGN(const std::uint64_t owed_now, target_.owed(bookkeeping_, "'open'"));
@@ -112,8 +113,8 @@ Result<bool> AggregateWatch::align() {
   return owed_now == 0 && debts_opened(state_.run_status()) == opened && is_ready();
 }
 
-Result<bool> AggregateWatch::stand_still() {
-  LOCKSTEP_ASSIGN(const OpenSnapshot source, source_.begin());
+Result<bool> AggregateWatch::stand_still(const RunState::Servers& servers) {
+  LOCKSTEP_ASSIGN(const OpenSnapshot source, source_.begin(servers.source));
   position_ = source.insert_lsn;
   state_.with_moment(run_, [&](Moment& moment) { moment.see(source.snapshot); });
   why_ = "it could not be proven in time that everything is applied";
@@ -128,7 +129,7 @@ Result<bool> AggregateWatch::stand_still() {
         "a proof that everything is applied takes longer than changes may wait for it: two seconds";
   }
   if (!stands || over) return false;
-  LOCKSTEP_TRY(target_.begin());
+  LOCKSTEP_TRY(target_.begin(servers.target));
   bool no_more = false;
   state_.with_moment(run_, [&](Moment& moment) { no_more = moment.release(); });
   why_ = "transactions of the source became visible in another order than they committed";

@@ -37,7 +37,7 @@ class AggregateWatch {
   Result<bool> align();
   Result<bool> align_until(Time until);
   void end();  // Both transactions.
-  Result<bool> stand_still();
+  Result<bool> stand_still(const RunState::Servers& servers);
   Result<bool> await(const std::function<bool(Moment&)>& done);
   Result<AggregateResult> compare(const ManifestAggregate& aggregate);
   Result<std::string> known_lack();

@@ -12,10 +12,12 @@
 #include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/rocksdb_store.h"
 #include "config/selection.h"
+#include "connectors/postgres/wire/open_connections.h"
 #include "daemon/aggregates/watch.h"
 #include "daemon/breakers.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_server.h"
+#include "daemon/end_watch.h"
 #include "daemon/event_log.h"
 #include "daemon/journal.h"
 #include "daemon/load_watch.h"
@@ -30,6 +32,7 @@
 #include "daemon/service_notice.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
+#include "daemon/system_clock.h"
 #include "daemon/validate/first_start.h"
 #include "daemon/web_page.h"
 #include "pipeline/base/backoff.h"
@@ -51,6 +54,7 @@ struct Begin {
   RunLog& log;
   AggregateBoard& aggregates;
   Meters& meters;
+  EndWatch& ending;
   bool checked;  // check_first_start() found nothing that speaks against it.
 
   // Waits.  False: somebody wants the program to end.
@@ -159,6 +163,7 @@ std::function<Result<std::vector<std::string>>()> watch_newcomers(const Manifest
 Result<ExitCode> run_prepared(Begin& begin) {
   const Manifest& manifest = begin.manifest;
   Events& events = begin.events;
+  begin.state.preparing_anew();
   LOCKSTEP_ASSIGN(const Prepared prepared, prepare_patiently(begin));
   ConnectorGap gap(manifest, begin.store, prepared, [&state = begin.state] { state.resume(); });
   LOCKSTEP_ASSIGN(RunParts parts, make_parts(manifest, prepared, gap));
@@ -183,6 +188,7 @@ Result<ExitCode> run_prepared(Begin& begin) {
   share_snapshot(manifest, prepared, options, events);
   options.newcomers = watch_newcomers(manifest, prepared, *parts.marker_probe);
   options.plan_again = [&state = begin.state] { state.resume(); };
+  options.on_end = [&ending = begin.ending] { ending.run_ends(); };
   Runner runner(std::move(options), prepared.tables,
                 {*parts.source,
                  *parts.probe,
@@ -206,6 +212,7 @@ Result<ExitCode> run_prepared(Begin& begin) {
   }
   begin.state.running(runner, prepared);
   Result<ExitCode> ended = runner.run();
+  begin.ending.run_is_over();
   if (compare.wanted)
     *compare.document = sweep_json(
         runner.sweep_status(), prepared.tables, prepared.left_out,
@@ -282,6 +289,10 @@ class Daemon {
         state_(manifest, store, steering_, aggregates_),
         aborting_(manifest, {[this] { return steering_.control().aborted(); },
                              [this] { return state_.parked(); }}),
+        ending_({[this] { return state_.stopping(); },
+                 [this] { return state_.aborted() && !state_.parked(); },
+                 std::chrono::floor<std::chrono::seconds>(RunOptions().drain_limit),
+                 OpenConnections::shut, leave_hung_process}),
         reload_(manifest, steering_),
         notice_({[this] { return progress_line(state_.run_status()); },
                  [this] { return state_.stuck(); }}) {
@@ -322,6 +333,8 @@ class Daemon {
 
   // REQUIRES: open().  `checked`: as in Begin.
   ExitCode run(const RunCommand& command, bool checked) {
+    // First, so that it goes last: all that follows may wait for a server.
+    const Beside leaving([this] { ending_.run(); }, [this] { ending_.stop(); });
     const Beside control([this] { server_->run(); }, [this] { server_->stop(); });
     notice_.ready();
     const Beside noticing([this] { notice_.run(); }, [this] { notice_.stop(); });
@@ -329,8 +342,8 @@ class Daemon {
       if (const Status forgotten = store_.remove_note(note); !forgotten)
         return complain(forgotten.error());
     RunLog log(events_, {manifest_.migration.value, manifest_.path});
-    Begin begin{manifest_, command, store_,      state_,  steering_.control(),
-                events_,   log,     aggregates_, meters_, checked};
+    Begin begin{manifest_,   command, store_,  state_, steering_.control(), events_, log,
+                aggregates_, meters_, ending_, checked};
     if (command.compare.wanted && command.compare.table.empty()) aggregates_.ask();
     ResumeWatch watch(manifest_, resume_ports());
     AggregateWatch taking(manifest_, state_, aggregates_, !command.ends());
@@ -351,7 +364,9 @@ class Daemon {
     LoadWatch load(manifest_, steering_);
     const Beside measuring([&] { load.run(); }, [&] { load.stop(); });
     const Beside watching([&] { watch.run(); }, [&] { watch.stop(); });
-    return tell_end(run_repeatedly(begin), begin);
+    const ExitCode code = tell_end(run_repeatedly(begin), begin);
+    ending_.run_ends();  // What goes on beside it may wait for a server, too.
+    return code;
   }
 
  private:
@@ -395,6 +410,7 @@ class Daemon {
   RunState state_;
   History history_{[this] { return state_.run_status(); }};
   AbortWatch aborting_;
+  EndWatch ending_;
   Reload reload_;
   ServiceNotice notice_;
   std::unique_ptr<ControlServer> server_;

@@ -1,6 +1,7 @@
 // `repair undo`: puts back the row that was on the target before a repair.
 //
-//   finding (repaired) ─> marked `undone` ─> one guarded statement ─> marked back if it hit no row
+//   finding (repaired) ─> marked `undone` ─> may we write? ─> one guarded statement ─> marked back
+//   if it was not sent, or hit no row
 //
 // The mark comes first: a process that dies in between leaves a finding that says `undone` while
 // the rows are equal, which the next look resolves, and not a difference that `repair: auto` would
@@ -23,6 +24,7 @@
 #include "daemon/repair_sql.h"
 #include "daemon/status_json.h"
 #include "daemon/steering.h"
+#include "daemon/undoing.h"
 #include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
 
@@ -64,6 +66,20 @@ class Journal {
     LOCKSTEP_ASSIGN(journal.store_, RocksdbStore::open(options));
     LOCKSTEP_TRY(may_write(journal.store_->read(), manifest));
     return journal;
+  }
+
+  // Before the row is written: for the mark it may have waited long.  A pause that is ordered from
+  // now on waits for ends_write().
+  Status begins_write(std::uint64_t finding) {
+    if (store_) return {};  // Whoever orders a pause needs the lock that is held.
+    LOCKSTEP_TRY(ask_owner(*owner_, {"POST", kMarkPath, undo_write_json({finding, true})}));
+    return {};
+  }
+  void ends_write(std::uint64_t finding) {
+    if (store_) return;
+    // A daemon that does not hear it knows how long a write can take.
+    [[maybe_unused]] const auto told =
+        ask_owner(*owner_, {"POST", kMarkPath, undo_write_json({finding, false})});
   }
 
   Status mark(FindingMark mark) {
@@ -141,7 +157,8 @@ PostgresConnection writing(const Manifest& manifest) {
   PostgresOptions options = connection_options(manifest, Side::Target, "undo");
   options.keywords.emplace_back("connect_timeout", "5");
   // As the rows were written: triggers and foreign keys are not asked (I11).
-  options.setup = {"SET session_replication_role = replica", "SET statement_timeout = 10000"};
+  options.setup = {"SET session_replication_role = replica",
+                   fmt::format("SET statement_timeout = '{}s'", kUndoWritesMax.count())};
   return PostgresConnection(std::move(options));
 }
 
@@ -152,7 +169,12 @@ Status put_back(const Manifest& manifest, const Finding& finding, const std::str
   LOCKSTEP_TRY(target.open());
   LOCKSTEP_ASSIGN(Journal journal, Journal::open(manifest));
   LOCKSTEP_TRY(journal.mark({finding.id, FindingState::Undone}));
+  if (Status may = journal.begins_write(finding.id); !may) {
+    LOCKSTEP_TRY(journal.mark({finding.id, FindingState::Repaired}));
+    return refused(may.error().message, ExitCode::Temporary);
+  }
   const auto done = target.run(sql);
+  journal.ends_write(finding.id);
   if (!done && !target.is_open())
     return fail(Reaction::Retry,
                 fmt::format("the target was lost while the row was put back: finding {} stays "

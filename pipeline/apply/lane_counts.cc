@@ -23,10 +23,11 @@ void Lane::count_batch(const ApplyOutcome& outcome) {
     shared_.board.events_applied(table, all);
   }
   const std::int64_t now_us = shared_.clock.wall_us();
+  const std::int64_t source_now_us = shared_.source_clock.at(now_us);
   Histogram::Gathered latency(meters.apply_latency);
   for (const auto& [commit_us, times] : counts_.commits)  // 0: nobody knows when.
     if (commit_us != 0)
-      latency.add(std::max(0.0, static_cast<double>(now_us - commit_us) / 1e6), times);
+      latency.add(std::max(0.0, static_cast<double>(source_now_us - commit_us) / 1e6), times);
   meters.apply_latency.add(latency);
   if (!counts_.commits.empty()) meters.last_applied_us.store(now_us, std::memory_order_relaxed);
   meters.skipped_applied.add(counts_.skipped_applied);

@@ -8,6 +8,7 @@
 
 #include "pipeline/apply/lane_item.h"
 #include "pipeline/apply/table_board.h"
+#include "pipeline/base/source_clock.h"
 #include "pipeline/merge/key_hold.h"
 #include "pipeline/merge/progress.h"
 #include "pipeline/merge/recent.h"
@@ -37,6 +38,7 @@ struct Shared {
   Standstill& standstill;
   Sample& sample;
   Meters& meters;
+  const SourceClock& source_clock;
 
   // Has every lane look again at what it waits for.
   void wake_lanes() const {

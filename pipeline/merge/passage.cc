@@ -19,6 +19,7 @@ Result<bool> Passage::step(const std::set<std::string>& paused) {
   fault_.clear();
   if (!marker_) {
     begun_ = parts_.clock.now();
+    begun_us_ = parts_.clock.wall_us();
     LOCKSTEP_ASSIGN(marker_, parts_.probe.emit_marker());
     next_marker_ = parts_.clock.now() + kMarkerEvery;
   }

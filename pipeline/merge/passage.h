@@ -56,6 +56,7 @@ class Passage {
   std::optional<Lsn> marker() const { return marker_; }
   // When the marker was asked for.
   std::chrono::steady_clock::time_point begun() const { return begun_; }
+  std::int64_t begun_us() const { return begun_us_; }  // The same by the wall clock.
   // After a step() that answered no: one sentence for status.
   const std::string& waiting_for() const { return waiting_for_; }
   // As of the last step(): what is broken on the stream's way; "": nothing.
@@ -65,6 +66,7 @@ class Passage {
   const PassageParts parts_;
   std::optional<Lsn> marker_;
   std::chrono::steady_clock::time_point begun_{};
+  std::int64_t begun_us_ = 0;
   std::chrono::steady_clock::time_point next_marker_{};
   bool passed_ = false;
   bool exact_ = false;

@@ -188,6 +188,12 @@ void Events::table_paused(std::string_view table, std::string_view why) {
   tell(spdlog::level::warn, "a table is paused; the others go on",
        {{"table", std::string(table)}, {"why", std::string(why)}});
 }
+void Events::clocks_differ(double ahead_seconds) {
+  tell(spdlog::level::warn,
+       "the clocks of the source and of this machine differ: the lag goes by the source's",
+       {{"source_ahead_seconds", fmt::format("{:.1f}", ahead_seconds)},
+        {"next", "have NTP set both; what is said to be of a time here goes by ours"}});
+}
 void Events::throttled(std::string_view why) {
   tell(spdlog::level::warn, "the copy and the comparison are slowed down",
        {{"why", std::string(why)}});

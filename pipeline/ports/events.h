@@ -77,6 +77,8 @@ class Events {
   // An operator's order: "pause apply: release 17, by uid 0".
   void steered(std::string_view what);
   void table_paused(std::string_view table, std::string_view why);
+  // WARN: the source's clock is so many seconds ahead of ours; less than 0: behind.
+  void clocks_differ(double ahead_seconds);
   // WARN: the copy and the comparison are slowed down.
   void throttled(std::string_view why);
   void at_full_speed();  // After that.

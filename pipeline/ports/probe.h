@@ -48,6 +48,9 @@ class SourceProbe {
   // the insert position read right after it (I6): a crash of the source gives the number of an
   // unflushed transaction to another one, which an older probe would then wrongly claim to see.
   virtual Result<Snapshot> probe() = 0;
+  // What the source's clock said during the last probe() that answered, in microseconds since 1970;
+  // 0: not known.
+  virtual std::int64_t clock_us() const = 0;
   virtual Result<Xid> assign_xid() = 0;  // pg_current_xact_id() of a transaction that then commits.
   // Emits a transactional logical message and returns the insert LSN read after its commit.
   virtual Result<Lsn> emit_marker() = 0;

@@ -48,6 +48,9 @@ struct TargetWriter {
   std::string foreign;  // For people, where that certainly was not us; else "".
 };
 
+// Error::code of a Halt: a bound of the range that was to be read is no key of the table.
+inline constexpr const char* kBrokenBound = "broken_bound";
+
 // One source connection; one scan thread each.
 class ChunkReader {
  public:

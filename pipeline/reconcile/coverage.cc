@@ -26,6 +26,13 @@ Coverage::Coverage(const std::vector<VerifiedRange>& stored, std::int64_t now_us
   parts_ = std::move(chain);
 }
 
+void Coverage::move_back(std::int64_t by_us) {
+  for (Part& part : parts_) {
+    part.is.at_us = moved_back(part.is.at_us, by_us);
+    part.tried_us = moved_back(part.tried_us, by_us);
+  }
+}
+
 void Coverage::ask() {
   for (Part& part : parts_) part.tried_us = 0;
 }

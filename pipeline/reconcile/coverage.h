@@ -7,6 +7,7 @@
 // here: only the source knows their order.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -23,6 +24,11 @@ struct CoverageChange {
   std::vector<std::optional<std::string>> gone;
 };
 
+// A time by a clock that was set back by so much; 0, which stands for never, stays.
+inline std::int64_t moved_back(std::int64_t at_us, std::int64_t by_us) {
+  return at_us == 0 ? 0 : std::max<std::int64_t>(1, at_us - by_us);
+}
+
 // One thread.
 //
 // Invariant: each range's upper bound is the next one's lower bound, the first has no lower bound
@@ -37,6 +43,8 @@ class Coverage {
   // tried after `now_us`: a clock may have been put back.
   Coverage(const std::vector<VerifiedRange>& stored, std::int64_t now_us);
 
+  // The wall clock was set back by so much: every time keeps its age.
+  void move_back(std::int64_t by_us);
   // Every range is due again, whatever the clock says.
   void ask();
 

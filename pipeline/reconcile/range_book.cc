@@ -12,6 +12,12 @@ Status RangeBook::load(std::int64_t now_us) {
   return {};
 }
 
+void RangeBook::move_back(std::int64_t by_us) {
+  coverage_.move_back(by_us);
+  for (auto& [id, open] : open_) open.result.at_us = moved_back(open.result.at_us, by_us);
+  ++changes_;
+}
+
 Status RangeBook::forget() {
   LOCKSTEP_TRY(store_.forget_ranges(table_));
   coverage_ = Coverage();

@@ -28,6 +28,8 @@ class RangeBook {
 
   // Goes on with what is stored.
   Status load(std::int64_t now_us);
+  // The wall clock was set back by so much: nothing was compared in what is the future now.
+  void move_back(std::int64_t by_us);
   // Every range is due again.
   void ask() { coverage_.ask(); }
   // The table was copied again: nothing of it was compared.

@@ -88,6 +88,7 @@ void Sweep::Rows::sort() {
 }
 
 Result<Sweep::Step> Sweep::step() {
+  follow_clock();
   LOCKSTEP_TRY(take_marks());
   if (state_ != State::Idle && shared_.board.stopped(work_.table)) finish();
   switch (state_) {
@@ -461,9 +462,9 @@ Result<Sweep::Step> Sweep::give_up(Error error) {
   finish();
   if (error.reaction == Reaction::Retry || error.reaction == Reaction::Cancel)
     return fail(std::move(error));
-  // Nothing that keeps us from comparing a table keeps it from being moved.  Stored bounds that the
-  // reader takes for damaged may be the reason.
-  if (error.reaction == Reaction::Halt) LOCKSTEP_TRY(tables_[table]->ranges.forget());
+  // Nothing that keeps us from comparing a table keeps it from being moved.  What was compared is
+  // still known, but for bounds that nothing can be read by.
+  if (error.code == kBrokenBound) LOCKSTEP_TRY(tables_[table]->ranges.forget());
   to_reread_.clear();
   leave(*tables_[table], error.message);
   publish();

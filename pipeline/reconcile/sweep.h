@@ -193,6 +193,8 @@ class Sweep {
     Table(const TableMap& table, VerifiedStore& store) : map(table), ranges(store, table.text()) {}
     // Forgets what was found, and takes another seed.
     void begin(std::uint64_t with_seed);
+    // All that was noted by the wall clock: it was set back by so much.
+    void move_back(std::int64_t by_us);
 
     const TableMap& map;
     std::uint64_t seed = 0;            // Of the rows' hashes.
@@ -392,6 +394,7 @@ class Sweep {
   Status find(Table& table, const Suspect& suspect, Finding seen);
   Result<Step> give_up(Error error);
   void finish();
+  void follow_clock();
   void rest(const Table& table, std::uint64_t rows);
   std::chrono::steady_clock::time_point rested() const;
   void leave(Table& table, std::string why);
@@ -426,6 +429,8 @@ class Sweep {
   std::chrono::steady_clock::time_point idle_until_{};  // Nothing was to do.
   std::chrono::steady_clock::time_point next_prune_{};
   std::chrono::steady_clock::time_point next_sample_{};
+  std::chrono::steady_clock::time_point clock_seen_{};  // At the last step,
+  std::int64_t clock_seen_us_ = 0;                      // and by the wall clock; 0: none was yet.
   std::string waits_;
   bool suspects_turn_ = true;    // Else a range is next, where both could be.
   WantedRepairs to_repair_;      // Findings that wait for their look.

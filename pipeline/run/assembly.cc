@@ -365,7 +365,9 @@ Result<Assembly::Turn> Assembly::step_probe() {
 }
 
 Status Assembly::probe() {
+  const std::int64_t begun_us = ports_.clock.wall_us();
   LOCKSTEP_ASSIGN(const Snapshot snapshot, ports_.probe.probe());
+  compare_clocks(begun_us);
   visibility_.probed(snapshot);
   // Nobody may flush the log of an idle source for many seconds; a marker does at once (I6).
   if (flush_wanted_.exchange(false, std::memory_order_relaxed)) {

@@ -137,9 +137,9 @@ class Assembly {
   static std::size_t index_of(Part part) { return static_cast<std::size_t>(part); }
   StopFlag& stop_of(Part part) { return stops_[index_of(part)]; }
   Shared shared() {
-    return {tables_,     visibility_,       recents_,     queues_, progress_,
-            board_,      ports_.checkpoint, ports_.clock, hold_,   rereads_,
-            standstill_, sample_,           ports_.meters};
+    return {tables_,     visibility_,       recents_,      queues_,      progress_,
+            board_,      ports_.checkpoint, ports_.clock,  hold_,        rereads_,
+            standstill_, sample_,           ports_.meters, source_clock_};
   }
   void build_lanes();
   Result<Turn> read_source(std::chrono::milliseconds wait);
@@ -156,6 +156,7 @@ class Assembly {
   void show_load(RunStatus& status) const;
   Status look_for_locks();
   Status probe();
+  void compare_clocks(std::int64_t from_us);
   void tell_findings();
   std::string sweep_yields_to();
   std::optional<ExitCode> compared() const;
@@ -179,6 +180,7 @@ class Assembly {
   Rereads rereads_;
   Standstill standstill_;
   Sample sample_;
+  SourceClock source_clock_;
   Health health_;
   Health sweep_health_;  // Of its own: what keeps us from comparing says nothing of being synced.
   std::vector<std::unique_ptr<Recent>> recents_;    // By lane.
@@ -207,6 +209,7 @@ class Assembly {
 
   StopFlag asked_;                         // Somebody wants the run to end.
   std::array<StopFlag, 4> stops_;          // By Part; of the lanes: abandon.
+  bool clocks_differ_ = false;             // As it was told; the probe's steps'.
   std::atomic<bool> flush_wanted_{false};  // A hint; nothing else depends on its order.
   std::atomic<bool> cut_off_{false};       // release/acquire: set before the end is told.
   mutable Mutex failure_mutex_;

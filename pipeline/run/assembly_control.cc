@@ -1,5 +1,6 @@
 // What somebody has told the run, and what the servers bear, carried out by the Assembly's steps.
 #include <algorithm>
+#include <cstdlib>
 #include <iterator>
 #include <utility>
 
@@ -100,6 +101,17 @@ void Assembly::tell_findings() {
     }
     told = open;
   }
+}
+
+// Of the source's, which it was asked for after `from_us`, and ours.
+void Assembly::compare_clocks(std::int64_t from_us) {
+  constexpr std::int64_t kToldUs = 1'000'000;
+  if (ports_.probe.clock_us() == 0) return;
+  source_clock_.told(ports_.probe.clock_us(), from_us, ports_.clock.wall_us());
+  const std::int64_t ahead_us = source_clock_.ahead_us();
+  const bool differ = std::abs(ahead_us) > kToldUs;
+  if (differ && !clocks_differ_) ports_.events.clocks_differ(static_cast<double>(ahead_us) / 1e6);
+  if (differ || std::abs(ahead_us) < kToldUs / 2) clocks_differ_ = differ;
 }
 
 }  // namespace lockstep

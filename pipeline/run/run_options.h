@@ -61,6 +61,7 @@ struct RunOptions {
   std::chrono::milliseconds acknowledge_every{1000};
   std::chrono::milliseconds probe_every{500};
   std::chrono::milliseconds drain_limit{30'000};
+  std::function<void()> on_end{};  // The run ends: its threads are about to be waited for.
   std::chrono::milliseconds stand_limit{2000};  // A lane waits for a Moment, at most.
   // SupervisorPorts::hold_stream; on the main thread.
   std::function<bool(std::string_view why)> hold_stream;

@@ -156,6 +156,7 @@ void Runner::Threads::tell_progress() {
 // Ends the threads in flow order.  Draining is bounded: a target that is away must not keep us.
 void Runner::Threads::shut_down(bool drain) {
   run_.draining();
+  if (options_.on_end) options_.on_end();
   if (!drain) run_.abandon();
   const auto deadline = clock_.now() + options_.drain_limit;
   std::jthread limit([this, deadline](const std::stop_token& over) {

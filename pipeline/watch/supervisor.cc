@@ -295,8 +295,10 @@ std::optional<double> Supervisor::lag(Owed owed) const {
   for (const std::int64_t us : oldest_us_)
     if (us != 0 && (oldest == 0 || us < oldest)) oldest = us;
   if (oldest == 0) oldest = newest_us_;  // Of what is on its way to the lanes.
-  if (oldest != 0)
-    return std::max(0.0, static_cast<double>(shared_.clock.wall_us() - oldest) / 1e6);
+  if (oldest != 0) {
+    const std::int64_t now_us = shared_.source_clock.at(shared_.clock.wall_us());
+    return std::max(0.0, static_cast<double>(now_us - oldest) / 1e6);
+  }
   // Nothing is under way.  That says something only of what the stream is known to have brought.
   const auto blind = shared_.clock.now() - applied_until_;
   return blind < options_.proof_holds ? std::optional(0.0) : std::nullopt;

@@ -137,13 +137,11 @@ Result<Supervisor::Conclusion> Supervisor::conclude() {
   if (owes_rows() && !count_is_due()) return Conclusion::GoOn;
   LOCKSTEP_TRY(count_debts());  // Counted after the positions: a debt opened by them is in it.
   if (owes_rows()) return Conclusion::GoOn;
-  const auto age = shared_.clock.now() - proof_.begun();
   Proof proof;
   proof.position = proof_.marker().value_or(0);
   proof.exact = proof_.exact();
   proof.complete = is_complete();
-  proof.at_us =
-      shared_.clock.wall_us() - std::chrono::duration_cast<std::chrono::microseconds>(age).count();
+  proof.at_us = proof_.begun_us();
   const MutexLock lock(mutex_);
   proven_ = proof;
   proven_at_ = proof_.begun();

@@ -19,6 +19,7 @@ enum class Fate : std::uint8_t {
   LostAfter,     // The connection is lost, the call was carried out: Retry.
   KilledBefore,  // Our process dies first.
   KilledAfter,   // Our process dies once the call was carried out.
+  Refused,       // The server is not the one that we know: Halt.  Of a reader of the target.
   Zombie,        // Our process dies; what it sent may be carried out later.
 };
 

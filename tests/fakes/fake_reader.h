@@ -92,6 +92,7 @@ class FakeProbe final : public SourceProbe {
   // take an unflushed transaction back and give its number to another one, which this snapshot
   // would then wrongly claim to see.
   Result<Snapshot> probe() override;
+  std::int64_t clock_us() const override { return source_.clock_us; }
   Result<Xid> assign_xid() override;
   // Its commit flushes the log.
   Result<Lsn> emit_marker() override;

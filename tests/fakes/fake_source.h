@@ -52,6 +52,9 @@ class FakeSource {
   // `tables` outlives this object.  `first_xid`: of the first transaction.
   FakeSource(const std::vector<TableMap>& tables, Xid first_xid);
 
+  // What its clock says, in the unit of commit times, which are positions; 0: it does not say.
+  std::int64_t clock_us = 0;
+
   // A row that was there before everything: no event tells of it.
   void seed_row(TableId table, const FakeRow& row);
 

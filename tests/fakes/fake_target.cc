@@ -156,6 +156,7 @@ Status FakeTargetReader::alive(std::string_view where) {
   if (chaos_.killed()) return killed_process();
   const Fate fate = chaos_.fate(where);
   if (fate == Fate::LostBefore || fate == Fate::LostAfter) return lost_connection();
+  if (fate == Fate::Refused) return fail(Reaction::Halt, "the target is another server");
   return chaos_.killed() ? Status(killed_process()) : Status();
 }
 

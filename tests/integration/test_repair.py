@@ -189,6 +189,21 @@ def test_undo_is_refused(migrate):
     assert f"next: lockstep resume {lockstep.manifest} --scope apply" in held, held
     lockstep.verb("resume")
     assert migration.target("SELECT name FROM items WHERE id = 100") == [("item 100",)]
+    # One that comes later waits for the write, and is in force once that has ended.
+    lock = migration.target_connection(autocommit=False)
+    lock.cursor().execute("SELECT FROM items WHERE id = 18 FOR UPDATE")
+    with lockstep.verb_begun("repair undo", found["18"], "--yes") as undoing:
+        migration.stack.target.await_waiting(
+            f"application_name = 'lockstep {migration.name} undo' AND wait_event_type = 'Lock'",
+            "the undo to wait for the row")
+        with lockstep.verb_begun("pause", "--scope", "apply") as pausing:
+            said(pausing.stderr, f"the repair undo of finding {found['18']} to end its write")
+            lock.rollback()
+            assert undoing.wait(60) == 0, undoing.stderr.read()
+            assert pausing.wait(60) == 0, pausing.stderr.read()
+    lock.close()
+    assert migration.target("SELECT count(*) FROM items WHERE id = 18") == [(0,)]
+    lockstep.verb("resume")
     # Somebody, or the stream, has changed them since.
     migration.source("UPDATE items SET n = n + 1 WHERE id IN (17, 100)")
     migration.await_target("SELECT n - id / 7.0 > 0.9 FROM items WHERE id = 100", True)
@@ -204,7 +219,7 @@ def test_undo_is_refused(migrate):
     assert lockstep.undo("4711").returncode == 64
     with migration.running():
         lockstep.await_status(
-            lambda now: now["phase"] == "follow" and now["tables"][0]["findings"] == 1,
+            lambda now: now["phase"] == "follow" and now["tables"][0]["findings"] == 2,
             "the daemon to know of what was undone")
         assert findings(migration)["5002"]["state"] == "undone"
 

@@ -138,15 +138,21 @@ def test_kill_before_every_lane_has_applied_something_of_a_new_topic(migrate):
     migration.finish()
 
 
-def test_target_that_answers_before_it_has_written(moved, stack):
-    """synchronous_commit = off, by a default of the role: a crash would take what it has answered."""
-    role = f"ALTER ROLE {WRITER}"
-    stack.target.execute("postgres", f"{role} SET synchronous_commit = off")
-    stack.target.execute("postgres", "ALTER SYSTEM SET wal_writer_delay = '10s'")
-    stack.target.execute("postgres", "SELECT pg_reload_conf()")
+@pytest.mark.parametrize("whose", [f"ALTER ROLE {WRITER}", "ALTER SYSTEM"])
+def test_target_that_answers_before_it_has_written(moved, stack, whose):
+    """synchronous_commit = off, by a default of the role, or of the server that comes later: a crash
+    would take what it has answered."""
+    by_role = "ROLE" in whose
+    off = f"{whose} SET synchronous_commit = off"
+    if by_role:
+        stack.target.execute("postgres", off)
+    stack.target.alter("wal_writer_delay = '10s'")
     try:
         with moved.running() as lockstep:
             lockstep.await_follow()
+            if not by_role:
+                stack.target.execute("postgres", off)
+                stack.target.execute("postgres", "SELECT pg_reload_conf()")
             change(moved, 1)
             moved.await_synced("the change")
             stack.target.stop("immediate")
@@ -156,7 +162,7 @@ def test_target_that_answers_before_it_has_written(moved, stack):
         moved.assert_equal()
     finally:
         stack.target.execute("postgres", "ALTER SYSTEM RESET wal_writer_delay")
-        stack.target.execute("postgres", f"{role} RESET synchronous_commit")
+        stack.target.execute("postgres", f"{whose} RESET synchronous_commit")
         stack.target.execute("postgres", "SELECT pg_reload_conf()")
 
 
@@ -205,6 +211,64 @@ def test_source_on_another_timeline(moved, stack):
     stack.source.stop()
     stack.source.promote()
     moved.assert_halts("timeline")
+
+
+@pytest.mark.parametrize("attributes", [None, "any"])
+def test_the_other_host_of_the_list_is_a_standby(direct, stack, attributes):
+    """While the primary restarts all connections could lead there: they wait for the primary.
+    `any`: libpq is told to take a standby, too."""
+    migration = direct()
+    migration.prepare()
+    connect = migration.manifest["source"]["connect"]
+    with stack.source.standby(stack.directory / "standby") as standby:
+        connect["host"] = f"{connect['host']},{connect['host']}"
+        connect["port"] = f"{stack.source.port},{standby.port}"
+        if attributes:
+            connect["target_session_attrs"] = attributes
+        migration.lockstep.write(migration.manifest)
+        with migration.running() as lockstep:
+            lockstep.await_follow()
+            stack.source.stop()
+            lockstep.await_said("standby")
+            stack.source.start()
+            change(migration, 1)
+            migration.await_synced("what the primary has had since")
+    migration.assert_equal()
+
+
+def test_a_damaged_page_stops_its_table_alone(direct, stack):
+    migration = direct(TABLE + "CREATE TABLE hurt (LIKE t INCLUDING ALL);"
+                       "INSERT INTO hurt SELECT * FROM t")
+    migration.prepare()
+    with stack.source.damaged(migration.name, "hurt"), migration.running() as lockstep:
+        status = lockstep.await_status(
+            lambda now: len(now["tables"]) == 2 and
+            {table["state"] for table in now["tables"]} == {"following", "stopped"},
+            "one table to stop")
+        hurt = next(table for table in status["tables"] if table["state"] == "stopped")
+        assert hurt["table"] == "public.hurt" and "invalid page" in str(hurt), hurt
+        assert "REINDEX TABLE" in str(hurt) and "lockstep resume" in str(hurt), hurt
+        change(migration, 1)
+        migration.await_target("SELECT count(*) FROM t WHERE n = 1", 300 - 2 + 1)
+    migration.finish()
+
+
+def test_a_server_that_hangs_keeps_nobody(direct, stack):
+    """Its sessions do not answer, and their connections stay: an abort and a stop end."""
+    migration = direct()
+    migration.prepare()
+    lockstep = migration.lockstep
+    lockstep.start()
+    lockstep.await_follow()
+
+    probe = f"application_name = 'lockstep {migration.name} probe'"
+    with stack.source.frozen(probe):
+        assert lockstep.verb("abort").returncode == 0
+        assert lockstep.verb("resume").returncode == 0
+        lockstep.await_follow()
+    with stack.source.frozen(probe):
+        assert lockstep.stop() == 0
+    migration.finish()
 
 
 def test_source_of_another_cluster(moved):

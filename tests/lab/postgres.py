@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psycopg2
 
-from tests.lab.process import (LabError, Process, as_server_user, give_to_server_user, wait_until)
+from tests.lab.process import (LabError, Process, as_server_user, free_ports,
+                               give_to_server_user, wait_until)
 
 BIN = Path(os.environ.get("LOCKSTEP_PG_BIN", "/usr/lib/postgresql/15/bin"))
 SUPERUSER = "postgres"
@@ -179,6 +180,75 @@ class Cluster:
         (self.data / "standby.signal").touch()
         self.start()
         self.value("postgres", "SELECT pg_promote()")
+
+    @contextmanager
+    def standby(self, directory):
+        """A hot standby of this server, which runs meanwhile; as a Cluster."""
+        other = Cluster(f"standby of {self.name}", directory, free_ports(1)[0])
+        other.directory.mkdir(mode=0o755)
+        other.socket_dir.mkdir(mode=0o755)
+        for path in (other.directory, other.socket_dir):
+            give_to_server_user(path)
+        argv = ["pg_basebackup", "-D", other.data, "-R", "-X", "stream", "-c", "fast", "-d",
+                f"host={self.socket_dir} port={self.port} user={SUPERUSER}"]
+        done = subprocess.run(as_server_user([str(BIN / argv[0]), *map(str, argv[1:])]),
+                              capture_output=True, text=True, cwd="/", check=False)
+        if done.returncode != 0:
+            raise LabError(f"pg_basebackup of {self.name}: {done.stderr}")
+        other.configure({"port": other.port, "unix_socket_directories": f"'{other.socket_dir}'"})
+        other.start()
+        try:
+            yield other
+        finally:
+            other.stop("immediate")
+            shutil.rmtree(other.directory)
+
+    @contextmanager
+    def frozen(self, condition):
+        """Meanwhile the only session (over TCP) for which `condition` (SQL over pg_stat_activity)
+        holds does nothing more, and keeps its connection: what a server that hangs looks like.
+        Begins once somebody waits for it."""
+        def the_only():
+            rows = self.execute("postgres", "SELECT pid, client_port FROM pg_stat_activity"
+                                            f" WHERE {condition}")
+            return rows[0] if len(rows) == 1 else None
+
+        pid, port = wait_until(the_only, f"one session with {condition}")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: self._unread(port), f"the session with {condition} to be asked")
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def _unread(self, client_port):
+        """Bytes that the kernel keeps for the server process of a connection."""
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, _, queues = line.split()[:5]
+            if local.endswith(f":{self.port:04X}") and remote.endswith(f":{client_port:04X}"):
+                return int(queues.split(":")[1], 16)
+        return 0
+
+    @contextmanager
+    def damaged(self, dbname, table):
+        """Meanwhile the second page of the table's file is none.  The server restarts."""
+        path = self.data / self.value(dbname, "SELECT pg_relation_filepath(%s)", (table,))
+
+        def put(page):
+            self.stop()
+            with open(path, "r+b") as file:
+                file.seek(len(page))
+                was = file.read(len(page))
+                file.seek(len(page))
+                file.write(page)
+            self.start()
+            return was
+
+        was = put(b"\xa5" * 8192)
+        try:
+            yield
+        finally:
+            put(was)
 
     @contextmanager
     def rewound(self):

@@ -71,6 +71,7 @@ class Scenario final : public Chaos {
     return key_id(table_named(tables_, finding.table), finding.key);
   }
   void pass(std::chrono::milliseconds time) { clock_.advance(time); }
+  void set_clock_back(std::chrono::milliseconds by) { clock_.set_back(by); }
   // An orderly end; `cut`: which takes too long.  Returns the exit code.
   ExitCode end(bool cut);
   // Runs `work` once, at the next call to the fake port named `where`.

@@ -81,6 +81,20 @@ TEST(ClaimScenario, ASourceThatIsAwayEndsSyncedAndLagIsUnknown) {
   EXPECT_EQ(s.status().lag_seconds, 0.0);
 }
 
+// Commits have the source's times: of a clock that is behind ours no lag comes, and of one that is
+// ahead none is hidden.
+TEST(ClaimScenario, LagGoesByTheClockOfTheSource) {
+  Scenario s(following());
+  ASSERT_EQ(follow(s), "");
+  update(s, 1);
+  s.deliver();
+  for (const std::int64_t since_us : {2'000'000, 9'000'000, 3'000'000}) {
+    s.source.clock_us = static_cast<std::int64_t>(s.source.insert_lsn()) + since_us;
+    s.probe();
+    EXPECT_NEAR(s.status().lag_seconds.value_or(0), static_cast<double>(since_us) / 1e6, 0.1);
+  }
+}
+
 // Issue E, row 4: a stream that brings nothing, and of which nobody knows that it should not.
 TEST(ClaimScenario, LagIsUnknownOnceNoProofIsReached) {
   Scenario s(following());

@@ -255,6 +255,25 @@ TEST(SweepScenario, WhatWasComparedIsKnownAfterARestart) {
   EXPECT_EQ(after.tables[0].second.oldest_us, before.tables[0].second.oldest_us);
 }
 
+// What was compared with the target stays known, whatever keeps us from asking it now.
+TEST(SweepScenario, ATargetThatIsNotTheOneThatWeKnowTakesNothingBack) {
+  Scenario s(continuous(std::chrono::hours(1)));
+  copied(s);
+  s.sweep_on();
+  const auto through = s.sweep_status().tables.at(0).second.verified_through;
+  ASSERT_TRUE(through);
+  s.pass(std::chrono::minutes(61));
+  s.fail_next("target_snapshot", Fate::Refused);
+  s.sweep_on();
+  const TableSweep told = s.sweep_status().tables.at(0).second;
+  EXPECT_EQ(told.left, "the target is another server");
+  EXPECT_EQ(told.verified_through, through);
+  EXPECT_EQ(told.verified_rows, 5U);
+  s.pass(std::chrono::minutes(2));
+  s.sweep_on();
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.left, "");
+}
+
 // Issue D, acceptance 3: a comparison does not rest on our own positions.  With each of these
 // mistakes everything seems to be applied, and what is wrong is found.
 TEST(SweepScenario, WhatOurPositionsDoNotTellIsFound) {

@@ -75,6 +75,15 @@ AggregateResult result(const std::string& name, AggregateState state) {
   return one;
 }
 
+TEST(Aggregates, AreDueAgainAlsoWhenTheClockWasSetBack) {
+  const AggregateResult last = result("a", AggregateState::Equal);
+  constexpr std::int64_t kSecond = 1'000'000;
+  const std::chrono::seconds every(10);
+  EXPECT_FALSE(is_due(last, every, last.at_us + 9 * kSecond));
+  EXPECT_TRUE(is_due(last, every, last.at_us + 10 * kSecond));
+  EXPECT_TRUE(is_due(last, every, last.at_us - kSecond));
+}
+
 TEST(Aggregates, ResultsSurviveTheirNote) {
   AggregateResult failed = result("b", AggregateState::Failed);
   failed.reason = "no such table";

@@ -48,7 +48,8 @@ TEST_F(CheckpointDamage, AMissingFileIsNoticed) {
     std::filesystem::remove_all(directory_);
     fill(*open(), 3);
     std::filesystem::remove(file_like(part));
-    EXPECT_THAT(opening_error(), AllOf(HasSubstr(directory_), HasSubstr("move it away")));
+    EXPECT_THAT(opening_error(), AllOf(HasSubstr(directory_), HasSubstr("move it away"),
+                                       HasSubstr("an abort and pauses (give these orders again")));
     EXPECT_THAT(see(directory_).error->message, HasSubstr("move it away"));
   }
 }

@@ -122,9 +122,10 @@ class LaneTest : public ::testing::Test {
   Standstill standstill_{2, std::chrono::seconds(2)};
   Sample sample_{0};
   Meters meters_;
-  const Shared shared_{pointers_,   visibility_, recents_, queues_, progress_,
-                       board_,      checkpoint_, clock_,   hold_,   rereads_,
-                       standstill_, sample_,     meters_};
+  SourceClock source_clock_;
+  const Shared shared_{pointers_,   visibility_, recents_, queues_,      progress_,
+                       board_,      checkpoint_, clock_,   hold_,        rereads_,
+                       standstill_, sample_,     meters_,  source_clock_};
   std::vector<std::unique_ptr<FakeTarget>> targets_;
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
@@ -463,8 +464,9 @@ TEST(LaneBytes, ShortRowsSurviveALongBatch) {
   Standstill standstill(1, std::chrono::seconds(2));
   Sample sample(0);
   Meters meters;
-  const Shared shared{tables, visibility, recents, queues,     progress, board, checkpoint,
-                      clock,  hold,       rereads, standstill, sample,   meters};
+  const SourceClock source_clock;
+  const Shared shared{tables, visibility, recents, queues,     progress, board,  checkpoint,
+                      clock,  hold,       rereads, standstill, sample,   meters, source_clock};
   Lane lane({}, shared, target, [](StreamId) { return "t/0"; });
   std::vector<std::string> expected;
   for (int id = 0; id < 50; ++id) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "connectors/postgres/source/reader.h"
+#include "connectors/postgres/target/target.h"
 #include "connectors/postgres/wire/catalog.h"
 #include "connectors/postgres/wire/connection.h"
 #include "connectors/postgres/wire/facts.h"
@@ -34,6 +35,31 @@ TEST(SqlState, ServerWideStatementStopsNoTable) {
   EXPECT_EQ(for_server({Reaction::StopTable, "", ExitCode::BadData, ""}).reaction, Reaction::Halt);
   EXPECT_EQ(for_server({Reaction::Retry, "", ExitCode::BadData, ""}).reaction, Reaction::Retry);
   EXPECT_EQ(for_table({Reaction::Reject, "", ExitCode::BadData, ""}).reaction, Reaction::StopTable);
+}
+
+// Damage, or a row over 1 GB, is of one table: the others go on, and the message has the way out.
+TEST(SqlState, DamageStopsTheTableThatIsRead) {
+  for (const char* code : {"XX000", "XX001", "XX002", "54000", "54001"}) {
+    const Error error = for_table({Reaction::Halt, "source: it broke", ExitCode::BadData, code});
+    EXPECT_EQ(error.reaction, Reaction::StopTable) << code;
+    EXPECT_GT(error.message.size(), std::string("source: it broke; ").size()) << code;
+  }
+  const Error other = for_table({Reaction::Halt, "source: it broke", ExitCode::BadData, "55000"});
+  EXPECT_EQ(other.reaction, Reaction::Halt);
+  EXPECT_EQ(other.message, "source: it broke");
+}
+
+TEST(SqlState, DamageStopsTheTableThatIsWritten) {
+  const TableMap table;
+  for (const char* code : {"XX001", "XX002"})
+    EXPECT_EQ(table_error(table, {Reaction::Halt, "", ExitCode::BadData, code}).reaction,
+              Reaction::StopTable)
+        << code;
+}
+
+// Of the bookkeeping, or of all.
+TEST(SqlState, DamageOfNoTableHalts) {
+  EXPECT_EQ(for_server({Reaction::Halt, "", ExitCode::BadData, "XX001"}).reaction, Reaction::Halt);
 }
 
 constexpr LogGeometry kLog{.page_bytes = 8192, .segment_bytes = 16 << 20};

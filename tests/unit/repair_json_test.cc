@@ -43,6 +43,16 @@ TEST(RepairJson, AMarkIsReadAsItWasWritten) {
     EXPECT_FALSE(parse_mark(text)) << text;
 }
 
+TEST(RepairJson, AWriteOfAnUndoIsReadAsItWasWritten) {
+  for (const bool writes : {true, false}) {
+    const auto read = parse_undo_write(undo_write_json({17, writes}));
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->finding, 17U);
+    EXPECT_EQ(read->writes, writes);
+  }
+  EXPECT_FALSE(parse_undo_write(mark_json({17, FindingState::Undone})));
+}
+
 TEST(RepairJson, WhatWaitsIsReadAsItWasWritten) {
   for (const char* const waits : {"3 repairs wait", ""}) {
     const auto read = parse_repairs(repairs_json({waits, 7}));

@@ -57,8 +57,10 @@ class RouteTest : public ::testing::Test {
   Standstill standstill_{3, std::chrono::seconds(2)};
   Sample sample_{0};
   Meters meters_;
-  const Shared shared_{tables_, visibility_, recents_, queues_,     progress_, board_, checkpoint_,
-                       clock_,  hold_,       rereads_, standstill_, sample_,   meters_};
+  SourceClock source_clock_;
+  const Shared shared_{tables_,     visibility_, recents_, queues_,      progress_,
+                       board_,      checkpoint_, clock_,   hold_,        rereads_,
+                       standstill_, sample_,     meters_,  source_clock_};
 };
 
 TEST_F(RouteTest, OneKeyOneLaneInOrder) {

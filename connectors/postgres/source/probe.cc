@@ -139,38 +139,39 @@ PostgresProbe::PostgresProbe(Options options)
 Result<Snapshot> PostgresProbe::probe() {
   LOCKSTEP_TRY(connection_.open());
   // Before the snapshot: a snapshot of another server must not be looked at.
-  LOCKSTEP_ASSIGN(const SourceIdentity found, read_identity(connection_));
-  LOCKSTEP_TRY(same_identity(identity_, found));
+  LOCKSTEP_TRY(same_source(connection_, identity_));
   LOCKSTEP_ASSIGN(const PgResult row,
                   connection_.ask("SELECT pg_current_snapshot(),"
-                                  " pg_current_wal_insert_lsn() <= pg_current_wal_flush_lsn()"));
+                                  " pg_current_wal_insert_lsn() <= pg_current_wal_flush_lsn(),"
+                                  " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"));
   // A commit of our own flushes what the snapshot saw, asynchronous commits of others included.
   if (!bool_field(row, 0, 1)) LOCKSTEP_TRY(emit_marker());
+  clock_us_ = number_field<std::int64_t>(row, 0, 2);
   return parse_snapshot(field(row, 0, 0));
 }
 
 Result<Xid> PostgresProbe::assign_xid() {
-  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(open_source(connection_, identity_));
   LOCKSTEP_ASSIGN(const PgResult row, connection_.ask("SELECT pg_current_xact_id()"));
   return number_field<Xid>(row, 0, 0);
 }
 
 Result<Lsn> PostgresProbe::emit_marker() {
-  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(open_source(connection_, identity_));
   LOCKSTEP_TRY(connection_.ask("SELECT pg_logical_emit_message(true, 'lockstep', $1)",
                                {{.value = migration_}}));
   return insert_lsn();
 }
 
 Result<Lsn> PostgresProbe::insert_lsn() {
-  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(open_source(connection_, identity_));
   LOCKSTEP_ASSIGN(const PgResult row, connection_.ask("SELECT pg_current_wal_insert_lsn()"));
   return parse_lsn(field(row, 0, 0));
 }
 
 Result<std::vector<std::vector<TableFile>>> PostgresProbe::files(
     std::span<const TableMap* const> tables) {
-  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(open_source(connection_, identity_));
   std::vector<std::uint32_t> oids;
   std::unordered_map<std::uint32_t, std::size_t> places;
   for (const TableMap* table : tables) {
@@ -194,12 +195,13 @@ Result<std::vector<std::vector<TableFile>>> PostgresProbe::files(
 Result<std::vector<TableSpec>> PostgresProbe::definitions(std::span<const TableMap* const> tables) {
   std::vector<TableName> names;
   for (const TableMap* table : tables) names.push_back(table->source.name);
+  LOCKSTEP_TRY(open_source(connection_, identity_));
   return read_definitions(connection_, names);
 }
 
 Result<std::vector<std::vector<TableFile>>> PostgresProbe::files_under(
     const ExportedSnapshot& snapshot, std::span<const TableMap* const> tables) {
-  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(open_source(connection_, identity_));
   LOCKSTEP_TRY(connection_.ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
   LOCKSTEP_TRY(connection_.ask("SET TRANSACTION SNAPSHOT " + snapshot.literal()));
   auto seen = files(tables);
@@ -208,13 +210,13 @@ Result<std::vector<std::vector<TableFile>>> PostgresProbe::files_under(
 }
 
 Result<std::vector<TableName>> PostgresProbe::tables() {
-  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(open_source(connection_, identity_));
   return list_tables(connection_);
 }
 
 // Of what is not in the log nobody would tell when it gets its first.
 Result<bool> PostgresProbe::has_rows(std::uint32_t relation) {
-  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(open_source(connection_, identity_));
   const std::string oid = std::to_string(relation);
   LOCKSTEP_ASSIGN(
       const PgResult row,
@@ -225,7 +227,7 @@ Result<bool> PostgresProbe::has_rows(std::uint32_t relation) {
 }
 
 Result<std::vector<BlockingTransaction>> PostgresProbe::blockers(Xid xid) {
-  LOCKSTEP_TRY(connection_.open());
+  LOCKSTEP_TRY(open_source(connection_, identity_));
   LOCKSTEP_ASSIGN(const PgResult rows, connection_.ask(kBlockers));
   std::vector<Blocker> found;
   for (int i = 0; i < PQntuples(rows.get()); ++i) {

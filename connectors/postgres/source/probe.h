@@ -18,7 +18,7 @@ class PostgresProbe : public SourceProbe {
  public:
   struct Options {
     PostgresOptions connection;
-    SourceIdentity identity;  // Pinned (P3): another server, timeline or a standby is a Halt.
+    SourceIdentity identity;  // Pinned (P3): another server or timeline is a Halt.
     std::string migration;    // The content of the marker.
     std::string publication;  // That covers the tables.
   };
@@ -26,6 +26,7 @@ class PostgresProbe : public SourceProbe {
   explicit PostgresProbe(Options options);
 
   Result<Snapshot> probe() override;
+  std::int64_t clock_us() const override { return clock_us_; }
   Result<Xid> assign_xid() override;
   // Also makes the server flush its log up to here.  Waits for no synchronous standby.
   Result<Lsn> emit_marker() override;
@@ -46,6 +47,7 @@ class PostgresProbe : public SourceProbe {
   const std::string migration_;
   const std::string publication_;
   PostgresConnection connection_;
+  std::int64_t clock_us_ = 0;
 };
 
 }  // namespace lockstep

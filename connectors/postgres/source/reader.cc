@@ -67,6 +67,12 @@ std::unexpected<Error> changed(const TableMap& table, const std::string& what, c
             ExitCode::BadData, code});
 }
 
+// A value that its type refuses is no bound that was ever stored of this table.
+Error bound_error(Error error) {
+  if (error.reaction == Reaction::Reject) error.code = kBrokenBound;
+  return for_server(std::move(error));
+}
+
 }  // namespace
 
 Lsn flush_goal(Lsn insert, const LogGeometry& log) {
@@ -97,10 +103,16 @@ Status PostgresReader::connect() {
   return known;
 }
 
+Status PostgresReader::is_known() {
+  if (identity_)
+    return streamed_ ? same_source(connection_, *identity_) : same_history(connection_, *identity_);
+  LOCKSTEP_TRY(read_identity(connection_));
+  return {};
+}
+
 // On each connect, not on each chunk: a server changes its timeline only by a restart.
 Status PostgresReader::know_server() {
-  LOCKSTEP_ASSIGN(const SourceIdentity found, read_identity(connection_));
-  if (identity_.has_value()) LOCKSTEP_TRY(same_identity(*identity_, found));
+  LOCKSTEP_TRY(is_known());
   LOCKSTEP_ASSIGN(const PgResult sizes,
                   connection_.ask("SELECT current_setting('wal_block_size'),"
                                   " pg_size_bytes(current_setting('wal_segment_size'))"));
@@ -137,7 +149,9 @@ Result<KeyLiterals> PostgresReader::literals(const TableMap& table,
                                              const std::optional<std::string>& key) {
   if (!key.has_value()) return KeyLiterals();
   if (!well_formed_cells(*key, table.key.size()))
-    return fail(Reaction::Halt, table.text() + ": a stored key bound does not fit the table's key");
+    return fail(Error{Reaction::Halt,
+                      table.text() + ": a stored key bound does not fit the table's key",
+                      ExitCode::BadData, kBrokenBound});
   std::vector<PgParam> params;
   params.reserve(table.key.size());
   CellReader cells(*key);
@@ -146,7 +160,7 @@ Result<KeyLiterals> PostgresReader::literals(const TableMap& table,
         {.value = cells.next().bytes, .binary = true, .type = key_parameter_type(table, i)});
   // Not ask(): what a message quotes may be the key.
   const auto row = connection_.run(literals_query(params.size()), params);
-  if (!row) return fail(for_server(row.error()));
+  if (!row) return fail(bound_error(row.error()));
   KeyLiterals quoted_values;
   for (int i = 0; i < PQnfields(row->get()); ++i) quoted_values.push_back(text_field(*row, 0, i));
   return quoted_values;
@@ -352,7 +366,7 @@ Result<bool> PostgresReader::read_range(RowBatch& out, std::size_t max_bytes) {
 Result<bool> PostgresReader::read_keys(RowBatch& out, std::size_t max_bytes) {
   while (out.bytes() < max_bytes) {
     if (!connection_.is_open()) return fail(Reaction::Retry, "source: the connection was lost");
-    PGresult* const next = PQgetResult(connection_.raw());
+    PGresult* const next = connection_.waits(PQgetResult);
     if (next == nullptr) return false;
     LOCKSTEP_ASSIGN(const PgResult result, connection_.check(next));
     if (PQresultStatus(result.get()) != PGRES_SINGLE_TUPLE) continue;
@@ -380,10 +394,11 @@ Status PostgresReader::check_shape(const TableMap& table) {
 // A statement is parsed by the catalogs as they are now, whatever the transaction's snapshot, and
 // describing it needs no privilege on columns that are not ours to read.
 Status PostgresReader::check_columns(const TableMap& table) {
-  PGconn* const connection = connection_.raw();
-  LOCKSTEP_TRY(
-      connection_.check(PQprepare(connection, "", shape_query(table).c_str(), 0, nullptr)));
-  LOCKSTEP_ASSIGN(const PgResult shape, connection_.check(PQdescribePrepared(connection, "")));
+  LOCKSTEP_TRY(connection_.check(connection_.waits(
+      [&](PGconn* raw) { return PQprepare(raw, "", shape_query(table).c_str(), 0, nullptr); })));
+  LOCKSTEP_ASSIGN(const PgResult shape, connection_.check(connection_.waits([](PGconn* raw) {
+    return PQdescribePrepared(raw, "");
+  })));
   std::vector<ColumnShape> current;
   for (int i = 0; i < PQnfields(shape.get()); ++i) {
     if (PQftable(shape.get(), i) != table.source.oid)

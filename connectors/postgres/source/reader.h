@@ -113,6 +113,7 @@ class PostgresReader : public DigestReader {
   Result<OpenSnapshot> begin_transaction(const std::string& import);
   Status connect();
   Status know_server();
+  Status is_known();
   Status prepare_session(const TableMap& table);
   Result<std::string> operator_path(const TableMap& table);
   Result<KeyLiterals> literals(const TableMap& table, const std::optional<std::string>& key);

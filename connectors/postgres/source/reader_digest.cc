@@ -104,9 +104,9 @@ Result<std::optional<PgResult>> PostgresReader::read_answer(std::chrono::millise
   if (!connection_.is_open()) return fail(Reaction::Retry, "the connection was lost");
   if (!answer_is_there(wait)) return std::optional<PgResult>();
   reading_ = Reading::Nothing;
-  auto rows = connection_.check(PQgetResult(connection_.raw()));
+  auto rows = connection_.check(connection_.waits(PQgetResult));
   while (connection_.is_open()) {
-    PGresult* const more = PQgetResult(connection_.raw());
+    PGresult* const more = connection_.waits(PQgetResult);
     if (more == nullptr) break;
     PQclear(more);
   }

@@ -82,8 +82,7 @@ Status ReplicationLink::start(Lsn from) {
 Status ReplicationLink::connect(Lsn from) {
   LOCKSTEP_TRY(connection_.open());
   // Each connection may lead to another server.
-  LOCKSTEP_ASSIGN(const SourceIdentity found, read_identity(connection_));
-  LOCKSTEP_TRY(same_identity(identity_, found));
+  LOCKSTEP_TRY(same_source(connection_, identity_));
   auto started = connection_.run(replication_command(slot_, publication_, from));
   if (!started) return fail(for_server(std::move(started).error()));
   if (PQresultStatus(started->get()) != PGRES_COPY_BOTH)

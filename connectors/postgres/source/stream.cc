@@ -31,8 +31,7 @@ PostgresStream::PostgresStream(PostgresStreamOptions options)
 
 Status PostgresStream::open_control() {
   LOCKSTEP_TRY(control_.open());
-  LOCKSTEP_ASSIGN(const SourceIdentity identity, read_identity(control_));
-  return same_identity(options_.replication.identity, identity);
+  return same_source(control_, options_.replication.identity);
 }
 
 Status PostgresStream::connect() {

@@ -67,6 +67,7 @@ bool refuses_a_row(const Error& error) {
 Error table_error(const TableMap& table, Error error) {
   // It has no replica identity, and a publication of the target's tells its changes.
   if (error.code == "55000") error.reaction = Reaction::StopTable;
+  if (error.code.starts_with("XX")) return stop_if_damaged(std::move(error));
   const std::vector<std::string>& triggers = table.target.firing_triggers;
   if (error.reaction == Reaction::StopTable && names_a_function(error) && !triggers.empty())
     error.message += fmt::format(

@@ -206,7 +206,8 @@ class PostgresTarget final : public Target {
 // Whether the server refused a row for a reason of that row, so that the others can go on.
 bool refuses_a_row(const Error& error);
 
-// The error of a table's statement: two rows of one statement with one key stop the table.
+// The error of a table's statement: two rows of one statement with one key stop the table, and so
+// does an index that is damaged.
 Error table_error(const TableMap& table, Error error);
 
 }  // namespace lockstep

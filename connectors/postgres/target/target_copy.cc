@@ -85,12 +85,13 @@ Status PostgresTarget::send_copy(const TableMap& table, const RowBatch& rows,
   const Translator translator(table);
   std::string scratch;
   LOCKSTEP_TRY(session_.connection().run(copy_sql(table)));
-  PGconn* raw = session_.connection().raw();
   const auto fields = static_cast<std::uint16_t>(table.columns.size() + table.constants.size());
   std::string buffer = copy_header();
   bool accepted = true;
   const auto send = [&] {
-    accepted = accepted && PQputCopyData(raw, buffer.data(), static_cast<int>(buffer.size())) == 1;
+    accepted = accepted && session_.connection().waits([&](PGconn* connection) {
+      return PQputCopyData(connection, buffer.data(), static_cast<int>(buffer.size())) == 1;
+    });
     buffer.clear();
   };
   for (const std::uint32_t chosen_row : chosen) {
@@ -102,11 +103,13 @@ Status PostgresTarget::send_copy(const TableMap& table, const RowBatch& rows,
   append_be16(buffer, 0xffff);
   send();
   // A server that refused a row has ended the COPY itself: its answer is read below.
-  const bool ended = accepted && PQputCopyEnd(raw, nullptr) == 1;
+  const bool ended = accepted && session_.connection().waits([](PGconn* connection) {
+    return PQputCopyEnd(connection, nullptr) == 1;
+  });
   std::optional<Error> failure;
   std::string copied;
   while (session_.is_open()) {
-    PGresult* result = PQgetResult(raw);
+    PGresult* result = session_.connection().waits(PQgetResult);
     if (result == nullptr) break;
     auto checked = session_.connection().check(result);
     if (checked.has_value())
@@ -232,6 +235,8 @@ Status PostgresTarget::truncate_by(const Truncation& truncation, const std::stri
     error = for_server(std::move(error));
   else if (refuses_a_row(error))
     error.reaction = Reaction::StopTable;  // A trigger refuses it.
+  else
+    error = table_error(table, std::move(error));
   return fail(lost(std::move(error).during("while truncating " + table.target.name.text())));
 }
 

@@ -18,10 +18,10 @@ namespace lockstep {
 // Not thread-safe.  Needs SELECT on the tables, and on the bookkeeping.
 class PostgresTargetReader final : public PostgresReader, public OwedKeys {
  public:
-  // Borrows `own`.
-  PostgresTargetReader(PostgresOptions connection, BookkeepingName bookkeeping,
-                       const OwnTransactions& own)
-      : PostgresReader({std::move(connection), std::nullopt, nullptr, false}),
+  // Borrows `own`.  `server`: the target as the run knows it, for same_history().
+  PostgresTargetReader(PostgresOptions connection, SourceIdentity server,
+                       BookkeepingName bookkeeping, const OwnTransactions& own)
+      : PostgresReader({std::move(connection), std::move(server), nullptr, false}),
         bookkeeping_(std::move(bookkeeping)),
         own_(own) {}
 

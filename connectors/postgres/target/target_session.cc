@@ -136,9 +136,9 @@ Status TargetSession::register_backend() {
 
 Status TargetSession::prepare(const std::string& name, const std::string& sql,
                               const std::vector<std::uint32_t>& types) {
-  PGresult* result = PQprepare(connection_.raw(), name.c_str(), sql.c_str(),
-                               static_cast<int>(types.size()), types.data());
-  LOCKSTEP_TRY(connection_.check(result));
+  LOCKSTEP_TRY(connection_.check(connection_.waits([&](PGconn* raw) {
+    return PQprepare(raw, name.c_str(), sql.c_str(), static_cast<int>(types.size()), types.data());
+  })));
   return {};
 }
 
@@ -179,24 +179,27 @@ Status TargetSession::queue(const std::string& prepared,
     lengths[i] = params[i] ? static_cast<int>(params[i]->size()) : 0;
     formats[i] = 1;
   }
-  if (PQsendQueryPrepared(connection_.raw(), prepared.c_str(), static_cast<int>(params.size()),
-                          values, lengths, formats, 1) != 1)
-    return send_failed();
+  const int sent = connection_.waits([&](PGconn* raw) {
+    return PQsendQueryPrepared(raw, prepared.c_str(), static_cast<int>(params.size()), values,
+                               lengths, formats, 1);
+  });
+  if (sent != 1) return send_failed();
   ++queued_;
   return {};
 }
 
 Status TargetSession::queue_sql(const std::string& sql) {
-  if (PQsendQueryParams(connection_.raw(), sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) !=
-      1)
-    return send_failed();
+  const int sent = connection_.waits([&](PGconn* raw) {
+    return PQsendQueryParams(raw, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0);
+  });
+  if (sent != 1) return send_failed();
   ++queued_;
   return {};
 }
 
 // The result of one queued statement, and the null that ends it.
 Result<PgResult> TargetSession::next_result() {
-  PgResult result(PQgetResult(connection_.raw()));
+  PgResult result(connection_.waits(PQgetResult));
   const bool lost = PQstatus(connection_.raw()) == CONNECTION_BAD;
   if (result == nullptr || lost) {
     Error error = connection_.error_of(result.get());
@@ -205,7 +208,7 @@ Result<PgResult> TargetSession::next_result() {
     return fail(std::move(error));
   }
   if (PQresultStatus(result.get()) != PGRES_PIPELINE_SYNC)
-    PgResult(PQgetResult(connection_.raw())).reset();
+    PgResult(connection_.waits(PQgetResult)).reset();
   return result;
 }
 
@@ -235,7 +238,7 @@ StatementFailure TargetSession::failure_of(std::size_t statement, const PGresult
 }
 
 Result<PipelineOutcome> TargetSession::flush() {
-  if (PQpipelineSync(connection_.raw()) != 1) {
+  if (connection_.waits(PQpipelineSync) != 1) {
     LOCKSTEP_TRY(send_failed());
   }
   PipelineOutcome outcome;
@@ -261,7 +264,7 @@ Result<PipelineOutcome> TargetSession::flush() {
 Result<PipelineOutcome> TargetSession::commit(std::string_view failpoint_before,
                                               std::string_view failpoint_after) {
   // A test that stops or kills us here must find the transaction open in the server.
-  if (PQflush(connection_.raw()) < 0) {
+  if (connection_.waits(PQflush) < 0) {
     LOCKSTEP_TRY(send_failed());
   }
   if (!failpoint_before.empty()) failpoint(failpoint_before);

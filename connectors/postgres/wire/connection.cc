@@ -32,8 +32,9 @@ constexpr std::array kSession{
     "SET lock_timeout = 0",
     "SET idle_in_transaction_session_timeout = 0",
     // The source is told to forget what was committed (I13): a server must not lose it by a crash.
-    "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
-    " WHERE pg_catalog.current_setting('synchronous_commit') = 'off'",
+    // Set whatever it is: another default must not reach a session that is open already.
+    "SELECT pg_catalog.set_config('synchronous_commit', CASE v WHEN 'off' THEN 'on' ELSE v END,"
+    " false) FROM pg_catalog.current_setting('synchronous_commit') v",
 };
 
 // Of these, what texts and names mean, and which rows a statement sees.
@@ -157,6 +158,21 @@ std::string sqlstate_in(std::string_view message) {
   return found;
 }
 
+// Whether a server has said why it refuses us, and not its SQLSTATE: "FATAL:  password ..".  What
+// libpq says itself has no such form.
+bool lacks_sqlstate(std::string_view message) {
+  return message.find(":  ") != message.npos && sqlstate_in(message).empty();
+}
+
+// Of a list of hosts libpq takes the first that answers, which may be a standby while the primary
+// starts again.
+bool has_several_hosts(const ConnectKeywords& keywords) {
+  return std::ranges::any_of(keywords, [](const auto& keyword) {
+    return (keyword.first == "host" || keyword.first == "hostaddr") &&
+           keyword.second.find(',') != std::string::npos;
+  });
+}
+
 // What a message of libpq asks the operator to do, where it does not say so itself.
 std::string_view remedy(std::string_view message) {
   const auto says = [&](std::string_view words) { return message.find(words) != message.npos; };
@@ -189,6 +205,16 @@ Error for_server(Error error) {
 
 Error for_table(Error error) {
   if (error.reaction == Reaction::Reject) error.reaction = Reaction::StopTable;
+  return stop_if_damaged(std::move(error));
+}
+
+Error stop_if_damaged(Error error) {
+  const bool damaged = error.code.starts_with("XX");
+  if (!damaged && !error.code.starts_with("54")) return error;
+  error.reaction = Reaction::StopTable;
+  error.message += damaged ? "; where this says that the table or an index of it is damaged there: "
+                             "REINDEX TABLE, and repair or delete the rows that cannot be read"
+                           : "; a row of it is too large for that server to send: make it smaller";
   return error;
 }
 
@@ -216,6 +242,7 @@ Status PostgresConnection::connect() {
     values.push_back(value);
   };
   for (const auto& [name, value] : kDefaults) add(name, value);
+  if (has_several_hosts(options_.keywords)) add("target_session_attrs", "primary");
   // Of a keyword given twice libpq takes the last.
   for (const auto& [name, value] : options_.keywords) add(name.c_str(), value.c_str());
   LOCKSTEP_ASSIGN(const ConnectKeywords secrets,
@@ -227,9 +254,9 @@ Status PostgresConnection::connect() {
 
   connection_.reset(PQconnectdbParams(names.data(), values.data(), 0));
   if (connection_ == nullptr) return fail(Reaction::Retry, "out of memory in libpq");
-  if (PQstatus(raw()) != CONNECTION_OK) {
+  if (PQstatus(raw()) != CONNECTION_OK && lacks_sqlstate(PQerrorMessage(raw()))) {
     // libpq tells the SQLSTATE of a refused connection only in a verbose message, and verbosity
-    // can be set only on a PGconn that exists: so ask once more.
+    // can be set only on a PGconn that exists: so ask once more, but nobody who has not answered.
     PQsetErrorVerbosity(raw(), PQERRORS_VERBOSE);
     PQreset(raw());
   }
@@ -239,6 +266,8 @@ Status PostgresConnection::connect() {
     return fail(std::move(error));
   }
   PQsetErrorVerbosity(raw(), PQERRORS_DEFAULT);
+  open_ =
+      std::make_unique<OpenConnection>(PQsocket(raw()), options_.side, options_.application_name);
   return {};
 }
 
@@ -276,6 +305,7 @@ Status PostgresConnection::prepare_session() {
 
 void PostgresConnection::close() {
   copied_.reset();
+  open_.reset();
   connection_.reset();
 }
 
@@ -288,7 +318,7 @@ void PostgresConnection::cancel() {
 
 Result<PgResult> PostgresConnection::run(const std::string& sql) {
   if (!is_open()) return fail(Reaction::Retry, options_.side + ": not connected");
-  return check(PQexec(raw(), sql.c_str()));
+  return check(waits([&](PGconn* raw) { return PQexec(raw, sql.c_str()); }));
 }
 
 Result<PgResult> PostgresConnection::run(const std::string& sql, const std::vector<PgParam>& params,
@@ -314,8 +344,10 @@ Result<PgResult> PostgresConnection::run(const std::string& sql, const std::vect
       values[i] = terminated.emplace_back(*param.value).c_str();
     }
   }
-  return check(PQexecParams(raw(), sql.c_str(), static_cast<int>(count), types.data(),
-                            values.data(), lengths.data(), formats.data(), binary_results ? 1 : 0));
+  return check(waits([&](PGconn* raw) {
+    return PQexecParams(raw, sql.c_str(), static_cast<int>(count), types.data(), values.data(),
+                        lengths.data(), formats.data(), binary_results ? 1 : 0);
+  }));
 }
 
 Result<PgResult> PostgresConnection::ask(const std::string& sql,
@@ -341,19 +373,19 @@ Result<std::optional<std::string_view>> PostgresConnection::next_copy() {
   copied_.reset();
   if (!is_open()) return fail(Reaction::Retry, options_.side + ": not connected");
   char* bytes = nullptr;
-  const int length = PQgetCopyData(raw(), &bytes, 0);
+  const int length = waits([&](PGconn* raw) { return PQgetCopyData(raw, &bytes, 0); });
   if (length > 0) {
     copied_.reset(bytes);
     return std::string_view(bytes, static_cast<std::size_t>(length));
   }
   if (length < -1) {
-    LOCKSTEP_TRY(check(PQgetResult(raw())));
+    LOCKSTEP_TRY(check(waits(PQgetResult)));
     return fail(Reaction::Retry, options_.side + ": the COPY broke off");
   }
   // Read to the end, or the connection stays busy; the first failure is the answer.
   std::optional<Error> failure;
   while (is_open()) {
-    PGresult* result = PQgetResult(raw());
+    PGresult* result = waits(PQgetResult);
     if (result == nullptr) break;
     if (auto checked = check(result); !checked.has_value() && !failure.has_value())
       failure = std::move(checked).error();

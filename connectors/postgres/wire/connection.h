@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "connectors/postgres/wire/open_connections.h"
 #include "pipeline/base/result.h"
 
 namespace lockstep {
@@ -43,6 +44,9 @@ Error for_server(Error error);
 bool names_a_function(const Error& error);
 // An error of reading a table: no single row can be set aside, so the table stops.
 Error for_table(Error error);
+// An error of a statement for one table whose files are damaged (XX), or of which a row is larger
+// than the server can send (54): it stops, since the others can go on.  Any other stays as it is.
+Error stop_if_damaged(Error error);
 
 // As in PQconnectdbParams; passwords included, so never printed.
 using ConnectKeywords = std::vector<std::pair<std::string, std::string>>;
@@ -83,7 +87,7 @@ std::span<const char* const> meaning_of_sql();
 
 // Not thread-safe.  On every connect it sets what a default of the server, the database or the role
 // could change about a statement of ours (kSession, kMeaning), with SET: PgBouncer refuses start-up
-// options. keepalives and tcp_user_timeout unless given.
+// options. keepalives and tcp_user_timeout unless given; of several hosts the primary.
 class PostgresConnection {
  public:
   explicit PostgresConnection(PostgresOptions options);
@@ -111,6 +115,15 @@ class PostgresConnection {
   // Takes ownership of `result` and returns it, or its error; closes the connection when it was
   // lost.  For COPY and pipeline mode; run() uses it too.
   Result<PgResult> check(PGresult* result);
+
+  // What a call of libpq answers that may have to wait for the server: OpenConnections knows of it
+  // meanwhile.
+  template <typename Call>
+  auto waits(Call call) {
+    std::optional<OpenConnection::Wait> wait;
+    if (open_ != nullptr) wait.emplace(*open_);
+    return call(raw());
+  }
 
   // The next piece of a COPY ... TO STDOUT that run() started: one whole tuple in binary format,
   // borrowed until the next call.  Nothing: the COPY has ended well.
@@ -151,6 +164,7 @@ class PostgresConnection {
   Quoted quoted_ = Quoted::Hidden;             // Whether what a message quotes is a name.
   std::unique_ptr<char, CopyDeleter> copied_;  // What next_copy() lent last.
   std::unique_ptr<PGconn, ConnectionDeleter> connection_;
+  std::unique_ptr<OpenConnection> open_;  // Of `connection_`, once it is connected.
 };
 
 // The text of a field, "" when NULL.

@@ -126,6 +126,16 @@ Result<std::optional<Lsn>> optional_lsn(const PgResult& result, int row, int col
   return std::optional<Lsn>(lsn);
 }
 
+// Another connect may lead to the primary: by the list of hosts, or by what a name stands for then.
+std::unexpected<Error> refuse_standby(PostgresConnection& connection) {
+  connection.close();
+  return fail(Reaction::Retry,
+              fmt::format("the {} is a standby (in recovery): waiting until its `connect` leads to "
+                          "the primary",
+                          connection.options().side),
+              ExitCode::Unreachable);
+}
+
 // Superusers may set it everywhere; before 15 nobody else could be allowed to.
 Result<bool> may_set_replication_role(PostgresConnection& connection, const ServerFacts& facts) {
   if (facts.role.superuser || facts.version < kParameterGrants) return facts.role.superuser;
@@ -152,9 +162,24 @@ Status same_identity(const SourceIdentity& pinned, const SourceIdentity& found) 
                           found.timeline, pinned.timeline));
 }
 
+Status same_source(PostgresConnection& connection, const SourceIdentity& pinned) {
+  LOCKSTEP_ASSIGN(const IdentityRow found, read_identity_row(connection));
+  if (found.in_recovery && found.identity.system_identifier == pinned.system_identifier)
+    return refuse_standby(connection);
+  return same_identity(pinned, found.identity);
+}
+
+Status open_source(PostgresConnection& connection, const SourceIdentity& pinned) {
+  if (connection.is_open()) return {};
+  LOCKSTEP_TRY(connection.open());
+  Status same = same_source(connection, pinned);
+  if (!same) connection.close();
+  return same;
+}
+
 Status same_history(PostgresConnection& connection, const SourceIdentity& pinned) {
   LOCKSTEP_ASSIGN(const IdentityRow found, read_identity_row(connection));
-  if (found.in_recovery) return fail(Reaction::Retry, "the target is a standby (in recovery)");
+  if (found.in_recovery) return refuse_standby(connection);
   if (found.identity == pinned) return {};
   return fail(Error{Reaction::Halt,
                     fmt::format("the target is on timeline {} of system {}, and was on {} of {} "
@@ -167,10 +192,7 @@ Status same_history(PostgresConnection& connection, const SourceIdentity& pinned
 
 Result<SourceIdentity> read_identity(PostgresConnection& connection) {
   LOCKSTEP_ASSIGN(IdentityRow found, read_identity_row(connection));
-  if (found.in_recovery)
-    return fail(Reaction::Halt,
-                "the source is a standby (in recovery): snapshots are taken from the primary only; "
-                "connect to the primary");
+  if (found.in_recovery) return refuse_standby(connection);
   return std::move(found.identity);
 }
 

@@ -25,14 +25,21 @@ struct SourceIdentity {
 // Halt (I16) when `found` is not `pinned`; names both.
 Status same_identity(const SourceIdentity& pinned, const SourceIdentity& found);
 
-// Returns the identity of the server connected to, by a replication connection, too; Halt when it
-// is a standby.
+// Returns the identity of the server connected to, by a replication connection, too.  Retry when it
+// is a standby: the connection is closed, since the next one may lead to the primary.
 // REQUIRES: the connection is open.
 Result<SourceIdentity> read_identity(PostgresConnection& connection);
 
-// Of the target, by a session that writes: Halt, with exit code Temporary, when it is another
-// server or on another timeline than `pinned`, and so may lack what was committed.  Retry: a
-// standby. REQUIRES: the connection is open.
+// Of the source: Halt (I16) when the connection led to another cluster or timeline than `pinned`.
+// Retry: to a standby of that cluster, as read_identity().  REQUIRES: the connection is open.
+Status same_source(PostgresConnection& connection, const SourceIdentity& pinned);
+
+// Connects if not connected, and then makes sure of same_source().
+Status open_source(PostgresConnection& connection, const SourceIdentity& pinned);
+
+// Of the target: Halt, with exit code Temporary, when it is another server or on another timeline
+// than `pinned`, and so may lack what was committed.  Retry: a standby, as read_identity().
+// REQUIRES: the connection is open.
 Status same_history(PostgresConnection& connection, const SourceIdentity& pinned);
 
 struct RoleFacts {
