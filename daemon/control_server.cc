@@ -27,6 +27,7 @@
 #include <utility>
 
 #include "daemon/actor.h"
+#include "pipeline/base/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -84,7 +85,8 @@ asio::awaitable<void> write_answer(AnyStream& stream, const ControlResponse& ans
                  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
                  "img-src data:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'");
   response.keep_alive(false);
-  response.body() = answer.body;
+  // Boost.JSON writes what it is given, and reads only UTF-8: a path of the operator's may be none.
+  response.body() = valid_utf8(answer.body);
   response.prepare_payload();
   stream.expires_after(kIdleMax);
   co_await http::async_write(stream, response, asio::use_awaitable);
