@@ -52,7 +52,8 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
     ask.body() = request.body;
     ask.prepare_payload();
     beast::flat_buffer buffer;
-    http::response<http::string_body> answer;
+    http::response_parser<http::string_body> parser;
+    parser.body_limit(boost::none);  // Of our own daemon.
     // Asynchronous calls, because only they obey the time limit.
     stream.expires_after(patience);
     http::async_write(stream, ask, [&](boost::system::error_code error, std::size_t) {
@@ -60,14 +61,14 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
         failed = error;
         return;
       }
-      http::async_read(stream, buffer, answer,
+      http::async_read(stream, buffer, parser,
                        [&](boost::system::error_code ended, std::size_t) { failed = ended; });
     });
     context.run();
     if (failed == beast::error::timeout)
       return unanswered(socket, fmt::format("it has said nothing for {} s", patience.count()));
     if (failed) return unanswered(socket, failed.message());
-    return ControlResponse{answer.result_int(), answer.body()};
+    return ControlResponse{parser.get().result_int(), std::move(parser.get().body())};
   } catch (const std::exception& error) {
     return unanswered(socket, error.what());
   }
@@ -101,6 +102,7 @@ Status follow_daemon(const std::string& socket, const std::string& path,
     http::write(stream, ask);
     beast::flat_buffer buffer;
     http::response_parser<http::buffer_body> parser;
+    parser.body_limit(boost::none);
     http::read_header(stream, buffer, parser);
     if (parser.get().result_int() != 200)
       return fail(Reaction::Halt,

@@ -183,9 +183,10 @@ class ControlServer::Impl {
     } catch (const boost::system::system_error& error) {
       return fail(
           Reaction::Halt,
-          fmt::format("cannot listen on {} port {}: {}; change listen in the manifest",
-                      listen.address, listen.port, error.code().message()),
-          error.code() == asio::error::address_in_use ? ExitCode::Temporary : ExitCode::Permission);
+          fmt::format("cannot listen on {} port {}: {}; {}change listen in the manifest",
+                      listen.address, listen.port, error.code().message(),
+                      may_pass(error.code()) ? "start again once it is free and up, or " : ""),
+          may_pass(error.code()) ? ExitCode::Temporary : ExitCode::Permission);
     }
     public_ = std::move(listen);
     asio::co_spawn(context_,
@@ -209,6 +210,12 @@ class ControlServer::Impl {
   }
 
  private:
+  // An address may come up after us, as at a boot or when it moves between hosts.
+  static bool may_pass(const boost::system::error_code& error) {
+    return error == asio::error::address_in_use ||
+           error == boost::system::errc::address_not_available;
+  }
+
   void await_signal() {
     signals_.async_wait([this](const boost::system::error_code& error, int signal) {
       if (error) return;
