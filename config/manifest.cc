@@ -95,7 +95,9 @@ class ManifestReader {
       report_.error(text->where, "state_dir is empty");
       return;
     }
-    manifest_.state_dir = {(directory_ / text->value).lexically_normal(), text->where};
+    std::filesystem::path directory = (directory_ / text->value).lexically_normal();
+    if (!directory.has_filename()) directory = directory.parent_path();  // "state/shop/"
+    manifest_.state_dir = {std::move(directory), text->where};
     const auto socket = control_socket_path(manifest_.migration.value, manifest_.state_dir.value);
     if (socket.string().size() > kSocketPathMax) {
       report_.error(text->where,

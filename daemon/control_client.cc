@@ -12,6 +12,7 @@
 #include <exception>
 #include <functional>
 
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
@@ -193,7 +194,7 @@ Result<std::optional<LockOwner>> await_owner(const Manifest& manifest) {
   StopFlag never;
   WaitNotice notice;
   for (;;) {
-    auto owner = read_lock_owner(manifest.state_dir.value.string());
+    auto owner = find_owner(manifest);
     const bool starting = owner && *owner && (*owner)->socket.empty();
     if (!starting || std::chrono::steady_clock::now() >= until) return owner;
     notice.tell(

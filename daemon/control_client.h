@@ -46,8 +46,8 @@ Status follow_daemon(const std::string& socket, const std::string& path,
 // none.  `what`: what becomes of the verb, and the next step.
 std::unexpected<Error> runs_not(const std::string& what);
 
-// Who owns the state directory.  Waits, a minute long, for a daemon that is only just starting to
-// say where it listens.
+// As find_owner().  Waits, a minute long, for a daemon that is only just starting to say where it
+// listens.
 Result<std::optional<LockOwner>> await_owner(const Manifest& manifest);
 
 }  // namespace lockstep

@@ -156,9 +156,8 @@ class ControlServer::Impl {
       std::filesystem::remove(socket);
       const Protocol::endpoint endpoint(socket.string());
       acceptor_.open(endpoint.protocol());
-      const mode_t before = ::umask(0117);
       acceptor_.bind(endpoint);
-      ::umask(before);
+      std::filesystem::permissions(socket, std::filesystem::perms(0660));  // Nobody connects yet.
       acceptor_.listen();
     } catch (const std::exception& error) {
       return fail(Reaction::Halt,

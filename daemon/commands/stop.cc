@@ -5,11 +5,10 @@
 #include <chrono>
 #include <iostream>
 
-#include "checkpoint/checkpoint_reader.h"
-#include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/run_state.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
@@ -31,7 +30,7 @@ Result<bool> stop(const Manifest& manifest) {
   StopFlag never;
   WaitNotice notice;
   for (;;) {
-    LOCKSTEP_ASSIGN(const auto now, read_lock_owner(manifest.state_dir.value.string()));
+    LOCKSTEP_ASSIGN(const auto now, find_owner(manifest));
     if (!now || now->pid != owner->pid) return true;
     if (std::chrono::steady_clock::now() >= until)
       return fail(Reaction::Halt,
@@ -57,7 +56,7 @@ ExitCode stop_command(const std::string& path) {
 ExitCode audit_command(const AuditCommand& command) {
   const auto manifest = load_or_complain(command.manifest);
   if (!manifest) return ExitCode::Config;
-  const auto checkpoint = CheckpointReader::open(manifest->state_dir.value.string());
+  const auto checkpoint = open_checkpoint(*manifest);
   if (!checkpoint) return complain(checkpoint.error());
   std::vector<AuditEntry> entries;
   if (*checkpoint) {

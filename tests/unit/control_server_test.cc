@@ -149,7 +149,7 @@ TEST_F(ControlServerTest, NobodyWaitsForOneThatHasEnded) {
   const std::string nowhere = socket_.string() + "-no";
   std::optional<LockOwner> owner;
   {
-    const auto lock = StateLock::acquire(directory.string(), nowhere);
+    const auto lock = StateLock::acquire(directory.string(), nowhere, "shop");
     ASSERT_TRUE(lock) << lock.error().message;
     owner = read_lock_owner(directory.string()).value();
     ASSERT_TRUE(owner);
