@@ -140,16 +140,21 @@ ExitCode exit_of(unsigned status, const boost::json::object* document) {
 
 }  // namespace
 
+Error refusal_of(const ControlResponse& answer) {
+  boost::system::error_code broken;
+  const boost::json::value parsed = boost::json::parse(answer.body, broken);
+  const boost::json::object* const document = broken ? nullptr : parsed.if_object();
+  return {answer.status == 503 ? Reaction::Retry : Reaction::Halt,
+          document == nullptr ? answer.body : text_of(*document, "title"),
+          exit_of(answer.status, document),
+          {}};
+}
+
 Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request,
                               std::chrono::seconds patience) {
   LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request, patience));
   if (answer.status == 200) return std::move(answer.body);
-  boost::system::error_code broken;
-  const boost::json::value parsed = boost::json::parse(answer.body, broken);
-  const boost::json::object* const document = broken ? nullptr : parsed.if_object();
-  return fail(answer.status == 503 ? Reaction::Retry : Reaction::Halt,
-              document == nullptr ? answer.body : text_of(*document, "title"),
-              exit_of(answer.status, document));
+  return fail(refusal_of(answer));
 }
 
 namespace {

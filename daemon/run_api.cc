@@ -336,7 +336,7 @@ ControlResponse RunState::answer_repair(const ControlRequest& request) {
   const MutexLock lock(mutex_);
   if (runner_ == nullptr) return preparing();
   if (const Status saved = store_.append_audit(audit_of(*asked, request.actor)); !saved)
-    return problem(500, saved.error().message);
+    return problem(saved.error());
   runner_->repair(std::move(*wanted));
   return {200, repairs_state()};
 }
@@ -347,7 +347,7 @@ ControlResponse RunState::answer_mark(const ControlRequest& request) {
   const MutexLock lock(mutex_);
   if (runner_ == nullptr) return preparing();
   if (const Status saved = store_.append_audit(audit_of(*mark, request.actor)); !saved)
-    return problem(500, saved.error().message);
+    return problem(saved.error());
   runner_->mark(*mark);
   return {200, "{}"};
 }
@@ -362,23 +362,31 @@ ControlResponse RunState::answer_resync(const ControlRequest& request) {
       !fault.empty())
     return problem(404, fault);
   if (const Status asked = ask_for_resync(store_, *wanted, request.actor); !asked)
-    return problem(500, asked.error().message);
+    return problem(asked.error());
   resume_ = true;
   runner_->stop();
   return {200, "{}"};
 }
 
+namespace {
+
+// Why an order that was carried out stands nowhere; null: it does.
+boost::json::value not_noted(const Status& noted) {
+  return noted ? boost::json::value(nullptr) : boost::json::value(noted.error().message);
+}
+
+}  // namespace
+
 // The run is left at once; whoever asks looks again until nothing can be written any more.
 ControlResponse RunState::answer_abort(const ControlRequest& request) {
+  Status noted;
   if (request.method == "POST") {
     boost::system::error_code broken;
     const boost::json::value parsed = boost::json::parse(request.body, broken);
     const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
     if (wanted == nullptr) return problem(400, "no JSON object");
     const std::string reason = text_of(*wanted, "reason");
-    const Status ordered =
-        steering_.pause({std::string(kAbort)}, {request.actor, reason == "-" ? "" : reason});
-    if (!ordered) return problem(ordered.error());
+    noted = steering_.abort({request.actor, reason == "-" ? "" : reason});
     {
       const MutexLock lock(mutex_);
       broken_off_ = true;
@@ -388,15 +396,14 @@ ControlResponse RunState::answer_abort(const ControlRequest& request) {
     parts_->abort.order();
   }
   const std::string left = aborted() ? parts_->abort.waits_for() : "an order to abort";
-  return {200, boost::json::serialize(
-                   boost::json::object{{"ended", left.empty()}, {"waits_for", left}})};
+  return {200, boost::json::serialize(boost::json::object{
+                   {"ended", left.empty()}, {"waits_for", left}, {"not_noted", not_noted(noted)}})};
 }
 
 ControlResponse RunState::answer_stop(const ControlRequest& request) {
-  if (const Status noted = audit(store_, request.actor, "stop", "drain and end"); !noted)
-    return problem(500, noted.error().message);
+  const Status noted = audit(store_, request.actor, "stop", "drain and end");
   stop();
-  return {200, "{}"};
+  return {200, boost::json::serialize(boost::json::object{{"not_noted", not_noted(noted)}})};
 }
 
 // A table that the manifest selects need not be there.  What it still waits for is of this run:

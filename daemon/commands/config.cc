@@ -53,8 +53,7 @@ Result<ExitCode> reload(const Manifest& manifest, const ReloadCommand& command) 
     return ExitCode::Ok;
   }
   const json::value* const keys = document.as_object().if_contains("keys");
-  if (keys == nullptr)
-    return fail(Reaction::Halt, text_of(document.as_object(), "title"), ExitCode::Failed);
+  if (keys == nullptr) return fail(refusal_of(answer));
   std::cout << "nothing was changed:\n";
   for (const json::value& key : keys->as_array()) print_change(key.as_object());
   return ExitCode::Config;

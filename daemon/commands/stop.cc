@@ -21,11 +21,19 @@ namespace json = boost::json;
 constexpr std::chrono::milliseconds kEndedEvery{100};
 constexpr std::chrono::seconds kEndMax{90};  // A drain is cut off long before.
 
+// It ends all the same.
+void say_what_is_not_noted(const std::string& answer) {
+  const json::value document = json::parse(answer);
+  if (const std::string why = text_of(document.as_object(), "not_noted"); why != "-")
+    std::cerr << "lockstep: the order does not stand in the audit log: " << why << "\n";
+}
+
 Result<bool> stop(const Manifest& manifest) {
   LOCKSTEP_ASSIGN(const auto owner, await_owner(manifest));
   if (!owner || owner->socket.empty()) return false;
   const auto asked = ask_patiently(*owner, {"POST", kStopPath, "{}"});
   if (!asked && asked.error().code != kHasEnded) return fail(asked.error());
+  if (asked) say_what_is_not_noted(*asked);
   const auto until = std::chrono::steady_clock::now() + kEndMax;
   StopFlag never;
   WaitNotice notice;
