@@ -25,7 +25,8 @@ namespace lockstep {
 std::optional<ControlResponse> RunState::refused(const ControlRequest& request) const {
   const bool steers = request.path == kPausePath || request.path == kSettingsPath ||
                       request.path == kResumePath || request.path == kStopPath ||
-                      request.path == kAbortPath || request.path == kReloadPath;
+                      request.path == kAbortPath || request.path == kReloadPath ||
+                      request.path == kConfigPath;
   const Pauses pauses = steering_.control().pauses();
   const auto abort = pauses.find(kAbort);
   if (request.method == "GET" || steers || abort == pauses.end()) return std::nullopt;
@@ -74,7 +75,7 @@ const std::vector<RunState::Route>& RunState::routes() {
       {kAbortPath, "GET, POST", &RunState::answer_abort},
       {kStopPath, "POST", &RunState::answer_stop},
       {kReloadPath, "POST", &RunState::answer_reload},
-      {kConfigPath, "GET", &RunState::answer_reload},
+      {kConfigPath, "GET, POST", &RunState::answer_reload},
       {kEventsPath, "GET", &RunState::answer_events},
       {kFindingsPath, "GET", &RunState::answer_findings},
       {kMarkPath, "POST", &RunState::answer_mark},
