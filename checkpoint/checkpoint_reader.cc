@@ -19,6 +19,16 @@ Error damaged(const std::string& directory, Error error) {
   return error;
 }
 
+Error foreign(const std::string& directory, const std::string& differences) {
+  return {
+      Reaction::Halt,
+      fmt::format("state directory {} belongs to {}; give this migration a state_dir of its own, "
+                  "or move the directory away: lockstep rebuilds it from the target",
+                  directory, differences),
+      ExitCode::BadData,
+      {}};
+}
+
 std::string identity_differences(const MigrationIdentity& stored, const MigrationIdentity& wanted) {
   struct Field {
     std::string_view name;
@@ -42,7 +52,16 @@ std::string identity_differences(const MigrationIdentity& stored, const Migratio
   return differences;
 }
 
-Result<std::optional<CheckpointReader>> CheckpointReader::open(const std::string& directory) {
+Result<std::string> CheckpointReader::migration_of(const std::string& directory) {
+  if (!Database::exists(directory)) return std::string();
+  LOCKSTEP_ASSIGN(Database database, Database::open_read_only(directory));
+  auto stored = CheckpointReader(std::move(database)).identity();
+  if (!stored) return fail(damaged(directory, std::move(stored).error()));
+  return stored->migration;
+}
+
+Result<std::optional<CheckpointReader>> CheckpointReader::open(const std::string& directory,
+                                                               const std::string& migration) {
   if (!Database::exists(directory)) return std::optional<CheckpointReader>();
   LOCKSTEP_ASSIGN(Database database, Database::open_read_only(directory));
   CheckpointReader reader(std::move(database));
@@ -53,6 +72,11 @@ Result<std::optional<CheckpointReader>> CheckpointReader::open(const std::string
     LOCKSTEP_ASSIGN(const std::optional<LockOwner> owner, read_lock_owner(directory));
     if (!owner) return fail(damaged(directory, std::move(status).error()));
   }
+  LOCKSTEP_ASSIGN(const MigrationIdentity stored, reader.identity());
+  MigrationIdentity wanted;
+  wanted.migration = migration;
+  if (const std::string differences = identity_differences(stored, wanted); !differences.empty())
+    return fail(foreign(directory, differences));
   return std::optional<CheckpointReader>(std::move(reader));
 }
 

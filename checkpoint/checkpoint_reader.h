@@ -29,8 +29,12 @@ struct EvidenceInfo {
 class CheckpointReader {
  public:
   // Opens without the lock: beside a running owner, or when none runs.  Verifies every record.
-  // Returns nothing when the directory holds no checkpoint yet.
-  static Result<std::optional<CheckpointReader>> open(const std::string& directory);
+  // Returns nothing when the directory holds no checkpoint yet.  Halt, exit BadData: it is damaged,
+  // or not of `migration`.
+  static Result<std::optional<CheckpointReader>> open(const std::string& directory,
+                                                      const std::string& migration);
+  // Whose checkpoint the directory holds; "": it holds none yet.
+  static Result<std::string> migration_of(const std::string& directory);
 
   explicit CheckpointReader(Database database) : database_(std::move(database)) {}
 
@@ -72,6 +76,9 @@ class CheckpointReader {
 // Every difference between two identities as one sentence, "" when there is none; fields that
 // either side does not know are not compared.
 std::string identity_differences(const MigrationIdentity& stored, const MigrationIdentity& wanted);
+
+// The error of a directory that is another migration's: what is stored, and what was wanted.
+Error foreign(const std::string& directory, const std::string& differences);
 
 // Adds to a damaged record's error what to do about the directory.
 Error damaged(const std::string& directory, Error error);

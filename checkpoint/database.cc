@@ -158,6 +158,9 @@ Status Database::publish(const std::string& directory) {
 
 Result<Database> Database::open(const std::string& directory) {
   LOCKSTEP_TRY(check_space(directory));
+  // Of a version before: for its user alone, as its files are by now.
+  std::error_code ignored;  // Some file systems know no modes.
+  std::filesystem::permissions(database_path(directory), std::filesystem::perms(0700), ignored);
   rocksdb::DB* raw = nullptr;
   const rocksdb::Status status = rocksdb::DB::Open(make_options(), database_path(directory), &raw);
   if (!status.ok()) return fail(database_error(directory, "opening", status));

@@ -1,6 +1,7 @@
 #include "checkpoint/rocksdb_store.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <utility>
@@ -41,7 +42,9 @@ RocksdbStore::RocksdbStore(const StoreOptions& options, StateLock lock, Database
 
 Result<std::unique_ptr<RocksdbStore>> RocksdbStore::open(const StoreOptions& options) {
   CHECK(!options.identity.migration.empty());
-  LOCKSTEP_ASSIGN(StateLock lock, StateLock::acquire(options.directory, options.socket));
+  LOCKSTEP_ASSIGN(StateLock lock, StateLock::acquire(options.directory, options.socket,
+                                                     options.identity.migration));
+  ::umask(0077);
   if (!Database::exists(options.directory)) LOCKSTEP_TRY(make(options));
   LOCKSTEP_ASSIGN(Database database, Database::open(options.directory));
   std::unique_ptr<RocksdbStore> store(
@@ -73,11 +76,7 @@ Status RocksdbStore::drop_damaged() {
 Status RocksdbStore::confirm(const MigrationIdentity& identity) {
   LOCKSTEP_ASSIGN(const MigrationIdentity stored, reader_.identity());
   if (const std::string differences = identity_differences(stored, identity); !differences.empty())
-    return fail(Reaction::Halt,
-                fmt::format("state directory {} belongs to {}; give this migration a state_dir of "
-                            "its own, or move the directory away: lockstep rebuilds it from the "
-                            "target",
-                            options_.directory, differences));
+    return fail(foreign(options_.directory, differences));
   const MigrationIdentity known = merged(stored, identity);
   if (known == stored) return {};
   const std::string key = record_key(RecordKind::Identity);

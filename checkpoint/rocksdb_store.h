@@ -46,7 +46,9 @@ struct StoreOptions {
 // Invariant: the directory's lock is held, and its identity is this migration's.
 class RocksdbStore final : public CheckpointStore {
  public:
-  // Takes the lock, makes what is missing, verifies every record.  What is damaged of ranges and
+  // Takes the lock, makes what is missing, verifies every record.  What the process makes from then
+  // on, here and elsewhere, only its user may read (umask): RocksDB asks for files that all may
+  // read, and whoever made the directory may have let them in.  What is damaged of ranges and
   // findings is thrown away (dropped()): it is compared anew.  All errors are Halt:
   //   exit Temporary   another process owns the directory, which is named
   //   exit BadData     damaged, or another migration's (both values are named)

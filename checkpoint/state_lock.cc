@@ -52,13 +52,20 @@ Result<LockOwner> read_owner(int file, const std::string& path) {
   LockOwner owner;
   if (line_end == std::string_view::npos) return owner;
   std::from_chars(text.data(), text.data() + line_end, owner.pid);
-  const std::string_view rest = text.substr(line_end + 1);
-  owner.socket = rest.substr(0, rest.find('\n'));
+  std::string_view rest = text.substr(line_end + 1);
+  const auto take_line = [&] {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    return std::string(line);
+  };
+  owner.socket = take_line();
+  owner.migration = take_line();
   return owner;
 }
 
-Status write_owner(int file, const std::string& path, const std::string& socket) {
-  const std::string text = fmt::format("{}\n{}\n", ::getpid(), socket);
+Status write_owner(int file, const std::string& path, const std::string& socket,
+                   const std::string& migration) {
+  const std::string text = fmt::format("{}\n{}\n{}\n", ::getpid(), socket, migration);
   if (::ftruncate(file, 0) != 0) return fail(state_error("emptying " + path, errno));
   const ssize_t written = ::pwrite(file, text.data(), text.size(), 0);
   if (written != static_cast<ssize_t>(text.size()))
@@ -116,7 +123,8 @@ Error state_error(const std::string& doing, int error_number) {
       {}};
 }
 
-Result<StateLock> StateLock::acquire(const std::string& directory, const std::string& socket) {
+Result<StateLock> StateLock::acquire(const std::string& directory, const std::string& socket,
+                                     const std::string& migration) {
   LOCKSTEP_TRY(make_directory(directory));
   const std::string path = lock_path(directory);
   StateLock lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -128,7 +136,7 @@ Result<StateLock> StateLock::acquire(const std::string& directory, const std::st
                             "time: talk to that one, or stop it first",
                             directory, owner->pid),
                 ExitCode::Temporary);
-  LOCKSTEP_TRY(write_owner(lock.file_, path, socket));
+  LOCKSTEP_TRY(write_owner(lock.file_, path, socket, migration));
   return lock;
 }
 

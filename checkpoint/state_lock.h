@@ -1,6 +1,8 @@
 // StateLock: one process at a time owns a state directory, and others can ask who it is.
 //
-//   <state_dir>/lock   held by the owner; its text is the owner's pid and its control socket's path
+//   <state_dir>/lock   held by the owner; its text is the owner's pid, its control socket's path
+//   and
+//                      its migration
 //
 // The lock ends with the process, however it ends; nothing has to be cleaned up after a kill.
 #pragma once
@@ -16,6 +18,7 @@ namespace lockstep {
 struct LockOwner {
   int pid = 0;
   std::string socket;
+  std::string migration;  // "": it is only just starting, or of a version before.
   std::string directory;  // That it owns.
 };
 
@@ -28,7 +31,8 @@ class StateLock {
   // has just taken the lock looks the same for as long as it takes to write its text.)
   // Halt, exit Temporary: another process owns it, which is named.  Halt, exit Permission or Io:
   // the directory cannot be made or written.
-  static Result<StateLock> acquire(const std::string& directory, const std::string& socket);
+  static Result<StateLock> acquire(const std::string& directory, const std::string& socket,
+                                   const std::string& migration);
 
   StateLock(StateLock&& other) noexcept;
   StateLock& operator=(StateLock&& other) noexcept;
@@ -43,7 +47,8 @@ class StateLock {
 };
 
 // Returns the process that owns `directory`, or nothing when none does (or there is no directory).
-// Takes no lock itself, so that asking never turns an owner away.
+// Takes no lock itself, so that asking never turns an owner away.  It may be another migration's:
+// daemon/state_directory.h tells.
 Result<std::optional<LockOwner>> read_lock_owner(const std::string& directory);
 
 // The error of a failed system call on the state directory: exit Permission for EACCES, EPERM and

@@ -6,6 +6,8 @@
 #include <array>
 #include <boost/json.hpp>
 #include <map>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "config/manifest_connect.h"
@@ -143,6 +145,21 @@ json::object rule_object(const ManifestRule& rule) {
   return object;
 }
 
+// What an item of a list is known by: its name, or its source; a second one of the same gets "#2".
+std::vector<std::string> labels_of(const json::array& list) {
+  std::vector<std::string> labels;
+  std::map<std::string, int> seen;
+  for (const json::value& item : list) {
+    const json::object& object = item.as_object();
+    const json::value* name = object.if_contains("name");
+    if (name == nullptr) name = object.if_contains("source");
+    std::string label = name == nullptr ? "" : std::string(name->as_string());
+    if (const int before = seen[label]++; before > 0) label += fmt::format("#{}", before + 1);
+    labels.push_back(std::move(label));
+  }
+  return labels;
+}
+
 void flatten(const json::value& value, const std::string& path,
              std::map<std::string, std::string>& flat) {
   if (const json::object* const object = value.if_object()) {
@@ -155,15 +172,30 @@ void flatten(const json::value& value, const std::string& path,
     flat[path] = json::serialize(value);
     return;
   }
-  std::map<std::string, int> seen;
-  for (const json::value& item : *list) {
-    const json::object& object = item.as_object();
-    const json::value* name = object.if_contains("name");
-    if (name == nullptr) name = object.if_contains("source");
-    std::string label = name == nullptr ? "" : std::string(name->as_string());
-    if (const int before = seen[label]++; before > 0) label += fmt::format("#{}", before + 1);
-    flatten(item, fmt::format("{}[{}]", path, label), flat);
-  }
+  const std::vector<std::string> labels = labels_of(*list);
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    flatten(list->at(i), fmt::format("{}[{}]", path, labels[i]), flat);
+}
+
+// Of the rules that both have, the first two that stand in another order: of two that match a table
+// the later one wins.
+std::optional<ConfigChange> order_change(const json::value& before, const json::value& after) {
+  const auto labels = [](const json::value& config) {
+    const json::value* const tables = config.as_object().if_contains("tables");
+    return tables == nullptr ? std::vector<std::string>() : labels_of(tables->as_array());
+  };
+  std::vector<std::string> olds = labels(before);
+  std::vector<std::string> news = labels(after);
+  const std::set<std::string> known(olds.begin(), olds.end());
+  const std::set<std::string> wanted(news.begin(), news.end());
+  std::erase_if(olds, [&](const std::string& label) { return !wanted.contains(label); });
+  std::erase_if(news, [&](const std::string& label) { return !known.contains(label); });
+  const auto [was, is] = std::ranges::mismatch(olds, news);
+  if (was == olds.end()) return std::nullopt;
+  const auto text = [](const std::string& first, const std::string& second) {
+    return json::serialize(json::value(first + " before " + second));
+  };
+  return ConfigChange{"tables.order", text(*was, *is), text(*is, *was), false};
 }
 
 std::string yaml_of(const json::value& value, std::size_t indent) {
@@ -265,25 +297,35 @@ std::vector<ConfigChange> config_changes(const json::value& before, const json::
   std::vector<ConfigChange> list;
   for (auto& [key, change] : changes)
     if (change.before != change.after) list.push_back(std::move(change));
+  if (auto order = order_change(before, after)) list.push_back(*std::move(order));
   return list;
 }
 
-std::vector<ConfigChange> secret_changes(const Manifest& before, const Manifest& after) {
-  std::vector<ConfigChange> changes;
-  const auto compare = [&](const std::string& path, const std::vector<Setting>& olds,
-                           const std::vector<Setting>& news) {
-    for (const Setting& one : olds) {
-      const auto other = std::ranges::find(news, one.name, &Setting::name);
-      const bool literal = one.reference == ReferenceKind::Literal && is_sensitive(one.name);
-      if (!literal || other == news.end() || other->reference != ReferenceKind::Literal) continue;
-      if (one.value.reveal() != other->value.reveal())
-        changes.push_back({path + "." + one.name, kHidden, kHidden, false});
-    }
+std::map<std::string, Secret> literal_secrets(const Manifest& manifest) {
+  std::map<std::string, Secret> secrets;
+  const auto add = [&](const std::string& path, const std::vector<Setting>& settings) {
+    for (const Setting& one : settings)
+      if (one.reference == ReferenceKind::Literal && is_sensitive(one.name))
+        secrets.insert_or_assign(path + "." + one.name, one.value);
   };
-  compare("source.connect", before.source.connect.keywords, after.source.connect.keywords);
-  compare("target.connect", before.target.connect.keywords, after.target.connect.keywords);
-  if (before.source.debezium && after.source.debezium)
-    compare("source.debezium.kafka", before.source.debezium->kafka, after.source.debezium->kafka);
+  add("source.connect", manifest.source.connect.keywords);
+  add("target.connect", manifest.target.connect.keywords);
+  if (!manifest.source.debezium) return secrets;
+  add("source.debezium.kafka", manifest.source.debezium->kafka);
+  for (const auto& [name, value] : manifest.source.debezium->settings)
+    if (is_sensitive(name))
+      secrets.insert_or_assign("source.debezium.settings." + name, Secret(value.value));
+  return secrets;
+}
+
+std::vector<ConfigChange> secret_changes(const std::map<std::string, Secret>& before,
+                                         const std::map<std::string, Secret>& after) {
+  std::vector<ConfigChange> changes;
+  for (const auto& [key, secret] : before) {
+    const auto other = after.find(key);
+    if (other != after.end() && other->second.reveal() != secret.reveal())
+      changes.push_back({key, kHidden, kHidden, false});
+  }
   return changes;
 }
 

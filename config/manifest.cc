@@ -14,6 +14,7 @@
 #include "config/manifest_tables.h"
 #include "config/name_pattern.h"
 #include "config/yaml_tree.h"
+#include "pipeline/base/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -24,29 +25,6 @@ bool consists_of(std::string_view text, std::string_view others) {
   return std::all_of(text.begin(), text.end(), [&](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || others.find(c) != others.npos;
   });
-}
-
-// Returns the offset of the first byte that is not UTF-8, or npos.  Overlong forms, surrogates and
-// code points past U+10FFFF are not UTF-8.
-std::size_t invalid_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80   ? 1
-                               : lead < 0xc2 ? 0
-                               : lead < 0xe0 ? 2
-                               : lead < 0xf0 ? 3
-                               : lead < 0xf5 ? 4
-                                             : 0;
-    if (length == 0 || i + length > text.size()) return i;
-    for (std::size_t k = 1; k < length; ++k) {
-      const auto byte = static_cast<unsigned char>(text[i + k]);
-      const unsigned char low = k > 1 ? 0x80 : lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-      const unsigned char high = k > 1 ? 0xbf : lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-      if (byte < low || byte > high) return i;
-    }
-    i += length;
-  }
-  return std::string_view::npos;
 }
 
 Where where_at(std::string_view text, std::size_t offset) {
@@ -117,7 +95,9 @@ class ManifestReader {
       report_.error(text->where, "state_dir is empty");
       return;
     }
-    manifest_.state_dir = {(directory_ / text->value).lexically_normal(), text->where};
+    std::filesystem::path directory = (directory_ / text->value).lexically_normal();
+    if (!directory.has_filename()) directory = directory.parent_path();  // "state/shop/"
+    manifest_.state_dir = {std::move(directory), text->where};
     const auto socket = control_socket_path(manifest_.migration.value, manifest_.state_dir.value);
     if (socket.string().size() > kSocketPathMax) {
       report_.error(text->where,

@@ -12,6 +12,7 @@
 #include <exception>
 #include <functional>
 
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
@@ -52,7 +53,8 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
     ask.body() = request.body;
     ask.prepare_payload();
     beast::flat_buffer buffer;
-    http::response<http::string_body> answer;
+    http::response_parser<http::string_body> parser;
+    parser.body_limit(boost::none);  // Of our own daemon.
     // Asynchronous calls, because only they obey the time limit.
     stream.expires_after(patience);
     http::async_write(stream, ask, [&](boost::system::error_code error, std::size_t) {
@@ -60,14 +62,14 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
         failed = error;
         return;
       }
-      http::async_read(stream, buffer, answer,
+      http::async_read(stream, buffer, parser,
                        [&](boost::system::error_code ended, std::size_t) { failed = ended; });
     });
     context.run();
     if (failed == beast::error::timeout)
       return unanswered(socket, fmt::format("it has said nothing for {} s", patience.count()));
     if (failed) return unanswered(socket, failed.message());
-    return ControlResponse{answer.result_int(), answer.body()};
+    return ControlResponse{parser.get().result_int(), std::move(parser.get().body())};
   } catch (const std::exception& error) {
     return unanswered(socket, error.what());
   }
@@ -101,6 +103,7 @@ Status follow_daemon(const std::string& socket, const std::string& path,
     http::write(stream, ask);
     beast::flat_buffer buffer;
     http::response_parser<http::buffer_body> parser;
+    parser.body_limit(boost::none);
     http::read_header(stream, buffer, parser);
     if (parser.get().result_int() != 200)
       return fail(Reaction::Halt,
@@ -137,16 +140,21 @@ ExitCode exit_of(unsigned status, const boost::json::object* document) {
 
 }  // namespace
 
+Error refusal_of(const ControlResponse& answer) {
+  boost::system::error_code broken;
+  const boost::json::value parsed = boost::json::parse(answer.body, broken);
+  const boost::json::object* const document = broken ? nullptr : parsed.if_object();
+  return {answer.status == 503 ? Reaction::Retry : Reaction::Halt,
+          document == nullptr ? answer.body : text_of(*document, "title"),
+          exit_of(answer.status, document),
+          {}};
+}
+
 Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request,
                               std::chrono::seconds patience) {
   LOCKSTEP_ASSIGN(ControlResponse answer, ask_daemon(owner.socket, request, patience));
   if (answer.status == 200) return std::move(answer.body);
-  boost::system::error_code broken;
-  const boost::json::value parsed = boost::json::parse(answer.body, broken);
-  const boost::json::object* const document = broken ? nullptr : parsed.if_object();
-  return fail(answer.status == 503 ? Reaction::Retry : Reaction::Halt,
-              document == nullptr ? answer.body : text_of(*document, "title"),
-              exit_of(answer.status, document));
+  return fail(refusal_of(answer));
 }
 
 namespace {
@@ -191,7 +199,7 @@ Result<std::optional<LockOwner>> await_owner(const Manifest& manifest) {
   StopFlag never;
   WaitNotice notice;
   for (;;) {
-    auto owner = read_lock_owner(manifest.state_dir.value.string());
+    auto owner = find_owner(manifest);
     const bool starting = owner && *owner && (*owner)->socket.empty();
     if (!starting || std::chrono::steady_clock::now() >= until) return owner;
     notice.tell(

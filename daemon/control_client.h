@@ -23,13 +23,15 @@ inline constexpr const char* kHasEnded = "has ended";
 // How long an answer is waited for; it may need a server, as a repair does.
 inline constexpr std::chrono::seconds kAnswerMax{30};
 
+// What an answer says that is not well.  Retry: it is still preparing; Halt, exit code: Usage when
+// it does not know what was asked for, Temporary when that cannot be now, or what the answer says.
+Error refusal_of(const ControlResponse& answer);
+
 // One request, one answer.  Retry, exit Unreachable: none came.
 Result<ControlResponse> ask_daemon(const std::string& socket, const ControlRequest& request,
                                    std::chrono::seconds patience = kAnswerMax);
 
-// The same of a daemon whose lock was read: the body of an answer that is well.  Retry: it is still
-// preparing; Halt: what it says is wrong, exit code Usage when it does not know what was asked for,
-// Temporary when that cannot be now.
+// The same of a daemon whose lock was read: the body of an answer that is well; else refusal_of().
 Result<std::string> ask_owner(const LockOwner& owner, const ControlRequest& request,
                               std::chrono::seconds patience = kAnswerMax);
 
@@ -46,8 +48,8 @@ Status follow_daemon(const std::string& socket, const std::string& path,
 // none.  `what`: what becomes of the verb, and the next step.
 std::unexpected<Error> runs_not(const std::string& what);
 
-// Who owns the state directory.  Waits, a minute long, for a daemon that is only just starting to
-// say where it listens.
+// As find_owner().  Waits, a minute long, for a daemon that is only just starting to say where it
+// listens.
 Result<std::optional<LockOwner>> await_owner(const Manifest& manifest);
 
 }  // namespace lockstep

@@ -27,6 +27,7 @@
 #include <utility>
 
 #include "daemon/actor.h"
+#include "pipeline/base/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -84,7 +85,8 @@ asio::awaitable<void> write_answer(AnyStream& stream, const ControlResponse& ans
                  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
                  "img-src data:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'");
   response.keep_alive(false);
-  response.body() = answer.body;
+  // Boost.JSON writes what it is given, and reads only UTF-8: a path of the operator's may be none.
+  response.body() = valid_utf8(answer.body);
   response.prepare_payload();
   stream.expires_after(kIdleMax);
   co_await http::async_write(stream, response, asio::use_awaitable);
@@ -154,9 +156,8 @@ class ControlServer::Impl {
       std::filesystem::remove(socket);
       const Protocol::endpoint endpoint(socket.string());
       acceptor_.open(endpoint.protocol());
-      const mode_t before = ::umask(0117);
       acceptor_.bind(endpoint);
-      ::umask(before);
+      std::filesystem::permissions(socket, std::filesystem::perms(0660));  // Nobody connects yet.
       acceptor_.listen();
     } catch (const std::exception& error) {
       return fail(Reaction::Halt,
@@ -181,9 +182,10 @@ class ControlServer::Impl {
     } catch (const boost::system::system_error& error) {
       return fail(
           Reaction::Halt,
-          fmt::format("cannot listen on {} port {}: {}; change listen in the manifest",
-                      listen.address, listen.port, error.code().message()),
-          error.code() == asio::error::address_in_use ? ExitCode::Temporary : ExitCode::Permission);
+          fmt::format("cannot listen on {} port {}: {}; {}change listen in the manifest",
+                      listen.address, listen.port, error.code().message(),
+                      may_pass(error.code()) ? "start again once it is free and up, or " : ""),
+          may_pass(error.code()) ? ExitCode::Temporary : ExitCode::Permission);
     }
     public_ = std::move(listen);
     asio::co_spawn(context_,
@@ -207,6 +209,12 @@ class ControlServer::Impl {
   }
 
  private:
+  // An address may come up after us, as at a boot or when it moves between hosts.
+  static bool may_pass(const boost::system::error_code& error) {
+    return error == asio::error::address_in_use ||
+           error == boost::system::errc::address_not_available;
+  }
+
   void await_signal() {
     signals_.async_wait([this](const boost::system::error_code& error, int signal) {
       if (error) return;

@@ -9,6 +9,7 @@
 #include "daemon/status_json.h"
 #include "daemon/steering_api.h"
 #include "pipeline/base/number.h"
+#include "pipeline/base/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -20,7 +21,7 @@ constexpr std::uint64_t kLimitOfOneAnswer = 10'000;
 
 json::object event_object(const ToldEvent& event) {
   json::object fields;
-  for (const auto& [name, value] : event.fields) fields[name] = value;
+  for (const auto& [name, value] : event.fields) fields[name] = valid_utf8(value);
   return {{"id", event.id},
           {"at", time_text(event.at_us)},
           {"level", event.level},

@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/state_lock.h"
 #include "connectors/postgres/source/reader.h"
 #include "connectors/postgres/source/stream.h"
@@ -22,6 +21,7 @@
 #include "daemon/row_key.h"
 #include "daemon/row_verdict.h"
 #include "daemon/run_state.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/steering.h"
 #include "daemon/waits.h"
@@ -128,7 +128,7 @@ Status Explainer::plan() {
 
 // Its status is younger than what the bookkeeping says.
 Status Explainer::ask_daemon() {
-  LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest_.state_dir.value.string()));
+  LOCKSTEP_ASSIGN(const auto owner, find_owner(manifest_));
   row_.running = owner.has_value();
   if (!owner || owner->socket.empty()) return {};
   const auto status = ask_owner(*owner, {"GET", kStatusPath, ""});
@@ -181,8 +181,7 @@ Result<std::optional<std::size_t>> Explainer::covering(const std::vector<KeyRang
 }
 
 Status Explainer::ask_state_directory() {
-  LOCKSTEP_ASSIGN(const auto checkpoint,
-                  CheckpointReader::open(manifest_.state_dir.value.string()));
+  LOCKSTEP_ASSIGN(const auto checkpoint, open_checkpoint(manifest_));
   if (!checkpoint) return {};
   LOCKSTEP_ASSIGN(const Pauses pauses, stored_pauses(*checkpoint));
   note_pauses(pauses);

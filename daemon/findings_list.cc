@@ -7,7 +7,7 @@
 #include <set>
 #include <utility>
 
-#include "checkpoint/checkpoint_reader.h"
+#include "daemon/state_directory.h"
 
 namespace lockstep {
 namespace {
@@ -53,7 +53,7 @@ std::vector<FindingGroup> FindingGroups::take() {
 }
 
 Result<FindingsList> list_findings(const Manifest& manifest, const FindingsFilter& filter) {
-  LOCKSTEP_ASSIGN(const auto checkpoint, CheckpointReader::open(manifest.state_dir.value.string()));
+  LOCKSTEP_ASSIGN(const auto checkpoint, open_checkpoint(manifest));
   FindingsList list;
   FindingGroups groups;
   const auto add = [&](const Finding& finding) -> Status {

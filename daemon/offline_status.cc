@@ -7,11 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "checkpoint/checkpoint_reader.h"
 #include "config/selection.h"
 #include "connectors/postgres/target/bookkeeping.h"
 #include "daemon/fingerprint.h"
 #include "daemon/prepare.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/steering.h"
 #include "daemon/tables.h"
@@ -144,7 +144,7 @@ void OfflineStatus::add_tables(const Claim& claim) {
 }
 
 void OfflineStatus::read_last_end() {
-  const auto checkpoint = CheckpointReader::open(manifest_.state_dir.value.string());
+  const auto checkpoint = open_checkpoint(manifest_);
   if (!checkpoint) return wait_for(checkpoint.error().message);
   if (!*checkpoint) return;
   const auto end = (*checkpoint)->load_note(kLastEnd);

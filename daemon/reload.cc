@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <map>
 #include <utility>
 
 #include "daemon/status_json.h"
@@ -68,7 +69,8 @@ Result<Reload::Outcome> Reload::reload(const Order& order) {
   if (!parsed.manifest) return refuse(std::move(parsed.problems));
   json::object fresh = effective_config(*parsed.manifest);
   std::vector<ConfigChange> changes = config_changes(config_, fresh);
-  for (ConfigChange& secret : secret_changes(manifest_, *parsed.manifest))
+  for (ConfigChange& secret :
+       secret_changes(literal_secrets(manifest_), literal_secrets(*parsed.manifest)))
     changes.push_back(std::move(secret));
   Outcome outcome;
   for (const ConfigChange& change : changes)
@@ -90,11 +92,26 @@ json::value Reload::config() const {
   return config_;
 }
 
+ControlResponse Reload::compare_secrets(const json::object& wanted) const {
+  const json::value* const secrets = wanted.if_contains("secrets");
+  if (secrets == nullptr || !secrets->is_object())
+    return problem(400, "no secrets: {\"secrets\": {\"source.connect.password\": \"..\"}}");
+  std::map<std::string, Secret> of_file;
+  for (const auto& [key, value] : secrets->get_object())
+    if (value.is_string()) of_file[key] = Secret(std::string(value.get_string()));
+  json::array changed;
+  for (const ConfigChange& change : secret_changes(literal_secrets(manifest_), of_file))
+    changed.emplace_back(change.key);
+  return {200, json::serialize(json::object{{"changed", std::move(changed)}})};
+}
+
 ControlResponse Reload::answer(const ControlRequest& request) {
-  if (request.path == kConfigPath) return {200, json::serialize(config())};
+  const bool of_config = request.path == kConfigPath;
+  if (of_config && request.method == "GET") return {200, json::serialize(config())};
   boost::system::error_code broken;
   const json::value parsed = json::parse(request.body, broken);
   if (broken || !parsed.is_object()) return problem(400, "no JSON object");
+  if (of_config) return compare_secrets(parsed.get_object());
   const json::value* const why = parsed.get_object().if_contains("reason");
   const std::string reason =
       why != nullptr && why->is_string() ? std::string(why->get_string()) : "";

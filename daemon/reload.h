@@ -18,7 +18,10 @@ namespace lockstep {
 // what somebody has set by hand and null is nothing; 409 {"title", "keys": [{"key", "before",
 // "after", "problem"}]} when nothing was changed.
 inline constexpr const char* kReloadPath = "/api/v1/reload";
-// GET: what the running daemon goes by, secrets left out.
+// GET: what the running daemon goes by, secrets left out.  POST {"secrets":
+// {"source.connect.password":
+// ".."}}: {"changed": [..]}, the keys of those that are not what it goes by; they are told to
+// nobody.
 inline constexpr const char* kConfigPath = "/api/v1/config";
 
 // Safe for concurrent use.
@@ -47,6 +50,8 @@ class Reload {
   // Reads the manifest's file.
   Result<Outcome> reload(const Order& order);
   boost::json::value config() const;
+  // Of secrets that stand in a file: the keys of those that the process goes by with another value.
+  ControlResponse compare_secrets(const boost::json::object& wanted) const;
   ControlResponse answer(const ControlRequest& request);
 
  private:

@@ -11,6 +11,7 @@
 #include "connectors/postgres/target/bookkeeping.h"
 #include "connectors/postgres/wire/facts.h"
 #include "daemon/prepare.h"
+#include "daemon/state_directory.h"
 #include "daemon/tables.h"
 
 namespace lockstep {
@@ -73,11 +74,18 @@ Status plan_target_step(const Manifest& manifest, std::vector<ResetStep>& steps)
   return {};
 }
 
-void plan_directory_step(const Manifest& manifest, std::vector<ResetStep>& steps) {
+// One that another migration has is left alone, and is a reason to take nothing else away either.
+// One that is damaged may be in nobody's way, and whose it is is said to be unknown.
+Status plan_directory_step(const Manifest& manifest, std::vector<ResetStep>& steps) {
   const std::filesystem::path directory = manifest.state_dir.value;
   std::error_code unknown;
-  if (!std::filesystem::exists(directory, unknown)) return;
-  steps.push_back({"remove the state directory " + directory.string(),
+  if (!std::filesystem::exists(directory, unknown)) return {};
+  const Status whose = check_whose(manifest);
+  if (!whose && whose.error().code != kUnreadable) return fail(whose.error());
+  const std::string doubt =
+      whose ? ""
+            : " (nobody can tell whether it is this migration's: " + whose.error().message + ")";
+  steps.push_back({"remove the state directory " + directory.string() + doubt,
                    "rm -r " + directory.string(), [directory]() -> Status {
                      // Only what is ours: the path may have been a mistake.
                      std::error_code failed;
@@ -90,18 +98,19 @@ void plan_directory_step(const Manifest& manifest, std::vector<ResetStep>& steps
                      std::filesystem::remove(directory, failed);
                      return {};
                    }});
+  return {};
 }
 
 }  // namespace
 
 Result<std::vector<ResetStep>> plan_reset(const Manifest& manifest) {
-  LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest.state_dir.value.string()));
+  LOCKSTEP_ASSIGN(const auto owner, find_owner(manifest));
   if (owner)
     return in_use(fmt::format("lockstep runs (pid {}): stop it first, with SIGTERM", owner->pid));
   std::vector<ResetStep> steps;
   LOCKSTEP_TRY(plan_source_steps(manifest, steps));
   LOCKSTEP_TRY(plan_target_step(manifest, steps));
-  plan_directory_step(manifest, steps);
+  LOCKSTEP_TRY(plan_directory_step(manifest, steps));
   return steps;
 }
 

@@ -19,8 +19,9 @@ struct ResetStep {
 };
 
 // What is there to take away, in the order in which it is safe to stop in between.  Halt, exit
-// Temporary: somebody still uses it.  A server that does not answer is an error: nothing is known.
-// The steps borrow `manifest`.  Waits for both servers.
+// Temporary: somebody still uses it; exit BadData or Config: the state directory is another
+// migration's.  A server that does not answer is an error: nothing is known.  The steps borrow
+// `manifest`.  Waits for both servers.
 Result<std::vector<ResetStep>> plan_reset(const Manifest& manifest);
 
 }  // namespace lockstep

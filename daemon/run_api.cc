@@ -25,7 +25,8 @@ namespace lockstep {
 std::optional<ControlResponse> RunState::refused(const ControlRequest& request) const {
   const bool steers = request.path == kPausePath || request.path == kSettingsPath ||
                       request.path == kResumePath || request.path == kStopPath ||
-                      request.path == kAbortPath || request.path == kReloadPath;
+                      request.path == kAbortPath || request.path == kReloadPath ||
+                      request.path == kConfigPath;
   const Pauses pauses = steering_.control().pauses();
   const auto abort = pauses.find(kAbort);
   if (request.method == "GET" || steers || abort == pauses.end()) return std::nullopt;
@@ -74,7 +75,7 @@ const std::vector<RunState::Route>& RunState::routes() {
       {kAbortPath, "GET, POST", &RunState::answer_abort},
       {kStopPath, "POST", &RunState::answer_stop},
       {kReloadPath, "POST", &RunState::answer_reload},
-      {kConfigPath, "GET", &RunState::answer_reload},
+      {kConfigPath, "GET, POST", &RunState::answer_reload},
       {kEventsPath, "GET", &RunState::answer_events},
       {kFindingsPath, "GET", &RunState::answer_findings},
       {kMarkPath, "POST", &RunState::answer_mark},
@@ -336,7 +337,7 @@ ControlResponse RunState::answer_repair(const ControlRequest& request) {
   const MutexLock lock(mutex_);
   if (runner_ == nullptr) return preparing();
   if (const Status saved = store_.append_audit(audit_of(*asked, request.actor)); !saved)
-    return problem(500, saved.error().message);
+    return problem(saved.error());
   runner_->repair(std::move(*wanted));
   return {200, repairs_state()};
 }
@@ -362,7 +363,7 @@ ControlResponse RunState::answer_mark(const ControlRequest& request) {
   const MutexLock lock(mutex_);
   if (runner_ == nullptr) return preparing();
   if (const Status saved = store_.append_audit(audit_of(*mark, request.actor)); !saved)
-    return problem(500, saved.error().message);
+    return problem(saved.error());
   runner_->mark(*mark);
   return {200, "{}"};
 }
@@ -377,23 +378,31 @@ ControlResponse RunState::answer_resync(const ControlRequest& request) {
       !fault.empty())
     return problem(404, fault);
   if (const Status asked = ask_for_resync(store_, *wanted, request.actor); !asked)
-    return problem(500, asked.error().message);
+    return problem(asked.error());
   resume_ = true;
   runner_->stop();
   return {200, "{}"};
 }
 
+namespace {
+
+// Why an order that was carried out stands nowhere; null: it does.
+boost::json::value not_noted(const Status& noted) {
+  return noted ? boost::json::value(nullptr) : boost::json::value(noted.error().message);
+}
+
+}  // namespace
+
 // The run is left at once; whoever asks looks again until nothing can be written any more.
 ControlResponse RunState::answer_abort(const ControlRequest& request) {
+  Status noted;
   if (request.method == "POST") {
     boost::system::error_code broken;
     const boost::json::value parsed = boost::json::parse(request.body, broken);
     const boost::json::object* wanted = broken ? nullptr : parsed.if_object();
     if (wanted == nullptr) return problem(400, "no JSON object");
     const std::string reason = text_of(*wanted, "reason");
-    const Status ordered =
-        steering_.pause({std::string(kAbort)}, {request.actor, reason == "-" ? "" : reason});
-    if (!ordered) return problem(ordered.error());
+    noted = steering_.abort({request.actor, reason == "-" ? "" : reason});
     {
       const MutexLock lock(mutex_);
       broken_off_ = true;
@@ -403,15 +412,14 @@ ControlResponse RunState::answer_abort(const ControlRequest& request) {
     parts_->abort.order();
   }
   const std::string left = aborted() ? parts_->abort.waits_for() : "an order to abort";
-  return {200, boost::json::serialize(
-                   boost::json::object{{"ended", left.empty()}, {"waits_for", left}})};
+  return {200, boost::json::serialize(boost::json::object{
+                   {"ended", left.empty()}, {"waits_for", left}, {"not_noted", not_noted(noted)}})};
 }
 
 ControlResponse RunState::answer_stop(const ControlRequest& request) {
-  if (const Status noted = audit(store_, request.actor, "stop", "drain and end"); !noted)
-    return problem(500, noted.error().message);
+  const Status noted = audit(store_, request.actor, "stop", "drain and end");
   stop();
-  return {200, "{}"};
+  return {200, boost::json::serialize(boost::json::object{{"not_noted", not_noted(noted)}})};
 }
 
 // A table that the manifest selects need not be there.  What it still waits for is of this run:

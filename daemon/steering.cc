@@ -136,6 +136,18 @@ Status Steering::pause(const std::vector<std::string>& names, const Order& order
   return hold(names, order);
 }
 
+// Whoever needs it must not be kept from it by a disk that is full.
+Status Steering::abort(const Order& order) {
+  const MutexLock lock(mutex_);
+  const std::string name(kAbort);
+  const Status stored = hold({name}, order);
+  if (stored) return {};
+  control_.pause(name, {order.actor, order.reason, now_us()});
+  tell_(fmt::format("pause {}, by {}; it is not stored: {}", name, order.actor,
+                    stored.error().message));
+  return stored;
+}
+
 Status Steering::pause_free(const std::vector<std::string>& names, const Order& order,
                             std::string_view over) {
   const MutexLock lock(mutex_);

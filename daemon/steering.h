@@ -62,7 +62,10 @@ class Steering {
 
   // What is held is named as for Control.
   Status pause(const std::vector<std::string>& names, const Order& order);
-  // Likewise, but what somebody holds stays his, unless he is `over`.
+  // Holds everything, also where that cannot be stored: the error of that, and then it holds for as
+  // long as this process lives.
+  Status abort(const Order& order);
+  // As pause(), but what somebody holds stays his, unless he is `over`.
   Status pause_free(const std::vector<std::string>& names, const Order& order,
                     std::string_view over = {});
   // Returns those that were paused.  `by`: only what this actor has paused; "": whoever has.

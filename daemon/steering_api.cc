@@ -93,8 +93,10 @@ ControlResponse problem(unsigned status, const std::string& why) {
 }
 
 ControlResponse problem(const Error& error) {
-  const unsigned of_request = error.code == kInvalid ? 422 : 404;
-  return problem(error.exit == ExitCode::Usage ? of_request : 500, error.message);
+  if (error.exit == ExitCode::Usage)
+    return problem(error.code == kInvalid ? 422 : 404, error.message);
+  return {500, json::serialize(
+                   json::object{{"title", error.message}, {"exit", static_cast<int>(error.exit)}})};
 }
 
 Status audit(RocksdbStore& store, const std::string& actor, const std::string& verb,

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "pipeline/base/number.h"
+#include "pipeline/base/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -121,8 +122,9 @@ std::string last_cause(std::string_view trace) {
   std::string cause(trace.substr(0, trace.find("\n\tat ")));
   std::replace(cause.begin(), cause.end(), '\n', ' ');
   constexpr std::size_t kShown = 400;
-  if (cause.size() > kShown) cause.replace(kShown, std::string::npos, "...");
-  return cause;
+  if (cause.size() <= kShown) return cause;
+  cause.resize(kShown);
+  return valid_utf8(std::move(cause)) + "...";  // The cut may go through a character.
 }
 
 Error unreachable(std::string message, std::string code = {}) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 
+#include "pipeline/base/utf8.h"
+
 namespace lockstep {
 namespace {
 
@@ -209,7 +211,7 @@ void KafkaClient::on_error(rd_kafka_s* handle, int code, const char* reason, voi
   client->problem_at_ = std::chrono::steady_clock::now();
   // What made the last broker unreachable says more than that it was the last.
   if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !client->problem_.empty()) return;
-  client->problem_ = fmt::format("{} ({})", reason, kafka_error_name(code));
+  client->problem_ = fmt::format("{} ({})", valid_utf8(reason), kafka_error_name(code));
 }
 
 Result<std::unique_ptr<KafkaClient>> KafkaClient::open(const KafkaOptions& options) {

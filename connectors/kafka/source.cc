@@ -7,6 +7,7 @@
 
 #include "connectors/kafka/ends.h"
 #include "pipeline/base/number.h"
+#include "pipeline/base/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -413,7 +414,7 @@ Status KafkaSource::take_trouble(Stream& stream, const rd_kafka_message_s& messa
       stop_table(stream.table,
                  {Reaction::StopTable,
                   fmt::format("{}, offset {}: the record cannot be read: {}", place(stream.at),
-                              stream.next.major, rd_kafka_message_errstr(&message)),
+                              stream.next.major, valid_utf8(rd_kafka_message_errstr(&message))),
                   ExitCode::BadData, kafka_error_name(message.err)},
                  batch);
       return {};

@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 
 #include "daemon/status_json.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 namespace {
@@ -35,6 +36,7 @@ AggregateResult::Values values_of(const json::value& array) {
 AggregateResult parse_result(const json::object& object) {
   AggregateResult result;
   result.name = text_of(object, "name");
+  if (object.contains("statements")) result.statements = text_of(object, "statements");
   const std::string state = text_of(object, "state");
   for (const AggregateState known : kStates)
     if (state_text(known) == state) result.state = known;
@@ -78,6 +80,15 @@ std::string_view state_text(AggregateState state) {
   return {};
 }
 
+AggregateResult pending_result(const ManifestAggregate& aggregate) {
+  AggregateResult result;
+  result.name = aggregate.name.value;
+  const auto part = [](const std::string& text) { return fmt::format("{}:{}", text.size(), text); };
+  result.statements = hash_text(hash128(
+      part(aggregate.source.value) + part(aggregate.target.value) + part(aggregate.tolerance), 0));
+  return result;
+}
+
 json::array results_json(const std::vector<AggregateResult>& results) {
   json::array array;
   for (const AggregateResult& result : results) {
@@ -86,6 +97,7 @@ json::array results_json(const std::vector<AggregateResult>& results) {
     const bool taken = result.at_us != 0;
     array.push_back(json::object{
         {"name", result.name},
+        {"statements", result.statements},
         {"state", state_text(result.state)},
         {"columns", std::move(columns)},
         {"source", values_array(result.source)},
@@ -117,10 +129,9 @@ std::vector<AggregateResult> results_of(const Manifest& manifest,
                                         const std::vector<AggregateResult>& stored) {
   std::vector<AggregateResult> results;
   for (const ManifestAggregate& aggregate : manifest.aggregates) {
-    const auto known = std::ranges::find(stored, aggregate.name.value, &AggregateResult::name);
-    AggregateResult& result = results.emplace_back();
-    if (known != stored.end()) result = *known;
-    result.name = aggregate.name.value;
+    AggregateResult& result = results.emplace_back(pending_result(aggregate));
+    const auto known = std::ranges::find(stored, result.name, &AggregateResult::name);
+    if (known != stored.end() && known->statements == result.statements) result = *known;
   }
   return results;
 }

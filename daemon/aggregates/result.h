@@ -34,6 +34,7 @@ struct AggregateResult {
   using Values = std::vector<std::optional<std::string>>;  // By column; nothing: NULL.
 
   std::string name;
+  std::string statements;  // A hash of both, and of the tolerance; "": a version before told none.
   AggregateState state = AggregateState::Pending;
   std::vector<std::string> columns;  // As the source calls them.
   Values source;
@@ -43,6 +44,9 @@ struct AggregateResult {
   std::string reason;      // Of Unaligned and Failed, for people.
 };
 
+// One that was never taken.
+AggregateResult pending_result(const ManifestAggregate& aggregate);
+
 boost::json::array results_json(const std::vector<AggregateResult>& results);
 // Those of a note; what it does not tell is left out.
 std::vector<AggregateResult> parse_results(std::string_view note);
@@ -51,7 +55,8 @@ std::vector<AggregateResult> parse_results(std::string_view note);
 // is of a clock that was set back since.
 bool is_due(const AggregateResult& last, std::chrono::seconds every, std::int64_t now_us);
 
-// One result for each of the manifest's aggregates, in its order: the stored one, or Pending.
+// One result for each of the manifest's aggregates, in its order: the stored one, or Pending where
+// there is none, or only one of other statements or of another tolerance.
 std::vector<AggregateResult> results_of(const Manifest& manifest,
                                         const std::vector<AggregateResult>& stored);
 

@@ -145,8 +145,7 @@ void AggregateWatch::put_all(const std::vector<const ManifestAggregate*>& wanted
                              AggregateState state, const std::string& reason) {
   std::vector<AggregateResult> results;
   for (const ManifestAggregate* aggregate : wanted) {
-    AggregateResult& result = results.emplace_back();
-    result.name = aggregate->name.value;
+    AggregateResult& result = results.emplace_back(pending_result(*aggregate));
     result.state = state;
     result.at_us = wall_us();
     result.reason = reason;
@@ -237,8 +236,7 @@ Status AggregateWatch::judge(const ManifestAggregate& aggregate, const Aggregate
 }
 
 Result<AggregateResult> AggregateWatch::compare(const ManifestAggregate& aggregate) {
-  AggregateResult result;
-  result.name = aggregate.name.value;
+  AggregateResult result = pending_result(aggregate);
   result.at_us = wall_us();
   result.position = position_;
   const auto read = [&](AggregateSide& side, const At<std::string>& sql,

@@ -55,11 +55,40 @@ Status abort_without_answer(const Manifest& manifest, const LockOwner& owner, co
               ExitCode::Temporary);
 }
 
-// Nobody runs: the next run finds the order, and what a killed one left behind is ended here.
-Status abort_offline(const Manifest& manifest, const std::string& reason) {
+Status store_abort(const Manifest& manifest, const std::string& reason) {
   LOCKSTEP_ASSIGN(const StoredSteering stored, open_steering(manifest));
-  LOCKSTEP_TRY(stored.steering->pause({std::string(kAbort)}, {own_actor(), reason}));
-  return end_our_sessions(manifest);
+  return stored.steering->abort({own_actor(), reason});
+}
+
+// Nobody runs: the next run finds the order, and what a killed one left behind is ended here, also
+// where the order cannot be stored.
+Status abort_offline(const Manifest& manifest, const std::string& reason) {
+  const Status stored = store_abort(manifest, reason);
+  const Status ended = end_our_sessions(manifest);
+  if (stored) return ended;
+  return fail(
+      Reaction::Halt,
+      fmt::format("{}, but the abort is not stored, and the next lockstep run writes again: "
+                  "{}; next: lockstep abort {} again before anything starts it",
+                  ended ? "its sessions on the target were ended" : ended.error().message,
+                  stored.error().message, manifest.path),
+      stored.error().exit);
+}
+
+// One that could not be stored counts for as long as the daemon lives.  One of which the daemon
+// ends meanwhile, as a disk that is full has it do, is carried out here.
+Status abort_running(const Manifest& manifest, const LockOwner& owner, std::string answer,
+                     const std::string& reason) {
+  const std::string why = text_of(json::parse(answer).as_object(), "not_noted");
+  const Status ended = await_end(manifest, owner, std::move(answer));
+  if (!ended && ended.error().exit == ExitCode::Unreachable) return abort_offline(manifest, reason);
+  if (!ended || why == "-") return ended;
+  return fail(Reaction::Halt,
+              fmt::format("nothing is written to the target for as long as pid {} lives, but the "
+                          "abort is not stored, and the next lockstep run writes again: {}; then: "
+                          "lockstep abort {} again",
+                          owner.pid, why, manifest.path),
+              ExitCode::Io);
 }
 
 Status abort(const Manifest& manifest, const std::string& reason) {
@@ -67,7 +96,7 @@ Status abort(const Manifest& manifest, const std::string& reason) {
   if (!owner || owner->socket.empty()) return abort_offline(manifest, reason);
   auto answer =
       ask_owner(*owner, {"POST", kAbortPath, json::serialize(json::object{{"reason", reason}})});
-  if (answer) return await_end(manifest, *owner, *std::move(answer));
+  if (answer) return abort_running(manifest, *owner, *std::move(answer), reason);
   if (answer.error().exit != ExitCode::Unreachable) return fail(std::move(answer).error());
   return abort_without_answer(manifest, *owner, answer.error());
 }

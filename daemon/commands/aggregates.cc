@@ -1,15 +1,15 @@
 #include <boost/json.hpp>
 #include <iostream>
 
-#include "checkpoint/checkpoint_reader.h"
 #include "daemon/aggregates/result.h"
 #include "daemon/commands/commands.h"
+#include "daemon/state_directory.h"
 
 namespace lockstep {
 namespace {
 
 Result<std::vector<AggregateResult>> last_results(const Manifest& manifest) {
-  LOCKSTEP_ASSIGN(const auto checkpoint, CheckpointReader::open(manifest.state_dir.value.string()));
+  LOCKSTEP_ASSIGN(const auto checkpoint, open_checkpoint(manifest));
   if (!checkpoint) return results_of(manifest, {});
   LOCKSTEP_ASSIGN(const auto note, checkpoint->load_note(kAggregatesNote));
   return results_of(manifest, parse_results(note.value_or("")));

@@ -18,10 +18,31 @@ namespace {
 
 namespace json = boost::json;
 
+// The state directory is where it is looked for: one that was started with another is not found.
 Result<LockOwner> running_daemon(const Manifest& manifest, const std::string& otherwise) {
   LOCKSTEP_ASSIGN(const auto owner, await_owner(manifest));
-  if (!owner || owner->socket.empty()) return runs_not(otherwise);
+  if (!owner || owner->socket.empty())
+    return fail(Reaction::Halt,
+                fmt::format("no lockstep runs with state_dir {}: {}; one that was started with "
+                            "another state_dir goes on with that: put it back into {} to ask it",
+                            manifest.state_dir.value.string(), otherwise, manifest.path),
+                ExitCode::Unreachable);
   return *owner;
+}
+
+// The keys of secrets that stand in the file and are not what the daemon goes by.
+Result<std::vector<std::string>> changed_secrets(const Manifest& manifest, const LockOwner& owner) {
+  std::vector<std::string> changed;
+  json::object secrets;
+  for (const auto& [key, secret] : literal_secrets(manifest)) secrets[key] = secret.reveal();
+  if (secrets.empty()) return changed;
+  const json::object wanted{{"secrets", std::move(secrets)}};
+  LOCKSTEP_ASSIGN(const std::string answer,
+                  ask_owner(owner, {"POST", kConfigPath, json::serialize(wanted)}));
+  const json::value document = json::parse(answer);
+  for (const json::value& key : document.at("changed").as_array())
+    changed.emplace_back(key.as_string());
+  return changed;
 }
 
 void print_change(const json::object& change) {
@@ -53,8 +74,7 @@ Result<ExitCode> reload(const Manifest& manifest, const ReloadCommand& command) 
     return ExitCode::Ok;
   }
   const json::value* const keys = document.as_object().if_contains("keys");
-  if (keys == nullptr)
-    return fail(Reaction::Halt, text_of(document.as_object(), "title"), ExitCode::Failed);
+  if (keys == nullptr) return fail(refusal_of(answer));
   std::cout << "nothing was changed:\n";
   for (const json::value& key : keys->as_array()) print_change(key.as_object());
   return ExitCode::Config;
@@ -65,8 +85,10 @@ Result<ExitCode> diff(const Manifest& manifest, const ConfigCommand& command) {
   LOCKSTEP_ASSIGN(const LockOwner owner,
                   running_daemon(manifest, "there is nothing to compare the file with"));
   LOCKSTEP_ASSIGN(const std::string answer, ask_owner(owner, {"GET", kConfigPath, ""}));
-  const std::vector<ConfigChange> changes =
+  std::vector<ConfigChange> changes =
       config_changes(json::parse(answer), effective_config(manifest));
+  LOCKSTEP_ASSIGN(const std::vector<std::string> secrets, changed_secrets(manifest, owner));
+  for (const std::string& key : secrets) changes.push_back({key, "***", "***", false});
   json::array list;
   for (const ConfigChange& change : changes) {
     const std::string next = change.hot ? "lockstep reload " + command.manifest : "a restart";

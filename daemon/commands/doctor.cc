@@ -22,6 +22,7 @@
 #include "daemon/history.h"
 #include "daemon/metrics/page.h"
 #include "daemon/run_state.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/steering_api.h"
 
@@ -85,7 +86,7 @@ ExitCode doctor_command(const DoctorCommand& command) {
   const auto status = read_status(*manifest, false);
   bundle["status"] = status ? document_of(*status)
                             : json::value(json::object{{"missing", status.error().message}});
-  const auto owner = read_lock_owner(manifest->state_dir.value.string());
+  const auto owner = find_owner(*manifest);
   if (!owner) return complain(owner.error());
   if (*owner && !(*owner)->socket.empty()) bundle["daemon"] = ask_all(**owner);
   const std::string path = command.out.empty()

@@ -4,11 +4,10 @@
 #include <boost/json.hpp>
 #include <iostream>
 
-#include "checkpoint/checkpoint_reader.h"
-#include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/event_log.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 
 namespace lockstep {
@@ -29,7 +28,7 @@ void print_event(const json::object& event, OutputFormat format) {
 }
 
 Result<std::string> stored_events(const Manifest& manifest, std::size_t limit) {
-  LOCKSTEP_ASSIGN(const auto checkpoint, CheckpointReader::open(manifest.state_dir.value.string()));
+  LOCKSTEP_ASSIGN(const auto checkpoint, open_checkpoint(manifest));
   if (!checkpoint) return events_json({});
   LOCKSTEP_ASSIGN(const auto events, checkpoint->load_told(0, limit));
   return events_json(events);

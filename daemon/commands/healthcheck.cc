@@ -1,17 +1,17 @@
 // healthcheck: asks the daemon of a migration whether it does its work; for images without a shell.
 #include <iostream>
 
-#include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/run_state.h"
+#include "daemon/state_directory.h"
 
 namespace lockstep {
 
 ExitCode healthcheck_command(const std::string& path) {
   const auto manifest = load_or_complain(path);
   if (!manifest) return ExitCode::Config;
-  const auto owner = read_lock_owner(manifest->state_dir.value.string());
+  const auto owner = find_owner(*manifest);
   if (!owner) return complain(owner.error());
   if (!*owner || (*owner)->socket.empty())
     return complain(runs_not("next: lockstep run " + path).error());

@@ -11,6 +11,7 @@
 #include "daemon/actor.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/steering.h"
 
@@ -25,15 +26,14 @@ class Quarantine {
   explicit Quarantine(const Manifest& manifest) : manifest_(manifest) {}
 
   Result<std::string> list(const QuarantineQuery& query) {
-    LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest_.state_dir.value.string()));
+    LOCKSTEP_ASSIGN(const auto owner, find_owner(manifest_));
     if (listens(owner)) return ask_owner(*owner, {"GET", path_of(query), ""});
-    LOCKSTEP_ASSIGN(const auto checkpoint,
-                    CheckpointReader::open(manifest_.state_dir.value.string()));
+    LOCKSTEP_ASSIGN(const auto checkpoint, open_checkpoint(manifest_));
     return quarantine_json(manifest_, checkpoint ? &*checkpoint : nullptr, query);
   }
 
   Result<std::string> edit(const QuarantineEdit& edit) {
-    LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest_.state_dir.value.string()));
+    LOCKSTEP_ASSIGN(const auto owner, find_owner(manifest_));
     if (listens(owner)) return ask_owner(*owner, {"POST", kQuarantinePath, edit_json(edit)});
     // Takes the lock, so that no daemon starts meanwhile, and has the audit log.
     StoreOptions options;

@@ -5,11 +5,11 @@
 #include <chrono>
 #include <iostream>
 
-#include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/state_lock.h"
 #include "connectors/postgres/target/bookkeeping.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/steering.h"
 #include "daemon/sweep_json.h"
@@ -58,7 +58,7 @@ Result<std::string> ask_and_wait(const LockOwner& owner, const ReconcileCommand&
 
 // Before this process compares by itself, and waits as the daemon would.
 Status may_compare(const Manifest& manifest) {
-  LOCKSTEP_ASSIGN(const auto checkpoint, CheckpointReader::open(manifest.state_dir.value.string()));
+  LOCKSTEP_ASSIGN(const auto checkpoint, open_checkpoint(manifest));
   if (checkpoint) {
     LOCKSTEP_TRY(refuse_while_aborted(*checkpoint, manifest.path));
     LOCKSTEP_ASSIGN(const Pauses pauses, stored_pauses(*checkpoint));

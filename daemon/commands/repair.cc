@@ -15,6 +15,7 @@
 #include "daemon/repair_json.h"
 #include "daemon/repair_sql.h"
 #include "daemon/resync.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
@@ -144,7 +145,7 @@ Result<Left> repair_some(const Manifest& manifest, const LockOwner& owner, const
     LOCKSTEP_ASSIGN(left, left_of(manifest, asked, since_us));
     if (left.all == 0) break;
     looks = left.given_up == left.all ? looks + 1 : 0;
-    LOCKSTEP_ASSIGN(const auto now, read_lock_owner(manifest.state_dir.value.string()));
+    LOCKSTEP_ASSIGN(const auto now, find_owner(manifest));
     if (!now || now->pid != owner.pid)
       return has_ended(manifest, {before.equal + asked.size() - left.all, before.wanted});
     LOCKSTEP_ASSIGN(const std::string answer, ask_owner(owner, {"GET", kRepairPath, ""}));
@@ -201,7 +202,7 @@ Result<ExitCode> repair(const Manifest& manifest, FindingsFilter filter) {
                             "start lockstep run {} again",
                             manifest.path, manifest.path),
                 ExitCode::Config);
-  LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest.state_dir.value.string()));
+  LOCKSTEP_ASSIGN(const auto owner, find_owner(manifest));
   if (!owner || owner->socket.empty())
     return runs_not("nothing was repaired; next: lockstep run " + manifest.path);
   filter.limit = kNoLimit;

@@ -9,7 +9,6 @@
 #include <optional>
 #include <set>
 
-#include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/rocksdb_store.h"
 #include "config/selection.h"
 #include "connectors/postgres/wire/open_connections.h"
@@ -30,6 +29,7 @@
 #include "daemon/run_parts.h"
 #include "daemon/run_state.h"
 #include "daemon/service_notice.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
 #include "daemon/system_clock.h"
@@ -244,7 +244,7 @@ Result<ExitCode> run_repeatedly(Begin& begin) {
 
 // Whether an earlier run came as far as knowing both servers.
 bool knows_servers(const Manifest& manifest) {
-  const auto checkpoint = CheckpointReader::open(manifest.state_dir.value.string());
+  const auto checkpoint = open_checkpoint(manifest);
   if (!checkpoint || !*checkpoint) return false;
   const auto identity = (*checkpoint)->identity();
   return identity && !identity->source_system.empty() && !identity->target_system.empty();

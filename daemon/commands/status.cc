@@ -10,6 +10,7 @@
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/offline_status.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
 #include "daemon/terminal.h"
@@ -75,7 +76,7 @@ ExitCode watch_status(const Manifest& manifest, const StatusCommand& command) {
 }  // namespace
 
 Result<std::string> read_status(const Manifest& manifest, bool fresh, ShowValues values) {
-  LOCKSTEP_ASSIGN(const auto owner, read_lock_owner(manifest.state_dir.value.string()));
+  LOCKSTEP_ASSIGN(const auto owner, find_owner(manifest));
   if (owner && !owner->socket.empty()) {
     const ControlRequest request{
         "GET", std::string(kStatusPath) + (values == ShowValues::Yes ? "?values=1" : ""), ""};

@@ -44,8 +44,7 @@ Result<std::string> order_offline(const Manifest& manifest, ControlRequest reque
   if (request.path != kResumePath) {
     ControlResponse answer = answer_steering(steering, request);
     if (answer.status == 200) return std::move(answer.body);
-    return fail(Reaction::Halt, text_of(json::parse(answer.body).as_object(), "title"),
-                answer.status == 404 || answer.status == 422 ? ExitCode::Usage : ExitCode::Failed);
+    return fail(refusal_of(answer));
   }
   const json::value wanted = json::parse(request.body);
   LOCKSTEP_ASSIGN(const auto names, resume_held(steering, wanted.as_object(), request.actor));

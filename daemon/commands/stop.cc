@@ -5,11 +5,10 @@
 #include <chrono>
 #include <iostream>
 
-#include "checkpoint/checkpoint_reader.h"
-#include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/run_state.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
@@ -22,16 +21,24 @@ namespace json = boost::json;
 constexpr std::chrono::milliseconds kEndedEvery{100};
 constexpr std::chrono::seconds kEndMax{90};  // A drain is cut off long before.
 
+// It ends all the same.
+void say_what_is_not_noted(const std::string& answer) {
+  const json::value document = json::parse(answer);
+  if (const std::string why = text_of(document.as_object(), "not_noted"); why != "-")
+    std::cerr << "lockstep: the order does not stand in the audit log: " << why << "\n";
+}
+
 Result<bool> stop(const Manifest& manifest) {
   LOCKSTEP_ASSIGN(const auto owner, await_owner(manifest));
   if (!owner || owner->socket.empty()) return false;
   const auto asked = ask_patiently(*owner, {"POST", kStopPath, "{}"});
   if (!asked && asked.error().code != kHasEnded) return fail(asked.error());
+  if (asked) say_what_is_not_noted(*asked);
   const auto until = std::chrono::steady_clock::now() + kEndMax;
   StopFlag never;
   WaitNotice notice;
   for (;;) {
-    LOCKSTEP_ASSIGN(const auto now, read_lock_owner(manifest.state_dir.value.string()));
+    LOCKSTEP_ASSIGN(const auto now, find_owner(manifest));
     if (!now || now->pid != owner->pid) return true;
     if (std::chrono::steady_clock::now() >= until)
       return fail(Reaction::Halt,
@@ -57,7 +64,7 @@ ExitCode stop_command(const std::string& path) {
 ExitCode audit_command(const AuditCommand& command) {
   const auto manifest = load_or_complain(command.manifest);
   if (!manifest) return ExitCode::Config;
-  const auto checkpoint = CheckpointReader::open(manifest->state_dir.value.string());
+  const auto checkpoint = open_checkpoint(*manifest);
   if (!checkpoint) return complain(checkpoint.error());
   std::vector<AuditEntry> entries;
   if (*checkpoint) {

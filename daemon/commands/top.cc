@@ -9,11 +9,11 @@
 #include <optional>
 #include <utility>
 
-#include "checkpoint/state_lock.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_client.h"
 #include "daemon/event_log.h"
 #include "daemon/history.h"
+#include "daemon/state_directory.h"
 #include "daemon/terminal.h"
 #include "daemon/top_screen.h"
 
@@ -30,7 +30,7 @@ constexpr int kLineEvery = 10;  // Looks, while the mood stays.
 
 // What the daemon answers; null: no daemon tells.
 json::value ask(const Manifest& manifest, const std::string& path) {
-  const auto owner = read_lock_owner(manifest.state_dir.value.string());
+  const auto owner = find_owner(manifest);
   if (!owner || !*owner || (*owner)->socket.empty()) return nullptr;
   const auto text = ask_owner(**owner, {"GET", path, ""}, kPatience);
   boost::system::error_code broken;

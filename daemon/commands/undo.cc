@@ -22,6 +22,7 @@
 #include "daemon/control_client.h"
 #include "daemon/repair_json.h"
 #include "daemon/repair_sql.h"
+#include "daemon/state_directory.h"
 #include "daemon/status_json.h"
 #include "daemon/steering.h"
 #include "daemon/undoing.h"
@@ -55,8 +56,7 @@ class Journal {
     Journal journal(manifest);
     LOCKSTEP_ASSIGN(journal.owner_, await_owner(manifest));
     if (journal.owner_ && !journal.owner_->socket.empty()) {
-      LOCKSTEP_ASSIGN(const auto checkpoint,
-                      CheckpointReader::open(manifest.state_dir.value.string()));
+      LOCKSTEP_ASSIGN(const auto checkpoint, open_checkpoint(manifest));
       if (checkpoint) LOCKSTEP_TRY(may_write(*checkpoint, manifest));
       return journal;
     }

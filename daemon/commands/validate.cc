@@ -15,6 +15,7 @@ ExitCode validate_command(const ValidateCommand& command) {
   std::optional<Summary> summary;
   if (manifest) {
     check_manifest(*manifest, findings);
+    check_this_host(*manifest, findings);
     if (!command.offline) summary = check_servers(*manifest, findings);
   }
   const bool unreachable = !findings.away().empty();

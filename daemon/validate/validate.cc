@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <utility>
 
-#include "checkpoint/state_lock.h"
 #include "daemon/fingerprint.h"
 #include "daemon/prepare.h"
+#include "daemon/state_directory.h"
 
 namespace lockstep {
 namespace {
@@ -135,7 +135,7 @@ Validation ask_both(const Manifest& manifest, Findings& findings) {
                         std::nullopt,
                         {},
                         false};
-  const auto owner = read_lock_owner(manifest.state_dir.value.string());
+  const auto owner = find_owner(manifest);
   validation.running = owner && owner->has_value();
   ask_server(validation.source, manifest.source.connect, findings);
   ask_server(validation.target, manifest.target.connect, findings);

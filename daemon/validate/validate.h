@@ -83,6 +83,9 @@ void check_slot(Validation& validation);
 void check_topics(Validation& validation);
 void check_connector(Validation& validation);
 
+// What only this host can tell: whose the state directory is, and whether it has the address of
+// `listen`.  `run` finds that out by itself, once it has the directory's lock.
+void check_this_host(const Manifest& manifest, Findings& findings);
 // What the manifest asks for and this version lacks.
 void check_manifest(const Manifest& manifest, Findings& findings);
 // Everything the servers, the broker and Connect can tell.  Nothing when the source does not

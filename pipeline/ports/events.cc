@@ -6,13 +6,15 @@
 
 #include <array>
 
+#include "pipeline/base/utf8.h"
+
 namespace lockstep {
 namespace {
 
 // A JSON string, quotes included.
 std::string json_text(std::string_view text) {
   std::string out = "\"";
-  for (const char c : text) {
+  for (const char c : valid_utf8(std::string(text))) {
     if (c == '"' || c == '\\') {
       out.push_back('\\');
       out.push_back(c);

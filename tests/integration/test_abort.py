@@ -6,6 +6,7 @@ Issue O, part 1 and acceptance 4.
 import json
 import os
 import time
+from contextlib import closing
 
 from tests.integration.conftest import TABLE
 from tests.lab.lockstep import control_connection
@@ -146,6 +147,45 @@ def test_what_is_in_flight_ends_by_rollback(direct):
     assert migration.target("SELECT n FROM t WHERE id = 5") == [(0,)]
     assert lockstep.stop() == 0
     assert lockstep.verb("resume").returncode == 0
+    migration.finish()
+
+
+def test_a_state_directory_that_takes_nothing_keeps_nobody_from_it(direct):
+    """As a full disk does: what is ordered is sealed first, in a file of this name."""
+    migration = direct(TABLE)
+    migration.prepare()
+    lockstep = migration.lockstep
+    lockstep.start()
+    lockstep.await_follow()
+    full = lockstep.state / "seal.new"
+    full.mkdir()
+    refused = lockstep.verb("pause")
+    assert refused.returncode == 74 and "seal.new" in refused.stderr, refused
+    aborted = lockstep.verb("abort")
+    assert aborted.returncode == 74 and "the abort is not stored" in aborted.stderr, aborted
+    assert sessions(migration) == 0
+    lockstep.await_status(lambda status: status["phase"] == "aborted", "the abort")
+    stopped = lockstep.verb("stop")
+    assert stopped.returncode == 0 and stopped.stdout == "lockstep has ended\n", stopped
+    assert "the order does not stand in the audit log" in stopped.stderr, stopped
+    full.rmdir()
+    # Of one that was killed, what it has sent is still to be carried out.
+    lockstep.start()
+    lockstep.await_follow()
+    with closing(migration.target_connection(autocommit=False)) as lock:
+        lock.cursor().execute("SELECT FROM t WHERE id = 5 FOR UPDATE")
+        migration.source("UPDATE t SET n = 77 WHERE id = 5")
+        migration.stack.target.await_waiting(
+            f"datname = '{migration.name}' AND wait_event_type = 'Lock'", "a lane to wait")
+        full.mkdir()
+        lockstep.kill()
+        aborted = lockstep.verb("abort")
+        assert aborted.returncode == 74, aborted
+        assert "its sessions on the target were ended, but the abort is not stored" in aborted.stderr
+        assert sessions(migration) == 0
+        lock.rollback()
+    assert migration.target("SELECT n FROM t WHERE id = 5") == [(0,)]
+    full.rmdir()
     migration.finish()
 
 

@@ -9,8 +9,9 @@ import signal
 import subprocess
 
 from tests.integration.conftest import ROOT, SLOW, TABLE
-from tests.lab.lockstep import BINARY
+from tests.lab.lockstep import BINARY, to_yaml
 from tests.lab.process import wait_until
+from tests.lab.stack import WRITER
 
 LIMIT = "backfill.rate_limit_rows_per_second"
 
@@ -88,6 +89,72 @@ def test_a_file_that_is_not_right_changes_nothing(direct):
         lockstep.write(migration.manifest)
         assert setting(lockstep)["value"] == 0
         assert lockstep.verb("reload").stdout == "nothing has changed\n"
+
+
+def test_what_no_key_shows_is_compared_too(direct):
+    """The order of the tables' rules, of which a later one wins; a password of the file itself; and
+    what is known beside a daemon that has another state_dir."""
+    rules = [{"source": "public.*"}, {"source": "public.t*"}]
+    migration = direct(TABLE, tables=rules)
+    migration.prepare()
+    secret = migration.stack.target.passwords[WRITER]
+    migration.manifest["target"]["connect"]["password"] = secret
+    changed(migration)
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        assert lockstep.verb("config diff").returncode == 0
+        changed(migration, tables=rules[::-1])
+        for verb, code in (("config diff", 2), ("reload", 78)):
+            done = lockstep.verb(verb)
+            assert done.returncode == code, done
+            assert ('tables.order: "public.* before public.t*" -> "public.t* before public.*"'
+                    in done.stdout), done
+        connect = {**migration.manifest["target"]["connect"], "password": "another"}
+        changed(migration, target={"connect": connect})
+        for verb, code in (("config diff", 2), ("reload", 78)):
+            done = lockstep.verb(verb)
+            assert done.returncode == code and "target.connect.password: " in done.stdout, done
+            assert secret not in done.stdout and "another" not in done.stdout, done
+        changed(migration, state_dir="elsewhere")
+        for verb in ("config diff", "reload"):
+            done = lockstep.verb(verb)
+            assert done.returncode == 69 and "does not run" not in done.stderr, done
+            assert "elsewhere: " in done.stderr and "goes on with that" in done.stderr, done
+        changed(migration)
+
+
+def test_another_migration_with_the_same_state_dir_orders_nothing(direct):
+    """A copy of the manifest in which nobody changed state_dir."""
+    migration = direct(TABLE, reconcile={"repair": "confirm"})
+    migration.prepare()
+    other = migration.lockstep.directory / "other.yaml"
+    other.write_text(to_yaml({**migration.manifest, "migration": "other"}))
+
+    def verb(words, *arguments):
+        return subprocess.run([BINARY, *words.split(), str(other), *arguments], capture_output=True,
+                              text=True, check=False, timeout=60)
+
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        for words in ("stop", "abort", "pause", "resume", "reload", "resync", "config diff", "status",
+                      "settings", "healthcheck", "events", "quarantine list", "validate --offline"):
+            done = verb(words)
+            said = done.stdout + done.stderr
+            assert done.returncode == 78, (words, done)
+            assert f"'{migration.name}'" in said and "'other'" in said, (words, done)
+        assert verb("repair", "--yes").returncode == 78
+        assert verb("set", "reconcile.rows_per_second=7").returncode == 78
+        assert not lockstep.status()["paused"]
+        assert lockstep.verb("audit").stdout == "nobody has ordered anything\n"
+    for words in ("reset", "audit", "findings list", "aggregates", "pause"):
+        done = verb(words, *(("--yes",) if words == "reset" else ()))
+        assert done.returncode == 65 and "belongs to migration" in done.stderr, (words, done)
+    done = verb("validate --offline")
+    assert done.returncode == 78 and "belongs to migration" in done.stdout, done
+    assert migration.stack.source.value(
+        migration.name, "SELECT count(*) FROM pg_replication_slots WHERE database = "
+                        "current_database()") == 1
+    migration.finish()
 
 
 def test_the_manifest_is_shown_without_secrets(direct):

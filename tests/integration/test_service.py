@@ -1,5 +1,6 @@
 """What the daemon tells its service manager, and what its unit allows it (issue O, part 6)."""
 
+import configparser
 import json
 import os
 import signal
@@ -61,6 +62,39 @@ def test_the_unit_is_sound_and_hardened():
                            UNIT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert not done.stderr, done.stderr
+
+
+def test_the_unit_never_gives_up_on_what_passes():
+    """A full disk ends the daemon within a second, each time: for hours, at night."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str
+    unit.read(UNIT)
+    again = float(unit["Service"]["RestartSec"])
+    assert again <= 10  # Nobody waits long once it is cured.
+    interval = float(unit["Unit"].get("StartLimitIntervalSec", "10"))
+    burst = int(unit["Unit"].get("StartLimitBurst", "5"))
+    assert interval == 0 or again * burst > interval, "systemd would give it up (systemd.unit(5))"
+    cured_by_nobody = unit["Service"]["RestartPreventExitStatus"].split()
+    assert not {"74", "75"} & set(cured_by_nobody)
+
+
+def test_an_upgrade_goes_on_without_a_migration_that_it_refuses(tmp_path):
+    """Else the package stays half-configured, and every later apt fails."""
+    programs, booted = tmp_path / "bin", tmp_path / "booted"
+    programs.mkdir()
+    booted.mkdir()
+    for name in ("systemd-sysusers", "chown", "chmod", "systemctl", "deb-systemd-invoke"):
+        (programs / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/called\n'
+                                     f"exit {1 if name == 'deb-systemd-invoke' else 0}\n")
+        (programs / name).chmod(0o755)
+    script = (ROOT / "package" / "postinst").read_text()
+    assert "/run/systemd/system" in script  # There is none here.
+    script = script.replace("/run/systemd/system", str(booted))
+    done = subprocess.run(["sh", "-c", script, "postinst", "configure", "0.9"], check=False,
+                          env={"PATH": f"{programs}:/usr/bin:/bin"}, capture_output=True, text=True)
+    assert "deb-systemd-invoke try-restart" in (tmp_path / "called").read_text()
+    assert done.returncode == 0, done
+    assert "did not start again" in done.stderr and "journalctl" in done.stderr, done
 
 
 def table(status, name):

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <boost/json.hpp>
+#include <utility>
 
 #include "config/manifest_aggregates.h"
 #include "daemon/aggregates/result.h"
@@ -115,11 +116,34 @@ TEST(Aggregates, OfTheManifestThatWereNeverTakenArePending) {
     manifest.aggregates.emplace_back();
     manifest.aggregates.back().name.value = name;
   }
-  const auto all = results_of(
-      manifest, {result("old", AggregateState::Equal), result("gone", AggregateState::Different)});
+  AggregateResult old = pending_result(manifest.aggregates.back());
+  old.state = AggregateState::Equal;
+  const auto all = results_of(manifest, {old, result("gone", AggregateState::Different)});
   ASSERT_EQ(all.size(), 2U);
   EXPECT_EQ(all[0].state, AggregateState::Pending);
   EXPECT_EQ(all[1].state, AggregateState::Equal);
+}
+
+// Else `equal` of a statement that nobody asks any more would stand until `every` is over.
+TEST(Aggregates, WhatIsAskedInOtherWordsIsPending) {
+  Manifest manifest;
+  ManifestAggregate& one = manifest.aggregates.emplace_back();
+  one.name.value = "total";
+  one.source.value = "SELECT sum(a) FROM t";
+  one.target.value = "SELECT sum(b) FROM t";
+  AggregateResult taken = result("total", AggregateState::Equal);
+  taken.statements = pending_result(one).statements;
+  const auto stored = parse_results(boost::json::serialize(results_json({taken})));
+  const auto state = [&] { return results_of(manifest, stored).front().state; };
+  EXPECT_EQ(state(), AggregateState::Equal);
+  for (std::string* const changed : {&one.source.value, &one.target.value, &one.tolerance}) {
+    const std::string before = std::exchange(*changed, "1");
+    EXPECT_EQ(state(), AggregateState::Pending) << before;
+    EXPECT_EQ(results_of(manifest, stored).front().source, AggregateResult::Values());
+    *changed = before;
+  }
+  std::swap(one.source.value, one.target.value);
+  EXPECT_EQ(state(), AggregateState::Pending);
 }
 
 }  // namespace

@@ -112,7 +112,7 @@ class CheckpointFlips : public CheckpointDamage {
  protected:
   // U as a restart would use it, the target having committed every batch of fill().
   std::optional<Unseen> unseen(std::uint64_t batches) const {
-    const auto reader = CheckpointReader::open(directory_);
+    const auto reader = CheckpointReader::open(directory_, "shop");
     const std::vector<LaneBatch> committed{{0, 5, batches}, {1, 5, batches}};
     return current_unseen(*(*reader)->load_incarnation(), *(*reader)->load_intents(), 5, committed);
   }

@@ -102,7 +102,7 @@ inline Seen see(const CheckpointReader& reader) {
 
 // What is seen without the lock.
 inline Seen see(const std::string& directory) {
-  const Result<std::optional<CheckpointReader>> reader = CheckpointReader::open(directory);
+  const Result<std::optional<CheckpointReader>> reader = CheckpointReader::open(directory, "shop");
   if (!reader) return {"", "", "", reader.error()};
   if (!*reader) return {};
   return see(**reader);

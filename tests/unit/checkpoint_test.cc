@@ -34,6 +34,30 @@ TEST_F(Checkpoint, MakesTheDirectoryForItsUserOnly) {
   EXPECT_EQ(status.st_mode & 0777U, 0700U);
 }
 
+// Findings hold rows.  A directory that was there may be open to all, as one of mkdir's is.
+TEST_F(Checkpoint, WhatItHoldsIsForItsUserOnly) {
+  std::filesystem::create_directories(directory_);
+  std::filesystem::permissions(directory_, std::filesystem::perms(0755));
+  const mode_t before = ::umask(0022);
+  const auto readable = [&] {
+    std::string names;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_))
+      if ((entry.status().permissions() & std::filesystem::perms(0077)) !=
+          std::filesystem::perms::none)
+        names += entry.path().string() + " ";
+    return names;
+  };
+  {
+    const auto store = open();
+    ASSERT_TRUE(store->save_note("a", "b"));
+    EXPECT_EQ(readable(), "");
+  }
+  std::filesystem::permissions(directory_ + "/db", std::filesystem::perms(0755));
+  open();
+  EXPECT_EQ(readable(), "");
+  ::umask(before);
+}
+
 TEST_F(Checkpoint, NamesTheOwnerToASecondProcess) {
   const auto store = open();
   const Error error = refused(options());
@@ -50,6 +74,7 @@ TEST_F(Checkpoint, TellsWhoOwnsItWhileSomeoneDoes) {
     ASSERT_TRUE(owner && *owner);
     EXPECT_EQ((*owner)->pid, ::getpid());
     EXPECT_EQ((*owner)->socket, directory_ + "/control.sock");
+    EXPECT_EQ((*owner)->migration, "shop");
   }
   EXPECT_EQ(read_lock_owner(directory_)->has_value(), false);
   EXPECT_TRUE(open());
@@ -59,14 +84,14 @@ TEST_F(Checkpoint, TellsWhoOwnsItWhileSomeoneDoes) {
 // that lets go soon, as a command does.
 TEST_F(Checkpoint, ATextOfOneThatIsDeadIsNotBelieved) {
   std::filesystem::create_directories(directory_);
-  auto owner = StateLock::acquire(directory_, "");
+  auto owner = StateLock::acquire(directory_, "", "shop");
   ASSERT_TRUE(owner);
   const ::pid_t dead = ::fork();
   if (dead == 0) ::_exit(0);
   ASSERT_EQ(::waitpid(dead, nullptr, 0), dead);
   std::ofstream(directory_ + "/lock") << dead << "\n/run/old.sock\n";
   auto taken = std::async(std::launch::async, [this] {
-    return StateLock::acquire(directory_, "/run/new.sock").has_value();
+    return StateLock::acquire(directory_, "/run/new.sock", "shop").has_value();
   });
   EXPECT_EQ(taken.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
   {
@@ -94,7 +119,7 @@ TEST(Helper, DISABLED_FillsAndHolds) {
 }
 
 TEST(Helper, DISABLED_HoldsAsACommandDoes) {
-  const auto lock = StateLock::acquire(Child::directory(), "");
+  const auto lock = StateLock::acquire(Child::directory(), "", "shop");
   ASSERT_TRUE(lock);
   Child::say_ready();
   for (;;) ::pause();
@@ -239,7 +264,7 @@ TEST_F(Checkpoint, ForgetsWhatIsRemoved) {
 }
 
 TEST_F(Checkpoint, AnEmptyDirectoryHoldsNothingYet) {
-  EXPECT_FALSE(*CheckpointReader::open(directory_));
+  EXPECT_FALSE(*CheckpointReader::open(directory_, "shop"));
   const auto store = open();
   EXPECT_THAT(*store->read().load_intents(), IsEmpty());
   EXPECT_FALSE(*store->read().load_incarnation());

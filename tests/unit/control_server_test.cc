@@ -75,6 +75,57 @@ TEST_F(ControlServerTest, AnAcceptThatFailsDoesNotEndIt) {
   EXPECT_EQ(g_accepts_to_refuse, 0);
 }
 
+// Aggregates of the manifest, findings with their rows: what the daemon tells is not bounded by
+// what a client's library takes for large.
+TEST(ControlClient, AnAnswerMayBeLarge) {
+  const std::string socket =
+      std::filesystem::temp_directory_path() / ("lockstep-large-" + std::to_string(::getpid()));
+  const std::string large(20U << 20U, 'x');
+  auto server = ControlServer::open(
+      socket,
+      [&](const ControlRequest& request) {
+        ControlResponse answer{200, large};
+        if (request.path == "/events")
+          answer.more = [&, left = 20]() mutable {
+            return left-- > 0 ? "data: " + large.substr(0, 1U << 20U) + "\n\n" : "";
+          };
+        return answer;
+      },
+      {[] {}, [] {}});
+  ASSERT_TRUE(server) << server.error().message;
+  std::jthread thread([&] { (*server)->run(); });
+  const auto answer = ask_daemon(socket, {"GET", "/", ""});
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->body.size(), large.size());
+  std::size_t told = 0;
+  const Status followed = follow_daemon(socket, "/events", [&](const std::string& data) {
+    told += data.size();
+    if (told < large.size()) return;
+    (*server)->stop();
+    thread = {};
+    server->reset();  // Ends the stream.
+  });
+  EXPECT_EQ(told, large.size()) << (followed ? "" : followed.error().message);
+}
+
+// A daemon of which the server speaks Latin-1.
+TEST(ControlClient, WhatIsNoTextIsToldAsText) {
+  const std::string socket =
+      std::filesystem::temp_directory_path() / ("lockstep-latin-" + std::to_string(::getpid()));
+  auto server = ControlServer::open(socket,
+                                    [](const ControlRequest&) {
+                                      return ControlResponse{
+                                          200, "{\"trouble\":[\"r\xF4le \xC2\xABx\xC2\xBB\"]}"};
+                                    },
+                                    {[] {}, [] {}});
+  ASSERT_TRUE(server) << server.error().message;
+  const std::jthread thread([&] { (*server)->run(); });
+  const auto answer = ask_daemon(socket, {"GET", "/", ""});
+  (*server)->stop();
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->body, "{\"trouble\":[\"r\xEF\xBF\xBDle \xC2\xABx\xC2\xBB\"]}");
+}
+
 // A daemon that was killed leaves its socket's file; the next one has the directory before it binds
 // its own, and `status` says that it starts.
 TEST_F(ControlServerTest, AFileOfOneThatWasKilledIsKnown) {
@@ -98,7 +149,7 @@ TEST_F(ControlServerTest, NobodyWaitsForOneThatHasEnded) {
   const std::string nowhere = socket_.string() + "-no";
   std::optional<LockOwner> owner;
   {
-    const auto lock = StateLock::acquire(directory.string(), nowhere);
+    const auto lock = StateLock::acquire(directory.string(), nowhere, "shop");
     ASSERT_TRUE(lock) << lock.error().message;
     owner = read_lock_owner(directory.string()).value();
     ASSERT_TRUE(owner);
@@ -244,6 +295,14 @@ TEST_F(PublicTest, APortThatSomebodyHasIsNamed) {
   ASSERT_FALSE(shown.has_value());
   EXPECT_EQ(shown.error().exit, ExitCode::Temporary);
   EXPECT_THAT(shown.error().message, HasSubstr(std::to_string(server_->public_port())));
+}
+
+// One that is not up yet, as at a boot, is worth another start.  (TEST-NET-1 is nobody's.)
+TEST_F(ControlServerTest, AnAddressThatIsNotUpYetMayCome) {
+  const Status shown = server_->show({"192.0.2.1", 9464, {}, {}});
+  ASSERT_FALSE(shown.has_value());
+  EXPECT_EQ(shown.error().exit, ExitCode::Temporary) << shown.error().message;
+  EXPECT_THAT(shown.error().message, HasSubstr("192.0.2.1"));
 }
 
 }  // namespace

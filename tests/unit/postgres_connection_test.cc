@@ -1,11 +1,19 @@
 // What an SQLSTATE asks for, and when a log position counts as flushed.
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <thread>
 
 #include "connectors/postgres/source/reader.h"
 #include "connectors/postgres/target/target.h"
 #include "connectors/postgres/wire/catalog.h"
 #include "connectors/postgres/wire/connection.h"
 #include "connectors/postgres/wire/facts.h"
+#include "pipeline/base/utf8.h"
+#include "pipeline/model/row.h"
 
 namespace lockstep {
 namespace {
@@ -87,6 +95,63 @@ TEST(ArrayLiteral, QuotesWhatTheParserWouldTake) {
   EXPECT_EQ(text_array({"a", "b\"c", "d\\", "e,f", ""}), R"({"a","b\"c","d\\","e,f",""})");
   EXPECT_EQ(oid_array({1, 22}), "{1,22}");
   EXPECT_EQ(oid_array({}), "{}");
+}
+
+// A server that refuses whoever comes, in an encoding of its own: before a session exists none was
+// agreed on.
+class RefusingServer {
+ public:
+  explicit RefusingServer(const std::string& message)
+      : listener_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(::bind(listener_, any, length), 0);
+    EXPECT_EQ(::listen(listener_, 4), 0);
+    EXPECT_EQ(::getsockname(listener_, any, &length), 0);
+    port_ = std::to_string(ntohs(address.sin_port));
+    std::string fields =
+        std::string("SFATAL") + '\0' + "C3D000" + '\0' + "M" + message + '\0' + '\0';
+    std::string answer = "E";
+    append_be32(answer, static_cast<std::uint32_t>(fields.size() + 4));
+    answer += fields;
+    thread_ = std::jthread([this, answer] {
+      for (int peer = 0; (peer = ::accept(listener_, nullptr, nullptr)) >= 0; ::close(peer)) {
+        char startup[4096];
+        if (::recv(peer, startup, sizeof startup, 0) > 0)
+          ::send(peer, answer.data(), answer.size(), MSG_NOSIGNAL);
+      }
+    });
+  }
+  ~RefusingServer() {
+    ::shutdown(listener_, SHUT_RDWR);  // Ends accept().
+    thread_ = {};
+    ::close(listener_);
+  }
+  const std::string& port() const { return port_; }
+
+ private:
+  int listener_;
+  std::string port_;
+  std::jthread thread_;
+};
+
+TEST(ConnectError, IsTextWhateverTheServerSpeaks) {
+  const RefusingServer server(
+      "la base \xAB"
+      "caf\xE9\xBB n'existe pas");
+  PostgresOptions options;
+  options.side = "source";
+  options.keywords = {{"host", "127.0.0.1"}, {"port", server.port()}, {"user", "a"},
+                      {"dbname", "a"},       {"sslmode", "disable"},  {"gssencmode", "disable"}};
+  const Status opened = PostgresConnection(options).open();
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, "3D000") << opened.error().message;
+  EXPECT_EQ(invalid_utf8(opened.error().message), std::string_view::npos);
+  EXPECT_NE(opened.error().message.find("caf\uFFFD\uFFFD n'existe pas"), std::string::npos)
+      << opened.error().message;
 }
 
 }  // namespace

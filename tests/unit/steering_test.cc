@@ -9,6 +9,7 @@
 namespace lockstep {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -56,6 +57,31 @@ TEST_F(SteeringTest, ABreakerTakesNobodysPause) {
   const auto resumed = steering_->resume({"apply", "backfill"}, {"breaker", ""}, "breaker");
   ASSERT_TRUE(resumed);
   EXPECT_THAT(*resumed, ElementsAre("backfill"));
+}
+
+// A disk that is full, or broken, keeps nobody from it; whoever asks is told that it ends with the
+// process.
+TEST_F(SteeringTest, AnAbortHoldsAlsoWhereItCannotBeStored) {
+  // Every order is sealed, and the seal is made under this name.
+  std::filesystem::create_directory(directory_ + "/seal.new");
+  const Status paused = steering_->pause({"apply"}, {"uid 7", "release 17"});
+  ASSERT_FALSE(paused);
+  EXPECT_EQ(paused.error().exit, ExitCode::Io);
+  EXPECT_EQ(holder("apply"), "nobody");
+
+  const Status aborted = steering_->abort({"uid 7", "wrong database"});
+  ASSERT_FALSE(aborted);
+  EXPECT_EQ(aborted.error().exit, ExitCode::Io);
+  EXPECT_TRUE(steering_->control().aborted());
+  EXPECT_EQ(holder(std::string(kAbort)), "uid 7: wrong database");
+  EXPECT_THAT(told_.back(), AllOf(HasSubstr("pause abort, by uid 7"), HasSubstr("not stored")));
+
+  std::filesystem::remove(directory_ + "/seal.new");
+  steering_ = begun();
+  EXPECT_EQ(holder(std::string(kAbort)), "nobody");
+  ASSERT_TRUE(steering_->abort({"uid 7", "wrong database"}));
+  steering_ = begun();
+  EXPECT_EQ(holder(std::string(kAbort)), "uid 7: wrong database");
 }
 
 }  // namespace

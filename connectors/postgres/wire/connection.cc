@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
+
+#include "pipeline/base/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -67,7 +70,8 @@ bool starts_with_any(std::string_view code, std::initializer_list<std::string_vi
                      [code](std::string_view prefix) { return code.starts_with(prefix); });
 }
 
-// One line of a message that may have several.
+// One line of a message that may have several.  Until its session is set up a server says it in an
+// encoding of its own.
 std::string trimmed(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
   std::string line;
@@ -77,7 +81,7 @@ std::string trimmed(std::string_view text) {
     else if (!line.ends_with(' '))
       line += ' ';
   }
-  return line;
+  return valid_utf8(std::move(line));
 }
 
 // Leaves out what stands between quotes: messages of class 22 quote the offending value there.
@@ -110,7 +114,7 @@ std::string function_of(const PGresult* result) {
     context.remove_prefix(std::min(line.size() + 1, context.size()));
     if (!line.starts_with("SQL function \"") && !line.starts_with("PL/")) continue;
     return fmt::format(
-        " in {}{}", line,
+        " in {}{}", trimmed(line),
         code == "42501" ? ""
                         : ": our search_path is empty, ALTER FUNCTION .. SET search_path cures it");
   }

@@ -1,6 +1,9 @@
 #include "connectors/postgres/wire/first_words.h"
 
 #include <cstddef>
+#include <utility>
+
+#include "pipeline/base/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -44,7 +47,7 @@ std::string first_words(std::string_view statement) {
       words += ' ';
   }
   while (!words.empty() && words.back() == ' ') words.pop_back();
-  return words;
+  return valid_utf8(std::move(words));  // A session of another database has that one's encoding.
 }
 
 }  // namespace lockstep
