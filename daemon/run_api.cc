@@ -16,6 +16,7 @@
 #include "daemon/run_state.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
+#include "daemon/verdict.h"
 #include "daemon/waits.h"
 #include "daemon/web_page.h"
 
@@ -37,8 +38,8 @@ ControlResponse RunState::preparing() const {
   const Pauses pauses = steering_.control().pauses();
   if (const auto abort = pauses.find(kAbort); abort != pauses.end())
     return problem(409, held_text(abort->first, abort->second, manifest_.path));
-  const std::string why =
-      prepare_waits_.empty() ? "" : ", and waits for " + joined_waits({prepare_waits_});
+  const auto waits = prepare_wait_.shown(std::chrono::steady_clock::now());
+  const std::string why = waits ? ", and waits for " + joined_waits({waits->reason}) : "";
   return problem(503, fmt::format("lockstep is still preparing{}; next: lockstep status {}", why,
                                   manifest_.path));
 }
@@ -180,17 +181,8 @@ ControlResponse RunState::answer_live(const ControlRequest&) {
   return why.empty() ? ControlResponse{200, R"({"live":true})"} : problem(503, why);
 }
 
-// What an operator holds, and a lag, are none of its faults.
-std::vector<std::string> RunState::not_ready(const RunStatus& now) const {
-  const bool preparing = run() == 0 && !aborted();
-  std::vector<std::string> reasons = preparing ? now.waiting_for : now.trouble;
-  if (preparing && reasons.empty()) reasons.emplace_back("it is still preparing");
-  if (now.phase == Phase::Drain) reasons.emplace_back("it is asked to end");
-  return reasons;
-}
-
 ControlResponse RunState::answer_ready(const ControlRequest&) {
-  const std::vector<std::string> why = not_ready(run_status());
+  const std::vector<std::string> why = not_ready(run_status(), run() != 0);
   const bool ready = why.empty();
   boost::json::object document{{"ready", ready},
                                {"reasons", boost::json::array(why.begin(), why.end())}};
@@ -206,11 +198,11 @@ ControlResponse RunState::answer_metrics(const ControlRequest&) {
   const ReconcileSection& reconcile = manifest_.reconcile;
   std::optional<std::chrono::seconds> every;
   if (reconcile.mode.value == ReconcileMode::Continuous) every = reconcile.every;
-  const bool running = run() != 0;
+  const bool running = run() != 0 && now.looked;
   ControlResponse response;
   response.type = kMetricsType;
   response.body =
-      metrics_text({manifest_.migration.value, parts_->version, not_ready(now).empty(), running,
+      metrics_text({manifest_.migration.value, parts_->version, not_ready(now, run() != 0).empty(), running,
                     now, steering_.control(), parts_->meters, aggregates_.results(), every, now_us,
                     running && every ? uncompared_.look(now, now_us) : Uncompared::Since()});
   return response;

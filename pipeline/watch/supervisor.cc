@@ -69,6 +69,8 @@ void Supervisor::begin() {
   const std::vector<TableStatus> all = shared_.board.all();
   for (TableId id = 0; id < all.size(); ++id)
     if (all[id].life.copied) told_done_.insert(id);
+  const MutexLock lock(mutex_);
+  published_ = shared_.clock.now();  // A first look that hangs is silent from here on.
 }
 
 Result<Supervisor::Conclusion> Supervisor::tick(bool want_proof) {
@@ -376,23 +378,22 @@ bool Supervisor::proof_stands(std::optional<double> lag) const {
 
 void Supervisor::publish() {
   RunStatus status;
+  status.looked = true;
   status.positions = shared_.progress.positions();
   status.waiting_for = waiting_;
   const std::vector<TableStatus> all = shared_.board.all();
   for (TableId id = 0; id < all.size(); ++id) {
-    RunTableStatus table{shared_.tables[id]->source.name.text(),
-                         shared_.tables[id]->target.name.text(),
-                         all[id],
-                         "",
-                         0,
-                         0,
-                         std::nullopt};
+    RunTableStatus table;
+    table.table = shared_.tables[id]->source.name.text();
+    table.target = shared_.tables[id]->target.name.text();
+    table.counts = all[id];
     // Whoever reads of a stop acts on it, and the next start must know what it was.
     if (const auto told = told_stopped_.find(id); told != told_stopped_.end())
       table.stopped = told->second;
-    if (const auto found = debts_.find(id); found != debts_.end()) {
-      table.debts = found->second.open;
-      table.quarantined = found->second.quarantined;
+    if (counted_) {
+      const auto found = debts_.find(id);
+      table.debts = found == debts_.end() ? 0 : found->second.open;
+      table.quarantined = found == debts_.end() ? 0 : found->second.quarantined;
     }
     status.tables.push_back(std::move(table));
   }
@@ -458,8 +459,7 @@ RunStatus Supervisor::status() const {
     status.trouble.push_back(kSourcePart + source_.text);
     status.waiting_for.push_back(status.trouble.back());
   }
-  if (published_ != std::chrono::steady_clock::time_point{})
-    status.silent_seconds = Seconds(now - published_).count();
+  status.silent_seconds = Seconds(now - published_).count();
   status.source_state = source_.text;
   return status;
 }
