@@ -71,7 +71,8 @@ constexpr auto kCatalog = std::to_array<MetricInfo>({
      "Rows that have to be read from the source again, by why."},
     {"migration_debts_open", kGauge, "", "Rows that wait for that; absent while it is not known."},
     {"migration_quarantined_total", kCounter, "",
-     "Rows that were set aside since the target refuses them."},
+     "How often a row was set aside since the target refuses it; one that is tried again in vain "
+     "counts again."},
     {"migration_quarantined_rows", kGauge, "",
      "Rows that are set aside; lockstep quarantine list names them; absent while it is not known."},
     {"migration_retries_total", kCounter, "stage, reason",

@@ -147,20 +147,18 @@ Status Supervisor::count_debts() {
   counted_at_ = shared_.clock.now();
   counted_opened_ = opened_;
   LOCKSTEP_ASSIGN(const std::vector<DebtCount> counts, ports_.ledger.count_debts());
-  const bool counted_before = std::exchange(counted_, true);
-  const std::map<TableId, DebtCount> before = std::exchange(debts_, {});
+  counted_ = true;
+  debts_.clear();
+  std::map<std::string, std::uint64_t> aside;
   for (const DebtCount& count : counts) {
     debts_[count.table] = count;
-    const auto last = before.find(count.table);
-    const std::uint64_t had = last == before.end() ? 0 : last->second.quarantined;
-    if (count.quarantined > had) {
-      if (counted_before) shared_.meters.quarantined.add(count.quarantined - had);
-      events_.quarantined(shared_.tables[count.table]->text(), count.quarantined);
-    }
+    if (count.quarantined > 0) aside[shared_.tables[count.table]->text()] = count.quarantined;
     // An operator may have opened it again: the reader, who took the table to be free of debts, is
     // told to look.
     if (count.open > 0) shared_.board.debts_opened(count.table, 1);
   }
+  for (const std::string& table : shared_.meters.more_aside(aside))
+    events_.quarantined(table, aside.at(table));
   return {};
 }
 

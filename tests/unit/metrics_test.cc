@@ -55,6 +55,18 @@ TEST(Meters, ATableStaysWhereItIs) {
   EXPECT_EQ(&meters.table("public.t"), &first);
 }
 
+// A run that is prepared anew finds what was set aside before, of which people know.
+TEST(Meters, WhatIsSetAsideIsToldOnlyWhenItIsMore) {
+  Meters meters;
+  using testing::ElementsAre;
+  EXPECT_THAT(meters.more_aside({{"public.a", 3}, {"public.b", 1}}),
+              ElementsAre("public.a", "public.b"));
+  EXPECT_THAT(meters.more_aside({{"public.a", 3}, {"public.b", 2}}), ElementsAre("public.b"));
+  EXPECT_THAT(meters.more_aside({{"public.a", 1}}), testing::IsEmpty());
+  EXPECT_THAT(meters.more_aside({{"public.a", 2}, {"public.b", 1}}),
+              ElementsAre("public.a", "public.b"));
+}
+
 class MetricsTest : public testing::Test {
  protected:
   RunTableStatus& table(const std::string& name) {
