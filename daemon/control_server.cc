@@ -15,6 +15,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
@@ -46,6 +47,7 @@ constexpr std::size_t kListenersMax = 16;
 constexpr std::uint64_t kBodyBytesMax = 64 << 10;
 constexpr std::uint32_t kHeaderBytesMax = 8 << 10;
 constexpr std::size_t kGuestsMax = 32;  // Connections over TCP at a time.
+constexpr std::size_t kSlowMax = 4;     // Answers that wait for a server, or for their turn.
 
 // Who is at the other end, for the audit log.
 std::string actor_of(Stream& stream) {
@@ -259,6 +261,7 @@ class ControlServer::Impl {
                                        target.substr(std::min(target.size(), mark + 1)),
                                        std::string(request[http::field::accept]),
                                        std::string(request["Last-Event-ID"])});
+      if (answer.later) answer = co_await answer_later(std::move(answer.later));
       if (answer.more && listeners_.size() < kListenersMax)
         co_return co_await send_stream(stream, answer.more);
       if (answer.more)
@@ -269,9 +272,21 @@ class ControlServer::Impl {
     }
   }
 
+  // What it needs may be away: nobody else waits for that.
+  asio::awaitable<ControlResponse> answer_later(std::function<ControlResponse()> answer) {
+    if (slow_ >= kSlowMax)
+      co_return refusal(503, "too many wait for a server already: ask again in a moment");
+    ++slow_;
+    const Counted counted(slow_);
+    co_return co_await asio::co_spawn(
+        slow_thread_,
+        [answer = std::move(answer)]() -> asio::awaitable<ControlResponse> { co_return answer(); },
+        asio::use_awaitable);
+  }
+
   // Likewise, of somebody whom nobody knows.
   asio::awaitable<void> serve_guest(TcpStream stream) {
-    const Guest guest(guests_);
+    const Counted guest(guests_);
     try {
       const Request request = co_await read_request(stream, 0);
       co_await write_answer(stream, answer_guest(request), request.version());
@@ -318,13 +333,13 @@ class ControlServer::Impl {
     }
   }
 
-  // One of `guests_`, until it goes.
-  class Guest {
+  // One of so many, until it goes.
+  class Counted {
    public:
-    explicit Guest(std::size_t& all) : all_(all) {}
-    ~Guest() { --all_; }
-    Guest(const Guest&) = delete;
-    Guest& operator=(const Guest&) = delete;
+    explicit Counted(std::size_t& all) : all_(all) {}
+    ~Counted() { --all_; }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
 
    private:
     std::size_t& all_;
@@ -349,8 +364,10 @@ class ControlServer::Impl {
   const Signals on_;
   std::set<asio::steady_timer*> listeners_;  // Before the context, whose end ends them.
   std::size_t guests_ = 0;                   // Likewise.
+  std::size_t slow_ = 0;                     // Likewise: answer_later().
   PublicListen public_;
   asio::io_context context_{1};
+  asio::thread_pool slow_thread_{1};  // After the context, to which it hands what it has done.
   Protocol::acceptor acceptor_;
   Tcp::acceptor guest_acceptor_{context_};
   asio::signal_set signals_;

@@ -108,7 +108,10 @@ ControlResponse RunState::answer(const ControlRequest& request) {
     return as_problem(std::move(refusal));
   }
   if (auto refusal = refused(request)) return as_problem(*std::move(refusal));
-  return as_problem((this->*found->answer)(request));
+  ControlResponse response = (this->*found->answer)(request);
+  if (response.later)
+    response.later = [later = std::move(response.later)] { return as_problem(later()); };
+  return as_problem(std::move(response));
 }
 
 // With the reasons and next steps of what stopped.
@@ -161,8 +164,18 @@ ControlResponse RunState::answer_findings(const ControlRequest& request) {
   return lockstep::answer_findings(store_.read(), request);
 }
 
+// It asks the target, and the source for keys.
 ControlResponse RunState::answer_rows_set_aside(const ControlRequest& request) {
-  return answer_quarantine(manifest_, store_, request);
+  ControlResponse response;
+  response.later = [this, request] {
+    if (auto refusal = refused(request)) return *std::move(refusal);  // By now.
+    ControlResponse answer = answer_quarantine(manifest_, store_, request);
+    if (request.method == "GET" || answer.status != 200) return answer;
+    const MutexLock lock(mutex_);
+    for (LeftOut& table : left_out_) table.debts = table.quarantined = std::nullopt;
+    return answer;
+  };
+  return response;
 }
 
 ControlResponse RunState::answer_openapi(const ControlRequest&) {
