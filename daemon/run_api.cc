@@ -341,7 +341,7 @@ ControlResponse RunState::answer_repair(const ControlRequest& request) {
   const MutexLock lock(mutex_);
   if (runner_ == nullptr) return preparing();
   if (const Status saved = store_.append_audit(audit_of(*asked, request.actor)); !saved)
-    return problem(500, saved.error().message);
+    return problem(saved.error());
   runner_->repair(std::move(*wanted));
   return {200, repairs_state()};
 }
@@ -352,7 +352,7 @@ ControlResponse RunState::answer_mark(const ControlRequest& request) {
   const MutexLock lock(mutex_);
   if (runner_ == nullptr) return preparing();
   if (const Status saved = store_.append_audit(audit_of(*mark, request.actor)); !saved)
-    return problem(500, saved.error().message);
+    return problem(saved.error());
   runner_->mark(*mark);
   return {200, "{}"};
 }
@@ -363,11 +363,10 @@ ControlResponse RunState::answer_resync(const ControlRequest& request) {
   if (!wanted) return problem(400, wanted.error().message);
   const MutexLock lock(mutex_);
   if (runner_ == nullptr) return preparing();
-  if (const std::string fault = resync_fault(*wanted, prepared_->tables, manifest_.path);
-      !fault.empty())
-    return problem(404, fault);
+  if (const Status fits = check_resync(*wanted, prepared_->tables, manifest_.path); !fits)
+    return problem(fits.error());
   if (const Status asked = ask_for_resync(store_, *wanted, request.actor); !asked)
-    return problem(500, asked.error().message);
+    return problem(asked.error());
   resume_ = true;
   runner_->stop();
   return {200, "{}"};
@@ -399,7 +398,7 @@ ControlResponse RunState::answer_abort(const ControlRequest& request) {
 
 ControlResponse RunState::answer_stop(const ControlRequest& request) {
   if (const Status noted = audit(store_, request.actor, "stop", "drain and end"); !noted)
-    return problem(500, noted.error().message);
+    return problem(noted.error());
   stop();
   return {200, "{}"};
 }

@@ -44,11 +44,19 @@ Result<std::string> order_offline(const Manifest& manifest, ControlRequest reque
   if (request.path != kResumePath) {
     ControlResponse answer = answer_steering(steering, request);
     if (answer.status == 200) return std::move(answer.body);
-    return fail(Reaction::Halt, text_of(json::parse(answer.body).as_object(), "title"),
-                answer.status == 404 || answer.status == 422 ? ExitCode::Usage : ExitCode::Failed);
+    const json::value problem = json::parse(answer.body);
+    const json::value* const exit = problem.as_object().if_contains("exit");
+    return fail(
+        Reaction::Halt, text_of(problem.as_object(), "title"),
+        exit == nullptr ? ExitCode::Failed : static_cast<ExitCode>(exit->to_number<int>()));
   }
   const json::value wanted = json::parse(request.body);
   LOCKSTEP_ASSIGN(const auto names, resume_held(steering, wanted.as_object(), request.actor));
+  if (const std::string table = text_of(wanted.as_object(), "table");
+      names.empty() && table != "-" && !steering.selects(table))
+    return fail(Reaction::Halt,
+                fmt::format("there is no table {}: see lockstep status {}", table, manifest.path),
+                ExitCode::Usage);
   json::array scopes;
   for (const std::string& name : names) scopes.emplace_back(name);
   const std::string left = abort_left(steering.control().pauses(), manifest.path);
@@ -217,7 +225,10 @@ ExitCode resume_command(const ResumeCommand& command) {
                                          "every stopped table again",
                                          command.table, command.manifest))
                         .error());
-  std::cout << "nothing is paused, and no table has stopped\n";
+  std::cout << (document.as_object().contains("resumed")
+                    ? "nothing is paused, and no table has stopped\n"
+                    : "nothing is paused; lockstep does not run: lockstep run " + command.manifest +
+                          " tries every stopped table again\n");
   return ExitCode::Ok;
 }
 

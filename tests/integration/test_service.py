@@ -119,6 +119,11 @@ def test_no_secret_and_no_row_is_told(direct, tmp_path):
     found = [(where, what) for where, text in told.items() for secret, what in secrets.items()
              if secret in text]
     assert not found, found
+    # Without a daemon: what lies in the state directory.
     assert lockstep.verb("doctor", "--out", tmp_path / "stopped.json").returncode == 0
+    stored = json.loads((tmp_path / "stopped.json").read_text())["stored"]
+    assert [one for one in stored["events"]["events"] if one["message"] == "started"], stored
+    assert [one["table"] for one in stored["findings"]["findings"]] == ["public.t"], stored
+    assert stored["settings"]["settings"] and "missing" in stored["history"], stored
     migration.target("UPDATE t SET v = 'v7' WHERE id = 7")
     migration.finish()

@@ -18,6 +18,7 @@
 
 #include "checkpoint/state_lock.h"
 #include "daemon/control_client.h"
+#include "daemon/steering_api.h"
 #include "pipeline/base/stop_flag.h"
 
 namespace {
@@ -65,6 +66,8 @@ class ControlServerTest : public testing::Test {
   // "/slow" waits for a server, until released_.
   ControlResponse answer(const ControlRequest& request) {
     ControlResponse response{200, "{}"};
+    if (request.path == "/full")
+      return problem(Error{Reaction::Halt, "the disk is full", ExitCode::Io});
     if (request.path == "/slow")
       response.later = [this] {
         ++slow_;
@@ -110,6 +113,16 @@ TEST_F(ControlServerTest, WhoAsksAServerHoldsNobodyElse) {
   askers.clear();
   EXPECT_EQ(answered, kAskers - 2);
   EXPECT_EQ(slow_, 4);
+}
+
+// A verb ends as it does without a daemon.
+TEST_F(ControlServerTest, AnErrorKeepsItsExitCode) {
+  LockOwner owner;
+  owner.socket = socket_.string();
+  const auto answer = ask_owner(owner, {"GET", "/full", ""});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().exit, ExitCode::Io);
+  EXPECT_EQ(answer.error().message, "the disk is full");
 }
 
 // What is under way ends in the server's lifetime, though nobody is told of it any more.
