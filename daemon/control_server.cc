@@ -23,11 +23,13 @@
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "daemon/actor.h"
+#include "daemon/percent.h"
 
 namespace lockstep {
 namespace {
@@ -92,6 +94,25 @@ asio::awaitable<void> write_answer(AnyStream& stream, const ControlResponse& ans
   co_await http::async_write(stream, response, asio::use_awaitable);
 }
 
+// Where a request goes, and with what.
+struct Target {
+  std::string path;   // Decoded.
+  std::string query;  // As it stands there, which can be decoded.
+};
+
+// Nothing: it is not percent-encoded as it should be.
+std::optional<Target> target_of(const Request& request) {
+  const std::string_view target = request.target();
+  const std::size_t mark = std::min(target.size(), target.find('?'));
+  auto path = percent_decoded(target.substr(0, mark));
+  const std::string_view query = target.substr(std::min(target.size(), mark + 1));
+  if (!path || !percent_decoded(query)) return std::nullopt;
+  return Target{*std::move(path), std::string(query)};
+}
+
+constexpr std::string_view kNotEncoded = "a % in a path or query stands before two hexadecimal "
+                                         "digits: encode one that is meant as %25";
+
 ControlResponse refusal(unsigned status, std::string_view title) {
   ControlResponse answer;
   answer.status = status;
@@ -138,7 +159,7 @@ std::string ControlRequest::query_value(std::string_view name) const {
     rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
     const std::size_t equals = pair.find('=');
     if (equals != pair.npos && pair.substr(0, equals) == name)
-      return std::string(pair.substr(equals + 1));
+      return percent_decoded(pair.substr(equals + 1), true).value_or("");
   }
   return "";
 }
@@ -249,16 +270,15 @@ class ControlServer::Impl {
   asio::awaitable<void> serve(Stream stream) {
     try {
       const Request request = co_await read_request(stream, kBodyBytesMax);
-      const std::string target(request.target());
-      const std::size_t mark = std::min(target.size(), target.find('?'));
+      const auto target = target_of(request);
       // Our verbs, and curl as README has long shown it, ask for "lockstep".
       const std::string_view why_not = foreign(request, {"lockstep"});
       const bool reads = request.method() == http::verb::get;
       ControlResponse answer =
           !why_not.empty() ? refusal(421, why_not)
-                           : handler_({std::string(request.method_string()), target.substr(0, mark),
-                                       request.body(), reads ? "" : actor_of(stream),
-                                       target.substr(std::min(target.size(), mark + 1)),
+          : !target        ? refusal(400, kNotEncoded)
+                           : handler_({std::string(request.method_string()), target->path,
+                                       request.body(), reads ? "" : actor_of(stream), target->query,
                                        std::string(request[http::field::accept]),
                                        std::string(request["Last-Event-ID"])});
       if (answer.later) answer = co_await answer_later(std::move(answer.later));
@@ -299,16 +319,16 @@ class ControlServer::Impl {
     if (request[http::field::host].empty()) return refusal(421, "say as which Host you ask");
     if (const std::string_view why_not = foreign(request, public_.hosts); !why_not.empty())
       return refusal(421, why_not);
-    const std::string target(request.target());
-    const std::string path = target.substr(0, target.find('?'));
-    if (std::ranges::find(public_.paths, path) == public_.paths.end())
+    const auto target = target_of(request);
+    if (!target) return refusal(400, kNotEncoded);
+    if (std::ranges::find(public_.paths, target->path) == public_.paths.end())
       return refusal(404, "not shown here: see lockstep's control socket");
     if (request.method() != http::verb::get) {
       ControlResponse answer = refusal(405, "GET only");
       answer.allow = "GET";
       return answer;
     }
-    ControlRequest asked{"GET", path, ""};
+    ControlRequest asked{"GET", target->path, ""};
     asked.actor = "anybody";
     return handler_(asked);
   }

@@ -26,15 +26,16 @@ inline constexpr const char* kProofPath = "/api/v1/proof";
 
 struct ControlRequest {
   std::string method;  // "GET", "POST"
-  std::string path;    // "/api/v1/status"; on its way to the server with its query, "?limit=10".
+  // "/api/v1/status"; on its way to the server percent-encoded and with its query, "?limit=10".
+  std::string path;
   std::string body;
   // Set by the server.
   std::string actor{};  // Who gives an order, as the kernel says: "uid 1000 (anna)"; "": who reads.
-  std::string query{};  // "limit=10&after=3".
+  std::string query{};  // "limit=10&after=3"; percent-encoded.
   std::string accept{};
   std::string last_event_id{};
 
-  // A value of the query as it stands there; "": there is none.
+  // A value of the query, decoded; "": there is none.
   std::string query_value(std::string_view name) const;
 };
 

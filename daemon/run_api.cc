@@ -161,7 +161,11 @@ ControlResponse RunState::answer_events(const ControlRequest& request) {
 }
 
 ControlResponse RunState::answer_findings(const ControlRequest& request) {
-  return lockstep::answer_findings(store_.read(), request);
+  return lockstep::answer_findings(store_.read(), request, [this](const std::string& table) {
+    const RunStatus now = run_status();
+    return now.tables.empty() ||  // They are not known yet.
+           std::ranges::find(now.tables, table, &RunTableStatus::table) != now.tables.end();
+  });
 }
 
 // It asks the target, and the source for keys.

@@ -79,7 +79,7 @@ json::object read_all(const Manifest& manifest) {
          return events_json(events);
        }));
   tell("findings", read([](const CheckpointReader& from) -> Result<std::string> {
-         return answer_findings(from, {"GET", kFindingsPath, ""}).body;
+         return answer_findings(from, {"GET", kFindingsPath, ""}, {}).body;
        }));
   tell("settings", read([&](const CheckpointReader& from) -> Result<std::string> {
          LOCKSTEP_ASSIGN(const auto settings, Steering::stored_settings(manifest, from));

@@ -66,6 +66,8 @@ class ControlServerTest : public testing::Test {
   // "/slow" waits for a server, until released_.
   ControlResponse answer(const ControlRequest& request) {
     ControlResponse response{200, "{}"};
+    if (request.path.starts_with("/echo"))
+      response.body = request.path + " " + request.query_value("table");
     if (request.path == "/full")
       return problem(Error{Reaction::Halt, "the disk is full", ExitCode::Io});
     if (request.path == "/slow")
@@ -123,6 +125,20 @@ TEST_F(ControlServerTest, AnErrorKeepsItsExitCode) {
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().exit, ExitCode::Io);
   EXPECT_EQ(answer.error().message, "the disk is full");
+}
+
+// Names of tables may hold anything.
+TEST_F(ControlServerTest, PathsAndQueriesAreDecoded) {
+  const auto said = [this](const std::string& path) {
+    const auto answer = ask_daemon(socket_.string(), {"GET", path, ""});
+    return answer ? std::to_string(answer->status) + " " + answer->body : answer.error().message;
+  };
+  EXPECT_EQ(said("/echo/public.Order%20Items?limit=1&table=a%26b%3D%25+c"),
+            "200 /echo/public.Order Items a&b=% c");
+  EXPECT_EQ(said("/echo/a+b?table=%c3%b6"), "200 /echo/a+b \u00f6");
+  EXPECT_EQ(said("/echo%3Fno"), "200 /echo?no ");
+  for (const char* broken : {"/echo/%2", "/echo/%zz", "/echo?table=%"})
+    EXPECT_THAT(said(broken), StartsWith("400 ")) << broken;
 }
 
 // What is under way ends in the server's lifetime, though nobody is told of it any more.
