@@ -42,8 +42,7 @@ void Breakers::look(Time now) {
 void Breakers::look_at_rows(Time now) {
   const RunStatus status = ports_.status();
   const std::uint64_t run = ports_.run();
-  if (std::exchange(run_, run) != run || run == 0 || !status.looked ||
-      !status.trouble.empty())
+  if (std::exchange(run_, run) != run || run == 0 || !status.looked || !status.trouble.empty())
     counts_from_ = now + kSettles;
   // Whoever resumes apply has seen what came until then.
   const bool settles = now < counts_from_ || control_.paused(Scope::Apply);

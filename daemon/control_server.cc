@@ -110,8 +110,9 @@ std::optional<Target> target_of(const Request& request) {
   return Target{*std::move(path), std::string(query)};
 }
 
-constexpr std::string_view kNotEncoded = "a % in a path or query stands before two hexadecimal "
-                                         "digits: encode one that is meant as %25";
+constexpr std::string_view kNotEncoded =
+    "a % in a path or query stands before two hexadecimal "
+    "digits: encode one that is meant as %25";
 
 ControlResponse refusal(unsigned status, std::string_view title) {
   ControlResponse answer;
@@ -277,10 +278,10 @@ class ControlServer::Impl {
       ControlResponse answer =
           !why_not.empty() ? refusal(421, why_not)
           : !target        ? refusal(400, kNotEncoded)
-                           : handler_({std::string(request.method_string()), target->path,
-                                       request.body(), reads ? "" : actor_of(stream), target->query,
-                                       std::string(request[http::field::accept]),
-                                       std::string(request["Last-Event-ID"])});
+                    : handler_({std::string(request.method_string()), target->path, request.body(),
+                                reads ? "" : actor_of(stream), target->query,
+                                std::string(request[http::field::accept]),
+                                std::string(request["Last-Event-ID"])});
       if (answer.later) answer = co_await answer_later(std::move(answer.later));
       if (answer.more && listeners_.size() < kListenersMax)
         co_return co_await send_stream(stream, answer.more);

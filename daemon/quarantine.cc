@@ -19,11 +19,12 @@ namespace {
 namespace json = boost::json;
 
 // Whoever asks waits, and so do those who ask after him: ten seconds for a server that is silent.
-constexpr std::array<std::pair<const char*, const char*>, 5> kPatience{{{"connect_timeout", "5"},
-                                                                        {"keepalives_idle", "4"},
-                                                                        {"keepalives_interval", "2"},
-                                                                        {"keepalives_count", "3"},
-                                                                        {"tcp_user_timeout", "10000"}}};
+constexpr std::array<std::pair<const char*, const char*>, 5> kPatience{
+    {{"connect_timeout", "5"},
+     {"keepalives_idle", "4"},
+     {"keepalives_interval", "2"},
+     {"keepalives_count", "3"},
+     {"tcp_user_timeout", "10000"}}};
 constexpr const char* kStatementLimit = "SET statement_timeout = 10000";
 
 Bookkeeping open_bookkeeping(const Manifest& manifest) {

@@ -218,10 +218,10 @@ ControlResponse RunState::answer_metrics(const ControlRequest&) {
   const bool running = run() != 0 && now.looked;
   ControlResponse response;
   response.type = kMetricsType;
-  response.body =
-      metrics_text({manifest_.migration.value, parts_->version, not_ready(now, run() != 0).empty(), running,
-                    now, steering_.control(), parts_->meters, aggregates_.results(), every, now_us,
-                    running && every ? uncompared_.look(now, now_us) : Uncompared::Since()});
+  response.body = metrics_text(
+      {manifest_.migration.value, parts_->version, not_ready(now, run() != 0).empty(), running, now,
+       steering_.control(), parts_->meters, aggregates_.results(), every, now_us,
+       running && every ? uncompared_.look(now, now_us) : Uncompared::Since()});
   return response;
 }
 

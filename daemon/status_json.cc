@@ -140,9 +140,9 @@ json::object table_object(const RunTableStatus& table, ShowValues values) {
   const std::optional<std::uint64_t> rows = rows_done(table);
   object["rows_done"] = number_or_null(rows);
   const std::optional<double> expected = rows_expected(table);
-  object["rows_estimated"] =
-      rows || expected ? json::value(static_cast<std::uint64_t>(shown_estimate(table)))
-                       : json::value(nullptr);
+  object["rows_estimated"] = rows || expected
+                                 ? json::value(static_cast<std::uint64_t>(shown_estimate(table)))
+                                 : json::value(nullptr);
   object["rows_expected"] = number_or_null(expected);
   const std::optional<double> width = row_bytes(table);
   object["bytes_done"] =
@@ -492,10 +492,9 @@ std::string progress_line(const RunStatus& status) {
   const std::string lag =
       status.lag_seconds ? fmt::format("{:.1f}s", *status.lag_seconds) : "unknown";
   const auto debts = sum_known(status.tables, &RunTableStatus::debts);
-  std::string line = fmt::format("{} {} | lag {} events {} queue {}KiB | debts {} stopped {}",
-                                 phase_text(status.phase), rows, lag, events,
-                                 status.queue_bytes / 1024,
-                                 debts ? std::to_string(*debts) : "unknown", stopped);
+  std::string line = fmt::format(
+      "{} {} | lag {} events {} queue {}KiB | debts {} stopped {}", phase_text(status.phase), rows,
+      lag, events, status.queue_bytes / 1024, debts ? std::to_string(*debts) : "unknown", stopped);
   if (status.throttled.share < 1)
     line += " | throttled: " + fmt::format("{}", fmt::join(status.throttled.reasons, ", "));
   if (!status.waiting_for.empty()) line += " | waiting for " + status.waiting_for.front();

@@ -41,8 +41,8 @@ std::string status_json(const Told& told, const RunStatus& status,
 // "public.a, public.b and 7 more".
 std::string some_of(const std::vector<std::string>& names, std::size_t most = 5);
 
-// "pending", "backfill", "following", "healing", "paused", "stopped"; "unknown" where no daemon runs
-// and the target does not answer.
+// "pending", "backfill", "following", "healing", "paused", "stopped"; "unknown" where no daemon
+// runs and the target does not answer.
 std::string_view table_state(const RunTableStatus& table);
 inline constexpr std::array<std::string_view, 6> kTableStates{"pending", "backfill", "following",
                                                               "healing", "paused",   "stopped"};

@@ -127,8 +127,8 @@ Found unequal(const RunStatus& status, std::string_view manifest) {
 }
 
 Found set_aside(const RunStatus& status, std::string_view manifest) {
-  const auto rows =
-      rows_that_are(status, [](const RunTableStatus& table) { return table.quarantined.value_or(0); });
+  const auto rows = rows_that_are(
+      status, [](const RunTableStatus& table) { return table.quarantined.value_or(0); });
   if (!rows) return std::nullopt;
   return MigrationVerdict{
       Mood::Trouble,

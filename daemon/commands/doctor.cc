@@ -63,8 +63,8 @@ json::object read_all(const Manifest& manifest) {
   constexpr std::size_t kEventsMost = 2000;
   json::object told;
   const auto tell = [&](const char* name, const Result<std::string>& text) {
-    told[name] = text ? document_of(*text)
-                      : json::value(json::object{{"missing", text.error().message}});
+    told[name] =
+        text ? document_of(*text) : json::value(json::object{{"missing", text.error().message}});
   };
   tell("history", fail(Reaction::Halt, "only a running daemon has it"));
   const auto opened = CheckpointReader::open(manifest.state_dir.value.string());

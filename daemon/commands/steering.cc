@@ -46,9 +46,8 @@ Result<std::string> order_offline(const Manifest& manifest, ControlRequest reque
     if (answer.status == 200) return std::move(answer.body);
     const json::value problem = json::parse(answer.body);
     const json::value* const exit = problem.as_object().if_contains("exit");
-    return fail(
-        Reaction::Halt, text_of(problem.as_object(), "title"),
-        exit == nullptr ? ExitCode::Failed : static_cast<ExitCode>(exit->to_number<int>()));
+    return fail(Reaction::Halt, text_of(problem.as_object(), "title"),
+                exit == nullptr ? ExitCode::Failed : static_cast<ExitCode>(exit->to_number<int>()));
   }
   const json::value wanted = json::parse(request.body);
   LOCKSTEP_ASSIGN(const auto names, resume_held(steering, wanted.as_object(), request.actor));

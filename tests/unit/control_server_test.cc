@@ -52,8 +52,7 @@ class ControlServerTest : public testing::Test {
       : socket_(std::filesystem::temp_directory_path() /
                 ("lockstep-control-" + std::to_string(::getpid()))) {
     auto opened = ControlServer::open(
-        socket_, [this](const ControlRequest& request) { return answer(request); },
-        {[] {}, [] {}});
+        socket_, [this](const ControlRequest& request) { return answer(request); }, {[] {}, [] {}});
     EXPECT_TRUE(opened.has_value());
     server_ = std::move(*opened);
     thread_ = std::jthread([this] { server_->run(); });
@@ -69,7 +68,7 @@ class ControlServerTest : public testing::Test {
     if (request.path.starts_with("/echo"))
       response.body = request.path + " " + request.query_value("table");
     if (request.path == "/full")
-      return problem(Error{Reaction::Halt, "the disk is full", ExitCode::Io});
+      return problem(fail(Reaction::Halt, "the disk is full", ExitCode::Io).error());
     if (request.path == "/slow")
       response.later = [this] {
         ++slow_;
@@ -143,9 +142,8 @@ TEST_F(ControlServerTest, PathsAndQueriesAreDecoded) {
 
 // What is under way ends in the server's lifetime, though nobody is told of it any more.
 TEST_F(ControlServerTest, AnAnswerThatIsUnderWayOutlivesNothing) {
-  std::jthread asker([this] {
-    EXPECT_FALSE(ask_daemon(socket_.string(), {"GET", "/slow", ""}).has_value());
-  });
+  std::jthread asker(
+      [this] { EXPECT_FALSE(ask_daemon(socket_.string(), {"GET", "/slow", ""}).has_value()); });
   while (slow_ == 0) std::this_thread::yield();
   server_->stop();
   thread_ = {};

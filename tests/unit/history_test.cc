@@ -116,7 +116,8 @@ TEST_F(HistoryTest, ARunThatBeganAnewHasNoRateBelowZero) {
   EXPECT_GT(eta->p50_seconds, 0);
 }
 
-// What earlier processes have copied is not known while a run is prepared, and then is no throughput.
+// What earlier processes have copied is not known while a run is prepared, and then is no
+// throughput.
 TEST_F(HistoryTest, NothingIsCountedWhileARunIsPrepared) {
   RunStatus status;
   status.tables.resize(1);  // One that was left out, or as the run before knew it.

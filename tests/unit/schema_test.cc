@@ -72,9 +72,12 @@ TEST_F(SchemaTest, ALimitOfTheLogHasAMost) {
 // It may have more digits than a number has, so that it is printed as text.
 TEST_F(SchemaTest, AToleranceIsTakenAsItIsPrinted) {
   const std::string pointer = "/properties/aggregates/items/properties/tolerance";
-  for (const char* text : {"0", "0.01", "1e-9", "0.1234567890123456789012345", "-1", "x", "1e1234"}) {
-    const auto manifest = load("aggregates: [{name: n, source: SELECT 1, target: SELECT 1, "
-                               "tolerance: " + std::string(text) + "}]\n");
+  for (const char* text :
+       {"0", "0.01", "1e-9", "0.1234567890123456789012345", "-1", "x", "1e1234"}) {
+    const auto manifest = load(
+        "aggregates: [{name: n, source: SELECT 1, target: SELECT 1, "
+        "tolerance: " +
+        std::string(text) + "}]\n");
     EXPECT_EQ(manifest.has_value(), matches(pointer, text)) << text;
     if (!manifest) continue;
     const json::value printed = effective_config(*manifest).at("aggregates").at(0).at("tolerance");
