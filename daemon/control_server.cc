@@ -95,19 +95,19 @@ asio::awaitable<void> write_answer(AnyStream& stream, const ControlResponse& ans
 }
 
 // Where a request goes, and with what.
-struct Target {
+struct RequestTarget {
   std::string path;   // Decoded.
   std::string query;  // As it stands there, which can be decoded.
 };
 
 // Nothing: it is not percent-encoded as it should be.
-std::optional<Target> target_of(const Request& request) {
+std::optional<RequestTarget> split_target(const Request& request) {
   const std::string_view target = request.target();
   const std::size_t mark = std::min(target.size(), target.find('?'));
   auto path = percent_decoded(target.substr(0, mark));
   const std::string_view query = target.substr(std::min(target.size(), mark + 1));
   if (!path || !percent_decoded(query)) return std::nullopt;
-  return Target{*std::move(path), std::string(query)};
+  return RequestTarget{*std::move(path), std::string(query)};
 }
 
 constexpr std::string_view kNotEncoded =
@@ -271,7 +271,7 @@ class ControlServer::Impl {
   asio::awaitable<void> serve(Stream stream) {
     try {
       const Request request = co_await read_request(stream, kBodyBytesMax);
-      const auto target = target_of(request);
+      const auto target = split_target(request);
       // Our verbs, and curl as README has long shown it, ask for "lockstep".
       const std::string_view why_not = foreign(request, {"lockstep"});
       const bool reads = request.method() == http::verb::get;
@@ -320,7 +320,7 @@ class ControlServer::Impl {
     if (request[http::field::host].empty()) return refusal(421, "say as which Host you ask");
     if (const std::string_view why_not = foreign(request, public_.hosts); !why_not.empty())
       return refusal(421, why_not);
-    const auto target = target_of(request);
+    const auto target = split_target(request);
     if (!target) return refusal(400, kNotEncoded);
     if (std::ranges::find(public_.paths, target->path) == public_.paths.end())
       return refusal(404, "not shown here: see lockstep's control socket");

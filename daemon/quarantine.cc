@@ -19,7 +19,7 @@ namespace {
 namespace json = boost::json;
 
 // Whoever asks waits, and so do those who ask after him: ten seconds for a server that is silent.
-constexpr std::array<std::pair<const char*, const char*>, 5> kPatience{
+constexpr std::array<std::pair<const char*, const char*>, 5> kQuarantinePatience{
     {{"connect_timeout", "5"},
      {"keepalives_idle", "4"},
      {"keepalives_interval", "2"},
@@ -29,7 +29,8 @@ constexpr const char* kStatementLimit = "SET statement_timeout = 10000";
 
 Bookkeeping open_bookkeeping(const Manifest& manifest) {
   BookkeepingOptions options = bookkeeping_options(manifest, "quarantine");
-  for (const auto& [name, value] : kPatience) options.connection.keywords.emplace_back(name, value);
+  for (const auto& [name, value] : kQuarantinePatience)
+    options.connection.keywords.emplace_back(name, value);
   options.connection.setup.emplace_back(kStatementLimit);
   return Bookkeeping(std::move(options));
 }

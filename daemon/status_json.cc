@@ -321,8 +321,8 @@ namespace {
 
 json::value eta_value(const std::optional<Eta>& eta) {
   if (!eta) return nullptr;
-  const json::value slow = eta->p90_seconds ? json::value(*eta->p90_seconds) : json::value();
-  return json::object{{"p50_seconds", eta->p50_seconds}, {"p90_seconds", slow}};
+  return json::object{{"p50_seconds", eta->p50_seconds},
+                      {"p90_seconds", number_or_null(eta->p90_seconds)}};
 }
 
 // "copied in 10 min at the rate of the last minutes, 14 min if it is slow".
@@ -350,20 +350,16 @@ std::string status_json(const Told& told, const RunStatus& status,
   document["phase"] = phase_text(status.phase);
   document["eta"] = eta_value(told.eta);
   document["synced"] = status.synced;
-  document["lag_seconds"] =
-      status.lag_seconds ? json::value(*status.lag_seconds) : json::value(nullptr);
+  document["lag_seconds"] = number_or_null(status.lag_seconds);
   document["lag_unknown_for_seconds"] =
       status.lag_seconds ? json::value(nullptr) : json::value(status.lag_unknown_seconds);
   json::object positions;
   for (const auto& [name, position] : status.positions) positions[name] = position.major;
   document["positions"] = std::move(positions);
   document["proof"] = status.proof && status.proof->exact ? "exact" : "near";
-  document["proof_age_seconds"] = nullptr;
-  document["proof_position"] = nullptr;
-  if (status.proof) {
-    document["proof_age_seconds"] = status.proof->age_seconds;
-    document["proof_position"] = lsn_text(status.proof->position);
-  }
+  const std::optional<Proof>& proof = status.proof;
+  document["proof_age_seconds"] = proof ? json::value(proof->age_seconds) : json::value();
+  document["proof_position"] = proof ? json::value(lsn_text(proof->position)) : json::value();
   json::array waiting;
   for (const std::string& line : status.waiting_for) waiting.emplace_back(line);
   document["waiting_for"] = std::move(waiting);

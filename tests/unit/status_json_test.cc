@@ -14,7 +14,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-boost::json::value shown(const RunTableStatus& table) {
+boost::json::value document_of(const RunTableStatus& table) {
   return boost::json::parse(table_json(table));
 }
 
@@ -22,13 +22,13 @@ TEST(StatusJson, WhatNobodyKnowsIsNull) {
   RunTableStatus table;
   table.table = "public.orders";
   table.counted = false;
-  const auto unknown = shown(table);
+  const auto unknown = document_of(table);
   EXPECT_EQ(unknown.at("state"), "unknown");
   for (const char* name : {"rows_done", "rows_estimated", "events_applied", "debts", "quarantined"})
     EXPECT_TRUE(unknown.at(name).is_null()) << name;
   table.counted = true;
   table.debts = table.quarantined = 0;
-  const auto known = shown(table);
+  const auto known = document_of(table);
   EXPECT_EQ(known.at("state"), "pending");
   for (const char* name : {"rows_done", "rows_estimated", "events_applied", "debts", "quarantined"})
     EXPECT_EQ(known.at(name), 0) << name;
