@@ -16,7 +16,7 @@ constexpr std::chrono::seconds kSettles{3};
 std::uint64_t Breakers::count(const RunStatus& status, Limit limit) {
   std::uint64_t rows = 0;
   for (const RunTableStatus& table : status.tables) {
-    if (limit == Limit::BreakerQuarantined) rows += table.quarantined;
+    if (limit == Limit::BreakerQuarantined) rows += table.quarantined.value_or(0);
     if (limit == Limit::BreakerUnequal && table.sweep) rows += table.sweep->open_findings;
   }
   return rows;
@@ -42,7 +42,7 @@ void Breakers::look(Time now) {
 void Breakers::look_at_rows(Time now) {
   const RunStatus status = ports_.status();
   const std::uint64_t run = ports_.run();
-  if (std::exchange(run_, run) != run || run == 0 || !status.trouble.empty())
+  if (std::exchange(run_, run) != run || run == 0 || !status.looked || !status.trouble.empty())
     counts_from_ = now + kSettles;
   // Whoever resumes apply has seen what came until then.
   const bool settles = now < counts_from_ || control_.paused(Scope::Apply);

@@ -15,6 +15,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
@@ -22,11 +23,13 @@
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "daemon/actor.h"
+#include "daemon/percent.h"
 #include "pipeline/base/utf8.h"
 
 namespace lockstep {
@@ -47,6 +50,7 @@ constexpr std::size_t kListenersMax = 16;
 constexpr std::uint64_t kBodyBytesMax = 64 << 10;
 constexpr std::uint32_t kHeaderBytesMax = 8 << 10;
 constexpr std::size_t kGuestsMax = 32;  // Connections over TCP at a time.
+constexpr std::size_t kSlowMax = 4;     // Answers that wait for a server, or for their turn.
 
 // Who is at the other end, for the audit log.
 std::string actor_of(Stream& stream) {
@@ -91,6 +95,26 @@ asio::awaitable<void> write_answer(AnyStream& stream, const ControlResponse& ans
   stream.expires_after(kIdleMax);
   co_await http::async_write(stream, response, asio::use_awaitable);
 }
+
+// Where a request goes, and with what.
+struct RequestTarget {
+  std::string path;   // Decoded.
+  std::string query;  // As it stands there, which can be decoded.
+};
+
+// Nothing: it is not percent-encoded as it should be.
+std::optional<RequestTarget> split_target(const Request& request) {
+  const std::string_view target = request.target();
+  const std::size_t mark = std::min(target.size(), target.find('?'));
+  auto path = percent_decoded(target.substr(0, mark));
+  const std::string_view query = target.substr(std::min(target.size(), mark + 1));
+  if (!path || !percent_decoded(query)) return std::nullopt;
+  return RequestTarget{*std::move(path), std::string(query)};
+}
+
+constexpr std::string_view kNotEncoded =
+    "a % in a path or query stands before two hexadecimal "
+    "digits: encode one that is meant as %25";
 
 ControlResponse refusal(unsigned status, std::string_view title) {
   ControlResponse answer;
@@ -138,7 +162,7 @@ std::string ControlRequest::query_value(std::string_view name) const {
     rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
     const std::size_t equals = pair.find('=');
     if (equals != pair.npos && pair.substr(0, equals) == name)
-      return std::string(pair.substr(equals + 1));
+      return percent_decoded(pair.substr(equals + 1), true).value_or("");
   }
   return "";
 }
@@ -255,18 +279,18 @@ class ControlServer::Impl {
   asio::awaitable<void> serve(Stream stream) {
     try {
       const Request request = co_await read_request(stream, kBodyBytesMax);
-      const std::string target(request.target());
-      const std::size_t mark = std::min(target.size(), target.find('?'));
+      const auto target = split_target(request);
       // Our verbs, and curl as README has long shown it, ask for "lockstep".
       const std::string_view why_not = foreign(request, {"lockstep"});
       const bool reads = request.method() == http::verb::get;
       ControlResponse answer =
           !why_not.empty() ? refusal(421, why_not)
-                           : handler_({std::string(request.method_string()), target.substr(0, mark),
-                                       request.body(), reads ? "" : actor_of(stream),
-                                       target.substr(std::min(target.size(), mark + 1)),
-                                       std::string(request[http::field::accept]),
-                                       std::string(request["Last-Event-ID"])});
+          : !target        ? refusal(400, kNotEncoded)
+                    : handler_({std::string(request.method_string()), target->path, request.body(),
+                                reads ? "" : actor_of(stream), target->query,
+                                std::string(request[http::field::accept]),
+                                std::string(request["Last-Event-ID"])});
+      if (answer.later) answer = co_await answer_later(std::move(answer.later));
       if (answer.more && listeners_.size() < kListenersMax)
         co_return co_await send_stream(stream, answer.more);
       if (answer.more)
@@ -277,9 +301,21 @@ class ControlServer::Impl {
     }
   }
 
+  // What it needs may be away: nobody else waits for that.
+  asio::awaitable<ControlResponse> answer_later(std::function<ControlResponse()> answer) {
+    if (slow_ >= kSlowMax)
+      co_return refusal(503, "too many wait for a server already: ask again in a moment");
+    ++slow_;
+    const Counted counted(slow_);
+    co_return co_await asio::co_spawn(
+        slow_thread_,
+        [answer = std::move(answer)]() -> asio::awaitable<ControlResponse> { co_return answer(); },
+        asio::use_awaitable);
+  }
+
   // Likewise, of somebody whom nobody knows.
   asio::awaitable<void> serve_guest(TcpStream stream) {
-    const Guest guest(guests_);
+    const Counted guest(guests_);
     try {
       const Request request = co_await read_request(stream, 0);
       co_await write_answer(stream, answer_guest(request), request.version());
@@ -292,16 +328,16 @@ class ControlServer::Impl {
     if (request[http::field::host].empty()) return refusal(421, "say as which Host you ask");
     if (const std::string_view why_not = foreign(request, public_.hosts); !why_not.empty())
       return refusal(421, why_not);
-    const std::string target(request.target());
-    const std::string path = target.substr(0, target.find('?'));
-    if (std::ranges::find(public_.paths, path) == public_.paths.end())
+    const auto target = split_target(request);
+    if (!target) return refusal(400, kNotEncoded);
+    if (std::ranges::find(public_.paths, target->path) == public_.paths.end())
       return refusal(404, "not shown here: see lockstep's control socket");
     if (request.method() != http::verb::get) {
       ControlResponse answer = refusal(405, "GET only");
       answer.allow = "GET";
       return answer;
     }
-    ControlRequest asked{"GET", path, ""};
+    ControlRequest asked{"GET", target->path, ""};
     asked.actor = "anybody";
     return handler_(asked);
   }
@@ -326,13 +362,13 @@ class ControlServer::Impl {
     }
   }
 
-  // One of `guests_`, until it goes.
-  class Guest {
+  // One of so many, until it goes.
+  class Counted {
    public:
-    explicit Guest(std::size_t& all) : all_(all) {}
-    ~Guest() { --all_; }
-    Guest(const Guest&) = delete;
-    Guest& operator=(const Guest&) = delete;
+    explicit Counted(std::size_t& all) : all_(all) {}
+    ~Counted() { --all_; }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
 
    private:
     std::size_t& all_;
@@ -357,8 +393,10 @@ class ControlServer::Impl {
   const Signals on_;
   std::set<asio::steady_timer*> listeners_;  // Before the context, whose end ends them.
   std::size_t guests_ = 0;                   // Likewise.
+  std::size_t slow_ = 0;                     // Likewise: answer_later().
   PublicListen public_;
   asio::io_context context_{1};
+  asio::thread_pool slow_thread_{1};  // After the context, to which it hands what it has done.
   Protocol::acceptor acceptor_;
   Tcp::acceptor guest_acceptor_{context_};
   asio::signal_set signals_;

@@ -3,7 +3,8 @@
 //
 //   SIGTERM, SIGINT, SIGHUP ──┐
 //   HTTP requests ────────────┴─> run() on the control thread ──> handler, on_stop, on_hangup
-//   GET over TCP, if asked for ─┘
+//   GET over TCP, if asked for ─┘        what waits for a server └─> ControlResponse::later on a
+//                                                                    thread of its own
 #pragma once
 
 #include <cstdint>
@@ -25,15 +26,16 @@ inline constexpr const char* kProofPath = "/api/v1/proof";
 
 struct ControlRequest {
   std::string method;  // "GET", "POST"
-  std::string path;    // "/api/v1/status"; on its way to the server with its query, "?limit=10".
+  // "/api/v1/status"; on its way to the server percent-encoded and with its query, "?limit=10".
+  std::string path;
   std::string body;
   // Set by the server.
   std::string actor{};  // Who gives an order, as the kernel says: "uid 1000 (anna)"; "": who reads.
-  std::string query{};  // "limit=10&after=3".
+  std::string query{};  // "limit=10&after=3"; percent-encoded.
   std::string accept{};
   std::string last_event_id{};
 
-  // A value of the query as it stands there; "": there is none.
+  // A value of the query, decoded; "": there is none.
   std::string query_value(std::string_view name) const;
 };
 
@@ -45,6 +47,9 @@ struct ControlResponse {
   std::function<std::string()> more{};
   std::string allow{};                    // With 405: the methods that there are.
   std::string type = "application/json";  // Of a body that is well.
+  // Of an answer that waits for a server: returns it.  Called on a thread of its own, one such
+  // request after another, while others are answered.
+  std::function<ControlResponse()> later{};
 };
 
 // Where anybody may read the few resources that are public, over TCP: GET only, no password.
@@ -82,7 +87,8 @@ class ControlServer {
   // Somebody who listens to a stream is to be told something.  From any thread.
   void wake();
 
-  // Serves until stop().  `handler` and those of `signals` are called on this thread.
+  // Serves until stop().  `handler` and those of `signals` are called on this thread.  An answer of
+  // `later` that is under way is waited for by the destructor.
   void run();
   void stop();
 

@@ -35,7 +35,8 @@ json::object listed_finding(const Finding& finding) {
 
 }  // namespace
 
-ControlResponse answer_findings(const CheckpointReader& checkpoint, const ControlRequest& request) {
+ControlResponse answer_findings(const CheckpointReader& checkpoint, const ControlRequest& request,
+                                const std::function<bool(const std::string& table)>& is_table) {
   std::uint64_t limit = 1000;
   const std::string asked = request.query_value("limit");
   if (!asked.empty() && !parse_number(asked, limit)) return problem(400, "limit is a number");
@@ -52,6 +53,9 @@ ControlResponse answer_findings(const CheckpointReader& checkpoint, const Contro
     return {};
   });
   if (!read) return problem(read.error());
+  // Findings outlive a table that is moved no more.
+  if (total == 0 && !table.empty() && !is_table(table))
+    return problem(404, "there is no table " + table + ": see /api/v1/tables");
   std::ranges::sort(found, {}, &Finding::id);
   json::array list;
   for (const Finding& finding : found) list.push_back(listed_finding(finding));

@@ -39,9 +39,12 @@ void History::run() {
 }
 
 void History::add(const RunStatus& status, std::int64_t at_ms) {
-  Point point{at_ms, status.lag_seconds};
+  // Nobody counts while a run is prepared: what earlier processes have copied is not known yet.
+  const bool counted = status.phase != Phase::Prepare && !status.tables.empty() &&
+                       std::ranges::all_of(status.tables, &RunTableStatus::counted);
+  Point point{at_ms, status.lag_seconds, counted};
   CopyWork total;
-  bool known = true;
+  bool known = counted;
   for (const RunTableStatus& table : status.tables) {
     const double width = row_bytes(table).value_or(0);
     point.rows += table.counts.rows_done;
@@ -69,7 +72,8 @@ std::vector<double> History::rates(const CopyCost& cost) const {
   for (std::size_t at = begin; at + kRatedTogether < points_.size(); at += kRatedTogether) {
     const Point& from = points_[at];
     const Point& to = points_[at + kRatedTogether];
-    if (to.rows < from.rows || to.at_ms <= from.at_ms) continue;  // Another run, or another time.
+    if (!from.known || !to.known || to.rows < from.rows || to.at_ms <= from.at_ms)
+      continue;  // Another run, or another time.
     rates.push_back((cost.of(to.done) - cost.of(from.done)) * 1000 /
                     static_cast<double>(to.at_ms - from.at_ms));
   }
@@ -107,9 +111,9 @@ std::string History::json() const {
   const MutexLock lock(mutex_);
   std::string text = fmt::format(R"({{"every_seconds":{},"points":[)", kPointEvery.count());
   for (const Point& point : points_)
-    text += fmt::format("{}[{},{},{},{}]", &point == &points_.front() ? "" : ",", point.at_ms,
+    text += fmt::format("{}[{},{},{}]", &point == &points_.front() ? "" : ",", point.at_ms,
                         point.lag_seconds ? fmt::format("{:.3f}", *point.lag_seconds) : "null",
-                        point.rows, point.events);
+                        point.known ? fmt::format("{},{}", point.rows, point.events) : "null,null");
   text += "],\"eta\":";
   const std::optional<Eta> eta = eta_now();
   if (!eta) return text + "null}";

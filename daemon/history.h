@@ -18,8 +18,9 @@
 namespace lockstep {
 
 // GET: {"every_seconds": 2, "points": [[at_ms, lag_seconds or null, rows copied, events applied]],
-// "eta": {"p50_seconds", "p90_seconds"} or null}, oldest first; rows and events count from the
-// beginning of the run.
+// "eta": {"p50_seconds", "p90_seconds"} or null}, oldest first; rows are those of the target's
+// copy, events count from the beginning of the run; both are null where nobody knows them, as while
+// a run is prepared.
 inline constexpr const char* kHistoryPath = "/api/v1/history";
 
 // Rows of a copy, and about how many bytes they have at the source.
@@ -60,6 +61,7 @@ class History {
   struct Point {
     std::int64_t at_ms = 0;
     std::optional<double> lag_seconds;
+    bool known = false;  // What follows.
     std::uint64_t rows = 0;
     std::uint64_t events = 0;
     CopyWork done{};

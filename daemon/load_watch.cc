@@ -18,11 +18,6 @@ namespace {
 constexpr std::chrono::seconds kMeasureEvery{1};
 constexpr const char* kUnseen = "our role does not see all of it: GRANT pg_monitor TO it there";
 
-// Of standbys and subscribers, but for ourselves: what they were last known to be behind.
-constexpr const char* kReplicaLagSql =
-    "SELECT coalesce(max(extract(epoch FROM replay_lag)), 0),"
-    " coalesce(bool_or(state IS NULL), false) FROM pg_stat_replication"
-    " WHERE application_name NOT LIKE 'lockstep %'";
 constexpr const char* kSessionsSql =
     "SELECT count(*) FILTER (WHERE state = 'active'),"
     " coalesce(bool_or(query = '<insufficient privilege>'), false) FROM pg_stat_activity"
@@ -47,6 +42,15 @@ PostgresConnection measuring(const Manifest& manifest, Side side) {
 
 }  // namespace
 
+std::string replica_lag_sql(std::string_view our_slot) {
+  return fmt::format(
+      "SELECT coalesce(max(extract(epoch FROM replay_lag)), 0),"
+      " coalesce(bool_or(state IS NULL), false) FROM pg_stat_replication"
+      " WHERE application_name NOT LIKE 'lockstep %' AND pid IS DISTINCT FROM"
+      " (SELECT active_pid FROM pg_replication_slots WHERE slot_name = {})",
+      quote_literal(our_slot));
+}
+
 LoadWatch::LoadWatch(const Manifest& manifest, Steering& steering)
     : manifest_(manifest),
       steering_(steering),
@@ -61,9 +65,10 @@ std::vector<LoadWatch::Question> LoadWatch::questions() const {
       "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) / 1048576, false"
       " FROM pg_replication_slots WHERE slot_name = {}",
       quote_literal(manifest_.source.slot.value));
+  const std::string lag_sql = replica_lag_sql(manifest_.source.slot.value);
   std::vector<Question> all{
-      {"replica lag of the source", " s", true, kReplicaLagSql, bound(Limit::ReplicaLag)},
-      {"replica lag of the target", " s", false, kReplicaLagSql, bound(Limit::ReplicaLag)},
+      {"replica lag of the source", " s", true, lag_sql, bound(Limit::ReplicaLag)},
+      {"replica lag of the target", " s", false, lag_sql, bound(Limit::ReplicaLag)},
       {"active sessions of the target", "", false, kSessionsSql, bound(Limit::Sessions)},
       {"log that the source keeps for us", " MiB", true, kept_sql, bound(Limit::RetainedWal)}};
   if (const auto& query = manifest_.throttle.query)

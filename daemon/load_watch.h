@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/manifest.h"
@@ -16,6 +17,11 @@
 #include "pipeline/watch/wal_forecast.h"
 
 namespace lockstep {
+
+// What standbys and subscribers were last known to be behind, in seconds, and whether some of it
+// could not be seen; but for ourselves, and for whoever reads `our_slot`: a connector confirms what
+// it has read only from time to time.
+std::string replica_lag_sql(std::string_view our_slot);
 
 // run() on a thread of its own, stop() from any.
 class LoadWatch {

@@ -47,6 +47,7 @@ class OfflineStatus {
 
   const Manifest& manifest_;
   RunStatus status_;
+  bool target_answered_ = false;
   std::map<std::string, Position> positions_;
   std::map<TableName, RunTableStatus> tables_;
   std::string left_out_;  // The note of the last run.
@@ -110,10 +111,12 @@ Status OfflineStatus::ask_target() {
     return {};
   }
   if (!*begun) {
+    target_answered_ = true;
     wait_for("the migration has not begun on the target");
     return {};
   }
   LOCKSTEP_ASSIGN(Claim claim, bookkeeping.read());
+  target_answered_ = true;
   std::erase_if(claim.mappings,
                 [](const StoredMapping& mapping) { return mapping.fingerprint == kForgotten; });
   add_tables(claim);
@@ -195,6 +198,12 @@ Result<std::string> OfflineStatus::document() {
   status_.positions.assign(positions_.begin(), positions_.end());
   for (auto& [name, table] : tables_) status_.tables.push_back(std::move(table));
   add_left_out();
+  for (RunTableStatus& table : status_.tables) {
+    table.counted = target_answered_;
+    if (!target_answered_) continue;
+    table.debts = table.debts.value_or(0);
+    table.quarantined = table.quarantined.value_or(0);
+  }
   return status_json({manifest_.migration.value, manifest_.path}, status_,
                      results_of(manifest_, aggregates_));
 }

@@ -391,10 +391,23 @@ Result<Prepared> Preparation::run() {
   LOCKSTEP_ASSIGN(out_.claim, bookkeeping_.read());
   if (out_.claim.epoch != epoch || !out_.claim.start)
     return fail(Reaction::Halt, "another lockstep took this migration over while it was prepared");
+  count_left_out(out_.claim, out_.left_out);
   LOCKSTEP_TRY(finish());
   out_.exported = exported_;
   out_.target = target_;
   return std::move(out_);
+}
+
+void count_left_out(const Claim& claim, std::vector<LeftOut>& tables) {
+  for (LeftOut& table : tables) {
+    const auto is_of = [&](const auto& stored) { return stored.source.text() == table.table; };
+    table.rows_done = 0;
+    for (const StoredChunk& chunk : claim.chunks)
+      if (is_of(chunk)) table.rows_done += chunk.mark.rows;
+    const auto debts = std::ranges::find_if(claim.debts, is_of);
+    table.debts = debts == claim.debts.end() ? 0 : debts->open;
+    table.quarantined = debts == claim.debts.end() ? 0 : debts->quarantined;
+  }
 }
 
 Result<Prepared> prepare(const Manifest& manifest, RocksdbStore& store, const Patience& patience,

@@ -5,8 +5,10 @@
 //   Assembly
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -28,6 +30,11 @@ struct LeftOut {
   std::string table;
   std::string target;
   std::string reason;
+  // What the bookkeeping says of it, as of prepare(), which nobody works on since; of `debts` and
+  // `quarantined` nothing: not known.
+  std::uint64_t rows_done = 0;
+  std::optional<std::uint64_t> debts{};
+  std::optional<std::uint64_t> quarantined{};
 };
 
 inline constexpr const char* kTargetLost = "target_lost";
@@ -56,6 +63,9 @@ struct Prepared {
   // told; "": it has not.
   std::string target_lost;
 };
+
+// Says of each table what the bookkeeping knows of it.
+void count_left_out(const Claim& claim, std::vector<LeftOut>& tables);
 
 // Prepares a run.  Safe to call again after an error.
 //   Retry: a server is away, or something must happen first (the connector's slot is missing): the

@@ -33,8 +33,8 @@ void Preparation::add_absent(std::vector<StoredMapping>& mappings) const {
 // The slot goes before the positions in it are forgotten: one that stayed would be taken for that
 // of a run that died.  A connector's is the connector's.
 Status Preparation::leave_stream() {
-  if (const std::string fault = resync_fault(resync_, out_.tables, manifest_.path); !fault.empty())
-    return refuse(fault);
+  if (const Status fits = check_resync(resync_, out_.tables, manifest_.path); !fits)
+    return refuse(fits.error().message);
   if (manifest_.source.stream.value != StreamKind::Direct) return {};
   const std::string& name = manifest_.source.slot.value;
   LOCKSTEP_ASSIGN(const SlotFacts slot, read_slot(source_, name));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <map>
 #include <optional>
@@ -18,13 +19,19 @@ namespace {
 
 namespace json = boost::json;
 
-// The control thread must answer `status` and see signals again soon.
-constexpr const char* kQuarantineConnectSecondsMax = "5";
+// Whoever asks waits, and so do those who ask after him: ten seconds for a server that is silent.
+constexpr std::array<std::pair<const char*, const char*>, 5> kQuarantinePatience{
+    {{"connect_timeout", "5"},
+     {"keepalives_idle", "4"},
+     {"keepalives_interval", "2"},
+     {"keepalives_count", "3"},
+     {"tcp_user_timeout", "10000"}}};
 constexpr const char* kStatementLimit = "SET statement_timeout = 10000";
 
 Bookkeeping open_bookkeeping(const Manifest& manifest) {
   BookkeepingOptions options = bookkeeping_options(manifest, "quarantine");
-  options.connection.keywords.emplace_back("connect_timeout", kQuarantineConnectSecondsMax);
+  for (const auto& [name, value] : kQuarantinePatience)
+    options.connection.keywords.emplace_back(name, value);
   options.connection.setup.emplace_back(kStatementLimit);
   return Bookkeeping(std::move(options));
 }

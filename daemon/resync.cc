@@ -86,8 +86,8 @@ std::string resync_advice(const std::string& table, std::uint64_t missing, std::
       missing, table, rows, manifest, table);
 }
 
-std::string resync_fault(const Resync& resync, const std::vector<const TableMap*>& tables,
-                         const std::string& manifest) {
+Status check_resync(const Resync& resync, const std::vector<const TableMap*>& tables,
+                    const std::string& manifest) {
   std::set<std::string> unknown = resync.tables;
   std::vector<TableName> kept;
   for (const TableMap* table : tables) {
@@ -96,12 +96,15 @@ std::string resync_fault(const Resync& resync, const std::vector<const TableMap*
     if (keeps && (asked || resync.all)) kept.push_back(table->source.name);
   }
   if (!unknown.empty())
-    return *unknown.begin() + " is no table of the migration: see lockstep status " + manifest;
+    return fail(Reaction::Halt,
+                *unknown.begin() + " is no table of the migration: see lockstep status " + manifest,
+                ExitCode::Usage);
   if (kept.empty()) return {};
-  return shown_list(kept) +
-         " may keep rows that the source lacks (`existing: upsert`, or `partitions: keep`), which "
-         "a "
-         "resync would delete: take that out of the manifest first";
+  return fail(Reaction::Halt,
+              shown_list(kept) +
+                  " may keep rows that the source lacks (`existing: upsert`, or `partitions: "
+                  "keep`), which a resync would delete: take that out of the manifest first",
+              ExitCode::Config);
 }
 
 }  // namespace lockstep

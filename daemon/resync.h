@@ -46,9 +46,9 @@ std::string resync_hint(const std::string& manifest);
 std::string resync_advice(const std::string& table, std::uint64_t missing, std::uint64_t rows,
                           const std::string& manifest);
 
-// Why it cannot be done, of the migration's tables; "": it can be.  Rows that only the target has
-// go, so that a table which is meant to keep such rows is refused.
-std::string resync_fault(const Resync& resync, const std::vector<const TableMap*>& tables,
-                         const std::string& manifest);
+// Whether it can be done with the migration's tables.  Halt, exit Usage: it names one that is none;
+// exit Config: rows that only the target has go, and one is meant to keep such rows.
+Status check_resync(const Resync& resync, const std::vector<const TableMap*>& tables,
+                    const std::string& manifest);
 
 }  // namespace lockstep

@@ -16,6 +16,7 @@
 #include "daemon/run_state.h"
 #include "daemon/status_json.h"
 #include "daemon/sweep_json.h"
+#include "daemon/verdict.h"
 #include "daemon/waits.h"
 #include "daemon/web_page.h"
 
@@ -38,8 +39,8 @@ ControlResponse RunState::preparing() const {
   const Pauses pauses = steering_.control().pauses();
   if (const auto abort = pauses.find(kAbort); abort != pauses.end())
     return problem(409, held_text(abort->first, abort->second, manifest_.path));
-  const std::string why =
-      prepare_waits_.empty() ? "" : ", and waits for " + joined_waits({prepare_waits_});
+  const auto waits = prepare_wait_.shown(std::chrono::steady_clock::now());
+  const std::string why = waits ? ", and waits for " + joined_waits({waits->reason}) : "";
   return problem(503, fmt::format("lockstep is still preparing{}; next: lockstep status {}", why,
                                   manifest_.path));
 }
@@ -108,7 +109,10 @@ ControlResponse RunState::answer(const ControlRequest& request) {
     return as_problem(std::move(refusal));
   }
   if (auto refusal = refused(request)) return as_problem(*std::move(refusal));
-  return as_problem((this->*found->answer)(request));
+  ControlResponse response = (this->*found->answer)(request);
+  if (response.later)
+    response.later = [later = std::move(response.later)] { return as_problem(later()); };
+  return as_problem(std::move(response));
 }
 
 // With the reasons and next steps of what stopped.
@@ -158,11 +162,25 @@ ControlResponse RunState::answer_events(const ControlRequest& request) {
 }
 
 ControlResponse RunState::answer_findings(const ControlRequest& request) {
-  return lockstep::answer_findings(store_.read(), request);
+  return lockstep::answer_findings(store_.read(), request, [this](const std::string& table) {
+    const RunStatus now = run_status();
+    return now.tables.empty() ||  // They are not known yet.
+           std::ranges::find(now.tables, table, &RunTableStatus::table) != now.tables.end();
+  });
 }
 
+// It asks the target, and the source for keys.
 ControlResponse RunState::answer_rows_set_aside(const ControlRequest& request) {
-  return answer_quarantine(manifest_, store_, request);
+  ControlResponse response;
+  response.later = [this, request] {
+    if (auto refusal = refused(request)) return *std::move(refusal);  // By now.
+    ControlResponse answer = answer_quarantine(manifest_, store_, request);
+    if (request.method == "GET" || answer.status != 200) return answer;
+    const MutexLock lock(mutex_);
+    for (LeftOut& table : left_out_) table.debts = table.quarantined = std::nullopt;
+    return answer;
+  };
+  return response;
 }
 
 ControlResponse RunState::answer_openapi(const ControlRequest&) {
@@ -181,17 +199,8 @@ ControlResponse RunState::answer_live(const ControlRequest&) {
   return why.empty() ? ControlResponse{200, R"({"live":true})"} : problem(503, why);
 }
 
-// What an operator holds, and a lag, are none of its faults.
-std::vector<std::string> RunState::not_ready(const RunStatus& now) const {
-  const bool preparing = run() == 0 && !aborted();
-  std::vector<std::string> reasons = preparing ? now.waiting_for : now.trouble;
-  if (preparing && reasons.empty()) reasons.emplace_back("it is still preparing");
-  if (now.phase == Phase::Drain) reasons.emplace_back("it is asked to end");
-  return reasons;
-}
-
 ControlResponse RunState::answer_ready(const ControlRequest&) {
-  const std::vector<std::string> why = not_ready(run_status());
+  const std::vector<std::string> why = not_ready(run_status(), run() != 0);
   const bool ready = why.empty();
   boost::json::object document{{"ready", ready},
                                {"reasons", boost::json::array(why.begin(), why.end())}};
@@ -207,13 +216,13 @@ ControlResponse RunState::answer_metrics(const ControlRequest&) {
   const ReconcileSection& reconcile = manifest_.reconcile;
   std::optional<std::chrono::seconds> every;
   if (reconcile.mode.value == ReconcileMode::Continuous) every = reconcile.every;
-  const bool running = run() != 0;
+  const bool running = run() != 0 && now.looked;
   ControlResponse response;
   response.type = kMetricsType;
-  response.body =
-      metrics_text({manifest_.migration.value, parts_->version, not_ready(now).empty(), running,
-                    now, steering_.control(), parts_->meters, aggregates_.results(), every, now_us,
-                    running && every ? uncompared_.look(now, now_us) : Uncompared::Since()});
+  response.body = metrics_text(
+      {manifest_.migration.value, parts_->version, not_ready(now, run() != 0).empty(), running, now,
+       steering_.control(), parts_->meters, aggregates_.results(), every, now_us,
+       running && every ? uncompared_.look(now, now_us) : Uncompared::Since()});
   return response;
 }
 
@@ -374,9 +383,8 @@ ControlResponse RunState::answer_resync(const ControlRequest& request) {
   if (!wanted) return problem(400, wanted.error().message);
   const MutexLock lock(mutex_);
   if (runner_ == nullptr) return preparing();
-  if (const std::string fault = resync_fault(*wanted, prepared_->tables, manifest_.path);
-      !fault.empty())
-    return problem(404, fault);
+  if (const Status fits = check_resync(*wanted, prepared_->tables, manifest_.path); !fits)
+    return problem(fits.error());
   if (const Status asked = ask_for_resync(store_, *wanted, request.actor); !asked)
     return problem(asked.error());
   resume_ = true;

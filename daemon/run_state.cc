@@ -12,12 +12,13 @@ namespace lockstep {
 
 void RunState::waiting(const std::string& reason) {
   const MutexLock lock(mutex_);
-  if (prepare_waits_.empty()) waiting_ = std::chrono::steady_clock::now();
-  prepare_waits_ = reason;
+  prepare_wait_.waits(reason, std::chrono::steady_clock::now());
 }
 
 bool RunState::wait(std::chrono::milliseconds time) {
   if (!aborted()) stopped_.wait(time);
+  const MutexLock lock(mutex_);
+  prepare_wait_.tries(std::chrono::steady_clock::now());
   return !stopped_.raised() && !aborted();
 }
 
@@ -44,7 +45,7 @@ void RunState::running(Runner& runner, const Prepared& prepared) {
     asked_of_.clear();
     asked_after_ = 0;
     broken_off_ = aborted();
-    prepare_waits_.clear();
+    prepare_wait_.clear();
     again = resume_;
   }
   if (stopped_.raised() || aborted() || again) runner.stop();
@@ -150,9 +151,9 @@ RunStatus RunState::between_runs() const {
   status.positions = last_.positions;
   status.phase = stopped_.raised() ? Phase::Drain : Phase::Prepare;
   status.lag_unknown_seconds = Seconds(now - preparing_).count();
-  if (!prepare_waits_.empty()) {
-    status.waiting_for = {prepare_waits_};
-    status.prepare_waits_seconds = Seconds(now - waiting_).count();
+  if (const auto waits = prepare_wait_.shown(now)) {
+    status.waiting_for = {waits->reason};
+    status.prepare_waits_seconds = waits->seconds;
   }
   show_pauses(steering_.control().pauses(), status);
   status.kept_wal = steering_.control().kept_wal();
@@ -181,6 +182,9 @@ RunStatus RunState::status() const {
     entry.table = table.table;
     entry.target = table.target;
     entry.stopped = table.reason;
+    entry.counts.rows_done = table.rows_done;
+    entry.debts = table.debts;
+    entry.quarantined = table.quarantined;
     status.tables.push_back(std::move(entry));
   }
   return status;

@@ -21,6 +21,7 @@
 #include "daemon/resume_watch.h"
 #include "daemon/steering_api.h"
 #include "daemon/undoing.h"
+#include "daemon/waits.h"
 #include "pipeline/base/stop_flag.h"
 #include "pipeline/base/sync.h"
 #include "pipeline/run/runner.h"
@@ -130,8 +131,6 @@ class RunState {
   // The reason why a table stopped, and the next step.
   std::string explained(const RunTableStatus& table) const REQUIRES(mutex_);
   RunStatus shown_status() const;
-  // Why it does not do its work; none: it does.  `now`: run_status().
-  std::vector<std::string> not_ready(const RunStatus& now) const;
   ControlResponse preparing() const REQUIRES(mutex_);
   std::vector<std::string> waits_of(const SweepStatus& sweep) const REQUIRES(mutex_);
   std::string repairs_state() const REQUIRES(mutex_);
@@ -184,11 +183,10 @@ class RunState {
   std::vector<LeftOut> left_out_ GUARDED_BY(mutex_);
   const Prepared* prepared_ GUARDED_BY(mutex_) = nullptr;  // The runner's.
   RunStatus last_ GUARDED_BY(mutex_);
-  // While nothing runs: since when it is prepared, and what for it waits since when.
+  // While nothing runs: since when it is prepared, and what for that waits.
   std::chrono::steady_clock::time_point preparing_ GUARDED_BY(mutex_) =
       std::chrono::steady_clock::now();
-  std::chrono::steady_clock::time_point waiting_ GUARDED_BY(mutex_){};
-  std::string prepare_waits_ GUARDED_BY(mutex_);
+  PrepareWait prepare_wait_ GUARDED_BY(mutex_);
   bool resume_ GUARDED_BY(mutex_) = false;
   bool broken_off_ GUARDED_BY(mutex_) = false;         // By an abort.
   bool aggregates_wanted_ GUARDED_BY(mutex_) = false;  // By the last request to compare.

@@ -71,9 +71,27 @@ void add_verified(json::object& object, const RunTableStatus& table, ShowValues 
 std::string_view table_state(const RunTableStatus& table) {
   const TableLife& life = table.counts.life;
   if (!table.stopped.empty()) return life.paused ? "paused" : "stopped";
+  if (!table.counted) return "unknown";
   if (life.stage == Stage::Healing) return "healing";
   if (life.copied) return "following";
   return life.stage == Stage::Waiting ? "pending" : "backfill";
+}
+
+std::optional<std::uint64_t> rows_done(const RunTableStatus& table) {
+  return table.counted ? std::optional(table.counts.rows_done) : std::nullopt;
+}
+
+std::optional<std::uint64_t> sum_known(
+    const std::vector<RunTableStatus>& tables,
+    const std::function<std::optional<std::uint64_t>(const RunTableStatus&)>& of) {
+  if (tables.empty()) return std::nullopt;
+  std::uint64_t sum = 0;
+  for (const RunTableStatus& table : tables) {
+    const std::optional<std::uint64_t> one = of(table);
+    if (!one) return std::nullopt;
+    sum += *one;
+  }
+  return sum;
 }
 
 std::optional<double> rows_expected(const RunTableStatus& table) {
@@ -109,22 +127,31 @@ json::array ranges_json(const TableSweep& sweep, ShowValues values) {
 
 namespace {
 
+template <typename Number>
+json::value number_or_null(const std::optional<Number>& number) {
+  return number ? json::value(*number) : json::value(nullptr);
+}
+
 json::object table_object(const RunTableStatus& table, ShowValues values) {
   json::object object;
   object["table"] = table.table;
   object["target"] = table.target;
   object["state"] = table_state(table);
-  object["rows_done"] = table.counts.rows_done;
-  object["rows_estimated"] = static_cast<std::uint64_t>(shown_estimate(table));
+  const std::optional<std::uint64_t> rows = rows_done(table);
+  object["rows_done"] = number_or_null(rows);
   const std::optional<double> expected = rows_expected(table);
-  object["rows_expected"] = expected ? json::value(*expected) : json::value(nullptr);
+  object["rows_estimated"] = rows || expected
+                                 ? json::value(static_cast<std::uint64_t>(shown_estimate(table)))
+                                 : json::value(nullptr);
+  object["rows_expected"] = number_or_null(expected);
   const std::optional<double> width = row_bytes(table);
   object["bytes_done"] =
-      width ? json::value(*width * static_cast<double>(table.counts.rows_done)) : json::value();
+      width && rows ? json::value(*width * static_cast<double>(*rows)) : json::value();
   object["bytes_expected"] = width && expected ? json::value(*width * *expected) : json::value();
-  object["events_applied"] = table.counts.events_applied;
-  object["debts"] = table.debts;
-  object["quarantined"] = table.quarantined;
+  object["events_applied"] =
+      table.counted ? json::value(table.counts.events_applied) : json::value(nullptr);
+  object["debts"] = number_or_null(table.debts);
+  object["quarantined"] = number_or_null(table.quarantined);
   object["reason"] = table.stopped.empty() ? json::value(nullptr) : json::value(table.stopped);
   add_verified(object, table, values);
   return object;
@@ -142,12 +169,9 @@ json::value throttled_value(const Throttled& throttled) {
 
 json::value kept_wal_value(const std::optional<KeptWal>& kept) {
   if (!kept) return nullptr;
-  const auto number = [](const std::optional<double>& one) {
-    return one ? json::value(*one) : json::value(nullptr);
-  };
   return json::object{{"mb", kept->mb},
-                      {"limit_mb", number(kept->limit_mb)},
-                      {"full_in_seconds", number(kept->full_in_seconds)}};
+                      {"limit_mb", number_or_null(kept->limit_mb)},
+                      {"full_in_seconds", number_or_null(kept->full_in_seconds)}};
 }
 
 // "3 h 10 min".
@@ -297,8 +321,8 @@ namespace {
 
 json::value eta_value(const std::optional<Eta>& eta) {
   if (!eta) return nullptr;
-  const json::value slow = eta->p90_seconds ? json::value(*eta->p90_seconds) : json::value();
-  return json::object{{"p50_seconds", eta->p50_seconds}, {"p90_seconds", slow}};
+  return json::object{{"p50_seconds", eta->p50_seconds},
+                      {"p90_seconds", number_or_null(eta->p90_seconds)}};
 }
 
 // "copied in 10 min at the rate of the last minutes, 14 min if it is slow".
@@ -326,20 +350,16 @@ std::string status_json(const Told& told, const RunStatus& status,
   document["phase"] = phase_text(status.phase);
   document["eta"] = eta_value(told.eta);
   document["synced"] = status.synced;
-  document["lag_seconds"] =
-      status.lag_seconds ? json::value(*status.lag_seconds) : json::value(nullptr);
+  document["lag_seconds"] = number_or_null(status.lag_seconds);
   document["lag_unknown_for_seconds"] =
       status.lag_seconds ? json::value(nullptr) : json::value(status.lag_unknown_seconds);
   json::object positions;
   for (const auto& [name, position] : status.positions) positions[name] = position.major;
   document["positions"] = std::move(positions);
   document["proof"] = status.proof && status.proof->exact ? "exact" : "near";
-  document["proof_age_seconds"] = nullptr;
-  document["proof_position"] = nullptr;
-  if (status.proof) {
-    document["proof_age_seconds"] = status.proof->age_seconds;
-    document["proof_position"] = lsn_text(status.proof->position);
-  }
+  const std::optional<Proof>& proof = status.proof;
+  document["proof_age_seconds"] = proof ? json::value(proof->age_seconds) : json::value();
+  document["proof_position"] = proof ? json::value(lsn_text(proof->position)) : json::value();
   json::array waiting;
   for (const std::string& line : status.waiting_for) waiting.emplace_back(line);
   document["waiting_for"] = std::move(waiting);
@@ -453,13 +473,11 @@ std::string progress_line(const RunStatus& status) {
   double done = 0;
   double total = 0;
   std::uint64_t events = 0;
-  std::uint64_t debts = 0;
   std::uint64_t stopped = 0;
   for (const RunTableStatus& table : status.tables) {
     done += static_cast<double>(table.counts.rows_done);
     total += shown_estimate(table);
     events += table.counts.events_applied;
-    debts += table.debts;
     stopped += table.stopped.empty() ? 0 : 1;
   }
   // Before the tables are known there is nothing of which a share could be done.
@@ -469,9 +487,10 @@ std::string progress_line(const RunStatus& status) {
                                              total > 0 ? 100.0 * done / total : 100.0);
   const std::string lag =
       status.lag_seconds ? fmt::format("{:.1f}s", *status.lag_seconds) : "unknown";
-  std::string line = fmt::format("{} {} | lag {} events {} queue {}KiB | debts {} stopped {}",
-                                 phase_text(status.phase), rows, lag, events,
-                                 status.queue_bytes / 1024, debts, stopped);
+  const auto debts = sum_known(status.tables, &RunTableStatus::debts);
+  std::string line = fmt::format(
+      "{} {} | lag {} events {} queue {}KiB | debts {} stopped {}", phase_text(status.phase), rows,
+      lag, events, status.queue_bytes / 1024, debts ? std::to_string(*debts) : "unknown", stopped);
   if (status.throttled.share < 1)
     line += " | throttled: " + fmt::format("{}", fmt::join(status.throttled.reasons, ", "));
   if (!status.waiting_for.empty()) line += " | waiting for " + status.waiting_for.front();

@@ -4,6 +4,7 @@
 #include <array>
 #include <boost/json/fwd.hpp>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,10 +41,17 @@ std::string status_json(const Told& told, const RunStatus& status,
 // "public.a, public.b and 7 more".
 std::string some_of(const std::vector<std::string>& names, std::size_t most = 5);
 
-// "pending", "backfill", "following", "healing", "paused", "stopped".
+// "pending", "backfill", "following", "healing", "paused", "stopped"; "unknown" where no daemon
+// runs and the target does not answer.
 std::string_view table_state(const RunTableStatus& table);
 inline constexpr std::array<std::string_view, 6> kTableStates{"pending", "backfill", "following",
                                                               "healing", "paused",   "stopped"};
+// Rows that are copied; nothing: not known.
+std::optional<std::uint64_t> rows_done(const RunTableStatus& table);
+// The sum of a count over all tables; nothing where that of one is not known, or no table is.
+std::optional<std::uint64_t> sum_known(
+    const std::vector<RunTableStatus>& tables,
+    const std::function<std::optional<std::uint64_t>(const RunTableStatus&)>& of);
 // Rows that its copy comes to, as far as it is known; nothing: the source has no estimate.
 std::optional<double> rows_expected(const RunTableStatus& table);
 // What one of its rows takes at the source, on average; nothing: not known.

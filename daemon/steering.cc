@@ -89,15 +89,13 @@ std::uint64_t Steering::manifest_value(const Manifest& manifest, Limit limit) {
   return 0;
 }
 
-Status Steering::load() {
-  const MutexLock lock(mutex_);
-  LOCKSTEP_ASSIGN(const auto pauses, stored_pauses(store_.read()));
-  for (const auto& [name, pause] : pauses) control_.pause(name, pause);
-  LOCKSTEP_ASSIGN(const auto stored, store_.read().load_settings());
-  settings_.clear();
+Result<std::vector<ShownSetting>> Steering::stored_settings(const Manifest& manifest,
+                                                            const CheckpointReader& checkpoint) {
+  LOCKSTEP_ASSIGN(const auto stored, checkpoint.load_settings());
+  std::vector<ShownSetting> settings;
   for (const Limit limit : kLimits) {
     const std::string name(limit_text(limit));
-    const std::uint64_t value = manifest_value(manifest_, limit);
+    const std::uint64_t value = manifest_value(manifest, limit);
     ShownSetting shown{name, value, value, "", 0};
     if (const auto found = stored.find(name); found != stored.end()) {
       if (!parse_number(found->second.value, shown.value))
@@ -106,9 +104,18 @@ Status Steering::load() {
       shown.actor = found->second.actor;
       shown.at_us = found->second.at_us;
     }
-    control_.set(limit, shown.value);
-    settings_.push_back(std::move(shown));
+    settings.push_back(std::move(shown));
   }
+  return settings;
+}
+
+Status Steering::load() {
+  const MutexLock lock(mutex_);
+  LOCKSTEP_ASSIGN(const auto pauses, stored_pauses(store_.read()));
+  for (const auto& [name, pause] : pauses) control_.pause(name, pause);
+  LOCKSTEP_ASSIGN(settings_, stored_settings(manifest_, store_.read()));
+  for (const Limit limit : kLimits)
+    control_.set(limit, settings_.at(static_cast<std::size_t>(limit)).value);
   return {};
 }
 

@@ -78,6 +78,9 @@ class Steering {
   Status reload(const Manifest& manifest, const Order& order);
 
   std::vector<ShownSetting> settings() const;
+  // The same as it is stored, of a migration that nobody runs.
+  static Result<std::vector<ShownSetting>> stored_settings(const Manifest& manifest,
+                                                           const CheckpointReader& checkpoint);
   // Those that are not as the manifest says, for people, with who set them and how to undo that.
   std::vector<std::string> set_by_hand() const;
 

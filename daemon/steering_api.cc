@@ -31,17 +31,6 @@ std::unexpected<Error> invalid(std::string why) {
   return fail(Error{Reaction::Halt, std::move(why), ExitCode::Usage, kInvalid});
 }
 
-std::string settings_json(const Steering& steering) {
-  json::array settings;
-  for (const ShownSetting& one : steering.settings()) {
-    json::object object{{"name", one.name}, {"value", one.value}, {"manifest", one.manifest}};
-    object["by"] = one.actor.empty() ? json::value(nullptr) : json::value(one.actor);
-    object["since"] = one.at_us == 0 ? json::value(nullptr) : json::value(time_text(one.at_us));
-    settings.push_back(std::move(object));
-  }
-  return json::serialize(json::object{{"settings", std::move(settings)}});
-}
-
 std::string known_settings() {
   std::string names;
   for (const Limit limit : kLimits)
@@ -77,6 +66,17 @@ Status change_settings(Steering& steering, const json::object& wanted, const Ord
 
 }  // namespace
 
+std::string settings_json(const std::vector<ShownSetting>& all) {
+  json::array settings;
+  for (const ShownSetting& one : all) {
+    json::object object{{"name", one.name}, {"value", one.value}, {"manifest", one.manifest}};
+    object["by"] = one.actor.empty() ? json::value(nullptr) : json::value(one.actor);
+    object["since"] = one.at_us == 0 ? json::value(nullptr) : json::value(time_text(one.at_us));
+    settings.push_back(std::move(object));
+  }
+  return json::serialize(json::object{{"settings", std::move(settings)}});
+}
+
 std::string pauses_json(const std::vector<PausedScope>& paused) {
   std::vector<std::string> waits;
   for (const PausedScope& held : paused)
@@ -93,10 +93,12 @@ ControlResponse problem(unsigned status, const std::string& why) {
 }
 
 ControlResponse problem(const Error& error) {
-  if (error.exit == ExitCode::Usage)
-    return problem(error.code == kInvalid ? 422 : 404, error.message);
-  return {500, json::serialize(
-                   json::object{{"title", error.message}, {"exit", static_cast<int>(error.exit)}})};
+  const bool not_now = error.exit == ExitCode::Config || error.exit == ExitCode::Temporary;
+  const unsigned status = error.exit != ExitCode::Usage ? (not_now ? 409 : 500)
+                          : error.code == kInvalid      ? 422
+                                                        : 404;
+  return {status, json::serialize(json::object{{"title", error.message},
+                                               {"exit", static_cast<int>(error.exit)}})};
 }
 
 Status audit(RocksdbStore& store, const std::string& actor, const std::string& verb,
@@ -135,7 +137,7 @@ Result<std::vector<std::string>> wanted_held(const Steering& steering, const jso
 
 ControlResponse answer_steering(Steering& steering, const ControlRequest& request) {
   const bool settings = request.path == kSettingsPath;
-  if (settings && request.method == "GET") return {200, settings_json(steering)};
+  if (settings && request.method == "GET") return {200, settings_json(steering.settings())};
   if (request.method != (settings ? "PATCH" : "POST"))
     return problem(405, settings ? "settings take GET and PATCH" : "pauses take GET and POST");
   boost::system::error_code broken;
@@ -146,7 +148,7 @@ ControlResponse answer_steering(Steering& steering, const ControlRequest& reques
   if (settings) {
     if (const Status changed = change_settings(steering, *wanted, order); !changed)
       return problem(changed.error());
-    return {200, settings_json(steering)};
+    return {200, settings_json(steering.settings())};
   }
   const auto names = wanted_held(steering, *wanted);
   if (!names) return problem(names.error());

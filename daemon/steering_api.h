@@ -21,6 +21,9 @@ inline constexpr const char* kSettingsPath = "/api/v1/settings";
 // that began before somebody held it.
 std::string pauses_json(const std::vector<PausedScope>& paused);
 
+// {"settings": [{"name", "value", "manifest", "by", "since"}]}.
+std::string settings_json(const std::vector<ShownSetting>& all);
+
 // Answers a request of either path, of a migration that nobody runs, or which has begun nothing.
 ControlResponse answer_steering(Steering& steering, const ControlRequest& request);
 
@@ -29,7 +32,7 @@ ControlResponse answer_steering(Steering& steering, const ControlRequest& reques
 Result<std::vector<std::string>> resume_held(Steering& steering, const boost::json::object& wanted,
                                              const std::string& actor);
 
-// An answer that says what is wrong: {"title": why}.
+// An answer that says what is wrong: {"title": why}, and of an error {"exit": code of the verb}.
 ControlResponse problem(unsigned status, const std::string& why);
 ControlResponse problem(const Error& error);
 

@@ -57,8 +57,7 @@ std::string_view shape(std::string_view mood) {
 struct Point {
   double at_ms = 0;
   std::optional<double> lag;
-  double rows = 0;
-  double events = 0;
+  std::optional<std::pair<double, double>> counts;  // Rows and events, where they are known.
 };
 
 std::vector<Point> points_of(const json::value& history) {
@@ -66,22 +65,33 @@ std::vector<Point> points_of(const json::value& history) {
   if (!history.is_object()) return points;
   for (const json::value& one : history.at("points").as_array()) {
     const json::value& lag = one.at(1);
-    points.push_back({one.at(0).to_number<double>(),
-                      lag.is_null() ? std::nullopt : std::optional(lag.to_number<double>()),
-                      one.at(2).to_number<double>(), one.at(3).to_number<double>()});
+    Point point{one.at(0).to_number<double>(),
+                lag.is_null() ? std::nullopt : std::optional(lag.to_number<double>()),
+                std::nullopt};
+    if (!one.at(2).is_null() && !one.at(3).is_null())
+      point.counts = {one.at(2).to_number<double>(), one.at(3).to_number<double>()};
+    points.push_back(std::move(point));
   }
   return points;
 }
 
-// Rows and events per second, of the last half minute.
+// Rows and events per second, of the last half minute, or of what there is of the present run.
 std::optional<std::pair<double, double>> rates(const std::vector<Point>& points) {
   constexpr std::size_t kPoints = 15;
-  if (points.size() < 2) return std::nullopt;
-  const Point& from = points[points.size() - std::min(points.size(), kPoints)];
+  if (points.empty() || !points.back().counts) return std::nullopt;
   const Point& to = points.back();
-  const double seconds = (to.at_ms - from.at_ms) / 1000;
-  if (seconds <= 0 || to.rows < from.rows || to.events < from.events) return std::nullopt;
-  return std::pair((to.rows - from.rows) / seconds, (to.events - from.events) / seconds);
+  const Point* from = &to;
+  for (std::size_t back = 2; back <= std::min(points.size(), kPoints); ++back) {
+    const Point& before = points[points.size() - back];
+    if (!before.counts || before.counts->first > from->counts->first ||
+        before.counts->second > from->counts->second)
+      break;  // It counted anew from here on.
+    from = &before;
+  }
+  const double seconds = (to.at_ms - from->at_ms) / 1000;
+  if (seconds <= 0) return std::nullopt;
+  return std::pair((to.counts->first - from->counts->first) / seconds,
+                   (to.counts->second - from->counts->second) / seconds);
 }
 
 // The worst of each part of the hour; "?": not known.
@@ -121,7 +131,9 @@ std::string copy_text(const json::object& status, const json::value& history) {
   std::optional<double> total = 0.0;
   for (const json::value& table : status.at("tables").as_array()) {
     const auto expected = number(table.as_object(), "rows_expected");
-    done += number(table.as_object(), "rows_done").value_or(0);
+    const auto rows = number(table.as_object(), "rows_done");
+    if (!rows) return "copied: unknown";
+    done += *rows;
     total = total && expected ? std::optional(*total + *expected) : std::nullopt;
   }
   std::string text = !total || *total <= 0
@@ -165,8 +177,9 @@ int badness(const json::object& table) {
 
 std::string table_line(const json::object& table, std::size_t width) {
   const double total = number(table, "rows_expected").value_or(0);
-  const double done = number(table, "rows_done").value_or(0);
-  const std::string copied = total > 0 ? fmt::format("{:.0f} %", std::floor(100 * done / total))
+  const auto done = number(table, "rows_done");
+  const std::string copied = done && total > 0
+                                 ? fmt::format("{:.0f} %", std::floor(100 * *done / total))
                              : text_of(table, "state") == "following" ? "100 %"
                                                                       : "?";
   const auto age = number(table, "verified_age_seconds");

@@ -127,8 +127,8 @@ Found unequal(const RunStatus& status, std::string_view manifest) {
 }
 
 Found set_aside(const RunStatus& status, std::string_view manifest) {
-  const auto rows =
-      rows_that_are(status, [](const RunTableStatus& table) { return table.quarantined; });
+  const auto rows = rows_that_are(
+      status, [](const RunTableStatus& table) { return table.quarantined.value_or(0); });
   if (!rows) return std::nullopt;
   return MigrationVerdict{
       Mood::Trouble,
@@ -263,6 +263,16 @@ MigrationVerdict verdict_of(const RunStatus& status, std::string_view manifest,
   for (const auto look : {set_aside, log_full, behind, held, copying})
     if (Found found = look(status, manifest)) return *std::move(found);
   return following(status);
+}
+
+// What an operator holds, and a lag, are none of its faults.  Of a run that nobody has looked at
+// yet nothing is known.
+std::vector<std::string> not_ready(const RunStatus& status, bool runs) {
+  const bool preparing = status.phase != Phase::Aborted && (!runs || !status.looked);
+  std::vector<std::string> reasons = preparing ? status.waiting_for : status.trouble;
+  if (preparing && reasons.empty()) reasons.emplace_back("it is still preparing");
+  if (status.phase == Phase::Drain) reasons.emplace_back("it is asked to end");
+  return reasons;
 }
 
 }  // namespace lockstep

@@ -34,4 +34,7 @@ struct MigrationVerdict {
 MigrationVerdict verdict_of(const RunStatus& status, std::string_view manifest,
                             const std::vector<AggregateResult>& aggregates = {});
 
+// Why it does not do its work, as /readyz says; none: it does.  `runs`: a run is under way.
+std::vector<std::string> not_ready(const RunStatus& status, bool runs);
+
 }  // namespace lockstep

@@ -89,6 +89,20 @@ Status refuse_while_held(const Pauses& pauses, const std::string& manifest) {
   return {};
 }
 
+void PrepareWait::waits(const std::string& reason, Time now) {
+  if (!shown(now)) since_ = now;
+  reason_ = reason;
+  tries_.reset();
+}
+
+void PrepareWait::tries(Time now) { tries_ = now; }
+
+std::optional<PrepareWait::Shown> PrepareWait::shown(Time now) const {
+  constexpr std::chrono::seconds kTryMax{30};
+  if (reason_.empty() || (tries_ && now - *tries_ > kTryMax)) return std::nullopt;
+  return Shown{reason_, std::chrono::duration<double>(now - since_).count()};
+}
+
 std::optional<std::string> WaitNotice::due(const std::string& what, Time now) {
   constexpr std::chrono::seconds kSoonOver{1};
   constexpr std::chrono::minutes kAgain{1};

@@ -34,6 +34,27 @@ std::string abort_left(const Pauses& pauses, const std::string& manifest);
 // Halt, exit Temporary: an operator holds whatever writes rows of the target.
 Status refuse_while_held(const Pauses& pauses, const std::string& manifest);
 
+// What prepare() waits for, and since when.  A try may take as long as a server takes to refuse a
+// connection: only one that lasts longer shows that the wait before it is over.
+class PrepareWait {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  struct Shown {
+    std::string reason;
+    double seconds = 0;
+  };
+
+  void waits(const std::string& reason, Time now);  // Said again with each try in vain.
+  void tries(Time now);                             // It has waited, and tries again.
+  void clear() { reason_.clear(); }
+  std::optional<Shown> shown(Time now) const;  // Nothing: it waits for nothing.
+
+ private:
+  std::string reason_;  // "": it waits for nothing.
+  Time since_{};
+  std::optional<Time> tries_;  // Since when; nothing: it waits.
+};
+
 // Says what is waited for: once, when that has lasted a second, then once a minute, and when it is
 // something else.  A wait that is soon over is not told.
 class WaitNotice {

@@ -11,6 +11,7 @@
 #include <iostream>
 #include <string>
 
+#include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/state_lock.h"
 #include "config/effective.h"
 #include "daemon/abort.h"
@@ -58,6 +59,36 @@ json::object ask_all(const LockOwner& owner) {
   return told;
 }
 
+// What lies in the state directory, of a migration of which nobody can be asked.
+json::object read_all(const Manifest& manifest) {
+  constexpr std::size_t kEventsMost = 2000;
+  json::object told;
+  const auto tell = [&](const char* name, const Result<std::string>& text) {
+    told[name] =
+        text ? document_of(*text) : json::value(json::object{{"missing", text.error().message}});
+  };
+  tell("history", fail(Reaction::Halt, "only a running daemon has it"));
+  const auto opened = CheckpointReader::open(manifest.state_dir.value.string());
+  const CheckpointReader* const checkpoint = opened && *opened ? &**opened : nullptr;
+  const auto read = [&](const auto& of) -> Result<std::string> {
+    if (!opened) return fail(opened.error());
+    if (checkpoint == nullptr) return fail(Reaction::Halt, "the migration has never run");
+    return of(*checkpoint);
+  };
+  tell("events", read([](const CheckpointReader& from) -> Result<std::string> {
+         LOCKSTEP_ASSIGN(const auto events, from.load_told(0, kEventsMost));
+         return events_json(events);
+       }));
+  tell("findings", read([](const CheckpointReader& from) -> Result<std::string> {
+         return answer_findings(from, {"GET", kFindingsPath, ""}, {}).body;
+       }));
+  tell("settings", read([&](const CheckpointReader& from) -> Result<std::string> {
+         LOCKSTEP_ASSIGN(const auto settings, Steering::stored_settings(manifest, from));
+         return settings_json(settings);
+       }));
+  return told;
+}
+
 // A file of ours alone, which was not there.
 Status write_new(const std::string& path, const std::string& text) {
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -88,7 +119,8 @@ ExitCode doctor_command(const DoctorCommand& command) {
                             : json::value(json::object{{"missing", status.error().message}});
   const auto owner = find_owner(*manifest);
   if (!owner) return complain(owner.error());
-  if (*owner && !(*owner)->socket.empty()) bundle["daemon"] = ask_all(**owner);
+  const bool listens = *owner && !(*owner)->socket.empty();
+  bundle[listens ? "daemon" : "stored"] = listens ? ask_all(**owner) : read_all(*manifest);
   const std::string path = command.out.empty()
                                ? fmt::format("lockstep-{}.json", manifest->migration.value)
                                : command.out;

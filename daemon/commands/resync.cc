@@ -28,9 +28,7 @@ Status check_tables(const Manifest& manifest, const Resync& resync) {
   std::vector<const TableMap*> tables;
   for (const PlannedTable& table : plan.tables)
     if (table.map) tables.push_back(&*table.map);
-  const std::string fault = resync_fault(resync, tables, manifest.path);
-  if (!fault.empty()) return fail(Reaction::Halt, fault, ExitCode::Config);
-  return {};
+  return check_resync(resync, tables, manifest.path);
 }
 
 // Returns whether a daemon was there to be asked.

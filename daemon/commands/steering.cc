@@ -48,6 +48,11 @@ Result<std::string> order_offline(const Manifest& manifest, ControlRequest reque
   }
   const json::value wanted = json::parse(request.body);
   LOCKSTEP_ASSIGN(const auto names, resume_held(steering, wanted.as_object(), request.actor));
+  if (const std::string table = text_of(wanted.as_object(), "table");
+      names.empty() && table != "-" && !steering.selects(table))
+    return fail(Reaction::Halt,
+                fmt::format("there is no table {}: see lockstep status {}", table, manifest.path),
+                ExitCode::Usage);
   json::array scopes;
   for (const std::string& name : names) scopes.emplace_back(name);
   const std::string left = abort_left(steering.control().pauses(), manifest.path);
@@ -216,7 +221,10 @@ ExitCode resume_command(const ResumeCommand& command) {
                                          "every stopped table again",
                                          command.table, command.manifest))
                         .error());
-  std::cout << "nothing is paused, and no table has stopped\n";
+  std::cout << (document.as_object().contains("resumed")
+                    ? "nothing is paused, and no table has stopped\n"
+                    : "nothing is paused; lockstep does not run: lockstep run " + command.manifest +
+                          " tries every stopped table again\n");
   return ExitCode::Ok;
 }
 

@@ -32,7 +32,8 @@ constexpr auto kCatalog = std::to_array<MetricInfo>({
     {"migration_paused_tables", kGauge, "", "Tables that an operator holds."},
     {"migration_kill_switch", kGauge, "", "1 after lockstep abort, until lockstep resume."},
     {"migration_tables", kGauge, "state",
-     "Tables by state: pending, backfill, following, healing, paused, stopped."},
+     "Tables by state: pending, backfill, following, healing, paused, stopped; absent until a run "
+     "was looked at, as all that is said of its tables."},
 
     {"migration_replication_lag_seconds", kGauge, "",
      "Age of the oldest change that is committed at the source and not on the target; absent "
@@ -68,11 +69,12 @@ constexpr auto kCatalog = std::to_array<MetricInfo>({
     {"migration_batch_rows", kHistogram, "", "Changes and rows of the copy in one of them."},
     {"migration_debts_total", kCounter, "reason",
      "Rows that have to be read from the source again, by why."},
-    {"migration_debts_open", kGauge, "", "Rows that wait for that."},
+    {"migration_debts_open", kGauge, "", "Rows that wait for that; absent while it is not known."},
     {"migration_quarantined_total", kCounter, "",
-     "Rows that were set aside since the target refuses them."},
+     "How often a row was set aside since the target refuses it; one that is tried again in vain "
+     "counts again."},
     {"migration_quarantined_rows", kGauge, "",
-     "Rows that are set aside; lockstep quarantine list names them."},
+     "Rows that are set aside; lockstep quarantine list names them; absent while it is not known."},
     {"migration_retries_total", kCounter, "stage, reason",
      "Steps that failed and were made again, by part and by the server's code, none where it gave "
      "none."},

@@ -126,7 +126,7 @@ void add_counts(MetricFamilies& families, const Meters& meters) {
 // Of one table, or of all those that share a label.
 struct TableSums {
   std::string state;  // "" of several.
-  double rows = 0;
+  std::optional<double> rows = 0;
   std::optional<double> expected = 0;
   std::array<std::uint64_t, kChangeKinds> applied{};
   std::optional<double> findings;  // Of those that are compared.
@@ -135,11 +135,14 @@ struct TableSums {
   std::int64_t uncompared_us = 0;  // Since when one waits for its first comparison; 0: none.
 };
 
+// Of what is not known there is no sum.
+std::optional<double> plus(const std::optional<double>& one, const std::optional<double>& more) {
+  return one && more ? std::optional(*one + *more) : std::nullopt;
+}
+
 void sum_up(const RunTableStatus& table, TableSums& sums) {
-  sums.rows += static_cast<double>(table.counts.rows_done);
-  const auto expected = rows_expected(table);
-  sums.expected =
-      expected && sums.expected ? std::optional(*sums.expected + *expected) : std::nullopt;
+  sums.rows = plus(sums.rows, rows_done(table));
+  sums.expected = plus(sums.expected, rows_expected(table));
   if (!table.sweep) return;
   const TableSweep& sweep = *table.sweep;
   sums.findings = sums.findings.value_or(0) + static_cast<double>(sweep.open_findings);
@@ -150,9 +153,15 @@ void sum_up(const RunTableStatus& table, TableSums& sums) {
 
 using Tables = std::map<std::string, TableSums, std::less<>>;  // By label.
 
+// Which tables have a label of their own goes by their names, so that none loses it to another when
+// one stops, or is left out of a run.
 Tables sums_of(const MetricsSnapshot& snapshot) {
   Tables tables;
-  for (const RunTableStatus& table : snapshot.status.tables) {
+  std::vector<const RunTableStatus*> by_name;
+  for (const RunTableStatus& table : snapshot.status.tables) by_name.push_back(&table);
+  std::ranges::sort(by_name, {}, &RunTableStatus::table);
+  for (const RunTableStatus* each : by_name) {
+    const RunTableStatus& table = *each;
     const bool named = tables.size() < kMetricTablesMax;
     TableSums& sums = tables[named ? table.table : std::string(kOther)];
     sum_up(table, sums);
@@ -196,27 +205,22 @@ void add_table(MetricFamilies& families, const std::string& name, const TableSum
 
 void add_tables(MetricFamilies& families, const MetricsSnapshot& snapshot) {
   const Tables tables = sums_of(snapshot);
-  double rows = 0;
+  std::optional<double> rows = 0;
   std::optional<double> expected = 0;
   for (const auto& [name, sums] : tables) {
     add_table(families, name, sums, snapshot.running);
-    rows += sums.rows;
-    expected = expected && sums.expected ? std::optional(*expected + *sums.expected) : std::nullopt;
+    rows = plus(rows, sums.rows);
+    expected = plus(expected, sums.expected);
   }
   if (!snapshot.running) return;
-  if (expected && *expected > 0)
-    families.add("migration_backfill_progress_ratio", std::min(1.0, rows / *expected));
+  if (rows && expected && *expected > 0)
+    families.add("migration_backfill_progress_ratio", std::min(1.0, *rows / *expected));
   std::map<std::string_view, double> states;
   for (const std::string_view state : kTableStates) states[state] = 0;
-  std::uint64_t debts = 0;
-  std::uint64_t quarantined = 0;
-  for (const RunTableStatus& table : snapshot.status.tables) {
-    ++states[table_state(table)];
-    debts += table.debts;
-    quarantined += table.quarantined;
-  }
-  families.add("migration_debts_open", static_cast<double>(debts));
-  families.add("migration_quarantined_rows", static_cast<double>(quarantined));
+  const std::vector<RunTableStatus>& all = snapshot.status.tables;
+  for (const RunTableStatus& table : all) ++states[table_state(table)];
+  families.add("migration_debts_open", sum_known(all, &RunTableStatus::debts));
+  families.add("migration_quarantined_rows", sum_known(all, &RunTableStatus::quarantined));
   for (const auto& [state, count] : states)
     families.add("migration_tables", count, {{"state", std::string(state)}});
 }

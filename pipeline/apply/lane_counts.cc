@@ -34,6 +34,7 @@ void Lane::count_batch(const ApplyOutcome& outcome) {
   meters.skipped_stopped.add(counts_.skipped_stopped);
   for (const DebtOpened& debt : outcome.opened)
     meters.debts[static_cast<std::size_t>(debt.reason)].add(1);
+  meters.quarantined.add(outcome.set_aside);
   if (batch_.empty()) return;  // Only a position was committed.
   meters.batches.add(1);
   meters.batch_rows.add(static_cast<double>(batch_rows_));

@@ -1,6 +1,7 @@
 #include "pipeline/ports/meters.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace lockstep {
 
@@ -75,6 +76,17 @@ std::vector<std::pair<std::string, const TableMeters*>> Meters::tables() const {
   std::vector<std::pair<std::string, const TableMeters*>> all;
   for (const auto& [name, table] : tables_) all.emplace_back(name, &table);
   return all;
+}
+
+std::vector<std::string> Meters::more_aside(std::map<std::string, std::uint64_t> now) {
+  const MutexLock lock(mutex_);
+  std::vector<std::string> more;
+  for (const auto& [table, rows] : now) {
+    const auto before = aside_.find(table);
+    if (rows > (before == aside_.end() ? 0 : before->second)) more.push_back(table);
+  }
+  aside_ = std::move(now);
+  return more;
 }
 
 }  // namespace lockstep

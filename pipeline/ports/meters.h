@@ -128,7 +128,7 @@ struct Meters {
   Histogram chunk{kSecondsBounds};
   Histogram source_read{kSecondsBounds};  // One piece of a chunk.
 
-  Counter quarantined;  // Rows that were set aside in this process.
+  Counter quarantined;  // How often a row was set aside in this process.
 
   NamedCounter retries;  // By Worker and the server's code, "none" where there is none.
   NamedCounter told;     // Events, by level and message.
@@ -148,8 +148,13 @@ struct Meters {
   // Those that somebody has asked for.
   std::vector<std::pair<std::string, const TableMeters*>> tables() const;
 
+  // Takes how many rows are set aside by now, of each table that has some.  Returns the tables of
+  // which these are more than the last time, whatever run that was of.
+  std::vector<std::string> more_aside(std::map<std::string, std::uint64_t> now);
+
  private:
   mutable Mutex mutex_;
+  std::map<std::string, std::uint64_t> aside_ GUARDED_BY(mutex_);
   std::map<std::string, TableMeters> tables_ GUARDED_BY(mutex_);
 };
 

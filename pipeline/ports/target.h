@@ -124,6 +124,7 @@ struct ApplyOutcome {
   std::optional<ChangeBatch::Stop> stop;
   std::vector<DebtOpened> opened;
   std::uint64_t rows_written = 0;
+  std::uint64_t set_aside = 0;  // Debts that were quarantined.
 };
 
 // A lane whose progress a TRUNCATE raises: it is the lane's transaction `batch`.

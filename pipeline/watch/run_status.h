@@ -21,9 +21,10 @@ struct RunTableStatus {
   std::string table;
   std::string target;
   TableStatus counts;
+  bool counted = true;  // Somebody knows how far it is; else `counts` says nothing of that.
   std::string stopped;  // Why, once the bookkeeping has it; empty while it goes on.
-  std::uint64_t debts = 0;
-  std::uint64_t quarantined = 0;
+  std::optional<std::uint64_t> debts{};  // Nothing: not known.
+  std::optional<std::uint64_t> quarantined{};
   std::optional<TableSweep> sweep;  // Nothing: nobody compares it.
 };
 
@@ -62,7 +63,8 @@ struct RunStatus {
   std::optional<Proof> proof;  // The last one, unless rows are owed since.
   std::vector<std::string> waiting_for;
   std::vector<std::string> trouble;  // Of these, what keeps a part from its work.
-  double silent_seconds = 0;         // Since the supervisor last looked.
+  bool looked = false;               // The supervisor of this run has looked at least once.
+  double silent_seconds = 0;         // Since it last looked, or since the run began.
   double prepare_waits_seconds = 0;  // Since prepare() first waited for something; 0: it does not.
   std::string abort_waits_for;       // What an abort still waits for; "": nothing can be written.
   bool stream_held = false;          // On purpose, until tables are copied: so no lag is known.

@@ -86,6 +86,8 @@ void Supervisor::begin() {
   const std::vector<TableStatus> all = shared_.board.all();
   for (TableId id = 0; id < all.size(); ++id)
     if (all[id].life.copied) told_done_.insert(id);
+  const MutexLock lock(mutex_);
+  published_ = shared_.clock.now();  // A first look that hangs is silent from here on.
 }
 
 Result<Supervisor::Conclusion> Supervisor::tick(bool want_proof) {
@@ -180,20 +182,18 @@ Status Supervisor::count_debts() {
   counted_at_ = shared_.clock.now();
   count_took_ = counted_at_ - begun;
   LOCKSTEP_TRY(look_back());
-  const bool counted_before = std::exchange(counted_, true);
-  const std::map<TableId, DebtCount> before = std::exchange(debts_, {});
+  counted_ = true;
+  debts_.clear();
+  std::map<std::string, std::uint64_t> aside;
   for (const DebtCount& count : counts) {
     debts_[count.table] = count;
-    const auto last = before.find(count.table);
-    const std::uint64_t had = last == before.end() ? 0 : last->second.quarantined;
-    if (count.quarantined > had) {
-      if (counted_before) shared_.meters.quarantined.add(count.quarantined - had);
-      events_.quarantined(shared_.tables[count.table]->text(), count.quarantined);
-    }
+    if (count.quarantined > 0) aside[shared_.tables[count.table]->text()] = count.quarantined;
     // An operator may have opened it again: the reader, who took the table to be free of debts, is
     // told to look.
     if (count.open > 0) shared_.board.debts_opened(count.table, 1);
   }
+  for (const std::string& table : shared_.meters.more_aside(aside))
+    events_.quarantined(table, aside.at(table));
   return {};
 }
 
@@ -317,25 +317,24 @@ bool Supervisor::proof_stands(std::optional<double> lag) const {
 
 void Supervisor::publish() {
   RunStatus status;
+  status.looked = true;
   status.positions = shared_.progress.positions();
   status.waiting_for = waiting_;
   if (more_waits_ > 0)
     status.waiting_for.push_back("and " + std::to_string(more_waits_) + " more things");
   const std::vector<TableStatus> all = shared_.board.all();
   for (TableId id = 0; id < all.size(); ++id) {
-    RunTableStatus table{shared_.tables[id]->source.name.text(),
-                         shared_.tables[id]->target.name.text(),
-                         all[id],
-                         "",
-                         0,
-                         0,
-                         std::nullopt};
+    RunTableStatus table;
+    table.table = shared_.tables[id]->source.name.text();
+    table.target = shared_.tables[id]->target.name.text();
+    table.counts = all[id];
     // Whoever reads of a stop acts on it, and the next start must know what it was.
     if (const auto told = told_stopped_.find(id); told != told_stopped_.end())
       table.stopped = told->second;
-    if (const auto found = debts_.find(id); found != debts_.end()) {
-      table.debts = found->second.open;
-      table.quarantined = found->second.quarantined;
+    if (counted_) {
+      const auto found = debts_.find(id);
+      table.debts = found == debts_.end() ? 0 : found->second.open;
+      table.quarantined = found == debts_.end() ? 0 : found->second.quarantined;
     }
     status.tables.push_back(std::move(table));
   }
@@ -401,8 +400,7 @@ RunStatus Supervisor::status() const {
     status.trouble.push_back(kSourcePart + source_.text);
     status.waiting_for.push_back(status.trouble.back());
   }
-  if (published_ != std::chrono::steady_clock::time_point{})
-    status.silent_seconds = Seconds(now - published_).count();
+  status.silent_seconds = Seconds(now - published_).count();
   status.source_state = source_.text;
   return status;
 }

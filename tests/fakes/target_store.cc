@@ -198,7 +198,10 @@ void TargetStore::refuse(const Run& run, const Write& write, DebtReason reason,
     const bool again_and_again = evictions_[{run.table->id, write.key_hash}] >= debt_attempts_;
     const bool kept = run.holders == Holders::Keep && reason == DebtReason::Violation;
     debt.quarantined = ++debt.attempts >= debt_attempts_ || again_and_again || kept;
-    if (debt.quarantined) evictions_.erase({run.table->id, write.key_hash});
+    if (debt.quarantined) {
+      evictions_.erase({run.table->id, write.key_hash});
+      ++outcome.set_aside;
+    }
     outcome.opened.push_back({run.table->id, write.key_hash, reason});
     return;
   }

@@ -76,10 +76,12 @@ def test_every_answer_is_as_described(daemon):
                 answer = ask(lockstep, asked, method.upper(), body=[])
                 check_answer(operations[method], *answer)
                 assert answer[0] == 400, (path, answer)
-    for path in ("/api/v1/nothing", "/api/v1/tables/public.nothing", "/api/v1/tables/"):
+    for path in ("/api/v1/nothing", "/api/v1/tables/public.nothing", "/api/v1/tables/",
+                 "/api/v1/findings?table=public.nothing"):
         status, headers, document = ask(lockstep, path)
         assert status == 404 and headers["Content-Type"] == PROBLEM
         check(document, "Problem")
+    assert ask(lockstep, "/api/v1/tables/public%2Et")[2]["table"] == "public.t"
     assert ask(lockstep, "/api/v1/openapi.json")[2] == DOCUMENT
     status, _, document = ask(lockstep, "/api/v1/findings?table=public.t&limit=1")
     assert (document["total"], document["findings"][0]["kind"]) == (1, "missing_in_target")

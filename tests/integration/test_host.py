@@ -33,6 +33,16 @@ def test_lintian_finds_no_error(package):
     assert done.returncode == 0, done.stdout
 
 
+# Perl is what the smallest Debian can open a Unix socket with.
+SET_BY_HTTP = r"""
+my $socket = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die $!;
+my $body = '{"values": {"backfill.rate_limit_rows_per_second": 777}}';
+print $socket "PATCH /api/v1/settings HTTP/1.0\r\nHost: localhost\r\nContent-Length: ",
+    length($body), "\r\n\r\n", $body;
+<$socket> =~ / 200 / or die "refused";
+"""
+
+
 class Service:
     """A migration of ours as the unit of a host."""
 
@@ -98,6 +108,12 @@ def test_a_migration_as_a_service(host, service):
                             "rate_limit_rows_per_second": 12345})
     host.run("systemctl", "reload", service.unit)
     assert "12345" in service.verb("get", "backfill.rate_limit_rows_per_second").stdout
+    # Who gives an order at the socket is named.
+    host.run("useradd", "--uid", "4711", "--groups", "lockstep", "anna")
+    host.run("runuser", "-u", "anna", "--", "perl", "-MIO::Socket::UNIX", "-e", SET_BY_HTTP,
+             f"/run/lockstep/{service.name}/{service.name}.sock")
+    assert "777" in service.verb("get", "backfill.rate_limit_rows_per_second").stdout
+    assert "uid 4711 (anna)" in service.verb("audit").stdout
     # Upgrade under load: postinst starts it again, and nothing is lost.
     epoch = host.show(service.unit, "MainPID")
     with Writer(migration.source_connection, seed=1, rate=100):

@@ -62,6 +62,8 @@ def test_the_unit_is_sound_and_hardened():
                            UNIT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert not done.stderr, done.stderr
+    # In a user namespace SO_PEERCRED names everybody 65534, and the audit log nobody.
+    assert "PrivateUsers=" not in [line[:13] for line in UNIT.read_text().splitlines()]
 
 
 def test_the_unit_never_gives_up_on_what_passes():
@@ -151,6 +153,11 @@ def test_no_secret_and_no_row_is_told(direct, tmp_path):
     found = [(where, what) for where, text in told.items() for secret, what in secrets.items()
              if secret in text]
     assert not found, found
+    # Without a daemon: what lies in the state directory.
     assert lockstep.verb("doctor", "--out", tmp_path / "stopped.json").returncode == 0
+    stored = json.loads((tmp_path / "stopped.json").read_text())["stored"]
+    assert [one for one in stored["events"]["events"] if one["message"] == "started"], stored
+    assert [one["table"] for one in stored["findings"]["findings"]] == ["public.t"], stored
+    assert stored["settings"]["settings"] and "missing" in stored["history"], stored
     migration.target("UPDATE t SET v = 'v7' WHERE id = 7")
     migration.finish()

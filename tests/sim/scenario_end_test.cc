@@ -109,6 +109,21 @@ TEST(ClaimScenario, LagIsUnknownOnceNoProofIsReached) {
   EXPECT_FALSE(s.status().synced);
 }
 
+// A first look that hangs is noticed: until then nothing is known.
+TEST(ClaimScenario, ARunThatNobodyHasLookedAtIsSilent) {
+  Scenario s(following());
+  s.seed(row(1, 0));
+  s.start();
+  s.pass(milliseconds(90'000));
+  EXPECT_FALSE(s.status().looked);
+  EXPECT_GE(s.status().silent_seconds, 90);
+  EXPECT_TRUE(s.status().tables.empty());
+  s.watch();
+  EXPECT_TRUE(s.status().looked);
+  EXPECT_EQ(s.status().silent_seconds, 0);
+  EXPECT_EQ(s.status().tables.at(0).quarantined, 0U);
+}
+
 // Issue E, row 9.
 TEST(EndScenario, AnEndThatIsCutOffIsTold) {
   expect_needed(Rule::CutDrainIsTold, [] {

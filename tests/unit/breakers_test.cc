@@ -17,6 +17,7 @@ using ::testing::IsEmpty;
 class BreakersTest : public ::testing::Test {
  protected:
   BreakersTest() {
+    status_.looked = true;
     status_.tables.resize(2);
     status_.tables[0].sweep = TableSweep{};
     control_.set(Limit::BreakerQuarantined, 100);
@@ -73,6 +74,20 @@ TEST_F(BreakersTest, AnotherRunBeginsToCountAnew) {
   status_.tables[1].quarantined = 700;
   look(21);
   EXPECT_EQ(tripped_.size(), 1U);
+}
+
+// Its first look may take longer than a run needs to settle.
+TEST_F(BreakersTest, BeforeTheFirstLookNothingIsCounted) {
+  look(0);
+  run_ = 2;
+  status_.looked = false;
+  look(1);
+  look(30);
+  status_.looked = true;
+  status_.tables[1].quarantined = 500;
+  look(31);
+  look(50);
+  EXPECT_THAT(tripped_, IsEmpty());
 }
 
 TEST_F(BreakersTest, WhileAServerIsAwayNothingIsCounted) {

@@ -18,6 +18,7 @@
 
 #include "checkpoint/state_lock.h"
 #include "daemon/control_client.h"
+#include "daemon/steering_api.h"
 #include "pipeline/base/stop_flag.h"
 
 namespace {
@@ -51,20 +52,105 @@ class ControlServerTest : public testing::Test {
       : socket_(std::filesystem::temp_directory_path() /
                 ("lockstep-control-" + std::to_string(::getpid()))) {
     auto opened = ControlServer::open(
-        socket_, [](const ControlRequest&) { return ControlResponse{200, "{}"}; }, {[] {}, [] {}});
+        socket_, [this](const ControlRequest& request) { return answer(request); }, {[] {}, [] {}});
     EXPECT_TRUE(opened.has_value());
     server_ = std::move(*opened);
     thread_ = std::jthread([this] { server_->run(); });
   }
   ~ControlServerTest() override {
-    server_->stop();
+    if (server_) server_->stop();
     thread_ = {};
   }
 
+  // "/slow" waits for a server, until released_.
+  ControlResponse answer(const ControlRequest& request) {
+    ControlResponse response{200, "{}"};
+    if (request.path.starts_with("/echo"))
+      response.body = request.path + " " + request.query_value("table");
+    if (request.path == "/full")
+      return problem(fail(Reaction::Halt, "the disk is full", ExitCode::Io).error());
+    if (request.path == "/slow")
+      response.later = [this] {
+        ++slow_;
+        released_.wait(false);
+        return ControlResponse{200, R"({"slow":true})"};
+      };
+    return response;
+  }
+
+  std::atomic<bool> released_ = false;
+  std::atomic<int> slow_ = 0;  // So many have begun.
   std::filesystem::path socket_;
   std::unique_ptr<ControlServer> server_;
   std::jthread thread_;
 };
+
+// A target that is away once held `status`, /livez and SIGTERM.
+TEST_F(ControlServerTest, WhoAsksAServerHoldsNobodyElse) {
+  constexpr std::size_t kAskers = 6;
+  std::atomic<std::size_t> answered = 0, refused = 0;
+  std::vector<std::jthread> askers;
+  for (std::size_t i = 0; i < kAskers; ++i)
+    askers.emplace_back([&] {
+      const auto answer = ask_daemon(socket_.string(), {"GET", "/slow", ""});
+      ASSERT_TRUE(answer.has_value()) << answer.error().message;
+      if (answer->status == 200) {
+        EXPECT_EQ(answer->body, R"({"slow":true})");
+        ++answered;
+      } else {
+        EXPECT_EQ(answer->status, 503u);
+        ++refused;
+      }
+      refused.notify_all();
+    });
+  // Nobody is let go yet, and those that are too many are told so.
+  for (std::size_t seen = refused; seen < 2; seen = refused) refused.wait(seen);
+  const auto answer = ask_daemon(socket_.string(), {"GET", "/", ""});
+  ASSERT_TRUE(answer.has_value()) << answer.error().message;
+  EXPECT_EQ(answer->body, "{}");
+  EXPECT_EQ(answered, 0u);
+  released_ = true;
+  released_.notify_all();
+  askers.clear();
+  EXPECT_EQ(answered, kAskers - 2);
+  EXPECT_EQ(slow_, 4);
+}
+
+// A verb ends as it does without a daemon.
+TEST_F(ControlServerTest, AnErrorKeepsItsExitCode) {
+  LockOwner owner;
+  owner.socket = socket_.string();
+  const auto answer = ask_owner(owner, {"GET", "/full", ""});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().exit, ExitCode::Io);
+  EXPECT_EQ(answer.error().message, "the disk is full");
+}
+
+// Names of tables may hold anything.
+TEST_F(ControlServerTest, PathsAndQueriesAreDecoded) {
+  const auto said = [this](const std::string& path) {
+    const auto answer = ask_daemon(socket_.string(), {"GET", path, ""});
+    return answer ? std::to_string(answer->status) + " " + answer->body : answer.error().message;
+  };
+  EXPECT_EQ(said("/echo/public.Order%20Items?limit=1&table=a%26b%3D%25+c"),
+            "200 /echo/public.Order Items a&b=% c");
+  EXPECT_EQ(said("/echo/a+b?table=%c3%b6"), "200 /echo/a+b \u00f6");
+  EXPECT_EQ(said("/echo%3Fno"), "200 /echo?no ");
+  for (const char* broken : {"/echo/%2", "/echo/%zz", "/echo?table=%"})
+    EXPECT_THAT(said(broken), StartsWith("400 ")) << broken;
+}
+
+// What is under way ends in the server's lifetime, though nobody is told of it any more.
+TEST_F(ControlServerTest, AnAnswerThatIsUnderWayOutlivesNothing) {
+  std::jthread asker(
+      [this] { EXPECT_FALSE(ask_daemon(socket_.string(), {"GET", "/slow", ""}).has_value()); });
+  while (slow_ == 0) std::this_thread::yield();
+  server_->stop();
+  thread_ = {};
+  released_ = true;
+  released_.notify_all();
+  server_.reset();
+}
 
 // Issue E, row 19: one accept that failed, here for want of a file, ended the service for good.
 TEST_F(ControlServerTest, AnAcceptThatFailsDoesNotEndIt) {

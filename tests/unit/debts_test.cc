@@ -164,6 +164,7 @@ TEST_F(DebtTest, ARowThatTheTargetRefusesIsQuarantined) {
   ASSERT_EQ(store_.debts().size(), 1u);
   EXPECT_TRUE(store_.debts()[0].quarantined);
   EXPECT_EQ(store_.debts()[0].attempts, 2u);
+  EXPECT_EQ(meters_.quarantined.value(), 1u);
 }
 
 }  // namespace

@@ -116,5 +116,20 @@ TEST_F(HistoryTest, ARunThatBeganAnewHasNoRateBelowZero) {
   EXPECT_GT(eta->p50_seconds, 0);
 }
 
+// What earlier processes have copied is not known while a run is prepared, and then is no
+// throughput.
+TEST_F(HistoryTest, NothingIsCountedWhileARunIsPrepared) {
+  RunStatus status;
+  status.tables.resize(1);  // One that was left out, or as the run before knew it.
+  status.tables[0].counts.rows_done = 7;
+  history_.add(status, now_ms_ += 2000);
+  for (int i = 0; i < 30; ++i) add(50'000);
+  const auto points = boost::json::parse(history_.json()).at("points");
+  EXPECT_TRUE(points.at(0).at(2).is_null());
+  EXPECT_TRUE(points.at(0).at(3).is_null());
+  EXPECT_EQ(points.at(1).at(2), 50'000);
+  EXPECT_FALSE(history_.eta());  // No row was copied.
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -55,6 +55,18 @@ TEST(Meters, ATableStaysWhereItIs) {
   EXPECT_EQ(&meters.table("public.t"), &first);
 }
 
+// A run that is prepared anew finds what was set aside before, of which people know.
+TEST(Meters, WhatIsSetAsideIsToldOnlyWhenItIsMore) {
+  Meters meters;
+  using testing::ElementsAre;
+  EXPECT_THAT(meters.more_aside({{"public.a", 3}, {"public.b", 1}}),
+              ElementsAre("public.a", "public.b"));
+  EXPECT_THAT(meters.more_aside({{"public.a", 3}, {"public.b", 2}}), ElementsAre("public.b"));
+  EXPECT_THAT(meters.more_aside({{"public.a", 1}}), testing::IsEmpty());
+  EXPECT_THAT(meters.more_aside({{"public.a", 2}, {"public.b", 1}}),
+              ElementsAre("public.a", "public.b"));
+}
+
 class MetricsTest : public testing::Test {
  protected:
   RunTableStatus& table(const std::string& name) {
@@ -206,6 +218,35 @@ TEST_F(MetricsTest, OneStateOfAll) {
   EXPECT_THAT(lines("migration_backfill_state"), Contains(HasSubstr("state=\"stopped\"} 1")));
   EXPECT_THAT(lines("migration_tables"),
               Contains(testing::AllOf(HasSubstr("\"following\""), EndsWith(" 0"))));
+}
+
+// A sum of which a part is missing is none: an alert would take it for the end of its cause.
+TEST_F(MetricsTest, WhatIsNotKnownOfOneTableIsNotSummedUp) {
+  table("public.a").quarantined = 3;
+  table("public.b").debts = 2;
+  EXPECT_THAT(lines("migration_quarantined_rows"), testing::IsEmpty());
+  EXPECT_THAT(lines("migration_debts_open"), testing::IsEmpty());
+  status_.tables[1].quarantined = 0;
+  EXPECT_THAT(lines("migration_quarantined_rows"), testing::ElementsAre(EndsWith("} 3")));
+  status_.tables[1].counts.rows_done = 7;
+  status_.tables[0].counted = false;
+  EXPECT_THAT(lines("migration_backfill_rows_total"),
+              testing::ElementsAre(testing::AllOf(HasSubstr("public.b"), EndsWith("} 7"))));
+}
+
+// One that is left out of a run comes last in its status.
+TEST_F(MetricsTest, ATableKeepsItsLabelWhenItIsLeftOut) {
+  constexpr std::size_t kMore = kMetricTablesMax + 10;
+  for (std::size_t i = 0; i < kMore; ++i) {
+    const std::string name = "public.t" + std::to_string(1000 + i);
+    table(name).counts.rows_done = 1;
+    meters_.table(name).applied[0].add(i);
+  }
+  const auto rows = lines("migration_backfill_rows_total");
+  const auto events = lines("migration_events_total");
+  std::ranges::rotate(status_.tables, status_.tables.begin() + 1);
+  EXPECT_EQ(lines("migration_backfill_rows_total"), rows);
+  EXPECT_EQ(lines("migration_events_total"), events);
 }
 
 TEST_F(MetricsTest, AStreamThatIsHeldOnPurposeIsSaid) {

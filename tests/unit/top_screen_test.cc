@@ -115,5 +115,34 @@ TEST(TopScreen, APipeGetsOneLine) {
               AllOf(HasSubstr("trouble"), Not(HasSubstr("\n")), HasSubstr("copied: unknown")));
 }
 
+json::value history(json::array points) {
+  return json::object{{"points", std::move(points)}, {"eta", nullptr}};
+}
+
+// The marks of earlier processes are no throughput, and a run that counts anew has one.
+TEST(TopScreen, RatesAreOfThePresentRunOnly) {
+  const auto flow = [](json::array points) {
+    return top_line(status({table("public.t", "backfill", 1, 2)}), history(std::move(points)));
+  };
+  EXPECT_THAT(flow({{0, nullptr, nullptr, nullptr}, {2000, 0.1, 5e6, 0}}),
+              HasSubstr("events ?/s  rows ?/s"));
+  EXPECT_THAT(flow({{0, 0.1, 9e6, 900},
+                    {2000, nullptr, nullptr, nullptr},
+                    {4000, 0.1, 5e6, 0},
+                    {6000, 0.1, 5e6 + 200, 20}}),
+              HasSubstr("events 10/s  rows 100/s"));
+  EXPECT_THAT(flow({{0, 0.1, 9e6, 900}, {2000, 0.1, 9e6, 0}, {4000, 0.1, 9e6 + 200, 20}}),
+              HasSubstr("events 10/s  rows 100/s"));
+}
+
+TEST(TopScreen, WhatNobodyKnowsIsNotNothing) {
+  json::object one = table("public.t", "unknown", 0, 100);
+  for (const char* name : {"rows_done", "debts", "quarantined"}) one[name] = nullptr;
+  const auto lines = top_screen(status({one}), nullptr, nullptr, {120, 24});
+  EXPECT_THAT(lines, Contains(HasSubstr("copied: unknown")));
+  EXPECT_THAT(lines, Contains(testing::ContainsRegex("unknown +[?] +[?] +[?] +[?]")));
+  EXPECT_THAT(lines, Not(Contains(HasSubstr("0 %"))));
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -12,11 +12,14 @@ namespace lockstep {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 // A migration in which all is well.
 RunStatus well() {
   RunStatus status;
+  status.looked = true;
   status.phase = Phase::Follow;
   status.synced = true;
   status.lag_seconds = 0.2;
@@ -178,6 +181,20 @@ TEST(Verdict, ALogThatIsFullSoonIsTrouble) {
   };
   EXPECT_EQ(full_in(600), Mood::Trouble);
   EXPECT_EQ(full_in(90'000), Mood::Well);
+}
+
+// Of a run that nobody has looked at yet nothing is known, however little speaks against it.
+TEST(Verdict, ARunIsNotReadyBeforeItsFirstLook) {
+  EXPECT_THAT(not_ready(well(), true), IsEmpty());
+  RunStatus status;  // As a run begins.
+  EXPECT_THAT(not_ready(status, true), ElementsAre("it is still preparing"));
+  status.waiting_for = {"source: cannot connect"};
+  EXPECT_THAT(not_ready(status, true), ElementsAre("source: cannot connect"));
+  EXPECT_THAT(not_ready(status, false), ElementsAre("source: cannot connect"));
+  status.silent_seconds = 20;  // Its first look hangs.
+  EXPECT_EQ(verdict_of(status, "shop.yaml").mood, Mood::Unknown);
+  status.phase = Phase::Aborted;
+  EXPECT_THAT(not_ready(status, false), IsEmpty());
 }
 
 // Trouble that waits behind a pause must not be hidden by it.

@@ -113,5 +113,25 @@ TEST(WaitNotice, IsGivenOnceAndThenOnceAMinute) {
   EXPECT_EQ(told(notice, begin, "20 repairs wait", 250, 260), 0) << "a count is no news";
 }
 
+// A try of a server that does not answer takes a while, and is no sign that it does; one that lasts
+// does something else.
+TEST(Waits, AWaitOfPrepareIsOverOnceATryLasts) {
+  const PrepareWait::Time begin{std::chrono::hours(1)};
+  PrepareWait wait;
+  EXPECT_FALSE(wait.shown(begin));
+  wait.waits("target: cannot connect", begin);
+  wait.tries(begin + seconds(10));
+  ASSERT_TRUE(wait.shown(begin + seconds(30)));
+  wait.waits("target: cannot connect", begin + seconds(30));
+  ASSERT_TRUE(wait.shown(begin + seconds(90)));  // It does not try yet.
+  EXPECT_EQ(wait.shown(begin + seconds(90))->seconds, 90);
+  wait.tries(begin + seconds(90));
+  EXPECT_FALSE(wait.shown(begin + seconds(121)));
+  wait.waits("the slot", begin + seconds(130));
+  EXPECT_EQ(wait.shown(begin + seconds(131))->seconds, 1);
+  wait.clear();
+  EXPECT_FALSE(wait.shown(begin + seconds(131)));
+}
+
 }  // namespace
 }  // namespace lockstep

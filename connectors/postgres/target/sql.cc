@@ -316,7 +316,8 @@ std::string open_debts_sql(const BookkeepingName& name) {
       " nullif(w.holder, ''), CASE WHEN w.holder = '' THEN 'open' ELSE 'quarantined' END,"
       " w.attempts FROM unnest($3::bytea[], $4::bytea[], $5::xid8[], $6::int8[], $7::text[],"
       " $8::text[], $9::text[], $10::int4[])"
-      " AS w(key_hash, key, xid, commit_us, reason, detail, holder, attempts){}",
+      " AS w(key_hash, key, xid, commit_us, reason, detail, holder, attempts){}"
+      " RETURNING CASE WHEN d.state = 'quarantined' THEN 1 END",
       bookkeeping_table(name, "debt"), quote_literal(name.migration), debt_conflict("$11::bool"));
 }
 

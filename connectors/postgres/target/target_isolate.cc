@@ -128,6 +128,9 @@ Status PostgresTarget::settle_debts_of(const Run& accepted, const std::vector<Re
   if (!rows.empty()) LOCKSTEP_TRY(rows.queue(session_, options_.debt_attempts));
   LOCKSTEP_ASSIGN(const std::vector<PgResult> results, run_queued());
   for (std::size_t i = 0; i < steps.size(); ++i) note_result(steps[i], results[i], attempt);
+  // Of a statement that opens debts, a row for each; not NULL: it is quarantined.
+  for (int row = 0; !rows.empty() && row < PQntuples(results.back().get()); ++row)
+    if (!is_null(results.back(), row, 0)) ++attempt.outcome.set_aside;
   for (const Refusal& refusal : refused) {
     const TableId table = accepted.table->id;
     attempt.outcome.opened.push_back({table, refusal.write->key_hash, refusal.reason});
