@@ -39,6 +39,7 @@ KafkaProofOptions proof_options(const Manifest& manifest, const Prepared& prepar
   options.kafka = kafka_options(manifest);
   options.topic_prefix = manifest.source.debezium->topic_prefix.value;
   options.tables = kafka_tables(prepared.tables);
+  for (const ProgressRow& row : prepared.options.progress) options.streams.insert(row.stream);
   options.slot = manifest.source.slot.value;
   options.connect = connect_options(manifest);
   options.confirmed_flush = [&connection, slot = options.slot,

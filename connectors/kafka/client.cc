@@ -29,6 +29,10 @@ struct MetadataDeleter {
   }
 };
 
+struct TopicDeleter {
+  void operator()(rd_kafka_topic_t* topic) const noexcept { rd_kafka_topic_destroy(topic); }
+};
+
 struct AdminDeleter {
   void operator()(rd_kafka_AdminOptions_t* options) const noexcept {
     rd_kafka_AdminOptions_destroy(options);
@@ -83,7 +87,7 @@ Error kafka_error(rd_kafka_resp_err_t code, std::string_view doing) {
                       code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
                       code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
   // Even a missing right is retried: the operator grants it while we run.
-  return {Reaction::Retry, fmt::format("Kafka: {}: {}", doing, rd_kafka_err2str(code)),
+  return {Reaction::Retry, fmt::format("Kafka: {}: {}", doing, kafka_error_text(code)),
           denied ? ExitCode::Permission : ExitCode::Unreachable, rd_kafka_err2name(code)};
 }
 
@@ -166,7 +170,9 @@ std::string kafka_error_name(int code) {
   return rd_kafka_err2name(static_cast<rd_kafka_resp_err_t>(code));
 }
 std::string kafka_error_text(int code) {
-  return rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(code));
+  const std::string text = rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(code));
+  if (code != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) return text;
+  return text + "; allow lockstep's user to Describe and Read the topic";
 }
 
 PartitionTrouble partition_trouble(int code) {
@@ -278,6 +284,31 @@ Result<std::map<std::string, std::int32_t>> KafkaClient::partition_counts(
     counts.emplace(topic.topic, topic.partition_cnt);
   }
   return counts;
+}
+
+Result<std::int32_t> KafkaClient::partitions_of(const std::string& topic,
+                                                std::chrono::milliseconds timeout) {
+  const std::unique_ptr<rd_kafka_topic_t, TopicDeleter> named(
+      rd_kafka_topic_new(handle_.get(), topic.c_str(), nullptr));
+  if (!named) return fail(kafka_error(rd_kafka_last_error(), "naming topic " + topic));
+  const std::string doing = "looking for topic " + topic;
+  const struct rd_kafka_metadata* raw = nullptr;
+  const auto code =
+      rd_kafka_metadata(handle_.get(), 0, named.get(), &raw, milliseconds_left(timeout));
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    serve();
+    return fail(kafka_error(code, doing));
+  }
+  const std::unique_ptr<const struct rd_kafka_metadata, MetadataDeleter> metadata(raw);
+  succeeded();
+  for (const auto& found :
+       std::span(metadata->topics, static_cast<std::size_t>(metadata->topic_cnt))) {
+    if (found.topic != topic) continue;
+    if (found.err == RD_KAFKA_RESP_ERR_NO_ERROR) return found.partition_cnt;
+    if (found.err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+      return fail(kafka_error(found.err, doing));
+  }
+  return 0;
 }
 
 Result<std::map<TopicPartition, PartitionEnds>> KafkaClient::ends(

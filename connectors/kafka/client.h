@@ -77,9 +77,14 @@ class KafkaClient {
   KafkaClient(const KafkaClient&) = delete;
   KafkaClient& operator=(const KafkaClient&) = delete;
 
-  // Returns the number of partitions of those of `topics` that exist.  Creates none.
+  // Returns the number of partitions of those of `topics` that the broker lists.  Creates none.  A
+  // broker that starts up may leave out some, and does leave out those that this user may not see.
   Result<std::map<std::string, std::int32_t>> partition_counts(const std::set<std::string>& topics,
                                                                std::chrono::milliseconds timeout);
+
+  // Returns the number of partitions of `topic`, asked for by its name; 0: there is no such topic.
+  // Retry, with the right that is missing, when this user may not see it, whether it exists or not.
+  Result<std::int32_t> partitions_of(const std::string& topic, std::chrono::milliseconds timeout);
 
   // Returns where each partition begins and ends.  REQUIRES: they exist.
   Result<std::map<TopicPartition, PartitionEnds>> ends(std::span<const TopicPartition> partitions,

@@ -19,11 +19,11 @@ std::set<std::string> topics_of(const TopicPlan& plan) {
   return topics;
 }
 
-Result<std::vector<StreamEnd>> read_end_offsets(KafkaClient& client, const TopicPlan& plan,
+Result<std::vector<StreamEnd>> read_end_offsets(KafkaClient& client,
+                                                const std::map<std::string, std::int32_t>& topics,
                                                 milliseconds timeout) {
-  LOCKSTEP_ASSIGN(const auto counts, client.partition_counts(topics_of(plan), timeout));
   std::vector<TopicPartition> partitions;
-  for (const auto& [topic, count] : counts) {
+  for (const auto& [topic, count] : topics) {
     for (std::int32_t i = 0; i < count; ++i) partitions.push_back({topic, i});
   }
   LOCKSTEP_ASSIGN(const auto ends, client.ends(partitions, timeout));
@@ -38,7 +38,8 @@ Result<std::vector<StreamEnd>> read_end_offsets(KafkaClient& client, const Topic
 Result<std::vector<StreamEnd>> read_end_offsets(const KafkaOptions& options, const TopicPlan& plan,
                                                 milliseconds timeout) {
   LOCKSTEP_ASSIGN(const auto client, open_reader(options));
-  return read_end_offsets(*client, plan, timeout);
+  LOCKSTEP_ASSIGN(const auto counts, client->partition_counts(topics_of(plan), timeout));
+  return read_end_offsets(*client, counts, timeout);
 }
 
 Result<std::set<std::string>> compacted_topics(const KafkaOptions& options, const TopicPlan& plan,

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,10 +25,13 @@ struct StreamEnd {
   Position end;  // The last stable offset.
 };
 
-// The ends of all partitions of those topics of the tables that exist: where a first start begins
-// (P1), and what a proof waits for (V3).
-Result<std::vector<StreamEnd>> read_end_offsets(KafkaClient& client, const TopicPlan& plan,
+// The ends of all partitions of `topics`, each with the number of its partitions: what a proof
+// waits for (V3).
+Result<std::vector<StreamEnd>> read_end_offsets(KafkaClient& client,
+                                                const std::map<std::string, std::int32_t>& topics,
                                                 std::chrono::milliseconds timeout);
+// The same of those topics of the tables that are listed: where a first start begins (P1).  One
+// that is not listed is read from its first record, as one that appears later.
 Result<std::vector<StreamEnd>> read_end_offsets(const KafkaOptions& options, const TopicPlan& plan,
                                                 std::chrono::milliseconds timeout);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -88,21 +89,55 @@ KafkaProof::KafkaProof(KafkaProofOptions options, TopicPlan plan,
     : options_(std::move(options)),
       plan_(std::move(plan)),
       client_(std::move(client)),
-      rest_(std::move(rest)) {}
+      rest_(std::move(rest)) {
+  for (const auto& [topic, use] : plan_) {
+    for (std::int32_t i = 0; options_.streams.contains(stream_name(topic, i)); ++i)
+      known_[topic] = i + 1;
+  }
+}
 
 Result<StreamProof::Answer> KafkaProof::reached(Lsn lsn) {
   LOCKSTEP_ASSIGN(Answer answer, rest_ ? connector_reached(lsn) : slot_reached(lsn));
   if (!answer.reached) return answer;
   // Only now: a first event may have made its topic since the ends were last read.
-  auto ends = read_end_offsets(*client_, plan_, options_.timeout);
-  if (!ends) {
-    if (ends.error().reaction != Reaction::Retry) return fail(std::move(ends).error());
-    const std::string problem = client_->problem();
-    return broken(
-        fmt::format("broker unreachable: {}", problem.empty() ? ends.error().message : problem));
-  }
-  for (StreamEnd& end : *ends) answer.ends.emplace_back(std::move(end.stream), end.end);
+  auto ended = with_ends(std::move(answer));
+  if (ended || ended.error().reaction != Reaction::Retry) return ended;
+  if (ended.error().exit == ExitCode::Permission) return broken(std::move(ended).error().message);
+  const std::string problem = client_->problem();
+  return broken(
+      fmt::format("broker unreachable: {}", problem.empty() ? ended.error().message : problem));
+}
+
+Result<StreamProof::Answer> KafkaProof::with_ends(Answer answer) {
+  LOCKSTEP_ASSIGN(const auto listed, client_->partition_counts(topics_of(plan_), options_.timeout));
+  LOCKSTEP_ASSIGN(std::string lacks, unlisted(listed));
+  if (!lacks.empty()) return waiting(std::move(lacks));
+  LOCKSTEP_ASSIGN(auto ends, read_end_offsets(*client_, listed, options_.timeout));
+  for (StreamEnd& end : ends) answer.ends.emplace_back(std::move(end.stream), end.end);
   return answer;
+}
+
+// Each table's topic is asked for once by its name: one that does not exist yet must be one that
+// our user will be shown.
+Result<std::string> KafkaProof::unlisted(const std::map<std::string, std::int32_t>& listed) {
+  for (const auto& [topic, partitions] : listed) {
+    std::int32_t& known = known_[topic];
+    known = std::max(known, partitions);
+  }
+  const auto until = std::chrono::steady_clock::now() + options_.timeout;
+  for (const auto& [topic, use] : plan_) {
+    if (use.role != TopicRole::Table || known_.contains(topic)) continue;
+    if (std::chrono::steady_clock::now() > until)
+      return fmt::format("topic {} is not listed, and was not asked for by its name yet", topic);
+    LOCKSTEP_ASSIGN(const std::int32_t partitions, client_->partitions_of(topic, options_.timeout));
+    known_[topic] = partitions;
+  }
+  for (const auto& [topic, partitions] : known_) {
+    const auto found = listed.find(topic);
+    if (partitions > (found == listed.end() ? 0 : found->second))
+      return fmt::format("topic {} is not listed with all of its {} partitions", topic, partitions);
+  }
+  return std::string();
 }
 
 Result<StreamProof::Answer> KafkaProof::connector_reached(Lsn lsn) {

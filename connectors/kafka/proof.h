@@ -3,13 +3,16 @@
 //
 // Exact: Connect's REST interface says that every record up to lsn_commit >= L was acknowledged.
 // Near: the slot's confirmed_flush_lsn >= L.  An answer only after that is followed by fresh ends
-// of all topics, those included that have appeared since.
+// of all topics, those included that have appeared since.  A topic that a broker does not list
+// proves nothing: one that starts up forgets some for a moment, and none lists what our user may
+// not see.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +28,7 @@ struct KafkaProofOptions {
   KafkaOptions kafka;
   std::string topic_prefix;
   std::vector<KafkaTable> tables;
+  std::set<std::string> streams;          // Of which there is progress: "topic/partition".
   std::optional<ConnectOptions> connect;  // Nothing: only the near-proof is possible.
   std::string slot;                       // The connector's, for messages.
   // The slot's confirmed_flush_lsn; nothing while it is null.
@@ -56,11 +60,16 @@ class KafkaProof : public StreamProof {
   Result<Answer> slot_reached(Lsn lsn);
   Status source_reaches(Lsn committed);
   Result<Answer> not_there_yet(const std::string& progress);
+  // The ends of all topics; or that one is not listed that exists, or may exist.
+  Result<Answer> with_ends(Answer answer);
+  Result<std::string> unlisted(const std::map<std::string, std::int32_t>& listed);
 
   const KafkaProofOptions options_;
   const TopicPlan plan_;
   std::unique_ptr<KafkaClient> client_;
   std::optional<ConnectRest> rest_;
+  // Partitions that are known to exist, by topic; 0: the topic may be seen once it exists.
+  std::map<std::string, std::int32_t> known_;
 };
 
 // The settings of a connector under which its offsets prove nothing, each as one sentence.

@@ -214,6 +214,7 @@ Status KafkaSource::look_at_topics(ChangeBatch& batch) {
       LOCKSTEP_TRY(take_in_topic(topic, found->second, batch));
     }
   }
+  LOCKSTEP_TRY(assign_troubled_again());
   return assign_new();
 }
 
@@ -278,12 +279,16 @@ void KafkaSource::hold_topic(const std::string& topic) {
   client_->topic_was_deleted();
 }
 
-// A topic that was there is not: brokers that start up may forget one for a moment.
+// A topic that was there is not listed: brokers that start up may forget one for a moment, and
+// leave out what our user may not see any more.  Only one that is asked for by its name and does
+// not exist was deleted.
 Status KafkaSource::note_missing(const std::string& topic) {
   hold_topic(topic);
-  if (steady_clock::now() - missing_since_[topic] < options_.topic_missing_max) {
-    return unassign_held();
-  }
+  LOCKSTEP_TRY(unassign_held());
+  if (steady_clock::now() - missing_since_[topic] < options_.topic_missing_max) return {};
+  const auto partitions = watcher_->partitions_of(topic, kLookMax);
+  unlisted_why_ = partitions ? "" : partitions.error().message;
+  if (!partitions || *partitions >= partitions_[topic]) return {};
   return fail(Reaction::Halt,
               fmt::format("Kafka topic {} or some of its partitions were deleted: changes may be "
                           "missing, so nothing more is applied: begin the migration anew",
@@ -300,7 +305,20 @@ Status KafkaSource::note_present(const std::string& topic) {
   }
   LOCKSTEP_TRY(verify_positions(options_.kafka, known, kVerifyMax));
   missing_since_.erase(since);
+  if (missing_since_.empty()) unlisted_why_.clear();
   return {};
+}
+
+// librdkafka tells of an error that stays once, and of the end of a partition once: only a new
+// fetch shows whether a partition at rest can be read again.
+Status KafkaSource::assign_troubled_again() {
+  std::vector<TopicPartition> again;
+  for (Stream& stream : streams_) {
+    if (!stream.assigned || stream.trouble.empty()) continue;
+    again.push_back(stream.at);
+    stream.assigned = false;
+  }
+  return client_->unassign(again);
 }
 
 Status KafkaSource::assign_new() {
@@ -329,8 +347,12 @@ KafkaSource::Stream* KafkaSource::stream_of(const rd_kafka_message_s& message) {
 Status KafkaSource::take(const rd_kafka_message_s& message, ChangeBatch& batch) {
   Stream* const stream = stream_of(message);
   if (stream == nullptr || held(*stream)) return {};
-  if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR) return take_record(*stream, message, batch);
+  if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    stream->trouble.clear();
+    return take_record(*stream, message, batch);
+  }
   if (message.err != RD_KAFKA_RESP_ERR__PARTITION_EOF) return take_trouble(*stream, message, batch);
+  stream->trouble.clear();
   // At rest: aborted records and transaction markers between the last record and here are passed.
   const auto end = static_cast<std::uint64_t>(message.offset);
   if (end > stream->next.major) {
@@ -403,7 +425,8 @@ Status KafkaSource::take_trouble(Stream& stream, const rd_kafka_message_s& messa
                                  ChangeBatch& batch) {
   switch (partition_trouble(message.err)) {
     case PartitionTrouble::Passing:
-      return {};  // problem() tells it; librdkafka goes on by itself.
+      stream.trouble = kafka_error_text(message.err);  // librdkafka goes on by itself.
+      return {};
     case PartitionTrouble::Gone:
       hold_topic(stream.at.topic);
       return {};

@@ -106,6 +106,7 @@ class KafkaSource : public ChangeSource {
     Position sequence;  // Largest seen (I16).
     std::int64_t commit_us = 0;
     std::optional<Position> acknowledged;  // Not yet committed to the group.
+    std::string trouble;  // Why nothing of it is fetched, until something is; "": it is.
   };
   using Deadline = std::chrono::steady_clock::time_point;
 
@@ -127,6 +128,7 @@ class KafkaSource : public ChangeSource {
   Status note_present(const std::string& topic);
   StreamId add_stream(TopicPartition at, const TopicUse& use, StreamStart start);
   Status assign_new();
+  Status assign_troubled_again();
 
   // Handles what consume() brought.
   Status take(const rd_kafka_message_s& message, ChangeBatch& batch);
@@ -155,6 +157,7 @@ class KafkaSource : public ChangeSource {
   std::map<TopicPartition, StreamId> ids_;
   std::map<std::string, std::int32_t> partitions_;  // Known ones, by topic.
   std::map<std::string, Deadline> missing_since_;   // Topics that were there before.
+  std::string unlisted_why_;  // Why one of them stays away although it was not deleted.
   std::set<TableId> paused_;
   // Offsets that the broker did not have, and what it said; librdkafka tells of each once.
   std::map<StreamId, std::string> out_of_range_;

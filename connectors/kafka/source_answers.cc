@@ -56,11 +56,16 @@ SourceState KafkaSource::state() const {
   }
   if (!begun_) return {Kind::Away, "connecting to Kafka"};
   if (!missing_since_.empty())
-    return {Kind::Away,
-            fmt::format("topic {} has disappeared; waiting for it", missing_since_.begin()->first)};
+    return {Kind::Away, fmt::format("topic {} has disappeared; waiting for it{}{}",
+                                    missing_since_.begin()->first,
+                                    unlisted_why_.empty() ? "" : ": ", unlisted_why_)};
   if (!out_of_range_.empty())
     return {Kind::Away, fmt::format("{}: the broker does not have the offset",
                                     place(streams_[out_of_range_.begin()->first].at))};
+  const auto troubled = std::ranges::find_if(
+      streams_, [this](const Stream& each) { return !each.trouble.empty() && !held(each); });
+  if (troubled != streams_.end())
+    return {Kind::Away, fmt::format("{}: {}", place(troubled->at), troubled->trouble)};
   const std::string problem = client_->problem();
   return {Kind::Streaming,
           problem.empty() ? "streaming" : fmt::format("streaming (a moment ago: {})", problem)};

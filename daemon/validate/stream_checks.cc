@@ -303,6 +303,7 @@ class TopicCheck {
         validation_.findings.error(
             where, fmt::format("topic {} of {} is compacted", topic, table.source.name.text()),
             "set cleanup.policy=delete: compaction takes events away that later ones rely on");
+      LOCKSTEP_TRY(check_right(topic, where));
       if (table.map) check_partitions(*table.map, topic, where);
       LOCKSTEP_TRY(check_leaves(table));
     }
@@ -317,6 +318,16 @@ class TopicCheck {
       for (const TableName& leaf : table.source.leaves) topics.insert(topic_name(prefix_, leaf));
     }
     return topics;
+  }
+
+  // A list of topics leaves out without a word what our user may not see.
+  Status check_right(const std::string& topic, Where where) {
+    if (counts_.contains(topic)) return {};
+    const auto partitions = client_.partitions_of(topic, kBrokerTimeout);
+    if (partitions) return {};
+    if (partitions.error().exit != ExitCode::Permission) return fail(partitions.error());
+    validation_.findings.error(where, partitions.error().message);
+    return {};
   }
 
   // P4: two events of one key must not lie in two partitions.

@@ -95,6 +95,16 @@ std::int64_t KafkaMock::committed(const std::string& group, const std::string& t
 void KafkaMock::broker_down() { rd_kafka_mock_broker_set_down(cluster_.get(), 1); }
 void KafkaMock::broker_up() { rd_kafka_mock_broker_set_up(cluster_.get(), 1); }
 
+void KafkaMock::absent_topic(const std::string& topic, std::int32_t partitions) {
+  create_topic(topic, partitions);
+  fail_topic(topic, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+}
+
+void KafkaMock::fail_topic(const std::string& topic, int code) {
+  rd_kafka_mock_topic_set_error(cluster_.get(), topic.c_str(),
+                                static_cast<rd_kafka_resp_err_t>(code));
+}
+
 void KafkaMock::fail_next_fetch(int code) {
   constexpr std::int16_t kFetch = 1;
   rd_kafka_mock_push_request_errors(cluster_.get(), kFetch, 1,

@@ -37,6 +37,10 @@ class KafkaMock {
                          std::int32_t partition) const;
   void broker_down();
   void broker_up();
+  // A topic that does not exist until fail_topic(topic, 0): this broker makes others at a question.
+  void absent_topic(const std::string& topic, std::int32_t partitions);
+  // Whoever asks for the topic is answered with this error; a list of all topics leaves it out.
+  void fail_topic(const std::string& topic, int code);
   // The next fetch is answered with this error.
   void fail_next_fetch(int code);
 

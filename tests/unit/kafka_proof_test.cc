@@ -1,5 +1,6 @@
 // The Kafka proof without Connect, topic names, settings and secrets.
 #include <gmock/gmock.h>
+#include <librdkafka/rdkafka.h>
 
 #include "connectors/kafka/proof.h"
 #include "tests/unit/kafka_mock.h"
@@ -115,8 +116,9 @@ TEST_F(KafkaNearProofTest, ALogThatEndsBeforeWhatWasReadIsAnother) {
 TEST_F(KafkaNearProofTest, EndsIncludeTopicsThatAppearedSince) {
   flushed_ = 0x20;
   mock_.create_topic("shop.public.a", 1);
+  mock_.absent_topic("shop.public.b", 1);
   EXPECT_THAT(ask(0x20).ends, ElementsAre(Pair("shop.public.a/0", Position{0, 0})));
-  mock_.create_topic("shop.public.b", 1);
+  mock_.fail_topic("shop.public.b", RD_KAFKA_RESP_ERR_NO_ERROR);
   mock_.produce("shop.public.b", 0, "k", "first");
   const auto answer = ask(0x20);
   EXPECT_TRUE(answer.reached);
@@ -125,9 +127,45 @@ TEST_F(KafkaNearProofTest, EndsIncludeTopicsThatAppearedSince) {
                                        Pair("shop.public.b/0", Position{1, 0})));
 }
 
+// A broker that starts up may forget a topic for a moment: what it does not list proves nothing.
+TEST_F(KafkaNearProofTest, ATopicThatIsNotListedAnyMoreIsWaitedFor) {
+  flushed_ = 0x20;
+  mock_.create_topic("shop.public.a", 1);
+  mock_.absent_topic("shop.public.b", 1);
+  ASSERT_TRUE(ask(0x20).reached);
+  mock_.fail_topic("shop.public.a", RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
+  const auto answer = ask(0x20);
+  EXPECT_FALSE(answer.reached);
+  EXPECT_EQ(answer.waiting_for, "topic shop.public.a is not listed with all of its 1 partitions");
+  mock_.fail_topic("shop.public.a", RD_KAFKA_RESP_ERR_NO_ERROR);
+  EXPECT_TRUE(ask(0x20).reached);
+}
+
+TEST_F(KafkaNearProofTest, ATopicOfWhichThereIsProgressIsWaitedFor) {
+  options_.streams = {"shop.public.b/0", "shop.public.b/1"};
+  flushed_ = 0x20;
+  mock_.create_topic("shop.public.a", 1);
+  mock_.absent_topic("shop.public.b", 2);
+  EXPECT_EQ(ask(0x20).waiting_for,
+            "topic shop.public.b is not listed with all of its 2 partitions");
+  mock_.fail_topic("shop.public.b", RD_KAFKA_RESP_ERR_NO_ERROR);
+  EXPECT_THAT(ask(0x20).ends, testing::SizeIs(3));
+}
+
+TEST_F(KafkaNearProofTest, ATopicThatMayNotBeSeenIsNamed) {
+  flushed_ = 0x20;
+  mock_.create_topic("shop.public.a", 1);
+  mock_.fail_topic("shop.public.b", RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+  const auto answer = ask(0x20);
+  EXPECT_FALSE(answer.reached);
+  EXPECT_THAT(answer.fault, HasSubstr("looking for topic shop.public.b: Broker: Topic"));
+  EXPECT_THAT(answer.fault, HasSubstr("allow lockstep's user to Describe and Read the topic"));
+}
+
 TEST_F(KafkaNearProofTest, ABrokerThatIsDownIsWaitedFor) {
   flushed_ = 0x20;
   mock_.create_topic("shop.public.a", 1);
+  mock_.absent_topic("shop.public.b", 1);
   ASSERT_TRUE(ask(0x20).reached);
   mock_.broker_down();
   const auto answer = ask(0x20);

@@ -221,9 +221,24 @@ TEST_F(KafkaSourceTest, HaltsWhenTheTopicIsShorterThanOurProgress) {
 }
 
 TEST_F(KafkaSourceTest, HaltsWhenATopicStaysAway) {
+  mock_.absent_topic("shop.public.a", 1);
   told_["shop.public.a/0"] = {5, 0};
   restart();
   EXPECT_THAT(poll_error(), HasSubstr("shop.public.a or some of its partitions were deleted"));
+}
+
+TEST_F(KafkaSourceTest, ATopicThatMayNotBeSeenAnyMoreWasNotDeleted) {
+  mock_.create_topic("shop.public.a", 1);
+  mock_.produce("shop.public.a", 0, "k", "1");
+  open();
+  ASSERT_TRUE(poll_rows(1));
+  mock_.fail_topic("shop.public.a", RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+  ASSERT_TRUE(poll_until([&] { return state_.text.contains("to Describe and Read the topic"); }));
+  EXPECT_EQ(state_.kind, SourceState::Kind::Away);
+  mock_.fail_topic("shop.public.a", RD_KAFKA_RESP_ERR_NO_ERROR);
+  mock_.produce("shop.public.a", 0, "k", "2");
+  ASSERT_TRUE(poll_rows(2));
+  ASSERT_TRUE(poll_until([&] { return state_.text == "streaming"; }));
 }
 
 TEST_F(KafkaSourceTest, StopsATableBeforeTheRecordItCannotRead) {
@@ -352,6 +367,19 @@ TEST_F(KafkaSourceTest, AFetchErrorThatPassesIsRetried) {
   mock_.produce("shop.public.a", 0, "k", "1");
   open();
   ASSERT_TRUE(poll_rows(1));
+}
+
+// librdkafka tells of it once, and of the end of a partition at rest once.
+TEST_F(KafkaSourceTest, APartitionThatMayNotBeReadIsAwayUntilItIsReadAgain) {
+  mock_.create_topic("shop.public.a", 1);
+  mock_.produce("shop.public.a", 0, "k", "1");
+  open();
+  ASSERT_TRUE(poll_rows(1));
+  mock_.fail_next_fetch(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+  ASSERT_TRUE(poll_until([&] { return state_.kind == SourceState::Kind::Away; }));
+  EXPECT_THAT(state_.text, HasSubstr("Kafka topic shop.public.a, partition 0: Broker: Topic"));
+  ASSERT_TRUE(poll_until([&] { return state_.text == "streaming"; }));
+  EXPECT_THAT(rows(), ElementsAre("1"));
 }
 
 TEST_F(KafkaSourceTest, CommitsTheGroupOffsetOfWhatWasAcknowledged) {
