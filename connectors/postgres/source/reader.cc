@@ -144,9 +144,10 @@ Result<KeyLiterals> PostgresReader::literals(const TableMap& table,
   for (std::size_t i = 0; i < table.key.size(); ++i)
     params.push_back(
         {.value = cells.next().bytes, .binary = true, .type = key_parameter_type(table, i)});
-  // Not ask(): what a message quotes may be the key.
+  // Not ask(): what a message quotes may be the key.  A bound may lie at a value that its type has
+  // not any more, as a label that was renamed.
   const auto row = connection_.run(literals_query(params.size()), params);
-  if (!row) return fail(for_server(row.error()));
+  if (!row) return fail(for_table(row.error()));
   KeyLiterals quoted_values;
   for (int i = 0; i < PQnfields(row->get()); ++i) quoted_values.push_back(text_field(*row, 0, i));
   return quoted_values;
