@@ -170,6 +170,13 @@ void check_limits(Validation& validation) {
   if (facts.encoding == kNoEncoding)
     findings.error(where, "the source's encoding is SQL_ASCII: nobody knows what its bytes mean",
                    "move it to a database in UTF8 first");
+  else if (facts.encoding != "UTF8" && facts.encoding != "LATIN1")
+    findings.warn(where,
+                  fmt::format("the source's encoding is {}: one character without an equivalent in "
+                              "UTF8, in a text of any table, ends the stream of all tables",
+                              facts.encoding),
+                  "look for such texts with convert(convert_to(column, '" + facts.encoding +
+                      "'), '" + facts.encoding + "', 'UTF8') before you begin");
 }
 
 }  // namespace

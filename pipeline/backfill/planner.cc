@@ -76,39 +76,51 @@ TableLife Planner::follow_life(Table& table) {
 Planner::Next Planner::next() {
   const MutexLock lock(mutex_);
   Next answer;
-  for (Table& table : tables_) {
-    const TableLife life = follow_life(table);
-    if (finished(table) || life.is_stopped()) continue;
-    answer.kind = Next::Kind::Wait;
-    table.outdated = table.outdated && (table.in_flight > 0 || table.planning);
-    if (table.outdated) continue;
-    if (life.empties) {
-      if (table.planning) continue;
-      table.planning = true;
-      answer.kind = Next::Kind::Empty;
-      answer.task.table = table.id;
-      answer.task.generation = table.generation;
-      return answer;
-    }
-    if (!table.gaps.empty()) {
-      answer.kind = Next::Kind::Scan;
-      answer.task = table.gaps.front();
-      table.gaps.pop_front();
-      ++table.in_flight;
-      return answer;
-    }
-    if (table.planned_to_end || table.planning) continue;
-    table.planning = true;
-    answer.kind = Next::Kind::Plan;
-    answer.task = {table.id,
-                   table.next_sequence,
-                   table.next_sequence,
-                   {table.cursor, {}, table.partition},
-                   table.generation};
-    answer.rows = chunk_rows_;
-    return answer;
-  }
+  for (const bool failing : {false, true})
+    for (Table& table : tables_)
+      if ((table.others_until > done_) == failing && offer(table, answer)) return answer;
   return answer;
+}
+
+bool Planner::offer(Table& table, Next& answer) {
+  const TableLife life = follow_life(table);
+  if (finished(table) || life.is_stopped()) return false;
+  answer.kind = Next::Kind::Wait;
+  table.outdated = table.outdated && (table.in_flight > 0 || table.planning);
+  if (table.outdated) return false;
+  if (life.empties) {
+    if (table.planning) return false;
+    table.planning = true;
+    answer.kind = Next::Kind::Empty;
+    answer.task.table = table.id;
+    answer.task.generation = table.generation;
+    return true;
+  }
+  if (!table.gaps.empty()) {
+    answer.kind = Next::Kind::Scan;
+    answer.task = table.gaps.front();
+    table.gaps.pop_front();
+    ++table.in_flight;
+    return true;
+  }
+  if (table.planned_to_end || table.planning) return false;
+  table.planning = true;
+  answer.kind = Next::Kind::Plan;
+  answer.task = {table.id,
+                 table.next_sequence,
+                 table.next_sequence,
+                 {table.cursor, {}, table.partition},
+                 table.generation};
+  answer.rows = chunk_rows_;
+  return true;
+}
+
+// Twice as many chunks of other tables each time, so that a table that stays locked costs them
+// little.
+void Planner::failed(Table& table) {
+  constexpr std::uint32_t kDoublings = 6;
+  table.failures = std::min(table.failures + 1, kDoublings);
+  table.others_until = done_ + (std::uint64_t{1} << table.failures);
 }
 
 ChunkTask Planner::planned(const ChunkTask& task, std::optional<std::string> upper) {
@@ -134,7 +146,9 @@ void Planner::emptied(const ChunkTask& task) {
 
 void Planner::plan_failed(const ChunkTask& task) {
   const MutexLock lock(mutex_);
-  find(task.table).planning = false;
+  Table& table = find(task.table);
+  table.planning = false;
+  failed(table);
 }
 
 void Planner::done(const ChunkTask& task, std::uint64_t rows, std::chrono::milliseconds took) {
@@ -142,6 +156,9 @@ void Planner::done(const ChunkTask& task, std::uint64_t rows, std::chrono::milli
   Table& table = find(task.table);
   CHECK(table.in_flight > 0);
   --table.in_flight;
+  ++done_;
+  table.failures = 0;
+  table.others_until = 0;
   publish(table);
   if (table.generation == task.generation) board_.rows_done(task.table, rows);
   // A chunk that was cut short says nothing about a full one.
@@ -154,12 +171,13 @@ void Planner::done(const ChunkTask& task, std::uint64_t rows, std::chrono::milli
   chunk_rows_ = std::min(chunk_rows_, options_.chunk_rows_max);
 }
 
-void Planner::retake(const ChunkTask& task) {
+void Planner::retake(const ChunkTask& task, bool failed_to) {
   const MutexLock lock(mutex_);
   Table& table = find(task.table);
   CHECK(table.in_flight > 0);
   --table.in_flight;
   if (table.generation == task.generation) table.gaps.push_back(task);
+  if (failed_to) failed(table);
   publish(table);
 }
 

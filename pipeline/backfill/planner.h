@@ -2,7 +2,8 @@
 //
 // A table is cut into key ranges from its low end to its high end; the cut points are asked from
 // the source one chunk ahead, so that several workers can share one table.  Done-marks of an
-// earlier run leave gaps, which are handed out first.
+// earlier run leave gaps, which are handed out first.  A table that cannot be read now (somebody's
+// lock, a damaged file) lets the others pass.
 #pragma once
 
 #include <chrono>
@@ -71,8 +72,8 @@ class Planner {
   // Whether the chunk still counts: not when all chunks of its table were forgotten since.  Then it
   // must not be marked, its rows may be gone again (I15).
   bool current(const ChunkTask& task);
-  // The chunk must be taken again.
-  void retake(const ChunkTask& task);
+  // The chunk must be taken again; `failed_to`: since it could not be read or written.
+  void retake(const ChunkTask& task, bool failed_to);
 
   bool all_done();
 
@@ -89,6 +90,10 @@ class Planner {
     std::uint32_t partition = 0;   // Of it the rest of this is; 0: of all.
     // Tasks of an older generation may be out: what they have read must not land on newer rows.
     bool outdated = false;
+    // Tries that failed since its last done chunk; other tables come first until so many chunks of
+    // all tables are done.
+    std::uint32_t failures = 0;
+    std::uint64_t others_until = 0;
   };
 
   Table& find(TableId id) REQUIRES(mutex_);
@@ -96,12 +101,16 @@ class Planner {
   bool finished(const Table& table) const;
   void restore_table(Table& table, std::vector<ChunkMark> marks) REQUIRES(mutex_);
   void publish(Table& table) REQUIRES(mutex_);
+  void failed(Table& table) REQUIRES(mutex_);
+  // Puts what is next of the table into `answer`.  Returns whether there is anything now.
+  bool offer(Table& table, Next& answer) REQUIRES(mutex_);
 
   const PlannerOptions options_;
   TableBoard& board_;
   mutable Mutex mutex_;
   std::vector<Table> tables_ GUARDED_BY(mutex_);  // In scan order.
   std::uint64_t chunk_rows_ GUARDED_BY(mutex_);
+  std::uint64_t done_ GUARDED_BY(mutex_) = 0;  // Chunks of all tables.
 };
 
 }  // namespace lockstep

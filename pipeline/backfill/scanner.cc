@@ -88,7 +88,7 @@ Result<Scanner::Step> Scanner::take_task() {
     }
   }
   table_ = shared_.tables[task_.table];
-  void_ = marked_ = read_complete_ = false;
+  void_ = failed_ = marked_ = read_complete_ = false;
   all_direct_ = true;
   rows_ = 0;
   begun_ = shared_.clock.now();
@@ -321,7 +321,7 @@ Result<Scanner::Step> Scanner::mark() {
 
 // An error of the chunk under way: it will be taken again, or its table stops.
 Result<Scanner::Step> Scanner::give_up(Error error) {
-  void_ = true;
+  void_ = failed_ = true;
   const bool copying =
       std::ranges::any_of(piece_.opened, [](const auto& keys) { return !keys.empty(); });
   abort_pending_ = abort_pending_ || copying;
@@ -348,7 +348,7 @@ void Scanner::finish(bool done) {
   state_ = State::Idle;
   if (!done) {
     shared_.meters.chunks_retaken.add(1);
-    planner_.retake(task_);
+    planner_.retake(task_, failed_);
     return;
   }
   shared_.meters.chunks_done.add(1);

@@ -104,6 +104,7 @@ class Scanner {
   Piece piece_;
   bool read_complete_ = false;
   bool void_ = false;           // The chunk must be taken again.
+  bool failed_ = false;         // Since it could not be read or written.
   bool abort_pending_ = false;  // A COPY's end is not known yet.
   bool all_direct_ = true;      // No row of the chunk went through a lane.
   bool marked_ = false;         // The done-mark went with the last piece.

@@ -122,8 +122,11 @@ struct Column {
   bool toastable = false;  // attstorage other than plain: may be an unchanged TOAST value.
   Identity identity = Identity::None;
   bool deterministic_collation = true;
-  std::string collation;     // "" for types without one.
-  std::string folding;       // The type's, and that of the column's collation.
+  std::string collation;  // "" for types without one.
+  std::string folding;    // The type's, and that of the column's collation.
+  // The collation by which an index of the column may not be in order any more, since its library
+  // has another version now: "collation x"; "": there is none.
+  std::string outdated_order{};
   bool folds_ascii = false;  // Citext: the database's default ctype is C or POSIX, so that
                              // equality folds ASCII only (citext ignores the column's own).
 
@@ -188,10 +191,11 @@ struct TableSpec {
   std::vector<std::size_t> key;   // Indices into columns, in the key index's order; empty: none.
   bool key_is_primary = false;
   bool key_deferrable = false;
-  std::string key_index;            // Name of the index, for messages.
-  std::vector<KeyIndex> keys;       // All that could be it.
-  std::uint32_t key_id = 0;         // Of its constraint, which REINDEX keeps, or of the index.
-  std::vector<UniqueRule> uniques;  // Of the table and its partitions, the key's among them.
+  std::string key_index;                // Name of the index, for messages.
+  std::vector<KeyIndex> keys;           // All that could be it.
+  std::vector<KeyIndex> deferrables{};  // Unique ones that could be it, were they not deferrable.
+  std::uint32_t key_id = 0;             // Of its constraint, which REINDEX keeps, or of the index.
+  std::vector<UniqueRule> uniques;      // Of the table and its partitions, the key's among them.
   // Some immediate unique or exclusion constraint keeps rows of different keys apart.
   bool secondary_unique = false;
   std::vector<CheckRule> checks;  // Of the table and its partitions.

@@ -130,6 +130,22 @@ class KeyPlanner {
                         target.name.text()),
             make_key_immediate(target) + " on the target");
     }
+    refuse_deferrable_twin(wanted);
+  }
+
+  // ON CONFLICT means every unique index over the columns that it names.
+  void refuse_deferrable_twin(const std::vector<std::size_t>& wanted) {
+    const TableSpec& target = map_.target;
+    for (const KeyIndex& index : target.deferrables) {
+      if (index.name == target.key_index || !same_columns(index.columns, wanted)) continue;
+      error("",
+            fmt::format("the constraint {} of {} is DEFERRABLE and has the key's columns: ON "
+                        "CONFLICT refuses it",
+                        index.name, target.name.text()),
+            fmt::format("ALTER TABLE {} DROP CONSTRAINT {} on the target; {} says the same",
+                        quoted(target.name), quote_identifier(index.name),
+                        quote_identifier(target.key_index)));
+    }
   }
 
   void plan_column(std::size_t i) {

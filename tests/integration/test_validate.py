@@ -317,6 +317,22 @@ def test_compares_the_labels_of_enums(migrate):
     assert migration.lockstep.verb("validate").returncode == 0
 
 
+def test_a_key_in_the_order_of_another_version_is_refused(migrate, stack):
+    """Ranges of its index may miss rows, on either side alike."""
+    migration = migrate("CREATE COLLATION old (provider = icu, locale = 'en-US');"
+                        "CREATE TABLE people (id text COLLATE old PRIMARY KEY, name text)",
+                        stream="direct")
+    migration.prepare()
+    assert migration.lockstep.verb("validate").returncode == 0
+    stack.source.execute(migration.name, "UPDATE pg_collation SET collversion = '1'"
+                                         " WHERE collname = 'old'")
+    line = the_one(migration, "public.people.id is ordered by collation public.old, whose library")
+    assert migration.lockstep.start("--until", "synced").wait(60) == 78
+    for sql in re.search(r"\((REINDEX .*) on the source, then (ALTER .*)\)", line).groups():
+        migration.source(sql)  # The statements are meant to be run as they stand.
+    assert migration.lockstep.verb("validate").returncode == 0
+
+
 def test_warns_of_a_unique_index_that_only_the_target_has(migrate):
     """Issue E, row 2.  One that the source's imply is none."""
     migration = migrate(PEOPLE)

@@ -66,6 +66,21 @@ TEST(BrokenStreamsTest, LaterOnesAreBegunLessAndLessOften) {
   EXPECT_EQ(broken.count(), 10);
 }
 
+TEST(BrokenStreamsTest, AServerThatWasRestartedBeginsAnew) {
+  const BrokenStreams::Time now{std::chrono::hours(1)};
+  BrokenStreams broken;
+  for (int i = 0; i < 4; ++i) {
+    broken.connected("12:00");
+    broken.began(now);
+    broken.broke_off(now);
+  }
+  EXPECT_EQ(broken.count(), 4u);
+  EXPECT_GT(broken.next(), now);
+  broken.connected("12:05");
+  EXPECT_EQ(broken.count(), 0u);
+  EXPECT_LE(broken.next(), now);
+}
+
 TEST(BrokenStreamsTest, OneThatLastedBeginsAnew) {
   BrokenStreams::Time now{std::chrono::hours(1)};
   BrokenStreams broken;

@@ -56,10 +56,34 @@ TEST_F(PlannerTest, AFailedPlanIsAskedAgain) {
 
 TEST_F(PlannerTest, AChunkToRetakeComesFirst) {
   const ChunkTask first = plan("k");
-  planner_.retake(first);
+  planner_.retake(first, false);
   const Planner::Next next = planner_.next();
   EXPECT_EQ(next.kind, Kind::Scan);
   EXPECT_EQ(next.task.range.upper, "k");
+}
+
+// Somebody holds a lock on the first table: the one worker there is copies the others meanwhile.
+TEST(PlannerOfSeveral, ATableThatCannotBeReadLetsTheOthersPass) {
+  TableBoard board{2};
+  PlannerOptions options;
+  options.order = {0, 1};
+  Planner planner{options, board};
+  planner.plan_failed(planner.next().task);
+  std::vector<TableId> offered;
+  for (int i = 0; i < 3; ++i) {
+    const Planner::Next next = planner.next();
+    ASSERT_EQ(next.kind, Kind::Plan);
+    offered.push_back(next.task.table);
+    if (next.task.table == 0)
+      planner.plan_failed(next.task);
+    else
+      planner.done(planner.planned(next.task, "k"), 1, milliseconds(1));
+  }
+  EXPECT_EQ(offered, (std::vector<TableId>{1, 1, 0}));
+  const ChunkTask last = planner.planned(planner.next().task, std::nullopt);
+  EXPECT_EQ(last.table, 1u);
+  planner.done(last, 1, milliseconds(1));
+  EXPECT_EQ(planner.next().task.table, 0u);  // There is no other one left.
 }
 
 TEST_F(PlannerTest, MarksLeaveTheirGaps) {
@@ -84,7 +108,7 @@ TEST_F(PlannerTest, ForgottenChunksAreTakenAgainAndOldOnesDoNotCount) {
   const ChunkTask old = plan(std::nullopt);
   board_.void_chunks(0);
   EXPECT_FALSE(planner_.current(old));
-  planner_.retake(old);
+  planner_.retake(old, false);
   EXPECT_FALSE(planner_.all_done());
   const ChunkTask fresh = plan(std::nullopt);
   EXPECT_TRUE(planner_.current(fresh));

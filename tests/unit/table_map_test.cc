@@ -211,6 +211,29 @@ TEST(TableMap, FindsTheTargetsIndexOverTheSourcesKey) {
   EXPECT_TRUE(outcome.map->ordered) << "its primary key is enforced, too";
 }
 
+TEST(TableMap, RefusesADeferrableConstraintOverTheTargetsKey) {
+  const auto source = table("t", {column("id", kInt4), column("m", kInt4)});
+  auto target = source;
+  target.deferrables = {{"t_m", {1}, false, true}};
+  EXPECT_THAT(errors(plan(source, target)), IsEmpty());
+  target.deferrables.push_back({"t_id", {0}, false, true});
+  EXPECT_THAT(errors(plan(source, target)),
+              ElementsAre(HasSubstr("the constraint t_id of public.t is DEFERRABLE and has the")));
+}
+
+TEST(TableMap, RefusesAKeyWhoseIndexMayBeOutOfOrder) {
+  auto source = table("t", {column("id", kText), column("v", kText)});
+  source.columns[1].outdated_order = "collation public.old";
+  EXPECT_THAT(errors(plan(source, source)), IsEmpty());
+  source.columns[0].outdated_order = "collation public.old";
+  const auto outcome = plan(source, source);
+  EXPECT_THAT(errors(outcome), ElementsAre(HasSubstr("public.t.id is ordered by collation "
+                                                     "public.old, whose library")));
+  EXPECT_EQ(outcome.problems[0].hint,
+            "REINDEX TABLE \"public\".\"t\" on the source, then ALTER collation public.old "
+            "REFRESH VERSION");
+}
+
 // Issue E, row 1.
 TEST(TableMap, RefusesATargetWhoseEqualityOfAKeyIsCoarser) {
   Column plain = column("k", kText);

@@ -67,10 +67,11 @@ std::unexpected<Error> changed(const TableMap& table, const std::string& what, c
             ExitCode::BadData, code});
 }
 
-// A value that its type refuses is no bound that was ever stored of this table.
+// A value that its type refuses was never stored of this table, or its type had it then, as a label
+// that was renamed.
 Error bound_error(Error error) {
   if (error.reaction == Reaction::Reject) error.code = kBrokenBound;
-  return for_server(std::move(error));
+  return for_table(std::move(error));
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kDataHeader = 25;  // 'w', start, end, time.
 constexpr const char* kNoSuchObject = "42704";
-constexpr std::size_t kKeepalive = 18;  // 'k', end, time, whether an answer is wanted.
+constexpr const char* kUntranslatable = "22P05";  // A character without an equivalent.
+constexpr std::size_t kKeepalive = 18;            // 'k', end, time, whether an answer is wanted.
 
 }  // namespace
 
@@ -38,6 +39,11 @@ ReplicationLink::ReplicationLink(ReplicationOptions options)
       publication_(std::move(options.publication)),
       identity_(std::move(options.identity)),
       connection_(for_replication(std::move(options.connection))) {}
+
+void BrokenStreams::connected(const std::string& server) {
+  if (server != server_) *this = {};
+  server_ = server;
+}
 
 void BrokenStreams::broke_off(Time now) {
   constexpr std::chrono::seconds kSoon{30};
@@ -67,11 +73,10 @@ Status ReplicationLink::wait_for_crashes() const {
 
 Status ReplicationLink::start(Lsn from) {
   close();
-  LOCKSTEP_TRY(wait_for_crashes());
-  const Status connected = connect(from);
-  if (!connected) {
+  const Status begun = begin(from);
+  if (!begun) {
     close();
-    return connected;
+    return begun;
   }
   streams_ = true;
   broken_.began(steady_clock::now());
@@ -79,10 +84,19 @@ Status ReplicationLink::start(Lsn from) {
   return {};
 }
 
-Status ReplicationLink::connect(Lsn from) {
+Status ReplicationLink::connect() {
   LOCKSTEP_TRY(connection_.open());
   // Each connection may lead to another server.
   LOCKSTEP_TRY(same_source(connection_, identity_));
+  const auto since = connection_.run("SELECT pg_postmaster_start_time()");
+  if (!since) return fail(for_server(since.error()));
+  broken_.connected(text_field(*since, 0, 0));
+  return {};
+}
+
+Status ReplicationLink::begin(Lsn from) {
+  LOCKSTEP_TRY(connect());
+  LOCKSTEP_TRY(wait_for_crashes());
   auto started = connection_.run(replication_command(slot_, publication_, from));
   if (!started) return fail(for_server(std::move(started).error()));
   if (PQresultStatus(started->get()) != PGRES_COPY_BOTH)
@@ -131,6 +145,10 @@ Error ReplicationLink::why_ended() {
     error = for_server(std::move(checked).error());
     if (error.code.starts_with("XX"))
       error = faults_.judge(std::move(error), std::chrono::steady_clock::now());
+    if (error.code == kUntranslatable)
+      error.message +=
+          "; the text stays in the log, also when its table is left out: begin the migration anew "
+          "from a database in UTF8, or once no text has such a character";
     // The catalogs are read as of the log: made again, it is still missing where it was.
     if (error.code == kNoSuchObject)
       error.message += fmt::format(

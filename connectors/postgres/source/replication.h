@@ -49,11 +49,14 @@ class DecodingFaults {
 // Streams that broke off without a word soon after they began.  A process of the server that
 // crashes on what it decodes takes all sessions of the source along, the application's too, and
 // would do so every few seconds: the first three may be the network's, later ones are begun less
-// and less often.
+// and less often.  A server that somebody has restarted since is another matter: after a crash of
+// one of its processes its first one goes on.
 class BrokenStreams {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
+  // `server` says since when the server's first process runs.
+  void connected(const std::string& server);
   void began(Time now) { begun_ = now; }
   void broke_off(Time now);
   // How many did so in a row.
@@ -62,6 +65,7 @@ class BrokenStreams {
   Time next() const { return next_; }
 
  private:
+  std::string server_;
   Time begun_{};
   Time next_{};
   unsigned count_ = 0;
@@ -94,7 +98,8 @@ class ReplicationLink {
     void operator()(char* bytes) const noexcept { PQfreemem(bytes); }
   };
 
-  Status connect(Lsn from);
+  Status connect();
+  Status begin(Lsn from);
   Result<std::optional<ReplicationMessage>> parse(std::string_view message);
   // Waits until bytes can be read.  False: not until `until`.
   Result<bool> wait(Deadline until);

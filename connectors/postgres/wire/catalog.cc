@@ -72,6 +72,7 @@ class SpecReader {
   std::unordered_map<std::uint32_t, std::size_t> by_oid_;
   std::string oids_;
   std::string collate_;  // Of the database.
+  bool outdated_locale_ = false;
   std::string ctype_;
   TypeCatalog types_;
 };
@@ -157,6 +158,11 @@ Status SpecReader::read_locale() {
   const std::string provider = text_field(locale, 0, 2);
   collate_ = provider.empty() ? text_field(locale, 0, 0) : provider;
   ctype_ = provider.empty() ? text_field(locale, 0, 1) : provider;
+  constexpr int kKnowsItsVersion = 150000;
+  if (PQserverVersion(connection_.raw()) >= kKnowsItsVersion) {
+    LOCKSTEP_ASSIGN(const PgResult outdated, connection_.run(kOutdatedLocale));
+    outdated_locale_ = PQntuples(outdated.get()) == 1 && bool_field(outdated, 0, 0);
+  }
   types_.set_ctype(plain_locale(ctype_));
   for (TableSpec& spec : specs_) spec.ctype = plain_locale(ctype_);
   return {};
@@ -223,7 +229,11 @@ Status SpecReader::read_columns() {
     column.toastable = bool_field(rows, i, 9);
     column.identity = identity(letter(rows, i, 10));
     column.collation = text_field(rows, i, 11);
-    if (bool_field(rows, i, 12) && column.collation.empty()) column.collation = collate_;
+    column.outdated_order = text_field(rows, i, 17);
+    if (bool_field(rows, i, 12) && column.collation.empty()) {
+      column.collation = collate_;
+      if (outdated_locale_) column.outdated_order = "the database's collation";
+    }
     column.deterministic_collation = bool_field(rows, i, 13);
     column.folding = text_field(rows, i, 14);
     column.expression = text_field(rows, i, 15);

@@ -61,7 +61,9 @@ SELECT a.attrelid, a.attname, a.attnum, a.atttypid, a.atttypmod,
        CASE WHEN a.attcollation = 0 THEN '' WHEN l.collname = 'default' THEN '' ELSE l.collname END,
        a.attcollation <> 0, coalesce(l.collisdeterministic, true), {},
        coalesce(pg_get_expr(d.adbin, d.adrelid), ''),
-       coalesce(hashtextextended(d.adbin::text, 0)::text, '')
+       coalesce(hashtextextended(d.adbin::text, 0)::text, ''),
+       CASE WHEN l.collversion <> pg_collation_actual_version(l.oid)
+            THEN 'collation ' || l.oid::regcollation::text ELSE '' END
 FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> ''
 WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
@@ -128,10 +130,12 @@ SELECT e.enumtypid, e.oid, e.enumlabel FROM used u JOIN pg_enum e ON e.enumtypid
 ORDER BY e.enumtypid, e.enumsortorder)";
 
 // Unique and exclusion indexes of the table, and those of its partitions that no index above
-// stands for.  indisready, not indisvalid, is what makes an index enforce.
+// stands for.  indisready, not indisvalid, is what makes an index enforce.  One that is unique and
+// excludes (WITHOUT OVERLAPS, from PostgreSQL 18 on) takes overlapping values for equal.
 inline constexpr const char* kIndexes = R"(
-SELECT t.root, c.relname, array_to_string(i.indkey[0:i.indnkeyatts - 1], ' '), i.indisprimary,
-       i.indisunique, i.indimmediate, i.indisvalid, i.indisreplident,
+SELECT t.root, c.relname, array_to_string(i.indkey[0:i.indnkeyatts - 1], ' '),
+       i.indisprimary AND NOT i.indisexclusion, i.indisunique AND NOT i.indisexclusion,
+       i.indimmediate, i.indisvalid, i.indisreplident,
        i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (
          SELECT FROM generate_series(0, i.indnkeyatts - 1) k
          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k]
@@ -247,6 +251,11 @@ SELECT d.datcollate, d.datctype,
             THEN coalesce(j->>'datlocale', j->>'daticulocale')
                  || coalesce(' version ' || (j->>'datcollversion'), '') ELSE '' END
 FROM pg_database d CROSS JOIN LATERAL to_jsonb(d) j WHERE d.datname = current_database())";
+
+// From PostgreSQL 15 on; before, nobody knows.
+inline constexpr const char* kOutdatedLocale = R"(
+SELECT coalesce(datcollversion <> pg_database_collation_actual_version(oid), false)
+FROM pg_database WHERE datname = current_database())";
 
 inline constexpr const char* kUserTables = R"(
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -199,7 +199,12 @@ void choose_key(TableSpec& spec, const std::vector<CatalogIndex>& indexes) {
     spec.key_deferrable = !key->immediate;
   }
   for (const CatalogIndex& index : indexes) {
-    if (!index.immediate) continue;
+    if (!index.immediate) {
+      const auto columns = columns_of(spec, index);
+      if (index.own && index.unique && index.whole && columns)
+        spec.deferrables.push_back({index.name, *columns, index.primary, true});
+      continue;
+    }
     spec.uniques.push_back(index.rule);
     if (&index != key && !holds_key(index, key)) spec.secondary_unique = true;
   }
