@@ -293,6 +293,12 @@ class Lockstep:
         return self.log_text()[self._log_begin:]
 
 
+def lag_of(status):
+    """By how many seconds the target may be behind: while nobody knows it, for how long already."""
+    lag = status["lag_seconds"]
+    return status["lag_unknown_for_seconds"] if lag is None else lag
+
+
 def backfill_done(status):
     """True when no table waits for chunks any more."""
     states = [table["state"] for table in status["tables"]]
