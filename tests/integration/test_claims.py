@@ -70,11 +70,9 @@ class Claim:
         return {key for key in keys if self.lower <= key < self.upper}
 
 
-def bound(text, unbounded):
-    """A bigint key, as status shows it: its cell in hex, whose end are the value's bytes."""
-    if text is None:
-        return unbounded
-    return int.from_bytes(bytes.fromhex(text.removeprefix("\\x"))[-8:], "big", signed=True)
+def bound(key, unbounded):
+    """Of a range, as status shows it."""
+    return unbounded if key is None else int(key["id"])
 
 
 class Claims:

@@ -112,12 +112,10 @@ def test_a_hundred_tables_are_shown(direct):
     names = [f"public.many_{number}" for number in range(100)]
     migration = direct("".join(f"CREATE TABLE {name} (id int PRIMARY KEY);"
                                f"INSERT INTO {name} SELECT generate_series(1, {10 + number});"
-                               for number, name in enumerate(names)), reconcile={"every": "1s"})
+                               for number, name in enumerate(names)), reconcile={"mode": "off"})
     migration.prepare()
     with migration.running() as lockstep:
         lockstep.await_follow()
-        lockstep.await_status(lambda status: all(table["verified_age_seconds"] is not None
-                                                 for table in status["tables"]), "all to be compared")
         migration.source("".join(f"DELETE FROM {name} WHERE id <= 3;" for name in names))
         migration.await_synced("the changes")
         text = scrape(lockstep)
