@@ -14,7 +14,7 @@ if str(ROOT) not in sys.path:
 
 from tests.lab.migration import Migration  # noqa: E402
 from tests.lab.postgres import OWNER  # noqa: E402
-from tests.lab.stack import READER, Stack, end_on_signals  # noqa: E402
+from tests.lab.stack import READER, WRITER, Stack, end_on_signals  # noqa: E402
 from tests.lab.suite import DIRECT  # noqa: E402
 
 _numbers = itertools.count(1)
@@ -101,6 +101,17 @@ def owning_role(stack):
     stack.source.execute("postgres", f"GRANT {OWNER} TO {READER}")
     yield
     stack.source.execute("postgres", f"REVOKE {OWNER} FROM {READER}")
+
+
+@pytest.fixture
+def seeing_roles(stack):
+    """Meanwhile lockstep's roles may see what others do."""
+    sides = ((stack.source, READER), (stack.target, WRITER))
+    for cluster, role in sides:
+        cluster.execute("postgres", f"GRANT pg_monitor TO {role}")
+    yield
+    for cluster, role in sides:
+        cluster.execute("postgres", f"REVOKE pg_monitor FROM {role}")
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """Issue D, acceptance 5: what `verified_through` says is so.
 
-While everything changes, and somebody damages rows of the target, claims of random tables are
-taken.  Then nobody writes any more, and an independent comparison must find of each table only
-what the claim's findings name, or what was damaged after the claim.
+While everything changes, and somebody damages rows of the target, claims of random tables and of
+random ranges are taken.  Then nobody writes any more, and an independent comparison must find of
+what is claimed only what the claim's findings name, or what was damaged after the claim.
 """
 
 import random
+from dataclasses import dataclass
 
 from tests.integration.conftest import is_long
 from tests.lab.meanwhile import Meanwhile
@@ -14,8 +15,10 @@ from tests.lab.postgres import lsn_number
 CLAIMS = 200 if is_long() else 20
 TABLES = 20 if is_long() else 5
 ROWS = 400
+LARGE, LARGE_ROWS = TABLES - 1, 120_000  # One table has several ranges.
 BUSY_ROWS = 200  # The application changes these; the others are damaged.
 SEED = 5
+INFINITY = float("inf")
 COLUMNS = ["v", "n"]
 DAMAGE = ("UPDATE {table} SET v = v || '!' WHERE id = {id}",
           "UPDATE {table} SET n = n + 0.001 WHERE id = {id}",
@@ -25,8 +28,13 @@ DAMAGE = ("UPDATE {table} SET v = v || '!' WHERE id = {id}",
 
 def schema():
     return "".join(f"CREATE TABLE t{number} (id bigint PRIMARY KEY, v text, n numeric);"
-                   f"INSERT INTO t{number} SELECT g, 'v' || g, g FROM generate_series(1, {ROWS}) g;"
+                   f"INSERT INTO t{number} SELECT g, 'v' || g, g"
+                   f"  FROM generate_series(1, {rows_of(number)}) g;"
                    for number in range(TABLES))
+
+
+def rows_of(number):
+    return LARGE_ROWS if number == LARGE else ROWS
 
 
 class Application(Meanwhile):
@@ -49,6 +57,24 @@ class Application(Meanwhile):
         self.transactions += 1
 
 
+@dataclass
+class Claim:
+    """What was said of the rows of a table whose keys are from `lower` on and below `upper`."""
+    number: int
+    lower: float
+    upper: float
+    position: int
+    found: set  # The keys of all findings of the table.
+
+    def covers(self, keys):
+        return {key for key in keys if self.lower <= key < self.upper}
+
+
+def bound(key, unbounded):
+    """Of a range, as status shows it."""
+    return unbounded if key is None else int(key["id"])
+
+
 class Claims:
     """Takes them, and remembers what was damaged at which position of the source."""
 
@@ -56,11 +82,11 @@ class Claims:
         self.migration = migration
         self.rng = random.Random(SEED)
         self.damaged = {number: {} for number in range(TABLES)}  # Key of a row: position.
-        self.taken = []  # (table, position, keys of the findings)
+        self.taken = []
 
     def damage(self):
         table = self.rng.randrange(TABLES)
-        key = self.rng.randint(BUSY_ROWS + 1, ROWS)
+        key = self.rng.randint(BUSY_ROWS + 1, rows_of(table))
         if key in self.damaged[table]:
             return
         self.migration.target(self.rng.choice(DAMAGE).format(table=f"t{table}", id=key))
@@ -69,10 +95,26 @@ class Claims:
     def take(self, number, status):
         """What the status says of a table, and what is found in it by then."""
         table = next(each for each in status["tables"] if each["table"] == f"public.t{number}")
-        found = self.found(number)
-        self.taken.append((number, lsn_number(table["verified_through"]), found))
-        known = {key for key, at in self.damaged[number].items() if at < self.taken[-1][1]}
-        assert known <= {abs(key) for key in found}, (self.taken[-1], self.damaged[number])
+        self._taken(Claim(number, -INFINITY, INFINITY, lsn_number(table["verified_through"]),
+                          self.found(number)))
+
+    def take_ranges(self, most):
+        """The same of ranges of the large table that have bounds; returns of how many."""
+        status = self.migration.lockstep.answer("status", "--format", "json", "--show-values")
+        table = next(each for each in status["tables"] if each["table"] == f"public.t{LARGE}")
+        ranges = [each for each in table["ranges"]
+                  if each["verified_through"] and (each["lower"] or each["upper"])]
+        chosen = self.rng.sample(ranges, min(most, len(ranges)))
+        for one in chosen:
+            self._taken(Claim(LARGE, bound(one["lower"], -INFINITY), bound(one["upper"], INFINITY),
+                              lsn_number(one["verified_through"]), self.found(LARGE)))
+        return len(chosen)
+
+    def _taken(self, claim):
+        self.taken.append(claim)
+        known = claim.covers(key for key, at in self.damaged[claim.number].items()
+                             if at < claim.position)
+        assert known <= {abs(key) for key in claim.found}, (claim, self.damaged[claim.number])
 
     def found(self, number):
         document = self.migration.lockstep.answer("findings list", "--format", "json", "--table",
@@ -97,13 +139,14 @@ def test_what_is_verified_is_equal(migrate, capsys):
         with Application(migration) as application:
             status = lockstep.await_status(is_verified, "every table to be compared")
             first = min(map(lsn_number, through(status)))
-            while len(claims.taken) < CLAIMS:
+            ranges = 0
+            while ranges < CLAIMS:
                 before = through(status)
                 for _ in range(2):
                     claims.damage()
                 status = lockstep.await_status(lambda now: through(now) != before, "a new claim")
-                for number in claims.rng.sample(range(TABLES), 2):
-                    claims.take(number, status)
+                claims.take(claims.rng.randrange(TABLES), status)
+                ranges += claims.take_ranges(2)
         end = migration.source_position()
 
         def is_past_the_end(now):
@@ -114,11 +157,12 @@ def test_what_is_verified_is_equal(migrate, capsys):
     differing = {number: set(map(int, migration.differing(f"t{number}", COLUMNS)))
                  for number in range(TABLES)}
     assert differing == last, "the findings are not what differs"
-    for number, claimed, found in claims.taken:
-        later = {key for key, at in claims.damaged[number].items() if at >= claimed}
-        unclaimed = {key for key in differing[number] - found if abs(key) not in later}
-        assert not unclaimed, (number, claimed, found, unclaimed)
+    for claim in claims.taken:
+        later = {key for key, at in claims.damaged[claim.number].items() if at >= claim.position}
+        unclaimed = {key for key in claim.covers(differing[claim.number] - claim.found)
+                     if abs(key) not in later}
+        assert not unclaimed, (claim, unclaimed)
     with capsys.disabled():
-        print(f"\n{len(claims.taken)} claims of {TABLES} tables under {application.transactions}"
+        print(f"\n{len(claims.taken)} claims, {ranges} of them of ranges, of {TABLES} tables under {application.transactions}"
               f" transactions, {sum(map(len, claims.damaged.values()))} rows damaged meanwhile:"
               f" 0 differences that a claim covers; positions moved on by {(end - first) >> 10} KiB")

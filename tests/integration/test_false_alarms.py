@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from tests.integration.conftest import STREAM, is_long
+from tests.lab.lockstep import lag_of
 from tests.lab.postgres import BIN, OWNER, lsn_number
 from tests.lab.process import LabError, Process
 
@@ -101,8 +102,7 @@ class Watch:
 
     def __call__(self, status):
         assert all(table["findings"] in (0, None) for table in status["tables"]), status["tables"]
-        if status["lag_seconds"] is not None:
-            self.lags.append(status["lag_seconds"])
+        self.lags.append(lag_of(status))
         for table in status["tables"]:
             through, name = table["verified_through"], table["table"]
             if through and lsn_number(through) >= self._marks.get(name, 0):

@@ -14,12 +14,11 @@ import pytest
 
 from tests.integration.conftest import is_long
 from tests.integration.test_metrics import samples, scrape
-from tests.lab.meanwhile import Beside, Meanwhile
-from tests.lab.stack import READER, WRITER
+from tests.lab.lockstep import lag_of
+from tests.lab.meanwhile import LAG_MAX, Beside, Markers
 
 pytestmark = pytest.mark.skipif(not is_long(), reason="takes minutes; ./run test --long")
 
-LAG_MAX = 5  # What a migration promises (README).
 SETTLED, STEP, LATEST = 10, 15, 60  # Seconds of 1x, of 4x, and at most until it is back.
 
 SCHEMA = """
@@ -80,35 +79,12 @@ class Session(Beside):
             pass
 
 
-class Markers(Meanwhile):
-    """Rows that are written on the source, one after another, and waited for on the target."""
-
-    def __init__(self, migration):
-        super().__init__(migration)
-        self.lags = []  # In seconds.
-        self._target = migration.target_connection()
-
-    def work(self, cursor):
-        number = len(self.lags)
-        cursor.execute("INSERT INTO marker VALUES (%s)", (number,))
-        written = time.monotonic()
-        looking = self._target.cursor()
-        looking.execute("SELECT FROM marker WHERE id = %s", (number,))
-        while looking.rowcount == 0 and time.monotonic() - written < LATEST:
-            looking.execute("SELECT pg_sleep(0.02); SELECT FROM marker WHERE id = %s", (number,))
-        self.lags.append(time.monotonic() - written)
-
-    def __exit__(self, *error):
-        super().__exit__(*error)
-        self._target.close()
-
-
 @dataclass
 class Look:
     """What the daemon says at one moment."""
     at: float
     rows: float  # That the part has read so far.
-    lag: float
+    lag: float  # Or for how long it is unknown.
     share: float
     reasons: list
 
@@ -126,7 +102,7 @@ class Looks:
         shown = samples(scrape(self._migration.lockstep))
         throttled = status["throttled"] or {"share": 1, "reasons": []}
         self.all.append(Look(time.monotonic(), sum(shown[self._counted].values()),
-                             status["lag_seconds"], throttled["share"], throttled["reasons"]))
+                             lag_of(status), throttled["share"], throttled["reasons"]))
 
     def watch(self, seconds, until=lambda: False):
         """Looks for so long, or until a condition holds; returns when it began."""
@@ -147,17 +123,6 @@ class Looks:
     def since(self, begun, holds):
         """Seconds from then to the first look for which `holds`; None: there is none."""
         return next((one.at - begun for one in self.all if one.at > begun and holds(one)), None)
-
-
-@pytest.fixture
-def seeing_roles(stack):
-    """Meanwhile lockstep's roles may see what others do."""
-    sides = ((stack.source, READER), (stack.target, WRITER))
-    for cluster, role in sides:
-        cluster.execute("postgres", f"GRANT pg_monitor TO {role}")
-    yield
-    for cluster, role in sides:
-        cluster.execute("postgres", f"REVOKE pg_monitor FROM {role}")
 
 
 @contextmanager
@@ -183,7 +148,7 @@ def test_what_yields_comes_back_and_says_why(seeing_roles, direct, side, part):
             lockstep.await_follow()
             lockstep.await_status(lambda status: all(one["verified_age_seconds"] is not None
                                                      for one in status["tables"]), "a comparison")
-        with Markers(migration) as markers, load(migration, side, 1):
+        with Markers(migration, "marker") as markers, load(migration, side, 1):
             looks.watch(SETTLED)
             full = looks.rate_now(5)
             with load(migration, side, 3):
@@ -198,7 +163,8 @@ def test_what_yields_comes_back_and_says_why(seeing_roles, direct, side, part):
             lockstep.await_follow()
     assert looks.rate(up - 5, up) > 2 * yielding, "it does not yield"
     assert looks.all[-1].share >= 1 and looks.rate_now() > 2 * yielding, "it does not come back"
-    assert max(one.lag or 0 for one in looks.all) < LAG_MAX and max(markers.lags) < LAG_MAX
+    assert max(one.lag for one in looks.all) < LAG_MAX
+    markers.assert_prompt()
     migration.finish()
 
 
@@ -230,6 +196,6 @@ def report(what, looks, markers, full, up, down):
           f"after the step back first rows within {first[0]:.1f} s, "
           f"not throttled after {looks.since(down, lambda one: one.share >= 1):.1f} s, "
           f"read at more than half of it after {looks.all[-1].at - down:.1f} s; "
-          f"lag at most {max(one.lag or 0 for one in looks.all):.2f} s by the daemon, "
+          f"lag at most {max(one.lag for one in looks.all):.2f} s by the daemon, "
           f"{max(markers.lags):.2f} s by {len(markers.lags)} markers; "
           f"least share {min(one.share for one in looks.all)}")

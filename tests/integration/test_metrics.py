@@ -43,6 +43,15 @@ def samples(text):
     return found
 
 
+def check(text):
+    """Everything that is shown stands in the document, in Prometheus' form."""
+    names = set(re.findall(r"^# TYPE (\w+) ", text, re.M))
+    assert names and names <= DOCUMENTED
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
+                             capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
 @pytest.fixture
 def daemon(direct):
     migration = direct(TABLE, reconcile={"every": "1s"}, listen={"port": free_ports(1)[0]})
@@ -72,12 +81,7 @@ def test_metrics_are_what_status_says(daemon):
     assert latency[("le", "+Inf")] == 11 and ("le", "5") in latency
     assert shown["migration_source_events_total"][()] >= 11
     assert shown["migration_log_messages_total"][("level", "info", "message", "started")] == 1
-    # Everything that is shown stands in the document.
-    names = set(re.findall(r"^# TYPE (\w+) ", text, re.M))
-    assert names and names <= DOCUMENTED
-    checked = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
-                             capture_output=True, check=False)
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    check(text)
 
     # Over TCP, and nothing else is.
     guest = f"http://127.0.0.1:{daemon.manifest['listen']['port']}"
@@ -101,6 +105,31 @@ def test_metrics_are_what_status_says(daemon):
     daemon.source("DELETE FROM t WHERE id = 12")
     wait_until(lambda: samples(scrape(lockstep))["migration_events_total"].get(
         table + ("op", "delete")) == 2, "the delete to be counted", 60)
+
+
+def test_a_hundred_tables_are_shown(direct):
+    """Each of them, in each of what is told by table."""
+    names = [f"public.many_{number}" for number in range(100)]
+    migration = direct("".join(f"CREATE TABLE {name} (id int PRIMARY KEY);"
+                               f"INSERT INTO {name} SELECT generate_series(1, {10 + number});"
+                               for number, name in enumerate(names)), reconcile={"mode": "off"})
+    migration.prepare()
+    with migration.running() as lockstep:
+        lockstep.await_follow()
+        migration.source("".join(f"DELETE FROM {name} WHERE id <= 3;" for name in names))
+        migration.await_synced("the changes")
+        text = scrape(lockstep)
+        status = lockstep.status()
+    check(text)
+    shown = samples(text)
+    by_table = {name: {labels[1] for labels in found} for name, found in shown.items()
+                if any("table" in labels for labels in found)}
+    assert by_table and all(found == set(names) for found in by_table.values()), by_table
+    for number, name in enumerate(names):
+        assert shown["migration_backfill_rows_total"][("table", name)] == 10 + number
+        assert shown["migration_backfill_state"][("table", name, "state", "following")] == 1
+        assert shown["migration_events_total"][("table", name, "op", "delete")] == 3
+    assert {table["table"] for table in status["tables"]} == set(names)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.integration.test_shape import await_stop, copied_again, healed
+from tests.lab.meanwhile import Markers
 
 LOG = """
 CREATE TABLE log (id int, day date, v text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
@@ -91,12 +92,13 @@ def test_a_partition_that_comes_with_rows_is_read_alone(direct, down):
             migration.source(attach)
     with migration.running() as lockstep:
         lockstep.await_follow()
-        with migration.in_background(*writes):
+        with Markers(migration, "bystander") as markers, migration.in_background(*writes):
             if not down:
                 migration.target(attach)
                 migration.source(attach)
             migration.await_target("SELECT count(*) > 2900 FROM log_2022", True)
         migration.await_synced("the partition to be copied")
+    markers.assert_prompt()
     log = migration.lockstep.log_text()
     assert copied_again(migration) == 0
     assert "a partition that was attached with rows is copied" in log, log[-2000:]
@@ -119,7 +121,7 @@ ALTER TABLE log ATTACH PARTITION log_2020 FOR VALUES FROM ('2020-01-01') TO ('20
 ], ids=["truncated", "detached", "dropped", "all_truncated", "put_back"])
 @pytest.mark.parametrize("is_down", [True, False])
 def test_what_no_event_tells_of_a_partition_is_healed(migrate, change, is_down):
-    """Under a writer."""
+    """Under a writer, and the other table does not wait for it."""
     migration = migrate(LOG, tables=TABLES, reconcile={"mode": "off"})
     migration.prepare()
     migration.lockstep.run_until_synced()
@@ -127,12 +129,13 @@ def test_what_no_event_tells_of_a_partition_is_healed(migrate, change, is_down):
     if is_down:
         migration.source(change)
     with migration.running() as lockstep:
-        lockstep.await_follow()
-        with migration.in_background(*writes):
+        lockstep.await_follow(besides=("healing",))
+        with Markers(migration, "bystander") as markers, migration.in_background(*writes):
             if not is_down:
                 migration.source(change)
             lockstep.await_status(lambda _: healed(migration) == 1, "the heal")
         migration.await_synced("it to be synced")
+    markers.assert_prompt()
     assert copied_again(migration) == 0
     migration.lockstep.run_until_synced()
     rows = "SELECT * FROM log ORDER BY id, day"

@@ -1,7 +1,6 @@
 """Rows that were set aside: listed, shown, taken up again or given up; with a daemon and without."""
 
 import json
-import time
 
 from tests.integration.conftest import is_long
 from tests.lab.lockstep import _verb
@@ -13,9 +12,9 @@ UPDATE people SET name = 'refused' WHERE id IN (17, 18);
 """
 
 
-def prepared(migrate):
+def prepared(migrate, rows=100):
     """Two of the source's rows violate a constraint that only the target has."""
-    migration = migrate(SCHEMA, debt_attempts=1)
+    migration = migrate(SCHEMA.replace("100", str(rows)), debt_attempts=1)
     migration.prepare()
     migration.target("ALTER TABLE people ADD CHECK (name <> 'refused')")
     return migration
@@ -91,19 +90,42 @@ def holds(status):
     return {one["scope"]: one for one in status["paused"]}
 
 
+def until_held(migration, change, settled):
+    """Awaits that apply is held: change(1), change(2).. make more rows that count, each once the one
+    before is `settled(status, n)`: a run takes what it sees in its first seconds for what was there
+    before.  Returns the status, and the last n."""
+    made = 0
+
+    def held(status):
+        nonlocal made
+        if "apply" in holds(status):
+            return True
+        if made == 0 or settled(status, made):
+            made += 1
+            change(made)
+        return False
+
+    return migration.lockstep.await_status(held, "apply to be held"), made
+
+
+def await_late(lockstep):
+    """Waits until something was to be written for more than a second, and is not."""
+    lockstep.await_status(lambda status: (status["lag_seconds"] or 0) > 1, "the lag to grow")
+
+
 def test_more_refused_rows_than_allowed_hold_every_write(migrate):
     """Issue O, acceptance 4: a breaker trips, waits for a person, and closes when that one resumes."""
-    migration = prepared(migrate)
+    migration = prepared(migrate, 1000)
     with migration.running() as lockstep:
         await_two(lockstep)
         assert lockstep.verb("set", "breakers.quarantined_rows=5").returncode == 0
-        # A run takes what it sees in its first seconds for what was there before.
-        known = time.monotonic() + 5
-        lockstep.await_status(lambda _: time.monotonic() > known, "the run to have settled")
         # What a person holds already stays his.
         assert lockstep.verb("pause", "--scope", "backfill", "--reason", "mine").returncode == 0
-        migration.source("UPDATE people SET name = 'refused' WHERE id BETWEEN 21 AND 30")
-        status = lockstep.await_status(lambda status: "apply" in holds(status), "apply to be held")
+        status, refused = until_held(
+            migration,
+            lambda n: migration.source(f"UPDATE people SET name = 'refused' WHERE id = {100 + n}"),
+            lambda status, n: status["tables"][0]["quarantined"] == 2 + n)
+        assert refused > 5, "no more than the limit"
         assert holds(status)["apply"]["by"] == "breaker", status["paused"]
         assert "more than breakers.quarantined_rows = 5" in holds(status)["apply"]["reason"]
         assert holds(status)["backfill"]["reason"] == "mine", status["paused"]
@@ -112,10 +134,12 @@ def test_more_refused_rows_than_allowed_hold_every_write(migrate):
         # Nothing is written meanwhile; once a person has looked, it goes on, also with as many rows.
         migration.source("UPDATE people SET name = 'late' WHERE id = 5")
         migration.target("ALTER TABLE people DROP CONSTRAINT people_name_check")
+        await_late(lockstep)
         assert migration.target("SELECT name FROM people WHERE id = 5")[0][0] == "person 5"
         assert lockstep.verb("resume").returncode == 0
         run(migration, "retry", "--format", "json")
-        migration.await_target("SELECT count(*) FROM people WHERE name IN ('late', 'refused')", 13)
+        migration.await_target("SELECT count(*)::int FROM people WHERE name IN ('late', 'refused')",
+                               3 + refused)
         assert not lockstep.status()["paused"]
         # With nobody beside it, it holds the copy, too.
         migration.target("ALTER TABLE people ADD CHECK (name <> 'again') NOT VALID")
@@ -127,6 +151,30 @@ def test_more_refused_rows_than_allowed_hold_every_write(migrate):
         assert lockstep.verb("resume").returncode == 0
         run(migration, "retry", "--format", "json")
         migration.await_target("SELECT count(*)::int FROM people WHERE name = 'again'", 20)
+    migration.finish()
+
+
+def test_more_unequal_rows_than_allowed_hold_every_write(direct):
+    """Issue O, acceptance 4: what comparisons find; whoever resumes has seen it."""
+    migration = direct(SCHEMA, reconcile={"every": "1s"})
+    migration.prepare()
+    with migration.running() as lockstep:
+        migration.await_synced("the copy")
+        assert lockstep.verb("set", "breakers.unequal_rows=5").returncode == 0
+        status, times = until_held(
+            migration,
+            lambda n: migration.target(f"UPDATE people SET name = '' WHERE (id - 20 - 1) / 3 = {n}"),
+            lambda status, n: status["tables"][0]["findings"] == 3 * n)
+        assert 3 * times > 5, "no more than the limit"
+        assert holds(status)["apply"]["by"] == "breaker", status["paused"]
+        assert "more than breakers.unequal_rows = 5" in holds(status)["apply"]["reason"]
+        migration.source("UPDATE people SET name = 'late' WHERE id = 5")
+        await_late(lockstep)
+        assert migration.target("SELECT name FROM people WHERE id = 5")[0][0] == "person 5"
+        assert lockstep.verb("resume").returncode == 0
+        migration.await_target("SELECT name FROM people WHERE id = 5", "late")
+        assert not lockstep.status()["paused"]
+        migration.source("UPDATE people SET name = 'cured'")
     migration.finish()
 
 

@@ -30,15 +30,21 @@ def change(migration, n):
     migration.source("UPDATE t SET id = id + 20000 WHERE id = %s", (n * 100 + 50,))
 
 
-def ends_equal_or_halts(migration):
-    """Runs to the end; a halt must name its reason and leave the rows alone."""
+# What a target that was restored lacks is in topics still, and not in a slot.
+LOST = ("ahead of lockstep's progress", "lockstep resync")
+
+
+def ends_equal_or_halts(migration, *words):
+    """Runs to the end; a halt must name its reason, in these words, and leave the rows alone."""
+    before = migration.target("SELECT * FROM t ORDER BY id")
     migration.lockstep.start("--until", "synced")
     code = migration.lockstep.wait_exit(120)
     if code == 0:
         migration.assert_equal()
         return
     assert code == HALTED, migration.lockstep.process.log_tail()
-    assert "halt" in migration.lockstep.log_text().lower()
+    migration.assert_halted(*words)
+    assert migration.target("SELECT * FROM t ORDER BY id") == before
 
 
 def test_older_copy_of_the_state_directory(moved):
@@ -49,7 +55,7 @@ def test_older_copy_of_the_state_directory(moved):
     change(moved, 2)
     shutil.rmtree(moved.lockstep.state)
     older.rename(moved.lockstep.state)
-    ends_equal_or_halts(moved)
+    moved.finish()
 
 
 def test_empty_state_directory(moved):
@@ -76,7 +82,7 @@ def test_target_restored_to_a_point_in_time(moved, stack):
         change(moved, 1)
         moved.finish()
         change(moved, 2)
-    ends_equal_or_halts(moved)
+    ends_equal_or_halts(moved, *LOST)
 
 
 def test_target_restored_while_lockstep_runs(moved, stack):
@@ -89,7 +95,7 @@ def test_target_restored_while_lockstep_runs(moved, stack):
     change(moved, 2)
     assert moved.lockstep.wait_exit(120) == 75, "it goes on"
     assert "the target has lost" in moved.lockstep.log_text()
-    ends_equal_or_halts(moved)
+    ends_equal_or_halts(moved, *LOST)
 
 
 @through_kafka
@@ -102,7 +108,7 @@ def test_target_restored_while_nothing_is_to_be_written(moved, stack):
         moved.await_synced("the change", 120)
     assert moved.lockstep.wait_exit(120) == 75, "it goes on"
     assert "the target has lost" in moved.lockstep.log_text()
-    ends_equal_or_halts(moved)
+    ends_equal_or_halts(moved, *LOST)
 
 
 def test_target_that_has_lost_chunks(migrate, stack):

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from tests.integration.conftest import TABLE, through_kafka
+from tests.lab.meanwhile import Markers, Meanwhile
 from tests.lab.process import wait_until
 
 # 31 rows: no event of them comes.
@@ -20,8 +21,8 @@ UPDATE t SET id = id + 20000 WHERE id IN (3, 4)
 TOUCHED = 31
 
 
-def make_moved(migrate, **overrides):
-    migration = migrate(TABLE, **overrides)
+def make_moved(migrate, schema=TABLE, **overrides):
+    migration = migrate(schema, **overrides)
     migration.prepare()
     migration.finish()
     return migration
@@ -33,14 +34,31 @@ def moved(migrate):
     return make_moved(migrate, reconcile={"mode": "off"})
 
 
+class Application(Meanwhile):
+    """Changes rows that are not lost, all the time."""
+
+    def __init__(self, migration):
+        super().__init__(migration)
+        self.changes = 0  # Of one row each.
+
+    def work(self, cursor):
+        cursor.execute("UPDATE t SET n = n + 1 WHERE id = %s", (205 + self.changes % 90,))
+        self.changes += cursor.rowcount
+        self.is_over(0.01)
+
+
 def resync_and_finish(migration, most=TOUCHED):
-    """Ends equal, and no more is written than what was lost."""
+    """Ends equal, under an application, and no more is written than what was lost, and what that
+    one changes: by its event, or by the heal, or by both."""
     before = migration.rows_written("t")
     answer = migration.lockstep.verb("resync")
     assert answer.returncode == 0, answer.stderr
     assert "lockstep run" in answer.stdout
+    with Application(migration) as application:
+        migration.lockstep.run_until_synced()
     migration.finish()
-    assert 1 <= migration.rows_written("t") - before <= most
+    assert application.changes
+    assert 1 <= migration.rows_written("t") - before <= most + 2 * application.changes
     assert "the stream begins anew" in migration.lockstep.log_text()
     migration.source("UPDATE t SET n = 77 WHERE id % 10 = 5")
     migration.finish()
@@ -149,16 +167,19 @@ def test_a_running_daemon_begins_the_stream_anew(migrate):
     with moved.running() as lockstep:
         lockstep.await_follow()
         moved.target("UPDATE t SET v = 'else' WHERE id % 100 = 1; DELETE FROM t WHERE id = 50")
-        answer = lockstep.verb("resync")
-        assert answer.returncode == 0, answer.stderr
-        moved.source("UPDATE t SET n = 3 WHERE id % 50 = 1")
-        lockstep.await_event("a table is healed")
+        with Application(moved):
+            answer = lockstep.verb("resync")
+            assert answer.returncode == 0, answer.stderr
+            moved.source("UPDATE t SET n = 3 WHERE id % 50 = 1")
+            lockstep.await_event("a table is healed")
         moved.source("UPDATE t SET n = 4 WHERE id % 50 = 1")
     moved.finish()
 
 
 def test_one_table_while_the_stream_goes_on(migrate):
-    moved = make_moved(migrate, reconcile={"mode": "off"})
+    """Also that of the other table, which does not wait for it."""
+    moved = make_moved(migrate, TABLE + "CREATE TABLE other (id int PRIMARY KEY)",
+                       reconcile={"mode": "off"})
     with moved.running() as lockstep:
         lockstep.await_follow()
         moved.target("UPDATE t SET v = 'else' WHERE id % 100 = 1; DELETE FROM t WHERE id = 50;"
@@ -166,9 +187,12 @@ def test_one_table_while_the_stream_goes_on(migrate):
         unknown = lockstep.verb("resync", "--table", "public.u")
         assert unknown.returncode == 64
         assert "public.u is no table of the migration" in unknown.stderr
-        answer = lockstep.verb("resync", "--table", "public.t")
-        assert answer.returncode == 0, answer.stderr
-        lockstep.await_event("a table is healed")
+        with Markers(moved, "other") as markers, Application(moved):
+            answer = lockstep.verb("resync", "--table", "public.t")
+            assert answer.returncode == 0, answer.stderr
+            lockstep.await_event("a table is healed")
+        markers.assert_prompt()
+        moved.await_synced("what the application has changed")
         moved.assert_equal()
         assert "the stream begins anew" not in lockstep.run_log()
     moved.finish()

@@ -105,14 +105,18 @@ def table(status, name):
 
 
 def test_no_secret_and_no_row_is_told(direct, tmp_path):
-    """Issue O, acceptance 10: passwords and values of rows, wherever lockstep tells something."""
+    """Issue O, acceptance 10: passwords and values of rows, wherever lockstep tells something; also
+    those that a server names when it refuses a row."""
     row, key = "canary-of-a-row", "canary-of-a-key"
     # Of so many rows that several ranges end at a key.
     migration = direct(f"""{TABLE};
         CREATE TABLE people (email text PRIMARY KEY);
-        INSERT INTO people SELECT '{key}-' || g FROM generate_series(1, 120000) g""",
-                       reconcile={"every": "1s"})
+        INSERT INTO people SELECT '{key}-' || g FROM generate_series(1, 120000) g;
+        CREATE TABLE refused (email text PRIMARY KEY, v text);
+        INSERT INTO refused VALUES ('{key}-1', '{row}'), ('{key}-2', '{row}'), ('{key}-3', '')""",
+                       reconcile={"every": "1s"}, debt_attempts=1)
     migration.prepare()
+    migration.target("ALTER TABLE refused ADD UNIQUE (v), ADD CHECK (v <> '')")
     passwords = [migration.stack.source.passwords[READER], migration.stack.target.passwords[WRITER]]
     with migration.running() as lockstep:
         lockstep.await_follow()
@@ -121,13 +125,19 @@ def test_no_secret_and_no_row_is_told(direct, tmp_path):
         status = lockstep.await_status(
             lambda status: (table(status, "people")["ranges_total"] or 0) > 1, "ranges that end at a key")
         assert any(one["upper"] for one in table(status, "people")["ranges"])
+        lockstep.await_status(lambda status: table(status, "refused")["quarantined"] == 2,
+                              "rows to be refused")
+        refusals = "\n".join(migration.stack.target.log_lines())
+        for words in (f"Key (v)=({row}) already exists", f"Failing row contains ({key}-3, "):
+            assert words in refusals, f"the server does not say {words}"
         told = {"cmdline": Path(f"/proc/{lockstep.process.pid}/cmdline").read_text(),
                 "environ": Path(f"/proc/{lockstep.process.pid}/environ").read_text(),
                 "core": "" if "Max core file size        0 " in Path(
                     f"/proc/{lockstep.process.pid}/limits").read_text() else "cores are not off"}
         for path in ("/", "/metrics", "/api/v1/status", "/api/v1/tables",
                      "/api/v1/tables/public.people", "/api/v1/config", "/api/v1/events",
-                     "/api/v1/findings", "/api/v1/settings", "/api/v1/pause", "/readyz"):
+                     "/api/v1/findings", "/api/v1/settings", "/api/v1/pause", "/readyz",
+                     "/api/v1/quarantine", "/api/v1/history"):
             connection = control_connection(lockstep)
             connection.request("GET", path)
             told[path] = connection.getresponse().read().decode()
@@ -144,6 +154,10 @@ def test_no_secret_and_no_row_is_told(direct, tmp_path):
                     if isinstance(part, dict) and "missing" in part]
         assert lockstep.verb("doctor", "--out", bundle).returncode == 74  # It is there already.
         told["status"] = lockstep.verb("status", "--format", "json").stdout
+        assert told["/api/v1/quarantine"].count('"id"') == 2, told["/api/v1/quarantine"]
+        for verb in ("quarantine list", "quarantine show", "findings list", "events"):
+            done = lockstep.verb(verb)
+            told[verb] = done.stdout + done.stderr
         shown = lockstep.answer("status", "--format", "json", "--show-values")
         assert key in json.dumps(table(shown, "people")["ranges"]), table(shown, "people")
         told["log"] = lockstep.log_text()
@@ -159,5 +173,7 @@ def test_no_secret_and_no_row_is_told(direct, tmp_path):
     assert [one for one in stored["events"]["events"] if one["message"] == "started"], stored
     assert [one["table"] for one in stored["findings"]["findings"]] == ["public.t"], stored
     assert stored["settings"]["settings"] and "missing" in stored["history"], stored
-    migration.target("UPDATE t SET v = 'v7' WHERE id = 7")
+    migration.target("UPDATE t SET v = 'v7' WHERE id = 7;"
+                     "ALTER TABLE refused DROP CONSTRAINT refused_v_key, DROP CONSTRAINT refused_v_check")
+    assert lockstep.verb("quarantine retry").returncode == 0
     migration.finish()

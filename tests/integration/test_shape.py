@@ -3,6 +3,7 @@
 import pytest
 
 from tests.integration.conftest import SLOW
+from tests.lab.meanwhile import Markers
 
 
 def await_stop(lockstep, table):
@@ -88,9 +89,12 @@ INSERT INTO goods SELECT 30000 + g, 'nobody', 0 FROM generate_series(1, 50) g
 """
 
 
+OTHER = "; CREATE TABLE other (id int PRIMARY KEY)"
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_target_that_is_nearly_equal_is_healed_at_the_first_start(migrate, killed):
-    migration = migrate(GOODS, existing="heal", reconcile={"mode": "off"})
+    migration = migrate(GOODS + OTHER, existing="heal", reconcile={"mode": "off"})
     migration.prepare()
     migration.target("INSERT INTO goods SELECT g, 'v' || g, g FROM generate_series(1, 20000) g")
     migration.target(DAMAGE)
@@ -98,19 +102,29 @@ def test_a_target_that_is_nearly_equal_is_healed_at_the_first_start(migrate, kil
     assert migration.lockstep.verb("validate").returncode == 0
     if killed:
         migration.lockstep.start(failpoint="debt_before_settle").wait()
-    with migration.in_background("UPDATE goods SET v = 'new' WHERE id = 7",
-                                 "DELETE FROM goods WHERE id = 8"):
-        migration.lockstep.run_until_synced()
+    with migration.running() as lockstep:
+        lockstep.await_status(lambda status: status["phase"] in ("backfill", "follow"), "the heal")
+        with Markers(migration, "other") as markers, migration.in_background(
+                "UPDATE goods SET v = 'new' WHERE id = 7", "DELETE FROM goods WHERE id = 8"):
+            lockstep.await_follow()
+    markers.assert_prompt()
     migration.finish()
     # The server counts what a kill rolled back, too.
     most = 320 if killed else 160
     assert 150 <= migration.rows_written("goods") - before <= most
 
 
+def changes(table):
+    """Of a writer: statements that change, take away and bring rows."""
+    return [text.format(table, n) for n in range(10, 70) for text in (
+        "UPDATE {0} SET v = 'new' WHERE id % 90 = {1}", "DELETE FROM {0} WHERE id = 1000 + {1}",
+        "INSERT INTO {0} (id, v) VALUES ({1} - 100, 'new')")]
+
+
 @pytest.mark.parametrize("resync", [False, True])
 def test_a_table_that_was_left_out_for_a_while_is_healed(direct, resync):
     """Also when everything else has begun anew meanwhile."""
-    migration = direct(GOODS + "; CREATE TABLE other (id int PRIMARY KEY)")
+    migration = direct(GOODS + OTHER)
     migration.prepare()
     migration.lockstep.run_until_synced()
     migration.lockstep.write({**migration.manifest, "tables": [
@@ -121,7 +135,12 @@ def test_a_table_that_was_left_out_for_a_while_is_healed(direct, resync):
         migration.lockstep.run_until_synced()
     migration.source("DELETE FROM goods WHERE id < 100; UPDATE goods SET v = 'x' WHERE id < 200")
     migration.lockstep.write(migration.manifest)
-    migration.lockstep.run_until_synced()
+    with migration.running() as lockstep:
+        lockstep.await_follow(besides=("healing",))
+        with Markers(migration, "other") as markers, migration.in_background(*changes("goods")):
+            lockstep.await_follow()
+    markers.assert_prompt()
+    assert healed(migration) == 1
     migration.finish()
 
 
@@ -150,10 +169,11 @@ def test_publication_that_told_less_for_a_while(migrate, option, is_down):
     if is_down:
         tell_less()
     with migration.running() as lockstep:
-        lockstep.await_follow()
-        if not is_down:
-            tell_less()
-        lockstep.await_status(lambda _: healed(migration) == 1, "the heal")
+        lockstep.await_follow(besides=("healing",))
+        with migration.in_background(*changes("words")):
+            if not is_down:
+                tell_less()
+            lockstep.await_status(lambda _: healed(migration) == 1, "the heal")
     assert "options were changed" in migration.lockstep.log_text()
     migration.finish()
 
@@ -196,15 +216,17 @@ def test_a_publication_that_goes_on_telling_less_is_never_synced(direct, what):
 
 
 def test_table_that_the_publication_lost_and_got_back_with_its_schema(migrate, stack):
-    migration = migrate(WORDS)
+    migration = migrate(WORDS + OTHER)
     migration.prepare()
     with migration.running() as lockstep:
         migration.await_synced("the copy")
         publication = f"ALTER PUBLICATION {migration.publication}"
-        migration.source(f"{publication} DROP TABLE words")
-        migration.source("UPDATE words SET v = 'unheard' WHERE id = 7")
-        stack.source.execute(migration.name, f"{publication} ADD TABLES IN SCHEMA public")
-        lockstep.await_status(lambda _: healed(migration) == 1, "the heal")
+        with Markers(migration, "other") as markers, migration.in_background(*changes("words")):
+            migration.source(f"{publication} DROP TABLE words")
+            migration.source("UPDATE words SET v = 'unheard' WHERE id = 7")
+            stack.source.execute(migration.name, f"{publication} ADD TABLES IN SCHEMA public")
+            lockstep.await_status(lambda _: healed(migration) == 1, "the heal")
+    markers.assert_prompt()
     migration.assert_equal()
 
 

@@ -237,9 +237,20 @@ class Lockstep:
         wait_until(satisfied, what, timeout, alive=self._process)
         return found
 
-    def await_follow(self, timeout=300):
-        """Waits until every table's backfill is done and the stream alone is followed."""
-        return self.await_status(backfill_done, "the backfill to end", timeout)
+    def await_follow(self, timeout=300, besides=()):
+        """Waits until the phase is `follow` and every table is following, or, where the caller says
+        so, in one of the states `besides`.  LabError, at once: a table has stopped."""
+        allowed = {"following", *besides}
+
+        def follows(status):
+            others = [table for table in status["tables"] if table["state"] not in allowed]
+            if status["phase"] != "follow" or not status["tables"]:
+                return False
+            if any(table["state"] == "stopped" for table in others):
+                raise LabError(f"instead of following: {others}")
+            return not others
+
+        return self.await_status(follows, "every table to be followed", timeout)
 
     def await_rows(self, rows, timeout=60):
         """Waits until the backfill has brought at least `rows` rows and is not done."""
@@ -280,6 +291,12 @@ class Lockstep:
     def run_log(self):
         """What the present run, or the last one, has logged."""
         return self.log_text()[self._log_begin:]
+
+
+def lag_of(status):
+    """By how many seconds the target may be behind: while nobody knows it, for how long already."""
+    lag = status["lag_seconds"]
+    return status["lag_unknown_for_seconds"] if lag is None else lag
 
 
 def backfill_done(status):

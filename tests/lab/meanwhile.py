@@ -1,6 +1,12 @@
 """What goes on beside a test, on a thread of its own."""
 
 import threading
+import time
+
+from tests.lab.process import wait_until
+
+LAG_MAX = 5  # Seconds: what a migration promises (README).
+_LATEST = 60  # Seconds until what is written on the source is given up.
 
 
 class Beside:
@@ -52,3 +58,37 @@ class Meanwhile(Beside):
         cursor = self.migration.source_connection().cursor()
         while not self.is_over():
             self.work(cursor)
+
+
+class Markers(Meanwhile):
+    """Rows that are written on the source, into a table with an `id`, one after another, each once
+    the one before is on the target."""
+
+    _FIRST = 1000  # Ids below it are others'.
+
+    def __init__(self, migration, table):
+        super().__init__(migration)
+        self.lags = []  # Of each, in seconds.
+        self._table = table
+        self._target = migration.target_connection()
+
+    def work(self, cursor):
+        number = self._FIRST + len(self.lags)
+        cursor.execute(f"INSERT INTO {self._table} (id) VALUES (%s)", (number,))
+        written = time.monotonic()
+        looking = self._target.cursor()
+
+        def has_come():
+            looking.execute(f"SELECT FROM {self._table} WHERE id = %s", (number,))
+            return looking.rowcount == 1
+
+        wait_until(has_come, f"row {number} of {self._table} to come", _LATEST)
+        self.lags.append(time.monotonic() - written)
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        self._target.close()
+
+    def assert_prompt(self):
+        """Some have come, and each within what a migration promises."""
+        assert self.lags and max(self.lags) < LAG_MAX, self.lags

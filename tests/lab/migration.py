@@ -338,7 +338,11 @@ class Migration:
         """A run ends with exit code 65 and says why, in these words, and so does status then."""
         self.lockstep.start("--until", "synced")
         assert self.lockstep.wait_exit() == HALTED, self.lockstep.process.log_tail()
-        log = self.lockstep.log_text()
+        self.assert_halted(*words)
+
+    def assert_halted(self, *words):
+        """The run that has ended has said so, and why, in these words, and so does status."""
+        log = self.lockstep.run_log()
         assert all(word in log for word in words), log[-2000:]
         ended = [line for line in self.lockstep.status()["waiting_for"] if "exit code 65" in line]
         assert ended and all(word in ended[0] for word in words), ended

@@ -46,7 +46,7 @@ DIRECT = [
     ["test_shapes", "test_reconcile", "test_throttle", "test_steering", "test_digests",
      "test_quiet", "test_direct_types", "test_restart_truth", "test_explain_row",
      "test_direct_load", "test_quarantine", "test_foreign_writers", "test_reload",
-     "test_service", "test_init", "test_alerts", "test_load_step"]]
+     "test_service", "test_init", "test_alerts", "test_pause_time", "test_load_step"]]
 _DEBEZIUM = [
     ["test_shape", "test_partitions", "test_definition", "test_first_use", "test_races",
      "test_validate", "test_bad_events", "test_smoke", "test_parity", "test_compare"],
@@ -56,7 +56,8 @@ _DEBEZIUM = [
 _NO_DAEMON = "test_target"
 # What measures a load of its own is worth nothing beside four other parts: the full counts of these
 # run when all else is over.
-_TIMED = {"direct": ["test_load_step", "test_false_alarms"], "debezium": ["test_false_alarms"]}
+_TIMED = {"direct": ["test_load_step", "test_pause_time", "test_false_alarms"],
+          "debezium": ["test_false_alarms"]}
 _LONG = {"LOCKSTEP_LONG": "1", "LOCKSTEP_SIM_SEEDS": "100000"}
 
 _TESTS = ROOT / "tests" / "integration"
