@@ -46,6 +46,12 @@ using ::testing::StartsWith;
 
 // A server on a socket of its own, for one test.
 class ControlServerTest : public testing::Test {
+ public:
+  ~ControlServerTest() override {
+    server_->stop();
+    thread_ = {};
+  }
+
  protected:
   ControlServerTest()
       : socket_(std::filesystem::temp_directory_path() /
@@ -55,10 +61,6 @@ class ControlServerTest : public testing::Test {
     EXPECT_TRUE(opened.has_value());
     server_ = std::move(*opened);
     thread_ = std::jthread([this] { server_->run(); });
-  }
-  ~ControlServerTest() override {
-    server_->stop();
-    thread_ = {};
   }
 
   std::filesystem::path socket_;
@@ -138,6 +140,12 @@ TEST_F(ControlServerTest, APageOfAnotherSiteSteersNothing) {
 // ---- What anybody may read over TCP.
 
 class PublicTest : public testing::Test {
+ public:
+  ~PublicTest() override {
+    server_->stop();
+    thread_ = {};
+  }
+
  protected:
   PublicTest()
       : socket_(std::filesystem::temp_directory_path() /
@@ -153,10 +161,6 @@ class PublicTest : public testing::Test {
     server_ = std::move(*opened);
     EXPECT_TRUE(server_->show({"127.0.0.1", 0, {"metrics.example.org"}, {"/metrics"}}).has_value());
     thread_ = std::jthread([this] { server_->run(); });
-  }
-  ~PublicTest() override {
-    server_->stop();
-    thread_ = {};
   }
 
   int connected() const {
