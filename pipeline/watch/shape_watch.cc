@@ -160,7 +160,7 @@ std::optional<KnownFiles> parse_files(std::string_view text) {
     at = parsed.ptr;
     return parsed.ec == std::errc{};
   };
-  const auto space = [&] { return at < end && *at++ == ' '; };
+  const auto space = [&] { return *at++ == ' '; };
   if (text.starts_with('@') && !number('@', known.horizon.emplace())) return std::nullopt;
   // Files that an older lockstep stored begin without a horizon, and so without a space.
   if (at < end && known.horizon && !space()) return std::nullopt;
