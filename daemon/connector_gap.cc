@@ -52,7 +52,7 @@ Result<std::string> ConnectorGap::judge(const ConnectorSettings& running) {
   if (!differences.empty()) {
     const std::string rest =
         differences.size() > 1 ? fmt::format(" (and {} more)", differences.size() - 1) : "";
-    const std::string reason = fmt::format(
+    std::string reason = fmt::format(
         "it leaves out changes, or keys of them: {}{}; lockstep connector-config {} prints what it "
         "needs",
         differences.front(), rest, manifest_.path);

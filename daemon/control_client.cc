@@ -41,8 +41,7 @@ Result<ControlResponse> ask_daemon(const std::string& socket, const ControlReque
     asio::io_context context;
     beast::basic_stream<Protocol, asio::any_io_executor> stream(context);
     boost::system::error_code failed;
-    stream.socket().connect(Protocol::endpoint(socket), failed);
-    if (failed) {
+    if (stream.socket().connect(Protocol::endpoint(socket), failed)) {
       Error error = unanswered(socket, failed.message()).error();
       error.code = kNobodyListens;
       return fail(std::move(error));

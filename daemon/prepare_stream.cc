@@ -129,7 +129,7 @@ Result<Lsn> open_slot(const StreamContext& context) {
 // Why the connector has not made its slot.  One that was started before its publication was made
 // has failed, and tries no more.
 std::string what_of_connector(const Manifest& manifest) {
-  const std::string start = fmt::format(
+  std::string start = fmt::format(
       "start the connector (its configuration: lockstep connector-config {})", manifest.path);
   const auto options = connect_options(manifest);
   if (!options) return start;

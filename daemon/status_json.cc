@@ -179,7 +179,7 @@ std::string duration_text(double seconds) {
   if (seconds < 120) return fmt::format("{:.0f} s", seconds);
   const auto minutes = static_cast<std::int64_t>(seconds / 60);
   if (minutes < 60) return fmt::format("{} min", minutes);
-  if (minutes < 48 * 60) return fmt::format("{} h {} min", minutes / 60, minutes % 60);
+  if (minutes / 60 < 48) return fmt::format("{} h {} min", minutes / 60, minutes % 60);
   return fmt::format("{} days", minutes / 60 / 24);
 }
 

@@ -30,7 +30,7 @@ std::string cut(std::string_view text, std::size_t width) {
 std::vector<std::string> wrapped(std::string_view text, std::size_t width, std::size_t lines) {
   std::vector<std::string> all;
   while (!text.empty() && all.size() + 1 < lines && width_of(text) > width) {
-    std::size_t end = text.rfind(' ', std::min(text.size() - 1, width));
+    const std::size_t end = text.rfind(' ', std::min(text.size() - 1, width));
     if (end == text.npos || end == 0) break;
     all.emplace_back(text.substr(0, end));
     text.remove_prefix(end + 1);

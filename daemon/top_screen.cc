@@ -139,7 +139,7 @@ std::string copy_text(const json::object& status, const json::value& history) {
   std::string text = !total || *total <= 0
                          ? "copied " + count_text(done) + " rows of an unknown number"
                          : fmt::format("copied {} of ~{} rows, {:.1f} %", count_text(done),
-                                       count_text(*total), std::min(100.0, 100 * done / *total));
+                                       count_text(total), std::min(100.0, 100 * done / *total));
   const json::value* const eta =
       history.is_object() ? history.as_object().if_contains("eta") : nullptr;
   if (eta != nullptr && eta->is_object())

@@ -120,8 +120,7 @@ std::optional<std::string> WaitNotice::due(const std::string& what, Time now) {
 }
 
 void WaitNotice::tell(const std::string& what) {
-  if (const auto text = due(what, std::chrono::steady_clock::now()))
-    std::cerr << *text << std::endl;  // Whoever reads along reads line by line.
+  if (const auto text = due(what, std::chrono::steady_clock::now())) std::cerr << *text << '\n';
 }
 
 }  // namespace lockstep

@@ -17,14 +17,15 @@ namespace json = boost::json;
 
 void print_event(const json::object& event, OutputFormat format) {
   if (format == OutputFormat::Json) {
-    std::cout << json::serialize(event) << std::endl;  // Whoever follows reads line by line.
+    // Whoever follows reads line by line.
+    std::cout << json::serialize(event) << '\n' << std::flush;
     return;
   }
   std::cout << fmt::format("{}  {:<5}  {}", text_of(event, "at"), text_of(event, "level"),
                            text_of(event, "message"));
   for (const auto& [name, value] : event.at("fields").as_object())
     std::cout << fmt::format("  {}={}", std::string(name), std::string(value.as_string()));
-  std::cout << std::endl;
+  std::cout << '\n' << std::flush;
 }
 
 Result<std::string> stored_events(const Manifest& manifest, std::size_t limit) {

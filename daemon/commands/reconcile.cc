@@ -63,7 +63,7 @@ Status may_compare(const Manifest& manifest) {
     LOCKSTEP_TRY(refuse_while_aborted(*checkpoint, manifest.path));
     LOCKSTEP_ASSIGN(const Pauses pauses, stored_pauses(*checkpoint));
     const std::string waits = joined_waits(comparison_waits(pauses, {}, {}, manifest.path));
-    if (!waits.empty()) std::cerr << "waits: " << waits << std::endl;
+    if (!waits.empty()) std::cerr << "waits: " << waits << '\n';
   }
   Bookkeeping bookkeeping(bookkeeping_options(manifest, "reconcile"));
   LOCKSTEP_ASSIGN(const bool begun, bookkeeping.exists());

@@ -41,7 +41,7 @@ Result<std::string> read_fresh_status(const LockOwner& owner, const std::string&
   const auto begun = steady_clock::now();
   StopFlag never;
   WaitNotice notice;
-  LOCKSTEP_ASSIGN(const std::string asked, ask_owner(owner, {"POST", kProofPath, ""}));
+  LOCKSTEP_TRY(ask_owner(owner, {"POST", kProofPath, ""}));
   for (;;) {
     LOCKSTEP_ASSIGN(std::string document, ask_owner(owner, asked_for));
     const std::chrono::duration<double> waited = steady_clock::now() - begun;
@@ -64,7 +64,8 @@ ExitCode watch_status(const Manifest& manifest, const StatusCommand& command) {
     if (!document && !screen)
       complain(document.error());
     else if (!screen)
-      std::cout << (text ? status_text(*document, command.manifest) : *document) << std::endl;
+      std::cout << (text ? status_text(*document, command.manifest) : *document) << '\n'
+                << std::flush;
     else
       screen->draw(
           fitted(document ? status_text(*document, command.manifest) : document.error().message,

@@ -91,7 +91,8 @@ class Top {
   void print(const std::string& mood, const std::string& line) {
     if (mood != std::exchange(mood_, mood) || looks_++ % kLineEvery == 0)
       std::cout << fmt::format("{:%Y-%m-%d}T{} ", fmt::gmtime(std::time(nullptr)), clock_text())
-                << line << std::endl;
+                << line << '\n'
+                << std::flush;
   }
 
   const Manifest& manifest_;

@@ -17,6 +17,8 @@ namespace lockstep {
 // One thread.
 class Findings {
  public:
+  static constexpr const char* kNoPrivilege = "42501";  // We are in, and lack a grant.
+
   // Begins with what reading the file found.
   Findings(std::string file, std::vector<Problem> of_file)
       : file_(std::move(file)), problems_(of_file), of_file_(std::move(of_file)) {}
@@ -58,8 +60,6 @@ class Findings {
   }
 
  private:
-  static constexpr const char* kNoPrivilege = "42501";  // We are in, and lack a grant.
-
   const std::string file_;
   std::vector<Problem> problems_;
   const std::vector<Problem> of_file_;

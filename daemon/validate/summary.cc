@@ -110,10 +110,9 @@ std::vector<Uncarried> find_uncarried(Objects ours, const Objects* theirs, const
 }  // namespace
 
 std::string size_text(double bytes) {
-  constexpr double kMebibyte = 1024.0 * 1024;
-  constexpr double kGibibyte = 1024 * kMebibyte;
-  return bytes >= kGibibyte ? fmt::format("{:.1f} GiB", bytes / kGibibyte)
-                            : fmt::format("{:.1f} MiB", bytes / kMebibyte);
+  const double mebibytes = bytes / 1024 / 1024;
+  return mebibytes >= 1024 ? fmt::format("{:.1f} GiB", mebibytes / 1024)
+                           : fmt::format("{:.1f} MiB", mebibytes);
 }
 
 Result<Summary> read_summary(PostgresConnection& source, PostgresConnection* target,

@@ -440,7 +440,7 @@ void Lane::committed(const ApplyOutcome& outcome) {
   for (const LaneItem& item : batch_) {
     const auto* rows = std::get_if<RowsItem>(&item);
     if (rows == nullptr) continue;
-    rows->read->reports.push_now(std::move(reports_[next_report++]), sizeof(LaneReport));
+    rows->read->reports.push_now(reports_[next_report++], sizeof(LaneReport));
   }
   batch_.clear();
   batch_rows_ = batch_bytes_ = 0;

@@ -105,7 +105,7 @@ class TextCursor {
 };
 
 // A moment as text, taken apart: the date's days since 1970, the time of day, the zone.
-struct Moment {
+struct CivilTime {
   std::int64_t year = 0;
   int month = 0;
   int day = 0;
@@ -123,7 +123,7 @@ struct Moment {
 };
 
 // The year has at most 7 digits: its days stay far inside 64 bits.
-bool read_date(TextCursor& cursor, Moment& moment) {
+bool read_date(TextCursor& cursor, CivilTime& moment) {
   const bool negative = cursor.take('-');
   if (!negative) cursor.take('+');
   std::int64_t month = 0;
@@ -138,7 +138,7 @@ bool read_date(TextCursor& cursor, Moment& moment) {
   return true;
 }
 
-bool read_time(TextCursor& cursor, Moment& moment) {
+bool read_time(TextCursor& cursor, CivilTime& moment) {
   std::int64_t hours = 0;
   std::int64_t minutes = 0;
   std::int64_t seconds = 0;
@@ -155,7 +155,7 @@ bool read_time(TextCursor& cursor, Moment& moment) {
   return true;
 }
 
-bool read_zone(TextCursor& cursor, Moment& moment) {
+bool read_zone(TextCursor& cursor, CivilTime& moment) {
   if (cursor.take('Z')) return true;
   const bool west = cursor.next_is('-');
   if (!cursor.take('+') && !cursor.take('-')) return false;
@@ -171,12 +171,12 @@ bool read_zone(TextCursor& cursor, Moment& moment) {
 }
 
 // Takes PostgreSQL's " BC", if it is there, and ends the text.
-bool read_era(TextCursor& cursor, Moment& moment) {
+bool read_era(TextCursor& cursor, CivilTime& moment) {
   if (cursor.take(" BC")) moment.year = 1 - moment.year;
   return cursor.done() && moment.valid();
 }
 
-Carry append_moment(std::string& out, const Moment& moment) {
+Carry append_moment(std::string& out, const CivilTime& moment) {
   // Beyond these years the microseconds might not fit the computation.
   constexpr std::int64_t kYearMax = 294'277;
   if (moment.year > kYearMax || moment.year < -kYearMax) return Carry::Unreadable;
@@ -308,7 +308,7 @@ Carry append_timestamptz(std::string& out, std::string_view iso) {
     return Carry::Value;
   }
   TextCursor cursor(iso);
-  Moment moment;
+  CivilTime moment;
   if (!read_date(cursor, moment) || !cursor.take('T') || !read_time(cursor, moment) ||
       !read_zone(cursor, moment) || !cursor.done() || !moment.valid()) {
     return Carry::Unreadable;
@@ -337,7 +337,7 @@ Carry append_date_text(std::string& out, std::string_view text) {
     return Carry::Value;
   }
   TextCursor cursor(text);
-  Moment moment;
+  CivilTime moment;
   if (!read_date(cursor, moment) || !read_era(cursor, moment)) return Carry::Unreadable;
   const std::int64_t days = moment.days() - kEpochDays;
   if (days < kDateMin || days > kDateMax) return Carry::Unreadable;
@@ -352,7 +352,7 @@ Carry append_timestamp_text(std::string& out, std::string_view text) {
     return Carry::Value;
   }
   TextCursor cursor(text);
-  Moment moment;
+  CivilTime moment;
   if (!read_date(cursor, moment) || !cursor.take(' ') || !read_time(cursor, moment) ||
       !read_era(cursor, moment)) {
     return Carry::Unreadable;
@@ -367,7 +367,7 @@ Carry append_timestamptz_text(std::string& out, std::string_view text) {
     return Carry::Value;
   }
   TextCursor cursor(text);
-  Moment moment;
+  CivilTime moment;
   if (!read_date(cursor, moment) || !cursor.take(' ') || !read_time(cursor, moment) ||
       !read_zone(cursor, moment) || !read_era(cursor, moment)) {
     return Carry::Unreadable;

@@ -60,7 +60,7 @@ void append_folded(std::string& out, std::string_view bytes) {
 }
 
 // interval_send: microseconds, days, months.
-void append_interval(std::string& out, std::string_view bytes) {
+void append_canonical_interval(std::string& out, std::string_view bytes) {
   constexpr std::size_t kSize = 16;
   constexpr std::int64_t kDay = 86'400'000'000;
   constexpr std::int64_t kMonth = 30;
@@ -99,7 +99,7 @@ void append_canonical(std::string& out, CanonicalRule rule, std::string_view byt
     case CanonicalRule::Float:
       return append_float(out, bytes);
     case CanonicalRule::Interval:
-      return append_interval(out, bytes);
+      return append_canonical_interval(out, bytes);
     case CanonicalRule::TrimBlanks: {
       while (bytes.ends_with(' ')) bytes.remove_suffix(1);
       return append_value(out, bytes);

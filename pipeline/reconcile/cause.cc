@@ -109,8 +109,8 @@ std::string without_space(std::string_view text) {
 
 // Microseconds, of the types that hold them.
 std::string time_cause(std::int64_t source, std::int64_t target) {
-  constexpr std::int64_t kQuarter = 15 * 60 * kSecond;  // No time zone is finer.
-  constexpr std::int64_t kFarthest = 14 * 4 * kQuarter;
+  constexpr std::int64_t kQuarter = kSecond * 60 * 15;  // No time zone is finer.
+  constexpr std::int64_t kFarthest = kQuarter * 4 * 14;
   const std::int64_t offset = target - source;
   if (offset % kQuarter == 0 && std::abs(offset) <= kFarthest) {
     const std::int64_t minutes = std::abs(offset) / kSecond / 60;

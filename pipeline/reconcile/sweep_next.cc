@@ -426,7 +426,7 @@ Result<std::optional<std::string>> Sweep::cut(const Table& table, const Coverage
   // Either side's cut will do, since each row is in one range of its own side's order.
   KeyRange range = due.range;
   if (cut) range.upper = cut;
-  LOCKSTEP_ASSIGN(std::optional<std::string> nearer,
+  LOCKSTEP_ASSIGN(const std::optional<std::string> nearer,
                   ports_.target.bound_after(table.compared->view(From::Target), range, rows));
   return nearer ? nearer : cut;
 }

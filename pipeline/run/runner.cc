@@ -159,7 +159,7 @@ void Runner::Threads::shut_down(bool drain) {
   if (options_.on_end) options_.on_end();
   if (!drain) run_.abandon();
   const auto deadline = clock_.now() + options_.drain_limit;
-  std::jthread limit([this, deadline](const std::stop_token& over) {
+  const std::jthread limit([this, deadline](const std::stop_token& over) {
     while (!over.stop_requested() && !run_.abandoned()) {
       if (clock_.now() >= deadline) return run_.cut_off();
       run_.wait(Part::Lanes, milliseconds(50));

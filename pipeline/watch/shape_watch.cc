@@ -159,11 +159,12 @@ std::optional<KnownFiles> parse_files(std::string_view text) {
     at = parsed.ptr;
     return parsed.ec == std::errc{};
   };
+  const auto space = [&] { return *at++ == ' '; };
   if (text.starts_with('@') && !number('@', known.horizon.emplace())) return std::nullopt;
   // Files that an older lockstep stored begin without a horizon, and so without a space.
-  if (at < end && known.horizon && *at++ != ' ') return std::nullopt;
+  if (at < end && known.horizon && !space()) return std::nullopt;
   while (at < end) {
-    if (!known.files.empty() && *at++ != ' ') return std::nullopt;
+    if (!known.files.empty() && !space()) return std::nullopt;
     TableFile file;
     const auto relation = std::from_chars(at, end, file.relation);
     at = relation.ptr;
@@ -177,12 +178,11 @@ std::optional<KnownFiles> parse_files(std::string_view text) {
 }
 
 ShapeWatch::ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Ledger& ledger,
-                       Tell tell, TellTarget tell_target, std::vector<KnownFiles> known)
+                       Tell tell, std::vector<KnownFiles> known)
     : shared_(shared),
       probe_(probe),
       ledger_(ledger),
       tell_(std::move(tell)),
-      tell_target_(std::move(tell_target)),
       before_({probe, proof, shared.progress, shared.clock, [shared] { shared.flush_lanes(); }}),
       tables_(known.size()) {
   CHECK(known.size() == shared_.tables.size());
@@ -216,9 +216,9 @@ void ShapeWatch::notice(TableId id, const std::string& why, const TableFile* par
   if (shared_.board.notice(id, why)) {
     const std::string table = shared_.tables[id]->text();
     if (partition == nullptr)
-      tell_(News::CopiedAgain, table, why);
+      tell_.news(News::CopiedAgain, table, why);
     else
-      tell_(News::PartitionCopied, table, name_of(*partition));
+      tell_.news(News::PartitionCopied, table, name_of(*partition));
   }
   before_.reset();
 }
@@ -240,7 +240,7 @@ void ShapeWatch::heal(TableId id, const std::string& why) {
   const Table& table = tables_[id];
   const bool unknown = table.stored_heals == 0U;
   const Hash128 as = unknown ? Hash128() : hash128(table.seen, table.stored_heals.value_or(0));
-  if (shared_.board.miss(id, why, as)) tell_(News::Heals, shared_.tables[id]->text(), why);
+  if (shared_.board.miss(id, why, as)) tell_.news(News::Heals, shared_.tables[id]->text(), why);
 }
 
 Result<bool> ShapeWatch::look() {
@@ -273,7 +273,7 @@ Result<bool> ShapeWatch::look() {
       // What is compared now misses what comes next.  Once all is told again it is healed anew.
       if (!table.gap.empty()) continue;
       LOCKSTEP_TRY(settle(id, now[id], horizons[id]));
-      if (healed) tell_(News::Healed, shared_.tables[id]->text(), "");
+      if (healed) tell_.news(News::Healed, shared_.tables[id]->text(), "");
     }
     table.files = std::move(now[id]);  // With their names.
   }
@@ -340,7 +340,7 @@ Status ShapeWatch::look_at_target() {
     if (change.effect == TargetEffect::Stop)
       shared_.board.stop(change.table, change.why);
     else
-      tell_target_(change);
+      tell_.of_target(change);
   }
   return {};
 }

@@ -67,13 +67,14 @@ class ShapeWatch {
     Heals,            // The table does; `what`: why.
     Healed,           // It has.
   };
-  using Tell = std::function<void(News news, const std::string& table, const std::string& what)>;
-  // Told of a target's table that goes on.
-  using TellTarget = std::function<void(const TargetChange& change)>;
+  struct Tell {
+    std::function<void(News news, const std::string& table, const std::string& what)> news;
+    std::function<void(const TargetChange& change)> of_target;  // A target's table that goes on.
+  };
 
   // `known`: by TableId, as the bookkeeping holds them.
   ShapeWatch(Shared shared, SourceProbe& probe, StreamProof& proof, Ledger& ledger, Tell tell,
-             TellTarget tell_target, std::vector<KnownFiles> known);
+             std::vector<KnownFiles> known);
 
   // Looks at the source's catalog.  Returns whether every table that goes on is as it was copied.
   Result<bool> look();
@@ -127,7 +128,6 @@ class ShapeWatch {
   SourceProbe& probe_;
   Ledger& ledger_;
   const Tell tell_;
-  const TellTarget tell_target_;
   Passage before_;             // The events before what was noticed last.
   std::vector<Table> tables_;  // By TableId.
 };

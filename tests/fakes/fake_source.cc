@@ -190,8 +190,8 @@ bool FakeSource::attach(TableId table, std::vector<FakeRow> rows) {
            unique_taken(0, table, row.id, row.u);
   });
   if (rows.empty()) return false;
-  constexpr std::uint32_t kFirst = 1000;
-  const std::uint32_t relation = kFirst * (table + 1) + ++state.tree_version;
+  constexpr std::uint32_t kFirstRelation = 1000;
+  const std::uint32_t relation = kFirstRelation * (table + 1) + ++state.tree_version;
   state.partitions.push_back({relation, relation, 0, "partition " + std::to_string(relation)});
   const Xid xid = begin(CommitMode::Sync);
   for (const FakeRow& row : rows) {

@@ -107,7 +107,7 @@ TEST(Cause, OfSeveralColumnsOnlyWhenAllShowTheSame) {
 }
 
 TEST(Cause, OfARowThatIsNotThereIsNotKnown) {
-  TableMap table;
+  const TableMap table;
   EXPECT_EQ(cause_of(table, "", row_with({"a"})), "");
 }
 

@@ -47,6 +47,12 @@ using ::testing::StartsWith;
 
 // A server on a socket of its own, for one test.
 class ControlServerTest : public testing::Test {
+ public:
+  ~ControlServerTest() override {
+    if (server_) server_->stop();
+    thread_ = {};
+  }
+
  protected:
   ControlServerTest()
       : socket_(std::filesystem::temp_directory_path() /
@@ -56,10 +62,6 @@ class ControlServerTest : public testing::Test {
     EXPECT_TRUE(opened.has_value());
     server_ = std::move(*opened);
     thread_ = std::jthread([this] { server_->run(); });
-  }
-  ~ControlServerTest() override {
-    if (server_) server_->stop();
-    thread_ = {};
   }
 
   // "/slow" waits for a server, until released_.
@@ -275,6 +277,12 @@ TEST_F(ControlServerTest, APageOfAnotherSiteSteersNothing) {
 // ---- What anybody may read over TCP.
 
 class PublicTest : public testing::Test {
+ public:
+  ~PublicTest() override {
+    server_->stop();
+    thread_ = {};
+  }
+
  protected:
   PublicTest()
       : socket_(std::filesystem::temp_directory_path() /
@@ -290,10 +298,6 @@ class PublicTest : public testing::Test {
     server_ = std::move(*opened);
     EXPECT_TRUE(server_->show({"127.0.0.1", 0, {"metrics.example.org"}, {"/metrics"}}).has_value());
     thread_ = std::jthread([this] { server_->run(); });
-  }
-  ~PublicTest() override {
-    server_->stop();
-    thread_ = {};
   }
 
   int connected() const {

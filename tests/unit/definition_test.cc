@@ -172,7 +172,7 @@ TEST(Definition, AnIdentityThatWasAnotherOneForAWhileVoidsTheRows) {
 // Issue E, row 33: "row of the table, identity, unique indexes", before and later.
 bool is_suspect(const std::string& before, const std::string& now) {
   TableMap map = sample();
-  RowIdentity identity{{"public", "t"}, ReplicaIdentity::Index, true, true, {0}, 500, before};
+  const RowIdentity identity{{"public", "t"}, ReplicaIdentity::Index, true, true, {0}, 500, before};
   map.source.identities = {identity};
   TableSpec later = map.source;
   later.identities[0].naming = now;

@@ -33,7 +33,7 @@ TEST(OwnTransactions, OfEarlierProcessesNothingIsKnown) {
 TEST(OwnTransactions, TheNewestComeFirst) {
   OwnTransactions ours;
   Session lane;
-  for (const Xid xid : {10, 20, 30}) write(ours, lane, xid);
+  for (const Xid xid : {10u, 20u, 30u}) write(ours, lane, xid);
   EXPECT_THAT(ours.up_to(25, 1, ours.begun()), Optional(ElementsAre(20)));
   EXPECT_THAT(all_up_to(ours, 99), Optional(ElementsAre(30, 20, 10)));
 }
@@ -68,7 +68,7 @@ TEST(OwnTransactions, ALostOneIsKnownToBeOverOnceItsSessionWritesAgain) {
 TEST(OwnTransactions, OfWhatIsForgottenNothingIsCertain) {
   OwnTransactions ours(2);
   Session lane;
-  for (const Xid xid : {10, 20, 30}) write(ours, lane, xid);
+  for (const Xid xid : {10u, 20u, 30u}) write(ours, lane, xid);
   EXPECT_EQ(all_up_to(ours, 10), std::nullopt);
   EXPECT_THAT(all_up_to(ours, 15), Optional(IsEmpty()));
 }

@@ -40,20 +40,20 @@ std::string query(const Digested& digested) {
 }
 
 // Of 64 bits a server hashes one half XOR the other, and of text what its collation makes of it.
-constexpr const char* kKey =
+constexpr const char* kKeyHash =
     "pg_catalog.hashint8extended((t.\"id\"::int8) OPERATOR(pg_catalog.>>) 32,"
     " pg_catalog.hashint8extended((t.\"id\"::int8), '7'::pg_catalog.int8))";
 
 TEST(DigestSql, ARowsHashIsSeededByItsKeys) {
   Digested digested = with_key("int8", 20);
-  EXPECT_EQ(query(digested), "SELECT 0, pg_catalog.count(*), pg_catalog.sum(" + std::string(kKey) +
-                                 ") FROM ONLY \"public\".\"t\" t");
+  EXPECT_EQ(query(digested), "SELECT 0, pg_catalog.count(*), pg_catalog.sum(" +
+                                 std::string(kKeyHash) + ") FROM ONLY \"public\".\"t\" t");
   add(digested, "note", "text", 25);
   EXPECT_TRUE(query(digested).contains(
       "sum(COALESCE(pg_catalog.hashtextextended((t.\"note\"::text) COLLATE pg_catalog.\"C\", " +
-      std::string(kKey) +
+      std::string(kKeyHash) +
       "), pg_catalog.hash_record_extended(ROW((t.\"note\"::text) COLLATE pg_catalog.\"C\"), " +
-      kKey + ")))"))
+      kKeyHash + ")))"))
       << query(digested);
 }
 
@@ -62,7 +62,7 @@ TEST(DigestSql, ATypeWithoutAHashThatWillDoIsHashedAsItIsSent) {
   add(digested, "doc", "jsonb", 3802);
   EXPECT_TRUE(query(digested).contains(
       "sum(pg_catalog.hash_record_extended(ROW(jsonb_send((t.\"doc\"::jsonb))), " +
-      std::string(kKey) + "))"))
+      std::string(kKeyHash) + "))"))
       << query(digested);
 }
 
@@ -113,7 +113,7 @@ TEST(DigestSql, ManyColumnsAreNotNestedDeeper) {
 // index.
 TEST(DigestSql, EachPartHasItsSum) {
   const Digested digested = with_key("int8", 20);
-  const std::string select = ", pg_catalog.count(*), pg_catalog.sum(" + std::string(kKey) +
+  const std::string select = ", pg_catalog.count(*), pg_catalog.sum(" + std::string(kKeyHash) +
                              ") FROM ONLY \"public\".\"t\" t WHERE (t.\"id\") ";
   EXPECT_EQ(digest_query(digested.table, {{}, {"'9'"}}, digested.columns,
                          {.seed = 7, .bounds = {"a", "b", "c"}}),

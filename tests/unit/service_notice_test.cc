@@ -24,6 +24,13 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 class ServiceManager : public ::testing::Test {
+ public:
+  ~ServiceManager() override {
+    for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC"}) ::unsetenv(name);
+    ::close(socket_);
+    std::filesystem::remove_all(directory_);
+  }
+
  protected:
   ServiceManager() {
     char pattern[] = "/tmp/lockstep_notify_XXXXXX";
@@ -37,11 +44,6 @@ class ServiceManager : public ::testing::Test {
     ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
     ::setenv("WATCHDOG_USEC", "20000", 1);
     ::unsetenv("WATCHDOG_PID");
-  }
-  ~ServiceManager() override {
-    for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC"}) ::unsetenv(name);
-    ::close(socket_);
-    std::filesystem::remove_all(directory_);
   }
 
   // The next message; waits for it.
@@ -71,7 +73,7 @@ TEST_F(ServiceManager, IsToldThatTheDaemonIsReadyReloadsAndEnds) {
 TEST_F(ServiceManager, GetsASignOfLifeUntilTheDaemonIsStuck) {
   std::atomic<bool> stuck{false};
   ServiceNotice notice({[] { return "follow"; }, [&] { return stuck ? "silent for 61 s" : ""; }});
-  std::jthread thread([&] { notice.run(); });
+  const std::jthread thread([&] { notice.run(); });
   EXPECT_EQ(told(), "STATUS=follow\nWATCHDOG=1");
   EXPECT_EQ(told(), "STATUS=follow\nWATCHDOG=1");
   stuck = true;
@@ -85,7 +87,7 @@ TEST_F(ServiceManager, GetsASignOfLifeUntilTheDaemonIsStuck) {
 TEST_F(ServiceManager, IsOnlyAskedForAWatchdogThatIsOurs) {
   ::setenv("WATCHDOG_PID", "1", 1);
   ServiceNotice notice({[] { return "follow"; }, [] { return ""; }});
-  std::jthread thread([&] { notice.run(); });
+  const std::jthread thread([&] { notice.run(); });
   EXPECT_THAT(told(), AllOf(HasSubstr("STATUS="), Not(HasSubstr("WATCHDOG"))));
   notice.stop();
   ::unsetenv("WATCHDOG_PID");

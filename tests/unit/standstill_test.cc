@@ -12,7 +12,7 @@ using std::chrono::milliseconds;
 
 const Snapshot kTaken{100, 110, {105}};
 
-Change change(Xid xid) {
+Change change_of(Xid xid) {
   Change change;
   change.xid = xid;
   return change;
@@ -27,26 +27,26 @@ class StandstillTest : public ::testing::Test {
 };
 
 TEST_F(StandstillTest, HoldsWhatTheSnapshotDoesNotSee) {
-  EXPECT_FALSE(standstill_.holds(change(200)));
+  EXPECT_FALSE(standstill_.holds(change_of(200)));
   standstill_.begin();
-  EXPECT_TRUE(standstill_.holds(change(50))) << "whatever it sees is not known yet";
+  EXPECT_TRUE(standstill_.holds(change_of(50))) << "whatever it sees is not known yet";
   standstill_.see(kTaken);
-  EXPECT_FALSE(standstill_.holds(change(50)));
-  EXPECT_TRUE(standstill_.holds(change(105)));
-  EXPECT_TRUE(standstill_.holds(change(200)));
-  EXPECT_FALSE(standstill_.holds(change(0))) << "of unknown visibility";
+  EXPECT_FALSE(standstill_.holds(change_of(50)));
+  EXPECT_TRUE(standstill_.holds(change_of(105)));
+  EXPECT_TRUE(standstill_.holds(change_of(200)));
+  EXPECT_FALSE(standstill_.holds(change_of(0))) << "of unknown visibility";
   EXPECT_TRUE(standstill_.release());
-  EXPECT_FALSE(standstill_.holds(change(200)));
+  EXPECT_FALSE(standstill_.holds(change_of(200)));
 }
 
 TEST_F(StandstillTest, ALaneStandsOnceAllBeforeIsCommitted) {
   standstill_.begin();
-  EXPECT_TRUE(standstill_.wait(0, change(200), true, at(0)));
+  EXPECT_TRUE(standstill_.wait(0, change_of(200), true, at(0)));
   EXPECT_FALSE(standstill_.stands(0)) << "it may be one that S sees";
   standstill_.see(kTaken);
-  EXPECT_TRUE(standstill_.wait(0, change(200), false, at(1)));
+  EXPECT_TRUE(standstill_.wait(0, change_of(200), false, at(1)));
   EXPECT_FALSE(standstill_.stands(0));
-  EXPECT_TRUE(standstill_.wait(0, change(200), true, at(2)));
+  EXPECT_TRUE(standstill_.wait(0, change_of(200), true, at(2)));
   EXPECT_TRUE(standstill_.stands(0));
   EXPECT_FALSE(standstill_.stands(1));
 }
@@ -54,10 +54,10 @@ TEST_F(StandstillTest, ALaneStandsOnceAllBeforeIsCommitted) {
 TEST_F(StandstillTest, NoLaneWaitsLongerThanTheLimit) {
   standstill_.begin();
   standstill_.see(kTaken);
-  EXPECT_TRUE(standstill_.wait(0, change(200), true, at(0)));
-  EXPECT_TRUE(standstill_.wait(1, change(200), true, at(500)));
-  EXPECT_FALSE(standstill_.wait(0, change(200), true, at(1000)));
-  EXPECT_FALSE(standstill_.wait(1, change(200), true, at(1000)));
+  EXPECT_TRUE(standstill_.wait(0, change_of(200), true, at(0)));
+  EXPECT_TRUE(standstill_.wait(1, change_of(200), true, at(500)));
+  EXPECT_FALSE(standstill_.wait(0, change_of(200), true, at(1000)));
+  EXPECT_FALSE(standstill_.wait(1, change_of(200), true, at(1000)));
   EXPECT_FALSE(standstill_.stands(1));
   EXPECT_FALSE(standstill_.active());
   EXPECT_FALSE(standstill_.release()) << "the target has more by now";

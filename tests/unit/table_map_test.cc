@@ -236,7 +236,7 @@ TEST(TableMap, RefusesAKeyWhoseIndexMayBeOutOfOrder) {
 
 // Issue E, row 1.
 TEST(TableMap, RefusesATargetWhoseEqualityOfAKeyIsCoarser) {
-  Column plain = column("k", kText);
+  const Column plain = column("k", kText);
   Column folded = plain;
   folded.folding = "nondeterministic collation und-u-ks-level2 (i)";
   folded.deterministic_collation = false;

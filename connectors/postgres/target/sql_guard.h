@@ -38,12 +38,12 @@ std::string create_guard_sql(const std::string& name, const std::vector<std::str
 // The columns of guarded_sql()'s rows: a key hash that the body returned; or of a refused row its
 // index (from 0), SQLSTATE, primary message, and the schema and name of the constraint.
 enum GuardColumn : int {
-  kGuardOpened,
-  kGuardIndex,
-  kGuardCode,
-  kGuardMessage,
-  kGuardSchema,
-  kGuardConstraint
+  GuardOpened,
+  GuardIndex,
+  GuardCode,
+  GuardMessage,
+  GuardSchema,
+  GuardConstraint
 };
 std::string guarded_sql(const std::string& name, std::size_t arrays);
 

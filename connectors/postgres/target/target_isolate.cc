@@ -172,19 +172,18 @@ Result<std::vector<PostgresTarget::Failure>> PostgresTarget::try_piece(Piece pie
   std::vector<Failure> failures;
   std::uint64_t opened = 0;
   for (int row = 0; row < PQntuples(rows.get()); ++row) {
-    if (is_null(rows, row, kGuardIndex)) {
-      note_opened(run, read_key_hash(field(rows, row, kGuardOpened)), attempt);
+    if (is_null(rows, row, GuardIndex)) {
+      note_opened(run, read_key_hash(field(rows, row, GuardOpened)), attempt);
       ++opened;
       continue;
     }
-    StatementFailure what{0,
-                          session_.connection().error_of(field(rows, row, kGuardCode),
-                                                         field(rows, row, kGuardMessage)),
-                          text_field(rows, row, kGuardSchema),
-                          text_field(rows, row, kGuardConstraint)};
-    if (field(rows, row, kGuardMessage).find(kSwallowedMark) != std::string_view::npos)
+    StatementFailure what{
+        0,
+        session_.connection().error_of(field(rows, row, GuardCode), field(rows, row, GuardMessage)),
+        text_field(rows, row, GuardSchema), text_field(rows, row, GuardConstraint)};
+    if (field(rows, row, GuardMessage).find(kSwallowedMark) != std::string_view::npos)
       what.error.code = kSwallowedCode;
-    failures.push_back({piece.first + read_be32(field(rows, row, kGuardIndex)), std::move(what)});
+    failures.push_back({piece.first + read_be32(field(rows, row, GuardIndex)), std::move(what)});
   }
   attempt.debts.emplace_back(run.table->id, static_cast<std::int64_t>(opened));
   note_written(run, piece.count - failures.size() - opened, attempt);

@@ -37,7 +37,7 @@ std::string key_fault(const TableMap& table, const ReadOutcome& outcome, std::st
   std::string names;
   for (const std::size_t column : table.key)
     names += (names.empty() ? "" : ", ") + table.source_column(column).name;
-  const std::string wanted = "the table's key is " + names;
+  std::string wanted = "the table's key is " + names;
   switch (outcome.kind) {
     case ReadOutcome::Kind::UnknownColumn:
       return "column " + outcome.column + " is not in the table; " + wanted;

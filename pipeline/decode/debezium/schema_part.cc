@@ -42,12 +42,12 @@ std::string_view time_schema(const TypeCodec& codec) {
   return millis ? "io.debezium.time.Timestamp" : "io.debezium.time.MicroTimestamp";
 }
 
-struct Finding {
+struct OtherSetting {
   std::string_view setting;  // "" when nothing is wrong.
   std::string_view mode;
 };
 
-Finding check_type(const TypeCodec& codec, const dom::element& schema) {
+OtherSetting check_type(const TypeCodec& codec, const dom::element& schema) {
   const std::string_view type = text_field(schema, "type");
   const std::string_view name = text_field(schema, "name");
   switch (codec.kind) {
@@ -70,11 +70,11 @@ Finding check_type(const TypeCodec& codec, const dom::element& schema) {
   }
 }
 
-Error refusal(const TableMap& table, std::string_view column, const Finding& finding) {
+Error refusal(const TableMap& table, std::string_view column, const OtherSetting& other) {
   Error error;
   error.reaction = Reaction::Halt;
-  error.message = "the connector's " + std::string(finding.setting);
-  if (!finding.mode.empty()) error.message += " is " + std::string(finding.mode) + ", which";
+  error.message = "the connector's " + std::string(other.setting);
+  if (!other.mode.empty()) error.message += " is " + std::string(other.mode) + ", which";
   error.message += " loses data or is not what this run expects: column " + std::string(column) +
                    " of " + table.text() +
                    "; configure the connector as `lockstep connector-config` prints it";
@@ -115,10 +115,10 @@ Status check_schema(const TableMap& table, const DecodeSettings& settings,
       dom::element items;
       const bool array = column.type.kind == TypeKind::Array;
       if (array && field["items"].get(items) != simdjson::SUCCESS) continue;
-      const Finding finding =
+      const OtherSetting other =
           array ? check_type(make_element_codec(column.type, plane, settings), items)
                 : check_type(make_type_codec(column.type, plane, settings), field);
-      if (!finding.setting.empty()) return fail(refusal(table, name, finding));
+      if (!other.setting.empty()) return fail(refusal(table, name, other));
     }
   }
   return {};
