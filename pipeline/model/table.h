@@ -122,7 +122,10 @@ struct Column {
   bool toastable = false;  // attstorage other than plain: may be an unchanged TOAST value.
   Identity identity = Identity::None;
   bool deterministic_collation = true;
-  std::string collation;     // "" for types without one.
+  std::string collation;  // "" for types without one.
+  // What its values are ordered by beside their type: "C", "en_US.utf8 (c, version 2.36)"; "" where
+  // the type says it all.
+  std::string order{};
   std::string folding;       // The type's, and that of the column's collation.
   bool folds_ascii = false;  // Citext: the database's default ctype is C or POSIX, so that
                              // equality folds ASCII only (citext ignores the column's own).

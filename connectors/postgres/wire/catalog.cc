@@ -73,6 +73,7 @@ class SpecReader {
   std::string oids_;
   std::string collate_;  // Of the database.
   std::string ctype_;
+  std::string order_;
   TypeCatalog types_;
 };
 
@@ -157,6 +158,7 @@ Status SpecReader::read_locale() {
   const std::string provider = text_field(locale, 0, 2);
   collate_ = provider.empty() ? text_field(locale, 0, 0) : provider;
   ctype_ = provider.empty() ? text_field(locale, 0, 1) : provider;
+  order_ = plain_locale(text_field(locale, 0, 3));
   types_.set_ctype(plain_locale(ctype_));
   for (TableSpec& spec : specs_) spec.ctype = plain_locale(ctype_);
   return {};
@@ -210,7 +212,8 @@ Status SpecReader::read_members() {
 }
 
 Status SpecReader::read_columns() {
-  LOCKSTEP_ASSIGN(const PgResult rows, query(fmt::format(fmt::runtime(kColumns), kFolding)));
+  LOCKSTEP_ASSIGN(const PgResult rows,
+                  query(fmt::format(fmt::runtime(kColumns), kFolding, kOrder)));
   for (int i = 0; i < PQntuples(rows.get()); ++i) {
     Column column;
     column.name = text_field(rows, i, 1);
@@ -228,7 +231,11 @@ Status SpecReader::read_columns() {
     column.folding = text_field(rows, i, 14);
     column.expression = text_field(rows, i, 15);
     column.expression_id = text_field(rows, i, 16);
+    if (bool_field(rows, i, 12))
+      column.order = is_null(rows, i, 17) ? order_ : plain_locale(text_field(rows, i, 17));
+    if (column.type.kind == TypeKind::Jsonb) column.order = order_;
     if (column.type.kind == TypeKind::Citext) {
+      column.order += ", in lower case by " + plain_locale(ctype_) + ", " + order_;
       column.collation = ctype_;
       column.folds_ascii = ctype_ == "C" || ctype_ == "POSIX";
       column.folding.clear();  // It folds by the database's locale, whatever the column says.
