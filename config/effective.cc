@@ -248,6 +248,7 @@ json::object effective_config(const Manifest& manifest) {
                                      {"every", seconds_text(reconcile.every)},
                                      {"repair", word(kRepairs, reconcile.repair.value)},
                                      {"repairs_per_minute", reconcile.repairs_per_minute},
+                                     {"range_rows", reconcile.range_rows},
                                      {"sample", reconcile.sample},
                                      {"digests", reconcile.digests ? "auto" : "off"}};
   config["throttle"] = throttle_object(manifest.throttle);

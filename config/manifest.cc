@@ -304,6 +304,7 @@ class ManifestReader {
     reconcile.repair = {static_cast<RepairPolicy>(repair.value), repair.where};
     reconcile.repairs_per_minute =
         fields.number("repairs_per_minute", {6000, 0, 1'000'000'000}).value;
+    reconcile.range_rows = fields.number("range_rows", {100'000, 100, 1'000'000}).value;
     reconcile.digests = fields.choice("digests", {"auto", "off"}).value == 0;
     reconcile.sample = fields.number("sample", {10, 0, 1000}).value;
     fields.finish();

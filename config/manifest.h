@@ -117,6 +117,7 @@ struct ReconcileSection {
   std::chrono::seconds every{86'400};  // Between two comparisons of a range.
   At<RepairPolicy> repair;
   std::uint64_t repairs_per_minute = 6000;  // 0: no limit.
+  std::uint64_t range_rows = 100'000;       // Compared under one pair of snapshots, about.
   bool digests = true;                      // By the servers, where both do it alike.
   std::uint64_t sample = 10;                // Changed keys compared per second; 0: none.
 };

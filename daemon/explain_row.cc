@@ -29,6 +29,7 @@
 #include "pipeline/base/stop_flag.h"
 #include "pipeline/model/key.h"
 #include "pipeline/reconcile/coverage.h"
+#include "pipeline/reconcile/range_book.h"
 #include "pipeline/tables/compared.h"
 
 namespace lockstep {
@@ -201,6 +202,14 @@ Status Explainer::ask_state_directory() {
   for (std::size_t i = 0; i < coverage.ranges(); ++i) ranges.push_back(coverage.range(i).range);
   LOCKSTEP_ASSIGN(const auto at, covering(ranges));
   if (at && coverage.range(*at).known()) row_.verified = coverage.range(*at);
+  LOCKSTEP_ASSIGN(const auto of_target, checkpoint->load_ranges(target_ranges(question_.table)));
+  if (!row_.verified || of_target.empty()) return {};
+  // Which of these it would be in only the target could tell.
+  const Coverage others(of_target, std::numeric_limits<std::int64_t>::max());
+  if (!others.verified_through()) row_.verified.reset();
+  if (!row_.verified) return {};
+  row_.verified->position = std::min(row_.verified->position, *others.verified_through());
+  row_.verified->at_us = std::min(row_.verified->at_us, others.oldest_us());
   return {};
 }
 

@@ -367,12 +367,15 @@ Status Preparation::finish() {
 void Preparation::set_sweep(SweepOptions& options) const {
   // A range that is never due again is compared once.
   constexpr std::chrono::hours kNever{24 * 366 * 100};
+  constexpr std::uint64_t kDigestedRanges = 8;
   const ReconcileSection& reconcile = manifest_.reconcile;
   options.continuous = reconcile.mode.value != ReconcileMode::Off;
   options.every = reconcile.mode.value == ReconcileMode::Once ? kNever : reconcile.every;
   options.repairs = reconcile.repair.value == RepairPolicy::Auto;
   options.repairs_per_minute = reconcile.repairs_per_minute;
   options.sample_per_second = reconcile.sample;
+  options.chunk_rows = reconcile.range_rows;
+  options.digested_rows_max = kDigestedRanges * reconcile.range_rows;
   options.digests = reconcile.digests;
 }
 

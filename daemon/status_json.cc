@@ -120,6 +120,7 @@ json::array ranges_json(const TableSweep& sweep, ShowValues values) {
     object["verified_through"] = known ? json::value(lsn_text(range.position)) : json::value();
     object["age_seconds"] = known ? json::value(age_seconds(range.at_us)) : json::value();
     object["rows"] = range.rows;
+    object["order"] = range.of_target ? "target" : "source";
     ranges.push_back(std::move(object));
   }
   return ranges;

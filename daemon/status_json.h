@@ -65,9 +65,9 @@ std::string table_json(const RunTableStatus& table, ShowValues values = ShowValu
 boost::json::array paused_json(const std::vector<PausedScope>& paused);
 
 // The ranges of keys of a table that wait longest for their comparison: [{"lower", "upper",
-// "verified_through", "age_seconds", "rows"}].  Bounds are keys, which may be anybody's name: each
-// is its bytes in hex, or a hash of them that says only which bounds are the same, as long as the
-// process lives; null where there is none.
+// "verified_through", "age_seconds", "rows", "order"}].  Bounds are keys, which may be anybody's
+// name: each is its bytes in hex, or a hash of them that says only which bounds are the same, as
+// long as the process lives; null where there is none.
 boost::json::array ranges_json(const TableSweep& sweep, ShowValues values);
 
 // The document for people, several lines, from the JSON that a daemon answered; `manifest`: its

@@ -123,10 +123,13 @@ struct Column {
   Identity identity = Identity::None;
   bool deterministic_collation = true;
   std::string collation;  // "" for types without one.
-  std::string folding;    // The type's, and that of the column's collation.
+  // What its values are ordered by beside their type: "C", "en_US.utf8 (c, version 2.36)"; "" where
+  // the type says it all.
+  std::string order{};
   // The collation by which an index of the column may not be in order any more, since its library
   // has another version now: "collation x"; "": there is none.
   std::string outdated_order{};
+  std::string folding;       // The type's, and that of the column's collation.
   bool folds_ascii = false;  // Citext: the database's default ctype is C or POSIX, so that
                              // equality folds ASCII only (citext ignores the column's own).
 

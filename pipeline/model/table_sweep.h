@@ -17,6 +17,7 @@ struct SweptRange {
   Lsn position = 0;        // Every row of it was compared at this position of the source, or later,
   std::int64_t at_us = 0;  // and then; 0: it never was.
   std::uint64_t rows = 0;
+  bool of_target = false;  // It lies in the target's order of keys, where that is another one.
 };
 
 // The counts up to `unverified` begin when somebody asks, else with the run.

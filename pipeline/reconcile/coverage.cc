@@ -68,12 +68,17 @@ std::optional<Coverage::Due> Coverage::due(std::int64_t before_us, std::uint64_t
   return Due{range, true, urgency};
 }
 
-Coverage::RangeId Coverage::take(const KeyRange& range, const std::optional<std::string>& cut) {
+std::optional<Coverage::RangeId> Coverage::take(const KeyRange& range,
+                                                const std::optional<std::string>& cut) {
   const auto first =
       std::ranges::find(parts_, range.lower, [](const Part& part) { return part.is.range.lower; });
   CHECK(first != parts_.end());
   auto last = first;
   while (last->is.range.upper != range.upper) ++last;
+  const auto begins_at_cut = [&](const Part& part) { return part.is.range.lower == cut; };
+  if (cut && (std::any_of(parts_.begin(), first + 1, begins_at_cut) ||
+              std::any_of(last + 1, parts_.end(), begins_at_cut)))
+    return std::nullopt;
   // The whole knows no more than the least of its parts.
   Part whole = *first;
   change_ = {};

@@ -3,8 +3,8 @@
 //   due() ─> a range ─> take(cut) ─> it is compared ─> verified() | untold() | released()
 //
 // The ranges cover everything from the lowest key to the highest, without a gap or an overlap: a
-// range is cut where the source says, and its rest stays what it was.  Keys are never compared
-// here: only the source knows their order.
+// range is cut where a server says, and its rest stays what it was.  Keys are never compared here:
+// only that server knows their order.
 #pragma once
 
 #include <algorithm>
@@ -59,8 +59,9 @@ class Coverage {
   std::optional<Due> due(std::int64_t before_us, std::uint64_t rows,
                          std::int64_t soon_us = 0) const;
   // Cuts `range` off at `cut` (nothing: it stays whole): that part is being compared from now on.
+  // Nothing is taken where another range begins at `cut`, which then cannot lie within this one.
   // REQUIRES: due() answered it last.
-  RangeId take(const KeyRange& range, const std::optional<std::string>& cut);
+  std::optional<RangeId> take(const KeyRange& range, const std::optional<std::string>& cut);
   // What take() changed.
   CoverageChange taken() const { return change_; }
 

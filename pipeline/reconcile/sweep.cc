@@ -11,12 +11,6 @@ namespace lockstep {
 
 using From = Compared::From;
 
-namespace {
-
-constexpr std::uint64_t kRowsOfTarget = 3;  // Times those of a range of the source.
-
-}  // namespace
-
 Sweep::Sweep(SweepOptions options, Shared shared, SweepPorts ports)
     : options_(options),
       shared_(shared),
@@ -34,7 +28,7 @@ void Sweep::Table::begin(std::uint64_t with_seed) {
   seed = with_seed;
   compared.reset();
   ranges.release_all();
-  cut_on_target = false;
+  too_large = 0;
   suspects.clear();
   told_of.clear();
   told = {};
@@ -107,9 +101,9 @@ Result<Sweep::Step> Sweep::step() {
     case State::Both:
       return read_both();
     case State::Source:
-      return read_source();
+      return read_side(From::Source);
     case State::Target:
-      return read_target();
+      return read_side(From::Target);
     case State::Rereading:
       return reread();
     case State::Landing:
@@ -137,6 +131,10 @@ Result<Sweep::Step> Sweep::open() {
   if (*ready != Reading::Ready::Yes) return Step::Waiting;
   if (work_.rereads) return start_reread();
   work_.read_begun = shared_.clock.now();
+  if (work_.by_key && work_.order == From::Target) {
+    state_ = State::Proving;
+    return Step::Working;
+  }
   if (work_.form) {
     if (Status started = start_digest(ports_.source, From::Source); !started)
       return give_up_digests(std::move(started).error());
@@ -146,7 +144,7 @@ Result<Sweep::Step> Sweep::open() {
   if (Status started = start(ports_.source, From::Source); !started)
     return give_up(std::move(started).error());
   source_rows_.clear();
-  state_ = work_.keys.empty() ? State::Both : State::Source;
+  state_ = work_.keys.empty() && !work_.by_key ? State::Both : State::Source;
   return Step::Working;
 }
 
@@ -179,10 +177,15 @@ Result<bool> Sweep::read(ChunkReader& reader, From side, Rows& rows) {
   return more;
 }
 
-Result<Sweep::Step> Sweep::read_source() {
-  auto more = read(ports_.source, From::Source, source_rows_);
+// Of one side after the other: keys, or a range of one order of two.
+Result<Sweep::Step> Sweep::read_side(From side) {
+  auto more = read(reader_of(side), side, rows_of(side));
   if (!more) return give_up(std::move(more).error());
+  if (work_.by_key && side == work_.order && is_too_large(rows_of(side))) return cut_again();
   if (*more) return Step::Working;
+  if (work_.by_key && (side == From::Target || work_.order == From::Target)) return look_up();
+  if (side == From::Target) return judge_or_give_up();
+  if (work_.by_key) steer(*tables_[work_.table], source_rows_.digests.size());
   reading_.end_reading();  // The snapshot stays registered: what it does not see is remembered.
   state_ = State::Proving;
   return Step::Working;
@@ -196,7 +199,16 @@ bool Sweep::is_proven() {
 
 Result<Sweep::Step> Sweep::prove() {
   if (!is_proven()) return work_.held ? Step::Working : Step::Waiting;
+  if (work_.by_key && work_.order == From::Source) {
+    if (Status begun = begin_target(); !begun) return give_up(std::move(begun).error());
+    target_rows_.clear();
+    return look_up();
+  }
   if (Status started = start_target(); !started) return give_up(std::move(started).error());
+  if (work_.by_key) {
+    work_.read_begun = shared_.clock.now();
+    source_rows_.clear();
+  }
   state_ = State::Target;
   return Step::Working;
 }
@@ -223,19 +235,9 @@ Status Sweep::start_target() {
 Result<Sweep::Step> Sweep::read_both() {
   auto stepped = read_piece_of_both();
   if (!stepped) return give_up(std::move(stepped).error());
-  if (work_.target == Side::Reading &&
-      too_many_on_target(target_rows_.digests.size(), options_.chunk_rows)) {
-    finish();
-    return Step::Working;
-  }
+  if (is_too_large(source_rows_)) return cut_again();
+  if (work_.target != Side::Waiting && is_too_large(target_rows_)) return split_orders();
   return work_.source == Side::Read && work_.target == Side::Read ? judge_or_give_up() : *stepped;
-}
-
-// Ranges are cut where the source has so many rows, and the target may have any number.
-bool Sweep::too_many_on_target(std::uint64_t rows, std::uint64_t of_source) {
-  if (rows <= kRowsOfTarget * of_source) return false;
-  tables_[work_.table]->cut_on_target = true;
-  return true;
 }
 
 Result<Sweep::Step> Sweep::read_piece_of_both() {
@@ -246,7 +248,7 @@ Result<Sweep::Step> Sweep::read_piece_of_both() {
     if (!more) {
       work_.source = Side::Read;
       if (!work_.digested) steer(*tables_[work_.table], source_rows_.digests.size());
-      reading_.end_reading();  // As in read_source().
+      reading_.end_reading();  // As in read_side().
     }
   }
   if (work_.target == Side::Waiting && is_proven()) {
@@ -259,12 +261,6 @@ Result<Sweep::Step> Sweep::read_piece_of_both() {
     if (!more) work_.target = Side::Read;
   }
   return working ? Step::Working : Step::Waiting;
-}
-
-Result<Sweep::Step> Sweep::read_target() {
-  auto more = read(ports_.target, From::Target, target_rows_);
-  if (!more) return give_up(std::move(more).error());
-  return *more ? Step::Working : judge_or_give_up();
 }
 
 Result<Sweep::Step> Sweep::judge_or_give_up() {
@@ -380,11 +376,13 @@ Status Sweep::judge_range(Table& table) {
     if (fresh) suspect->second.busy = doubt && !owed_.contains(key);
     suspect->second.ranges.push_back(work_.range_id);
   }
-  return end_range(table, work_.digested.value_or(source_rows_.digests.size()), unequal.size());
+  return end_range(table, work_.digested.value_or(rows_of(work_.order).digests.size()),
+                   unequal.size());
 }
 
 Status Sweep::end_range(Table& table, std::uint64_t rows, std::size_t suspects) {
-  table.told.rows += rows;
+  if (work_.order == From::Source) table.told.rows += rows;
+  table.too_large = 0;
   rest(table, rows);
   return table.ranges.compared(std::exchange(work_.range_id, 0),
                                {work_.range, shared_.clock.wall_us(), work_.position, rows},

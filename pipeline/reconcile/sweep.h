@@ -6,7 +6,8 @@
 //   suspects, by key, under fresh snapshots, again and again ──> equal, or a finding <──────────┘
 //
 // Where both servers digest rows alike they say first what they make of the range, and rows are
-// read only of its parts that differ (sweep_digest.cc).
+// read only of its parts that differ (sweep_digest.cc).  Where they order keys otherwise, each side
+// has ranges of its own, and the other one is asked for their keys (range_book.h, sweep_orders.cc).
 //
 // Which range is next: of a table that somebody asked for, or that is to be healed, each once,
 // without a pause; else, where the comparison is continuous, the most urgent one (urgency.h),
@@ -46,6 +47,7 @@
 #include "pipeline/reconcile/repair_budget.h"
 #include "pipeline/reconcile/sweep_status.h"
 #include "pipeline/tables/compared.h"
+#include "pipeline/tables/key_order.h"
 
 namespace lockstep {
 
@@ -183,25 +185,26 @@ class Sweep {
     std::uint64_t every = 0;           // Rows of a part.
     std::size_t parts = 0;             // Of a range that is cut.
     std::size_t wanted = 0;            // As many bounds as a range has that is not left whole.
-    bool by_source = false;            // The source has answered.
     std::optional<std::string> cut{};  // Where the range ends, if before its end.
     std::vector<std::string> bounds{};
     std::chrono::steady_clock::time_point asked_at{};
   };
 
   struct Table {
-    Table(const TableMap& table, VerifiedStore& store) : map(table), ranges(store, table.text()) {}
+    Table(const TableMap& table, VerifiedStore& store)
+        : map(table), orders(why_two_orders(table)), ranges(store, table.text(), !orders.empty()) {}
     // Forgets what was found, and takes another seed.
     void begin(std::uint64_t with_seed);
     // All that was noted by the wall clock: it was set back by so much.
     void move_back(std::int64_t by_us);
 
     const TableMap& map;
-    std::uint64_t seed = 0;            // Of the rows' hashes.
+    const std::string orders;  // Why the two sides order its keys otherwise; "": they do not.
+    std::uint64_t seed = 0;    // Of the rows' hashes.
     std::optional<Compared> compared;  // Once something of the table is compared.
     RangeBook ranges;
     std::uint64_t chunk_rows = 0;  // Of its next range; 0: as the options say.
-    bool cut_on_target = false;    // The target has far more rows of a range than the source.
+    std::uint32_t too_large = 0;   // So many of the last ranges had far more rows than asked for.
     std::uint32_t read_whole = 0;  // So many of the next ranges: those before differed much.
     std::optional<Cutting> ahead;  // Of the range that is next, as it looked before.
     std::string no_digests{};      // Why a server could not digest its rows.
@@ -209,8 +212,8 @@ class Sweep {
     Hash128 copy{};                // Of the copy that the store says they are of.
     std::uint64_t missed = 0;      // Of that life, while it is to be healed; else 0.
     std::uint64_t undecided = 0;   // Rows that a heal could not compare.
-    // Lower bounds of ranges that it has read again as a whole: once each.
-    std::set<std::optional<std::string>> reread{};
+    // Ranges that it has read again as a whole, by order and lower bound: once each.
+    std::set<std::pair<Compared::From, std::optional<std::string>>> reread{};
     bool heals() const { return missed != 0; }
     bool loaded = false;  // The ranges and the open findings, from the store.
     bool asked = false;   // Somebody waits for every range.
@@ -260,6 +263,9 @@ class Sweep {
   struct Work {
     TableId table = 0;
     KeyRange range;
+    Compared::From order = Compared::From::Source;  // Of the range.
+    bool by_key = false;        // Only that side is read by it, the other by the keys that it has,
+    std::size_t looked_up = 0;  // so many of them.
     RangeBook::RangeId range_id = 0;  // Taken; 0: not yet, or suspects.
     Lsn position = 0;                 // Of the range: S sees all that was committed before.
     std::vector<std::string> keys;    // Of suspects; empty: the range.
@@ -295,7 +301,7 @@ class Sweep {
     std::uint64_t bytes = 0;
   };
 
-  bool take_request();
+  Result<bool> take_request();
   bool take_repairs();
   void take_sample();
   Status prune();
@@ -326,7 +332,7 @@ class Sweep {
   // How many keys one statement may name.
   std::size_t many_keys(const TableMap& map) const;
   Result<Step> open();
-  Result<Step> read_source();
+  Result<Step> read_side(Compared::From side);
   Result<Step> prove();
   bool is_proven();
   // Of digests: sweep_digest.cc.
@@ -335,14 +341,12 @@ class Sweep {
   Result<std::optional<DigestForm>> next_form(Table& table);
   std::uint64_t rows_max(const Table& table) const;
   std::uint64_t rows_wanted(const Table& table) const;
-  Result<std::optional<std::string>> cut(const Table& table, const Coverage::Due& due,
+  Result<std::optional<std::string>> cut(const Table& table, const RangeBook::Due& due,
                                          std::uint64_t rows);
   Cutting cutting_of(const Table& table, const Coverage::Due& due, std::uint64_t rows) const;
   Status look_ahead(Table& table);
   bool known_ahead(Table& table, Cutting& cutting) const;
-  Result<std::optional<std::vector<std::string>>> ask_bounds(DigestReader& reader,
-                                                             Compared::From side,
-                                                             const Cutting& cutting);
+  Result<std::optional<std::vector<std::string>>> ask_bounds(const Cutting& cutting);
   Result<Step> cut_in_parts();
   Result<Step> take_range(std::optional<std::string> cut);
   Status start_digest(DigestReader& reader, Compared::From side);
@@ -352,15 +356,20 @@ class Sweep {
   Status read_parts(const std::vector<std::size_t>& parts);
   Result<Step> give_up_digests(Error error);
   bool is_outdated() const;
-  bool too_many_on_target(std::uint64_t rows, std::uint64_t of_source);
   Status end_range(Table& table, std::uint64_t rows, std::size_t suspects);
   Result<Step> read_both();
   Result<Step> read_piece_of_both();
-  Result<Step> read_target();
   Status begin_target();
   Status start_target();
   Result<bool> read(ChunkReader& reader, Compared::From side, Rows& rows);
   Status start(ChunkReader& reader, Compared::From side);
+  // Of ranges of two orders, and of those that are too large: sweep_orders.cc.
+  DigestReader& reader_of(Compared::From side) const;
+  Rows& rows_of(Compared::From side);
+  bool is_too_large(const Rows& rows) const;
+  Result<Step> look_up();
+  Result<Step> split_orders();
+  Result<Step> cut_again();
   Result<Step> judge_or_give_up();
   Result<Step> judge();
   // `i`, `j`: where the key is in source_rows_ and target_rows_.
@@ -402,6 +411,8 @@ class Sweep {
   void tell(Table& table) const;
   static void tell_ranges(Table& table);
   void publish();
+
+  static constexpr std::uint64_t kRowsOfRange = 3;  // Times those that it is to have, at most.
 
   const SweepOptions options_;
   const Shared shared_;

@@ -1,8 +1,7 @@
 // Ranges whose rows stay where they are: both servers digest them, part by part, and rows are read
 // only of the parts that differ, which are judged as all rows are.
 //
-// Where the target orders keys in another way its parts have other rows, but each row is in one at
-// least: the bounds of parts, like those of ranges, lead from the lowest key to the highest (V1).
+// Where the target orders keys in another way digests are of no use: its parts have other rows.
 //
 // A digest is of the same two snapshots as the rows, and as late as the proof (V3): equal digests
 // say of a range what equal rows would.
@@ -29,7 +28,7 @@ constexpr std::size_t kLeavesOfPart = 8;
 // Rows come and go.
 constexpr std::chrono::seconds kAheadKept{10};
 
-std::uint64_t rows_of(const std::vector<PartDigest>& digests) {
+std::uint64_t rows_in(const std::vector<PartDigest>& digests) {
   return std::transform_reduce(digests.begin(), digests.end(), std::uint64_t{0}, std::plus(),
                                [](const PartDigest& digest) { return digest.rows; });
 }
@@ -56,6 +55,8 @@ Status Sweep::ask_servers() {
 // Why rows of the table are read though the servers could digest them; "": they do.
 std::string Sweep::why_read(const Table& table) const {
   if (!options_.digests) return "reconcile.digests is off";
+  if (!table.orders.empty()) return table.orders;
+  if (table.ranges.two_orders()) return "the target had far more rows than the source in a range";
   if (table.compared && !table.compared->all_by_bytes()) return "a column has `compare: value`";
   if (table.compared && table.compared->translates()) return "its values hold OIDs of types";
   if (servers_agree_ == false) return "the two servers do not hash alike";
@@ -100,11 +101,11 @@ Status Sweep::look_ahead(Table& table) {
     table.ahead.reset();
     if (!(table.asked || table.heals()) || table.read_whole > 0) return {};
     const std::uint64_t rows = rows_wanted(table);
-    if (const auto due = table.ranges.coverage().due(due_before(table), rows))
+    if (const auto due = table.ranges.due(due_before(table), rows))
       work_.ahead = cutting_of(table, *due, rows);
   }
   if (!work_.ahead) return {};
-  LOCKSTEP_ASSIGN(auto bounds, ask_bounds(ports_.source, From::Source, *work_.ahead));
+  LOCKSTEP_ASSIGN(auto bounds, ask_bounds(*work_.ahead));
   if (!bounds) return {};
   table.ahead = std::exchange(work_.ahead, std::nullopt);
   table.ahead->bounds = std::move(*bounds);
@@ -112,13 +113,12 @@ Status Sweep::look_ahead(Table& table) {
 }
 
 // Nothing: they have not come yet.
-Result<std::optional<std::vector<std::string>>> Sweep::ask_bounds(DigestReader& reader, From side,
-                                                                  const Cutting& cutting) {
+Result<std::optional<std::vector<std::string>>> Sweep::ask_bounds(const Cutting& cutting) {
   if (!std::exchange(work_.bounds_asked, true)) {
-    const TableMap& view = tables_[work_.table]->compared->view(side);
-    LOCKSTEP_TRY(reader.start_bounds(view, cutting.range, cutting.every, cutting.wanted));
+    const TableMap& view = tables_[work_.table]->compared->view(From::Source);
+    LOCKSTEP_TRY(ports_.source.start_bounds(view, cutting.range, cutting.every, cutting.wanted));
   }
-  LOCKSTEP_ASSIGN(auto bounds, reader.read_bounds(options_.digest_wait));
+  LOCKSTEP_ASSIGN(auto bounds, ports_.source.read_bounds(options_.digest_wait));
   work_.bounds_asked = !bounds.has_value();
   return bounds;
 }
@@ -139,27 +139,14 @@ bool Sweep::known_ahead(Table& table, Cutting& cutting) const {
 Result<Sweep::Step> Sweep::cut_in_parts() {
   Table& table = *tables_[work_.table];
   Cutting& cutting = *work_.cutting;
-  if (!cutting.by_source) {
-    if (work_.bounds_asked || !known_ahead(table, cutting)) {
-      LOCKSTEP_ASSIGN(auto bounds, ask_bounds(ports_.source, From::Source, cutting));
-      if (!bounds) return Step::Working;
-      cutting.bounds = std::move(*bounds);
-    }
-    cutting.by_source = true;
-    if (cutting.bounds.size() == cutting.wanted) {
-      cutting.range.upper = cutting.cut = std::move(cutting.bounds[cutting.parts - 1]);
-      cutting.bounds.resize(cutting.parts - 1);
-    }
-    cutting.wanted = cutting.parts;
+  if (work_.bounds_asked || !known_ahead(table, cutting)) {
+    LOCKSTEP_ASSIGN(auto bounds, ask_bounds(cutting));
+    if (!bounds) return Step::Working;
+    cutting.bounds = std::move(*bounds);
   }
-  if (table.cut_on_target) {
-    LOCKSTEP_ASSIGN(auto nearer, ask_bounds(ports_.target, From::Target, cutting));
-    if (!nearer) return Step::Working;
-    if (nearer->size() == cutting.parts) {
-      cutting.cut = std::move(nearer->back());
-      nearer->pop_back();
-      cutting.bounds = std::move(*nearer);
-    }
+  if (cutting.bounds.size() == cutting.wanted) {
+    cutting.cut = std::move(cutting.bounds[cutting.parts - 1]);
+    cutting.bounds.resize(cutting.parts - 1);
   }
   work_.form->bounds = std::move(cutting.bounds);
   return take_range(std::move(cutting.cut));
@@ -186,7 +173,7 @@ Result<Sweep::Step> Sweep::digest_both() {
     LOCKSTEP_ASSIGN(work_.source_digest, ports_.source.read_digest(options_.digest_wait));
     if (work_.source_digest) {
       LOCKSTEP_TRY(ports_.source.check_shape(compared.view(From::Source)));
-      steer(table, rows_of(*work_.source_digest));
+      steer(table, rows_in(*work_.source_digest));
     }
     working = true;
   }
@@ -208,11 +195,12 @@ Result<Sweep::Step> Sweep::digest_both() {
 
 Result<Sweep::Step> Sweep::judge_digests() {
   Table& table = *tables_[work_.table];
-  if (is_outdated() || too_many_on_target(rows_of(*work_.target_digest), rows_max(table))) {
+  if (is_outdated()) {
     finish();
     return Step::Working;
   }
-  const std::uint64_t rows = rows_of(*work_.source_digest);
+  if (rows_in(*work_.target_digest) > kRowsOfRange * rows_max(table)) return split_orders();
+  const std::uint64_t rows = rows_in(*work_.source_digest);
   const std::vector<std::size_t> unequal =
       unequal_parts(*work_.source_digest, *work_.target_digest);
   if (unequal.empty()) {
@@ -229,7 +217,7 @@ Result<Sweep::Step> Sweep::judge_digests() {
 // The rows of the parts that differ, of both sides; of many of them in ranges that have fewer.
 Status Sweep::read_parts(const std::vector<std::size_t>& parts) {
   Table& table = *tables_[work_.table];
-  const std::uint64_t rows = rows_of(*work_.source_digest);
+  const std::uint64_t rows = rows_in(*work_.source_digest);
   std::uint64_t to_read = 0;
   std::uint64_t of_target = 0;
   for (const std::size_t part : parts) {

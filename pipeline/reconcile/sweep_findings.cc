@@ -160,7 +160,7 @@ bool Sweep::may_repair(const Table& table, const Finding& known, const Finding& 
 // what is about to be found: of many rows the first would be repaired, else.
 std::string Sweep::repairs_wait(const Table& table) const {
   if (!options_.repairs || table.open_count == 0) return {};
-  const auto rows = static_cast<double>(table.ranges.coverage().rows());
+  const auto rows = static_cast<double>(table.ranges.coverage(Compared::From::Source).rows());
   const double most = std::max(1.0, rows * options_.repair_share_max);
   const std::uint64_t open = table.open_count - std::min(table.left_alone, table.open_count);
   const std::uint64_t wrong = open + table.repairs + table.unequal;

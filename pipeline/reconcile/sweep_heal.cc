@@ -24,7 +24,7 @@ Status Sweep::begin_anew(Table& table, const TableLife& life) {
   }
   if (goes_on)
     table.ranges.release_all();
-  else if (table.ranges.coverage().any_known() || table.ranges.busy())
+  else if (table.ranges.any_known() || table.ranges.busy())
     LOCKSTEP_TRY(table.ranges.forget());
   if (heals && !goes_on) LOCKSTEP_TRY(ports_.store.save_heal(name, missed));
   if (table.asked) table.ranges.ask();
@@ -57,7 +57,7 @@ Status Sweep::end_heal(TableId id) {
 // each of them takes longer.  Once, since what that does not cure is found key by key.
 bool Sweep::reread_as_a_whole(Table& table) {
   if (to_reread_.size() <= options_.keys_max) return false;
-  if (!table.reread.insert(work_.range.lower).second) return false;
+  if (!table.reread.insert({work_.order, work_.range.lower}).second) return false;
   table.ranges.released(std::exchange(work_.range_id, 0));
   return true;
 }

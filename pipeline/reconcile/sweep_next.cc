@@ -34,8 +34,9 @@ std::string stored_shape(const TableMap& map) {
 
 }  // namespace
 
-// Returns whether somebody asked since the last call.
-bool Sweep::take_request() {
+// Returns whether somebody asked since the last call.  Whether the target still has far more rows
+// than the source is seen anew.
+Result<bool> Sweep::take_request() {
   std::optional<std::vector<TableId>> wanted;
   {
     const MutexLock lock(mutex_);
@@ -48,6 +49,7 @@ bool Sweep::take_request() {
   for (const TableId id : *wanted) {
     Table& table = *tables_[id];
     table.begin(options_.seed + sweep_);
+    if (table.orders.empty() && table.ranges.two_orders()) LOCKSTEP_TRY(table.ranges.forget());
     table.asked = table.in_request = true;
     table.ranges.ask();
     table.look_at_all();
@@ -92,12 +94,11 @@ Status Sweep::load(Table& table, const TableLife& life) {
   if (stored != shape) LOCKSTEP_TRY(ports_.store.begin_shape(name, shape));
   LOCKSTEP_ASSIGN(const std::string copy, ports_.store.load_copy(name));
   const bool same_copy = copy == hash_text(life.stored_as);
-  if (same_copy) {
+  if (stored != shape || !same_copy) LOCKSTEP_TRY(table.ranges.forget());
+  if (same_copy)
     table.copy = life.stored_as;
-  } else {
-    LOCKSTEP_TRY(ports_.store.forget_ranges(name));
+  else
     LOCKSTEP_TRY(note_copy(table, life.stored_as));
-  }
   LOCKSTEP_TRY(table.ranges.load(shared_.clock.wall_us()));
   if (table.asked) table.ranges.ask();
   LOCKSTEP_ASSIGN(table.open_count, ports_.store.count_open(table.map.text()));
@@ -136,8 +137,8 @@ bool Sweep::is_over(const Table& table) const {
   if (!table.told.left.empty()) return true;
   if (std::ranges::any_of(table.open, [](const auto& one) { return one.second.looked_us == 0; }))
     return false;
-  return table.loaded && !table.ranges.coverage().due(due_before(table), 0) &&
-         !table.ranges.busy() && table.awaited_suspects() == 0;
+  return table.loaded && !table.ranges.due(due_before(table), 0) && !table.ranges.busy() &&
+         table.awaited_suspects() == 0;
 }
 
 void Sweep::leave(Table& table, std::string why) {
@@ -205,7 +206,7 @@ Status Sweep::prune() {
 // Suspects in turn with ranges, and of these first what somebody waits for.
 Result<Sweep::Step> Sweep::pick() {
   LOCKSTEP_TRY(prune());
-  const bool asked_now = take_request();
+  LOCKSTEP_ASSIGN(const bool asked_now, take_request());
   const bool repair_now = take_repairs();
   if (!asked_now && !repair_now && shared_.clock.now() < idle_until_) return Step::Done;
   ready_.assign(tables_.size(), false);
@@ -277,11 +278,10 @@ std::optional<std::size_t> Sweep::next_table(Need need) {
 
 // Of the table's next range; 0: none is due.
 double Sweep::urgency(const Table& table) const {
-  const Coverage& coverage = table.ranges.coverage();
-  const auto due = coverage.due(due_before(table), options_.chunk_rows);
+  const auto due = table.ranges.due(due_before(table), options_.chunk_rows);
   if (!due) return 0;
   const std::uint64_t changes = shared_.board.status(table.map.id).events_applied;
-  return due->urgency * change_factor(changes, coverage.rows());
+  return due->urgency * change_factor(changes, table.ranges.coverage(From::Source).rows());
 }
 
 // Open findings are looked at again now and then: somebody may have put the row right.  Of many, no
@@ -372,8 +372,10 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
   work_.form = std::move(*form);
   const std::uint64_t rows = rows_wanted(table);
   work_.rows_wanted = rows;
-  const auto due = table.ranges.coverage().due(due_before(table), rows, due_soon(table));
+  const auto due = table.ranges.due(due_before(table), rows, due_soon(table));
   work_.range = due->range;
+  work_.order = due->order;
+  work_.by_key = table.ranges.two_orders();
   if (work_.form) {
     work_.cutting = cutting_of(table, *due, rows);
     state_ = State::Cutting;
@@ -386,8 +388,10 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
 
 // What comes after `cut` is another range.
 Result<Sweep::Step> Sweep::take_range(std::optional<std::string> cut) {
-  RangeBook& ranges = tables_[work_.table]->ranges;
-  LOCKSTEP_ASSIGN(work_.range_id, ranges.take(work_.range, cut));
+  auto taken = tables_[work_.table]->ranges.take(work_.order, work_.range, cut);
+  if (!taken && taken.error().reaction == Reaction::StopTable)
+    return give_up(std::move(taken).error());
+  LOCKSTEP_ASSIGN(work_.range_id, std::move(taken));
   if (cut) work_.range.upper = std::move(cut);
   state_ = State::Opening;
   return Step::Working;
@@ -411,24 +415,18 @@ std::uint64_t Sweep::rows_wanted(const Table& table) const {
                   static_cast<std::uint64_t>(static_cast<double>(rows) * share));
 }
 
-// Where a range ends that has more rows.  One that is known stays whole until it has twice as many
-// as a new one.
-Result<std::optional<std::string>> Sweep::cut(const Table& table, const Coverage::Due& due,
+// Where a range ends that has more rows, as the server says whose order it is of.  One that is
+// known stays whole until it has twice as many as a new one.
+Result<std::optional<std::string>> Sweep::cut(const Table& table, const RangeBook::Due& due,
                                               std::uint64_t rows) {
   std::optional<std::string> cut;
   for (const std::uint64_t most : {2 * rows, rows}) {
     if (most != rows && !due.known) continue;
-    LOCKSTEP_ASSIGN(cut,
-                    ports_.source.bound_after(table.compared->view(From::Source), due.range, most));
+    LOCKSTEP_ASSIGN(
+        cut, reader_of(due.order).bound_after(table.compared->view(due.order), due.range, most));
     if (!cut) break;
   }
-  if (!table.cut_on_target) return cut;
-  // Either side's cut will do, since each row is in one range of its own side's order.
-  KeyRange range = due.range;
-  if (cut) range.upper = cut;
-  LOCKSTEP_ASSIGN(const std::optional<std::string> nearer,
-                  ports_.target.bound_after(table.compared->view(From::Target), range, rows));
-  return nearer ? nearer : cut;
+  return cut;
 }
 
 // A range has half as many rows when the last one took much more time, and up to eight times as

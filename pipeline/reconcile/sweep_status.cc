@@ -1,6 +1,7 @@
 // Sweep: what it tells of itself.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "pipeline/reconcile/sweep.h"
@@ -28,26 +29,33 @@ std::vector<std::pair<TableId, std::uint64_t>> Sweep::open_findings() const {
 // Of thousands of ranges those are shown that wait longest.
 void Sweep::tell_ranges(Table& table) {
   constexpr std::size_t kRangesTold = 10;
-  const Coverage& coverage = table.ranges.coverage();
   const std::uint64_t changes = table.ranges.changes();
   if (std::exchange(table.told_changes, changes) == changes) return;
-  table.told.ranges_total = coverage.ranges();
-  table.told.ranges.clear();
-  for (VerifiedRange& range : coverage.oldest(kRangesTold))
-    table.told.ranges.push_back({std::move(range.range.lower), std::move(range.range.upper),
-                                 range.position, range.at_us, range.rows});
+  std::vector<SweptRange>& told = table.told.ranges;
+  table.told.ranges_total = 0;
+  told.clear();
+  for (const auto order : {Compared::From::Source, Compared::From::Target}) {
+    const bool of_target = order == Compared::From::Target;
+    if (of_target && !table.ranges.two_orders()) continue;
+    const Coverage& coverage = table.ranges.coverage(order);
+    table.told.ranges_total += coverage.ranges();
+    for (VerifiedRange& range : coverage.oldest(kRangesTold))
+      told.push_back({std::move(range.range.lower), std::move(range.range.upper), range.position,
+                      range.at_us, range.rows, of_target});
+  }
+  std::ranges::stable_sort(told, {}, &SweptRange::at_us);
+  if (told.size() > kRangesTold) told.resize(kRangesTold);
 }
 
 void Sweep::tell(Table& table) const {
   TableSweep& told = table.told;
-  const Coverage& coverage = table.ranges.coverage();
   tell_ranges(table);
   told.suspects = table.awaited_suspects();
   told.sample_matches = table.sample_matches;
   told.sample_divergences = table.sample_divergences;
-  told.verified_through = coverage.verified_through();
-  told.oldest_us = coverage.oldest_us();
-  told.verified_rows = coverage.rows();
+  told.verified_through = table.ranges.verified_through();
+  told.oldest_us = table.ranges.oldest_us();
+  told.verified_rows = table.ranges.coverage(Compared::From::Source).rows();
   told.open_findings = table.open_count;
   told.repairs_wait = repairs_wait(table);
   told.no_digests = why_read(table);

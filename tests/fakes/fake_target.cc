@@ -142,14 +142,19 @@ Status FakeLedger::call(std::string_view where, const std::function<void()>& wor
 
 // ---------------------------------------------------------------- the reader of a sweep
 
-namespace {
-
-bool is_within(const TableMap& table, int id, const KeyRange& range) {
-  return (!range.lower || id >= key_id(table, *range.lower)) &&
-         (!range.upper || id < key_id(table, *range.upper));
+// By the last eight bits the other way round: neighbours are far from each other.
+int FakeTargetReader::place_of(int id) const {
+  if (!other_order_) return id;
+  int place = id >> 8;
+  for (int bit = 0; bit < 8; ++bit) place = 2 * place + ((id >> bit) & 1);
+  return place;
 }
 
-}  // namespace
+bool FakeTargetReader::is_within(const TableMap& table, int id, const KeyRange& range) const {
+  const int place = place_of(id);
+  return (!range.lower || place >= place_of(key_id(table, *range.lower))) &&
+         (!range.upper || place < place_of(key_id(table, *range.upper)));
+}
 
 Status FakeTargetReader::alive(std::string_view where) {
   chaos_.interleave(where);
@@ -173,12 +178,13 @@ Result<std::vector<std::string>> FakeTargetReader::bounds_after(const TableMap& 
                                                                 std::uint64_t every,
                                                                 std::size_t most) {
   LOCKSTEP_TRY(alive("target_bound"));
+  std::map<int, std::string> keys;  // By place.
+  for (const auto& [id, row] : store_.rows(table.id))
+    if (is_within(table, id, range)) keys[place_of(id)] = key_cells(table, id, row.scale);
   std::vector<std::string> bounds;
   std::uint64_t before = 0;
-  for (const auto& [id, row] : store_.rows(table.id)) {
-    if (!is_within(table, id, range)) continue;
-    if (before > 0 && before % every == 0 && bounds.size() < most)
-      bounds.push_back(key_cells(table, id, row.scale));
+  for (auto& [place, key] : keys) {
+    if (before > 0 && before % every == 0 && bounds.size() < most) bounds.push_back(std::move(key));
     ++before;
   }
   return bounds;

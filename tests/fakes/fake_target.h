@@ -51,8 +51,10 @@ class FakeTarget final : public Target {
 // A connection that reads the target's rows under a snapshot, for a sweep.
 class FakeTargetReader final : public DigestReader, public OwedKeys {
  public:
-  FakeTargetReader(const TargetStore& store, const std::vector<TableMap>& tables, Chaos& chaos)
-      : store_(store), tables_(tables), chaos_(chaos) {}
+  // `other_order`: of its keys, than the source's.
+  FakeTargetReader(const TargetStore& store, const std::vector<TableMap>& tables, Chaos& chaos,
+                   bool other_order)
+      : store_(store), tables_(tables), chaos_(chaos), other_order_(other_order) {}
 
   Result<std::optional<std::string>> bound_after(const TableMap&, const KeyRange&,
                                                  std::uint64_t) override;
@@ -86,10 +88,14 @@ class FakeTargetReader final : public DigestReader, public OwedKeys {
   Result<std::vector<std::string>> bounds_after(const TableMap& table, const KeyRange& range,
                                                 std::uint64_t every, std::size_t most);
   void take_rows(const TableMap& table, const KeyRange& range);
+  // Where the key stands in the target's order.
+  int place_of(int id) const;
+  bool is_within(const TableMap& table, int id, const KeyRange& range) const;
 
   const TargetStore& store_;
   const std::vector<TableMap>& tables_;
   Chaos& chaos_;
+  const bool other_order_;
   std::vector<TargetStore::Rows> snapshot_;  // By TableId.
   std::vector<Debt> debts_;
   std::vector<Debt> accepted_;

@@ -42,7 +42,7 @@ DIRECT = [
      "test_container"],
     ["test_kill", "test_exported", "test_repair", "test_races", "test_direct_slot",
      "test_identity", "test_claims", "test_false_alarms", "test_aggregates", "test_smoke",
-     "test_floods"],
+     "test_floods", "test_orders"],
     ["test_shapes", "test_reconcile", "test_throttle", "test_steering", "test_digests",
      "test_quiet", "test_direct_types", "test_restart_truth", "test_explain_row",
      "test_direct_load", "test_quarantine", "test_foreign_writers", "test_reload",

@@ -68,6 +68,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.moment = told && random.chance(500) ? random.between(50, 500) : 0;
   options.sample_per_second = random.chance(500) ? 0 : 20;
   options.digests = random.chance(600);
+  if (random.chance(300)) options.orders = random.chance(700) ? Orders::Told : Orders::Untold;
   return options;
 }
 

@@ -11,6 +11,13 @@
 
 namespace lockstep {
 
+// How the target orders keys.
+enum class Orders : std::uint8_t {
+  One,     // As the source does.
+  Told,    // Otherwise, as the catalogs say.
+  Untold,  // Otherwise, though the catalogs say that it does not.
+};
+
 // Chances are per thousand calls or steps.
 struct SimOptions {
   std::uint64_t seed = 0;
@@ -80,9 +87,10 @@ struct SimOptions {
   std::uint32_t doubts_to_hold = 3;
   int hold_limit_ms = 2000;
   std::uint64_t sample_per_second = 0;
-  int moment = 0;             // Of our steps: somebody wants to read both sides alike.
-  bool digests = false;       // The servers digest rows,
-  bool alike = true;          // and both do it alike.
+  int moment = 0;        // Of our steps: somebody wants to read both sides alike.
+  bool digests = false;  // The servers digest rows,
+  bool alike = true;     // and both do it alike.
+  Orders orders = Orders::One;
   bool all_verified = false;  // A sweep that leaves a key in doubt has failed.
 };
 

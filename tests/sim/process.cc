@@ -38,7 +38,10 @@ Unseen current_unseen_of(const Outside& outside, std::uint64_t last_epoch) {
 
 std::vector<TableMap> make_tables(const SimOptions& options) {
   std::vector<TableMap> tables;
-  for (const FakeTableOptions& table : options.tables) tables.push_back(fake_table(table));
+  for (const FakeTableOptions& table : options.tables) {
+    tables.push_back(fake_table(table));
+    if (options.orders == Orders::Told) tables.back().target.columns[0].order = "the last bits";
+  }
   return tables;
 }
 
@@ -196,7 +199,7 @@ Process::Process(const SimOptions& options, const Outside& outside)
       proof_(outside.log, outside.chaos),
       ledger_(outside.store, outside.chaos),
       compare_source_(outside.source, outside.chaos, nullptr),
-      compare_target_(outside.store, outside.tables, outside.chaos),
+      compare_target_(outside.store, outside.tables, outside.chaos, options.orders != Orders::One),
       run_(run_options(), pointers(outside.tables), run_ports()) {
   if (!options.alike) compare_target_.digest_otherwise();
   turns_.push_back({Actor::Source, 0});

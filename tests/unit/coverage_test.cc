@@ -24,7 +24,7 @@ VerifiedRange result(std::int64_t at_us, Lsn position, std::uint64_t rows) {
 Coverage::RangeId take(Coverage& coverage, std::int64_t before, std::optional<std::string> cut) {
   const auto due = coverage.due(before, kRows);
   EXPECT_TRUE(due);
-  return coverage.take(due->range, cut);
+  return coverage.take(due->range, cut).value();
 }
 
 TEST(Coverage, BeginsWithOneRangeThatWasNeverCompared) {
@@ -69,7 +69,7 @@ TEST(Coverage, SmallNeighboursJoin) {
   ASSERT_TRUE(due);
   EXPECT_TRUE(due->known);
   EXPECT_EQ(due->range.upper, key('m'));  // 3 + 4 rows; the third would make 15.
-  const auto joined = coverage.take(due->range, {});
+  const auto joined = coverage.take(due->range, {}).value();
   EXPECT_EQ(coverage.ranges(), 2U);
   EXPECT_EQ(coverage.verified_through(), 6U);
   EXPECT_EQ(coverage.taken().gone, std::vector<std::optional<std::string>>{key('f')});
@@ -117,6 +117,28 @@ TEST(Coverage, ARangeFromTheFutureIsDueInTime) {
   EXPECT_TRUE(asked.due(1, kRows));
 }
 
+// A server that says of a key that it lies between two others where another range begins at it has
+// not the order that the ranges are in: it would go round in circles, and ranges be lost.
+TEST(Coverage, ACutAtWhichAnotherRangeBeginsIsRefused) {
+  Coverage coverage;
+  const auto first = take(coverage, 100, key('f'));
+  const auto second = take(coverage, 100, key('m'));
+  const auto rest = coverage.due(100, kRows);
+  ASSERT_TRUE(rest);
+  for (const char bound : {'f', 'm'}) EXPECT_FALSE(coverage.take(rest->range, key(bound)));
+  EXPECT_EQ(coverage.ranges(), 3U);
+  coverage.verified(first, result(50, 7, 3), 0);
+  coverage.verified(second, result(51, 7, 3), 0);
+  EXPECT_FALSE(coverage.take({{}, key('f')}, key('m')));
+  coverage.verified(take(coverage, 100, {}), result(52, 7, 3), 0);
+  EXPECT_EQ(coverage.verified_through(), 7U);
+  // Of ranges that become one an old bound may stand again.
+  const auto all = coverage.due(100, kRows);
+  ASSERT_TRUE(all && !all->range.upper);
+  EXPECT_TRUE(coverage.take(all->range, key('m')));
+  EXPECT_EQ(coverage.ranges(), 2U);
+}
+
 // Whatever happens in whatever order, with what is stored by take() and verified() alone: the
 // ranges that a restart reads back are those of before, without a gap.
 TEST(Coverage, WhatIsStoredIsWhole) {
@@ -131,7 +153,7 @@ TEST(Coverage, WhatIsStoredIsWhole) {
         const char low = due->range.lower ? due->range.lower->front() : 'a';
         const char high = due->range.upper ? due->range.upper->front() : 'z';
         const char cut = static_cast<char>(low + 1 + static_cast<char>(random() % 5));
-        busy.insert(coverage.take(due->range, cut < high ? key(cut) : std::nullopt));
+        busy.insert(coverage.take(due->range, cut < high ? key(cut) : std::nullopt).value());
         for (const auto& lower : coverage.taken().gone) stored.erase(lower);
         for (const VerifiedRange& range : coverage.taken().put) stored[range.range.lower] = range;
       } else if (!busy.empty()) {

@@ -74,6 +74,7 @@ class SpecReader {
   std::string collate_;  // Of the database.
   bool outdated_locale_ = false;
   std::string ctype_;
+  std::string order_;
   TypeCatalog types_;
 };
 
@@ -163,6 +164,7 @@ Status SpecReader::read_locale() {
     LOCKSTEP_ASSIGN(const PgResult outdated, connection_.run(kOutdatedLocale));
     outdated_locale_ = PQntuples(outdated.get()) == 1 && bool_field(outdated, 0, 0);
   }
+  order_ = plain_locale(text_field(locale, 0, 3));
   types_.set_ctype(plain_locale(ctype_));
   for (TableSpec& spec : specs_) spec.ctype = plain_locale(ctype_);
   return {};
@@ -216,7 +218,8 @@ Status SpecReader::read_members() {
 }
 
 Status SpecReader::read_columns() {
-  LOCKSTEP_ASSIGN(const PgResult rows, query(fmt::format(fmt::runtime(kColumns), kFolding)));
+  LOCKSTEP_ASSIGN(const PgResult rows,
+                  query(fmt::format(fmt::runtime(kColumns), kFolding, kOrder)));
   for (int i = 0; i < PQntuples(rows.get()); ++i) {
     Column column;
     column.name = text_field(rows, i, 1);
@@ -229,7 +232,7 @@ Status SpecReader::read_columns() {
     column.toastable = bool_field(rows, i, 9);
     column.identity = identity(letter(rows, i, 10));
     column.collation = text_field(rows, i, 11);
-    column.outdated_order = text_field(rows, i, 17);
+    column.outdated_order = text_field(rows, i, 18);
     if (bool_field(rows, i, 12) && column.collation.empty()) {
       column.collation = collate_;
       if (outdated_locale_) column.outdated_order = "the database's collation";
@@ -238,7 +241,11 @@ Status SpecReader::read_columns() {
     column.folding = text_field(rows, i, 14);
     column.expression = text_field(rows, i, 15);
     column.expression_id = text_field(rows, i, 16);
+    if (bool_field(rows, i, 12))
+      column.order = is_null(rows, i, 17) ? order_ : plain_locale(text_field(rows, i, 17));
+    if (column.type.kind == TypeKind::Jsonb) column.order = order_;
     if (column.type.kind == TypeKind::Citext) {
+      column.order += ", in lower case by " + plain_locale(ctype_) + ", " + order_;
       column.collation = ctype_;
       column.folds_ascii = ctype_ == "C" || ctype_ == "POSIX";
       column.folding.clear();  // It folds by the database's locale, whatever the column says.

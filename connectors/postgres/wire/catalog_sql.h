@@ -53,7 +53,18 @@ inline constexpr const char* kFolding = R"(
          '(' || l.collprovider::text || ')',
          'version ' || pg_collation_actual_version(l.oid)) ELSE '' END)";
 
-// {}: kFolding.  An expression's nodes name everything by number.
+// By what the collation `l` orders texts; NULL: as the database does.  Locales of bytes have no
+// version, since their order stays.
+inline constexpr const char* kOrder = R"(
+       CASE WHEN l.collname = 'default' THEN NULL
+       WHEN l.collprovider = 'b' OR l.collprovider = 'c' AND l.collcollate ~ '^(C|POSIX)(\.|$)'
+       THEN 'C' ELSE concat_ws(' ',
+         coalesce(to_jsonb(l)->>'colllocale', to_jsonb(l)->>'colliculocale',
+                  to_jsonb(l)->>'collcollate'), to_jsonb(l)->>'collicurules',
+         '(' || l.collprovider::text || ', version '
+         || coalesce(pg_collation_actual_version(l.oid), 'unknown') || ')') END)";
+
+// {}: kFolding, kOrder.  An expression's nodes name everything by number.
 inline constexpr const char* kColumns = R"(
 SELECT a.attrelid, a.attname, a.attnum, a.atttypid, a.atttypmod,
        format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> '', a.atthasdef,
@@ -61,7 +72,7 @@ SELECT a.attrelid, a.attname, a.attnum, a.atttypid, a.atttypmod,
        CASE WHEN a.attcollation = 0 THEN '' WHEN l.collname = 'default' THEN '' ELSE l.collname END,
        a.attcollation <> 0, coalesce(l.collisdeterministic, true), {},
        coalesce(pg_get_expr(d.adbin, d.adrelid), ''),
-       coalesce(hashtextextended(d.adbin::text, 0)::text, ''),
+       coalesce(hashtextextended(d.adbin::text, 0)::text, ''), {},
        CASE WHEN l.collversion <> pg_collation_actual_version(l.oid)
             THEN 'collation ' || l.oid::regcollation::text ELSE '' END
 FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation
@@ -244,12 +255,22 @@ UNION SELECT t.root, 'trigger', r.rulename, '' FROM tree t JOIN pg_rewrite r ON 
 WHERE r.rulename <> '_RETURN' AND r.ev_enabled IN ('A', 'R')
 ORDER BY 1, 2, 3)";
 
-// to_jsonb: the columns are not the same in all versions.
+// to_jsonb: the columns are not the same in all versions.  The last is what kOrder is of columns.
+// Which version of the C library there is any collation of the same locale tells, of all servers.
 inline constexpr const char* kLocale = R"(
 SELECT d.datcollate, d.datctype,
        CASE WHEN j->>'datlocprovider' IN ('i', 'b')
             THEN coalesce(j->>'datlocale', j->>'daticulocale')
-                 || coalesce(' version ' || (j->>'datcollversion'), '') ELSE '' END
+                 || coalesce(' version ' || (j->>'datcollversion'), '') ELSE '' END,
+       CASE WHEN j->>'datlocprovider' = 'b' THEN 'C'
+       WHEN j->>'datlocprovider' = 'i' THEN concat_ws(' ',
+         coalesce(j->>'datlocale', j->>'daticulocale'), j->>'daticurules',
+         '(i, version ' || coalesce(j->>'datcollversion', 'unknown') || ')')
+       WHEN d.datcollate ~ '^(C|POSIX)(\.|$)' THEN 'C'
+       ELSE d.datcollate || ' (c, version ' || coalesce((
+         SELECT max(pg_collation_actual_version(l.oid)) FROM pg_collation l
+         WHERE l.collprovider = 'c' AND lower(replace(l.collcollate, '-', ''))
+           = lower(replace(d.datcollate, '-', ''))), 'unknown') || ')' END
 FROM pg_database d CROSS JOIN LATERAL to_jsonb(d) j WHERE d.datname = current_database())";
 
 // From PostgreSQL 15 on; before, nobody knows.
