@@ -471,10 +471,8 @@ std::string proof_note(const Proof& proof) {
 }
 
 std::string progress_line(const RunStatus& status) {
-  double done = 0;
-  double total = 0;
-  std::uint64_t events = 0;
-  std::uint64_t stopped = 0;
+  double done = 0, total = 0;
+  std::uint64_t events = 0, stopped = 0;
   for (const RunTableStatus& table : status.tables) {
     done += static_cast<double>(table.counts.rows_done);
     total += shown_estimate(table);

@@ -29,6 +29,43 @@ std::uint64_t open_findings(Scenario& s) {
   return s.sweep_status().tables.at(0).second.open_findings;
 }
 
+// A row that the target lacks, one that it has too much, and one that differs.
+TEST(RepairScenario, WhatIsRepairedIsEqual) {
+  Scenario s(looking(std::chrono::seconds(0)));
+  follows(s);
+  s.store.edit_rows(0).erase(2);
+  s.store.edit_rows(0).at(4).a = "another";
+  s.store.edit_rows(0)[9] = row(9, 0, "u9");
+  s.sweep_on();
+  ASSERT_EQ(open_findings(s), 3U);
+  for (const int id : {2, 4, 9}) s.repair(s.finding_of(id));
+  s.sweep_on();
+  EXPECT_EQ(open_findings(s), 0U);
+  EXPECT_EQ(s.sweep_status().tables.at(0).second.repaired, 3U);
+  EXPECT_EQ(s.debts(), 0U);
+  EXPECT_EQ(s.difference(), "");
+}
+
+// Whoever asked for the repair has not seen what the row is now.
+TEST(RepairScenario, ARowThatSomebodyChangedSinceIsNotRepaired) {
+  Scenario s(looking(std::chrono::hours(1)));
+  follows(s);
+  s.store.edit_rows(0).at(4).a = "another";
+  s.sweep();
+  const std::uint64_t finding = s.finding_of(4);
+  ASSERT_NE(finding, 0U);
+  s.store.edit_rows(0).at(4).a = "yet another";
+  s.repair(finding);
+  s.sweep_on();
+  EXPECT_EQ(s.store.rows(0).at(4).a, "yet another");
+  EXPECT_EQ(open_findings(s), 1U);
+  // Now he has.
+  s.repair(finding);
+  s.sweep_on();
+  EXPECT_EQ(open_findings(s), 0U);
+  EXPECT_EQ(s.difference(), "");
+}
+
 // Issue D, part 5: whoever wants nothing deleted loses no row that is in another one's way.
 TEST(RepairScenario, ARowInTheWayStaysUnlessAllMayBeRepaired) {
   for (const RepairScope scope : {RepairScope::All, RepairScope::Insert, RepairScope::Upsert}) {

@@ -423,43 +423,6 @@ TEST(SweepScenario, ABusyRowThatIsNotReadInTimeIsNotVerified) {
   EXPECT_EQ(s.settle(), "");
 }
 
-// A row that the target lacks, one that it has too much, and one that differs.
-TEST(SweepScenario, WhatIsRepairedIsEqual) {
-  Scenario s(continuous(std::chrono::seconds(0)));
-  copied(s);
-  s.store.edit_rows(0).erase(2);
-  s.store.edit_rows(0).at(4).a = "another";
-  s.store.edit_rows(0)[9] = row(9, 0);
-  s.sweep_on();
-  ASSERT_EQ(s.sweep_status().tables.at(0).second.open_findings, 3U);
-  for (const int id : {2, 4, 9}) s.repair(s.finding_of(id));
-  s.sweep_on();
-  EXPECT_EQ(s.sweep_status().tables.at(0).second.open_findings, 0U);
-  EXPECT_EQ(s.sweep_status().tables.at(0).second.repaired, 3U);
-  EXPECT_EQ(s.debts(), 0U);
-  EXPECT_EQ(s.difference(), "");
-}
-
-// Whoever asked for the repair has not seen what the row is now.
-TEST(SweepScenario, ARowThatSomebodyChangedSinceIsNotRepaired) {
-  Scenario s(continuous(std::chrono::hours(1)));
-  copied(s);
-  s.store.edit_rows(0).at(4).a = "another";
-  s.sweep();
-  const std::uint64_t finding = s.finding_of(4);
-  ASSERT_NE(finding, 0U);
-  s.store.edit_rows(0).at(4).a = "yet another";
-  s.repair(finding);
-  s.sweep_on();
-  EXPECT_EQ(s.store.rows(0).at(4).a, "yet another");
-  EXPECT_EQ(s.sweep_status().tables.at(0).second.open_findings, 1U);
-  // Now he has.
-  s.repair(finding);
-  s.sweep_on();
-  EXPECT_EQ(s.sweep_status().tables.at(0).second.open_findings, 0U);
-  EXPECT_EQ(s.difference(), "");
-}
-
 // Everything but the comparison goes on, as while reconcile is paused.
 void go_on_without_sweep(Scenario& s) {
   for (int round = 0; round < 40; ++round) {
