@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr std::chrono::milliseconds kLookEvery{500};
+constexpr std::chrono::milliseconds kEndLookEvery{500};
 constexpr seconds kSourceMax{5};  // Of the source nothing is needed any more.
 constexpr seconds kWaitsMax{5};   // A server that answers within this does not hang.
 constexpr seconds kLeaveAfter{10};
@@ -40,7 +40,7 @@ void EndWatch::look(Time now) {
 void EndWatch::run() {
   while (!over_.raised()) {
     look(std::chrono::steady_clock::now());
-    over_.wait(kLookEvery);
+    over_.wait(kEndLookEvery);
   }
 }
 

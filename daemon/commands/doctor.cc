@@ -68,7 +68,8 @@ json::object read_all(const Manifest& manifest) {
         text ? document_of(*text) : json::value(json::object{{"missing", text.error().message}});
   };
   tell("history", fail(Reaction::Halt, "only a running daemon has it"));
-  const auto opened = CheckpointReader::open(manifest.state_dir.value.string());
+  const auto opened =
+      CheckpointReader::open(manifest.state_dir.value.string(), manifest.migration.value);
   const CheckpointReader* const checkpoint = opened && *opened ? &**opened : nullptr;
   const auto read = [&](const auto& of) -> Result<std::string> {
     if (!opened) return fail(opened.error());

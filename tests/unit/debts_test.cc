@@ -71,9 +71,10 @@ class DebtTest : public ::testing::Test {
   Standstill standstill_{1, std::chrono::seconds(2)};
   Sample sample_{0};
   Meters meters_;
-  const Shared shared_{pointers_,   visibility_, recents_, queues_, progress_,
-                       board_,      checkpoint_, clock_,   hold_,   rereads_,
-                       standstill_, sample_,     meters_};
+  SourceClock source_clock_;
+  const Shared shared_{pointers_,   visibility_, recents_, queues_,      progress_,
+                       board_,      checkpoint_, clock_,   hold_,        rereads_,
+                       standstill_, sample_,     meters_,  source_clock_};
   Lane lane_{{}, shared_, lane_target_, [](StreamId) { return "t/0"; }};
 };
 
