@@ -61,7 +61,7 @@ class RunStateTest : public Checkpoint {
   FakeProof proof_{log_, chaos_};
   FakeLedger ledger_{store_of_target_, chaos_};
   FakeReader compare_source_{source_, chaos_, nullptr};
-  FakeTargetReader compare_target_{store_of_target_, no_tables_, chaos_};
+  FakeTargetReader compare_target_{store_of_target_, no_tables_, chaos_, false};
 
   Manifest manifest_;
   std::unique_ptr<RocksdbStore> store_ = open();
