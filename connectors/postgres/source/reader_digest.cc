@@ -36,10 +36,12 @@ Result<std::string> PostgresReader::digest_probe() {
 
 // The types of a row as it is read are told by the server, which knows what a cast makes of it.
 Result<std::vector<HashedColumn>> PostgresReader::hashed_columns(const TableMap& table) {
-  PGconn* const connection = connection_.raw();
-  LOCKSTEP_TRY(
-      connection_.check(PQprepare(connection, "", range_query(table, {}).c_str(), 0, nullptr)));
-  LOCKSTEP_ASSIGN(const PgResult row, connection_.check(PQdescribePrepared(connection, "")));
+  LOCKSTEP_TRY(connection_.check(connection_.waits([&](PGconn* raw) {
+    return PQprepare(raw, "", range_query(table, {}).c_str(), 0, nullptr);
+  })));
+  LOCKSTEP_ASSIGN(const PgResult row, connection_.check(connection_.waits([](PGconn* raw) {
+    return PQdescribePrepared(raw, "");
+  })));
   std::vector<Oid> types;
   for (int i = 0; i < PQnfields(row.get()); ++i) types.push_back(PQftype(row.get(), i));
   const std::string oids = oid_array(types);
