@@ -16,6 +16,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kLookMax{1000};           // Asking for topics waits at most this long.
+constexpr milliseconds kFetchMax{2000};          // Until a new fetch is answered.
 constexpr milliseconds kVerifyMax{10000};        // Reading the last records again.
 constexpr milliseconds kGoodbye{2000};           // Committing group offsets at the end.
 constexpr std::int64_t kClockSlackUs = 1000000;  // Commit times are taken before commit order.
@@ -312,6 +313,8 @@ Status KafkaSource::note_present(const std::string& topic) {
 // librdkafka tells of an error that stays once, and of the end of a partition once: only a new
 // fetch shows whether a partition at rest can be read again.
 Status KafkaSource::assign_troubled_again() {
+  if (steady_clock::now() < assign_next_) return {};
+  assign_next_ = steady_clock::now() + kFetchMax;
   std::vector<TopicPartition> again;
   for (Stream& stream : streams_) {
     if (!stream.assigned || stream.trouble.empty()) continue;

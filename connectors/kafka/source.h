@@ -165,6 +165,7 @@ class KafkaSource : public ChangeSource {
   bool begun_ = false;
   Deadline look_next_{};
   Deadline commit_next_{};
+  Deadline assign_next_{};
   std::optional<Deadline> away_since_;
   std::string away_why_;
   // The stream of the last message of this poll: messages come in runs.
