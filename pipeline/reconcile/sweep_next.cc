@@ -389,9 +389,11 @@ Result<Sweep::Step> Sweep::pick_range(std::size_t id) {
 // What comes after `cut` is another range.
 Result<Sweep::Step> Sweep::take_range(std::optional<std::string> cut) {
   auto taken = tables_[work_.table]->ranges.take(work_.order, work_.range, cut);
-  if (!taken && taken.error().reaction == Reaction::StopTable)
-    return give_up(std::move(taken).error());
-  LOCKSTEP_ASSIGN(work_.range_id, std::move(taken));
+  if (!taken) {
+    const bool of_table = taken.error().reaction == Reaction::StopTable;
+    return of_table ? give_up(std::move(taken).error()) : fail(std::move(taken).error());
+  }
+  work_.range_id = *taken;
   if (cut) work_.range.upper = std::move(cut);
   state_ = State::Opening;
   return Step::Working;
