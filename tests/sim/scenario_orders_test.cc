@@ -99,7 +99,8 @@ TEST(OrdersScenario, RowsThatOnlyTheTargetHasAreFoundWhereThereAreMany) {
     EXPECT_EQ(found_in_order(s), "");
     const std::string why = s.sweep_status().asked.at(0).second.no_digests;
     // An order that the catalogs do not tell of shows in ranges only, and may do so again.
-    if (orders != Orders::Untold) EXPECT_EQ(why.empty(), orders == Orders::One) << why;
+    if (orders == Orders::Untold) continue;
+    EXPECT_EQ(why.empty(), orders == Orders::One) << why;
   }
 }
 
