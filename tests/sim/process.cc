@@ -140,8 +140,9 @@ RunOptions Process::run_options() {
   run.scanner.item_rows_max = options_.item_rows_max;
   run.debts.debts_max = options_.chunk_rows + 1;
   run.debts.piece_bytes = options_.piece_bytes;
-  run.supervisor = {milliseconds(0), milliseconds(0), milliseconds(0),      milliseconds(0),
-                    milliseconds(0), milliseconds(0), milliseconds(15'000), 2};
+  if (options_.looks_always)
+    run.supervisor = {milliseconds(0), milliseconds(0), milliseconds(0),      milliseconds(0),
+                      milliseconds(0), milliseconds(0), milliseconds(15'000), 2};
   run.queue_bytes_max = kQueueBytes;
   run.taken_bytes_max = kTakenBytes;
   run.item_changes_max = options_.item_changes_max;
