@@ -16,6 +16,7 @@ from tests.lab.lockstep import control_connection
 from tests.lab.process import free_ports, wait_until
 from tests.lab.stack import WRITER
 
+COMPARED = "migration_reconcile_rows_total"
 DOCUMENTED = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.M))
 
 
@@ -41,6 +42,11 @@ def samples(text):
         assert pairs[0][0] == "migration"
         found.setdefault(name, {})[tuple(sum(pairs[1:], ()))] = float(value)
     return found
+
+
+def total(lockstep, name):
+    """What a counter of /metrics says of all its labels."""
+    return sum(samples(scrape(lockstep)).get(name, {}).values())
 
 
 def check(text):

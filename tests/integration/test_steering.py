@@ -11,6 +11,7 @@ from contextlib import closing
 import pytest
 
 from tests.integration.conftest import SLOW, TABLE
+from tests.integration.test_metrics import COMPARED, total
 from tests.lab.lockstep import control_connection, said
 
 # All that lanes write: rows, and what they remember of them.
@@ -243,11 +244,12 @@ def test_a_comparison_that_is_held_reads_nothing(direct):
                               status["tables"][0]["verified_through"], "a pass", 30)
         assert lockstep.verb("pause", "--scope", "reconcile").returncode == 0
         first = lockstep.await_status(lambda status: status["reconcile"] == "paused", "the pause")
+        read = total(lockstep, COMPARED)
         migration.source("UPDATE t SET n = n + 1 WHERE id < 100")
         lockstep.await_status(lambda status: status["tables"][0]["verified_age_seconds"]
                               > first["tables"][0]["verified_age_seconds"] + 3, "it to grow old")
         then = lockstep.status()["tables"][0]["verified_through"]
-        assert then == first["tables"][0]["verified_through"]
+        assert then == first["tables"][0]["verified_through"] and total(lockstep, COMPARED) == read
         # Who wants to compare is told, also of a table whose heal the comparison ends with.
         assert lockstep.verb("resync", "--table", "public.t").returncode == 0
         lockstep.await_status(lambda status: of_table(status)["state"] == "healing", "the heal")

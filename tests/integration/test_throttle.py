@@ -11,7 +11,7 @@ import psycopg2.errors
 import psycopg2.extras
 
 from tests.integration.conftest import TABLE
-from tests.integration.test_metrics import samples, scrape
+from tests.integration.test_metrics import COMPARED, total
 from tests.lab.meanwhile import Beside
 from tests.lab.postgres import SUPERUSER
 from tests.lab.stack import WRITER
@@ -29,11 +29,6 @@ def throttled_by(status, *words):
 
 def rows_of_t(migration):
     return migration.target("SELECT count(*) FROM t")[0][0]
-
-
-def total(lockstep, name):
-    """What a counter of /metrics says of all its labels."""
-    return sum(samples(scrape(lockstep)).get(name, {}).values())
 
 
 def await_looks(lockstep, reason):
@@ -228,21 +223,19 @@ def test_rows_and_bytes_of_a_comparison_are_limited(direct):
     migration.prepare()
     migration.lockstep.run_until_synced()
 
-    def compared(lockstep):
-        return total(lockstep, "migration_reconcile_rows_total")
-
     with migration.running() as lockstep:
         for limit in ("rows_per_second", "bytes_per_second"):
-            lockstep.await_status(lambda status: compared(lockstep) >= 9000, "three comparisons")
+            lockstep.await_status(lambda status: total(lockstep, COMPARED) >= 9000, "three comparisons")
             assert lockstep.verb("set", f"reconcile.{limit}=1").returncode == 0
-            before = compared(lockstep)
+            before = total(lockstep, COMPARED)
             lockstep.await_status(
                 lambda status: status["tables"][0]["verified_age_seconds"] > 6, "it to grow old")
             # The one that was under way.
-            assert compared(lockstep) <= before + 3000
+            assert total(lockstep, COMPARED) <= before + 3000
             assert lockstep.verb("set", f"reconcile.{limit}=0").returncode == 0
-            before = compared(lockstep)
-            lockstep.await_status(lambda status: compared(lockstep) >= before + 6000, "it to go on")
+            before = total(lockstep, COMPARED)
+            lockstep.await_status(lambda status: total(lockstep, COMPARED) >= before + 6000,
+                                  "it to go on")
     migration.finish()
 
 

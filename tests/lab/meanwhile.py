@@ -91,4 +91,6 @@ class Markers(Meanwhile):
 
     def assert_prompt(self):
         """Some have come, and each within what a migration promises."""
+        print(f"{len(self.lags)} rows of {self._table} came, the latest within "
+              f"{max(self.lags, default=0):.2f} s")
         assert self.lags and max(self.lags) < LAG_MAX, self.lags
