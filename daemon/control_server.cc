@@ -290,7 +290,7 @@ class ControlServer::Impl {
                                 reads ? "" : actor_of(stream), target->query,
                                 std::string(request[http::field::accept]),
                                 std::string(request["Last-Event-ID"])});
-      if (answer.later) answer = co_await answer_later(std::move(answer.later));
+      if (auto later = std::move(answer.later)) answer = co_await answer_later(std::move(later));
       if (answer.more && listeners_.size() < kListenersMax)
         co_return co_await send_stream(stream, answer.more);
       if (answer.more)
@@ -307,10 +307,11 @@ class ControlServer::Impl {
       co_return refusal(503, "too many wait for a server already: ask again in a moment");
     ++slow_;
     const Counted counted(slow_);
-    co_return co_await asio::co_spawn(
-        slow_thread_,
-        [answer = std::move(answer)]() -> asio::awaitable<ControlResponse> { co_return answer(); },
-        asio::use_awaitable);
+    // It has a name: GCC 12 destroys what a temporary of an awaited expression holds twice.
+    auto work = [answer = std::move(answer)]() -> asio::awaitable<ControlResponse> {
+      co_return answer();
+    };
+    co_return co_await asio::co_spawn(slow_thread_, std::move(work), asio::use_awaitable);
   }
 
   // Likewise, of somebody whom nobody knows.
