@@ -86,6 +86,12 @@ void Scenario::crash() {
   start();
 }
 
+void Scenario::crash_back_to(std::size_t copy) {
+  ours_.reset();
+  if (copy < checkpoint_.older_copies()) checkpoint_.restore(copy);  // Else nothing came since.
+  crash();
+}
+
 void Scenario::step(Process::Actor actor, std::uint32_t index) {
   const Status done = ours_->step({actor, index});
   if (!done) CHECK(done.error().reaction != Reaction::Halt);

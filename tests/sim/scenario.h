@@ -37,6 +37,9 @@ class Scenario final : public Chaos {
   // ---- our process
   void start();
   void crash();  // And start again.
+  // The same, with the state directory as it was when `copy` was taken.
+  std::size_t copy_checkpoint() const { return checkpoint_.older_copies(); }
+  void crash_back_to(std::size_t copy);
   void deliver();
   // The connector tells only that the row is to be read again: a debt.
   void reread(int id) { log_.emit_reread(0, id); }
