@@ -132,6 +132,19 @@ void TargetStore::carry_out(const Run& run, const Write& write, ApplyOutcome& ou
   if (write.debt != DebtReason::None) open_debt(debt_of(run, write, write.debt), outcome);
 }
 
+namespace {
+
+// As the SQL of a real target has it (I17).
+bool stays_of_a_delete(DebtReason before, DebtReason now) {
+  if (before == DebtReason::Unreadable) return true;
+  const bool of_a_delete = before == DebtReason::Refused || before == DebtReason::Swallowed ||
+                           before == DebtReason::Divergent;
+  return of_a_delete && (now == DebtReason::Doubtful || now == DebtReason::MissingRow ||
+                         now == DebtReason::Snapshot || now == DebtReason::DivergentAlone);
+}
+
+}  // namespace
+
 std::optional<int> TargetStore::unique_holder(const TableMap& table, const FakeRow& row) const {
   if (!table.source.secondary_unique || row.u.empty()) return std::nullopt;
   for (const auto& [id, other] : rows_[table.id])
@@ -253,7 +266,7 @@ void TargetStore::open_debt(const Debt& debt, ApplyOutcome& outcome) {
     const Debt before = found->second;
     found->second = debt;
     found->second.xid = greater_xid(before.xid, debt.xid);
-    if (before.reason == DebtReason::Unreadable) found->second.reason = before.reason;
+    if (stays_of_a_delete(before.reason, debt.reason)) found->second.reason = before.reason;
   }
   outcome.opened.push_back({debt.table, debt.key_hash, debt.reason});
 }

@@ -13,6 +13,7 @@ constexpr std::chrono::minutes kDue{61};
 SimOptions hourly() {
   SimOptions options = scenario_options();
   options.sweep_continuous = true;
+  options.until_synced = false;  // Else the last proof of all is the first.
   options.sweep_every = std::chrono::hours(1);
   return options;
 }

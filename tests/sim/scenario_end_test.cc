@@ -88,6 +88,8 @@ TEST(ClaimScenario, LagGoesByTheClockOfTheSource) {
   ASSERT_EQ(follow(s), "");
   update(s, 1);
   s.deliver();
+  s.fail_next("apply", Fate::LostBefore);
+  s.apply_once();  // The lane has it, and waits.
   for (const std::int64_t since_us : {2'000'000, 9'000'000, 3'000'000}) {
     s.source.clock_us = static_cast<std::int64_t>(s.source.insert_lsn()) + since_us;
     s.probe();

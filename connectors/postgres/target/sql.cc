@@ -55,6 +55,12 @@ std::string compared(const StagedTable& table, std::size_t column, const std::st
   return fmt::format("CAST({} AS {})", value, types.target);
 }
 
+// A debt of a delete that could not be read, or that the target refused or swallowed, stays one
+// where its row is only to be read again: absent, the target's row still has to go (I17).
+constexpr std::string_view kStaysOfADelete =
+    "d.reason = 'unreadable' OR d.reason IN ('refused', 'swallowed', 'divergent')"
+    " AND excluded.reason IN ('doubtful', 'missing_row', 'snapshot', 'divergent_alone')";
+
 // What happens when the key has a debt already.  `keep`: a condition under which it stays as it is
 // but for its reason; "" for never.
 std::string debt_conflict(std::string_view keep) {
@@ -65,15 +71,16 @@ std::string debt_conflict(std::string_view keep) {
   return fmt::format(
       " ON CONFLICT (migration, source_schema, source_table, key_hash) DO UPDATE SET"
       " key = excluded.key, xid = {}, commit_us = {},"
-      // It may have been a delete; that stays to be found out.
-      " reason = CASE WHEN d.reason = 'unreadable' THEN d.reason ELSE excluded.reason END,"
-      " detail = excluded.detail, holder = excluded.holder, attempts = {},"
+      " reason = CASE WHEN {} THEN d.reason ELSE excluded.reason END,"
+      " detail = coalesce(nullif(excluded.detail, ''), d.detail), holder = excluded.holder,"
+      " attempts = {},"
       " state = CASE WHEN excluded.state = 'quarantined' THEN 'quarantined'{} ELSE {} END",
       unless_kept("xid",
                   "CASE WHEN d.xid = '0' OR excluded.xid = '0' THEN '0'"
                   " ELSE greatest(d.xid, excluded.xid) END"),
       unless_kept("commit_us",
                   "coalesce(least(nullif(d.commit_us, 0), nullif(excluded.commit_us, 0)), 0)"),
+      kStaysOfADelete,
       keep.empty()
           ? "excluded.attempts"
           : fmt::format("CASE WHEN {} THEN d.attempts + 1 ELSE excluded.attempts END", keep),
