@@ -22,8 +22,8 @@ class SourceReaderTest : public TargetTest {
   }
 };
 
-// Who alters, detaches or vacuums another one does not wait for the chunk, and the server's room
-// for locks is not filled by tables of thousands.
+// Who alters or vacuums another one, or attaches one, does not wait for the chunk, and the server's
+// room for locks is not filled by tables of thousands.
 TEST_F(SourceReaderTest, AChunkLocksOnlyThePartitionsThatItReads) {
   on_both(
       "CREATE TABLE shop.tree (id int PRIMARY KEY) PARTITION BY RANGE (id);"
@@ -42,8 +42,12 @@ TEST_F(SourceReaderTest, AChunkLocksOnlyThePartitionsThatItReads) {
   EXPECT_EQ(rows.rows(), 10U);
   EXPECT_TRUE(reader.check_shape(tree).has_value());
   EXPECT_EQ(locked_leaves(), "leaf1");
-  // What becomes of the others is noticed all the same (I10).
-  on_source("CREATE TABLE shop.leaf20 PARTITION OF shop.tree FOR VALUES FROM (200) TO (210)");
+  on_source("ALTER TABLE shop.leaf2 ADD CHECK (id < 1000)");
+  EXPECT_TRUE(reader.check_shape(tree).has_value());
+  // What becomes of the others is noticed all the same (I10).  Attached, since CREATE TABLE ..
+  // PARTITION OF and DETACH PARTITION wait for whoever reads the root.
+  on_source("CREATE TABLE shop.leaf20 (LIKE shop.tree)");
+  on_source("ALTER TABLE shop.tree ATTACH PARTITION shop.leaf20 FOR VALUES FROM (200) TO (210)");
   const Status changed = reader.check_shape(tree);
   ASSERT_FALSE(changed.has_value());
   EXPECT_EQ(changed.error().code, "filenode");
