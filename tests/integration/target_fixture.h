@@ -225,8 +225,10 @@ class TargetTest : public testing::Test {
     return text;
   }
 
-  PostgresConnection source_{test_server(kSourceDatabase)};
-  PostgresConnection target_{test_server("")};
+  // A test that waits for what it holds itself fails and says at which statement.
+  static constexpr const char* kLockTimeout = "SET lock_timeout = '60s'";
+  PostgresConnection source_{with_setup(test_server(kSourceDatabase), kLockTimeout)};
+  PostgresConnection target_{with_setup(test_server(""), kLockTimeout)};
 };
 
 // With a table of 3000 rows on the source, empty on the target, without secondary constraints.
