@@ -103,7 +103,7 @@ Result<Supervisor::Conclusion> Supervisor::tick(bool want_proof) {
   if (kept) kept = note_stops();  // What the looks of this tick have stopped.
   publish();
   if (!kept) return std::unexpected(std::move(kept).error());
-  return want_proof ? conclusion : Conclusion::GoOn;
+  return want_proof || !conclusion ? std::move(conclusion) : Conclusion::GoOn;
 }
 
 void Supervisor::waits_for(std::string what) {
@@ -172,7 +172,9 @@ Status Supervisor::count_debts_if_due() { return count_is_due() ? count_debts() 
 // would not notice.
 Status Supervisor::look_back() {
   looked_back_at_ = shared_.clock.now();
-  return ports_.ledger.still_has([this] { return shared_.progress.rows(); });
+  Status kept = ports_.ledger.still_has([this] { return shared_.progress.rows(); });
+  target_lost_ = !kept && kept.error().reaction == Reaction::Halt;
+  return kept;
 }
 
 Status Supervisor::count_debts() {

@@ -177,6 +177,7 @@ class Supervisor {
   std::chrono::steady_clock::time_point counted_at_{};
   std::chrono::steady_clock::duration count_took_{};
   std::chrono::steady_clock::time_point looked_back_at_{};
+  bool target_lost_ = false;          // By the last look back.
   bool counted_ = false;              // `debts_` says what there is.
   std::uint64_t opened_ = 0;          // Debts of this run, by the last look at the board;
   std::uint64_t counted_opened_ = 0;  // by the last count.

@@ -58,9 +58,11 @@ Result<Supervisor::Conclusion> Supervisor::prove(bool want_proof) {
   if (held_back_ || (patient && !hurry && now < next_proof_)) return Conclusion::GoOn;
   next_proof_ = now + options_.proof_step;
   auto conclusion = step_proof(ready, patient);
-  // An error of a tick that is not patient is the tick's.
-  if (conclusion || patient) tell_proof(conclusion ? proof_.fault() : conclusion.error().message);
-  return conclusion || !patient ? std::move(conclusion) : Conclusion::GoOn;
+  // An error of a tick that is not patient is the tick's.  So is a target that has lost something:
+  // conclude() may look back so often that the tick never has to.
+  const bool fails = !conclusion && (!patient || target_lost_);
+  if (!fails) tell_proof(conclusion ? proof_.fault() : conclusion.error().message);
+  return conclusion || fails ? std::move(conclusion) : Conclusion::GoOn;
 }
 
 // A part of its own: what is broken on the way from the source's log to us.

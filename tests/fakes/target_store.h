@@ -59,6 +59,7 @@ class TargetStore {
   // ---- what prepare writes and a new incarnation reads
   void put_progress(std::uint64_t epoch, std::uint64_t batch, const ProgressRow& row);
   std::vector<ProgressRow> progress() const;
+  void lose_progress() { progress_.clear(); }  // As a target that is put back.
   std::vector<LaneBatch> lane_batches() const;
   std::vector<ChunkMark> marks() const;
   Position horizon(TableId table) const;

@@ -92,9 +92,9 @@ void Scenario::crash_back_to(std::size_t copy) {
   crash();
 }
 
-void Scenario::step(Process::Actor actor, std::uint32_t index) {
-  const Status done = ours_->step({actor, index});
-  if (!done) CHECK(done.error().reaction != Reaction::Halt);
+Status Scenario::try_step(Process::Actor actor, std::uint32_t index) {
+  Status done = ours_->step({actor, index});
+  return !done && done.error().reaction == Reaction::Halt ? done : Status();
 }
 
 void Scenario::deliver() {
@@ -129,10 +129,10 @@ void Scenario::read_debts(int steps) {
   for (int i = 0; i < steps; ++i) step(Process::Actor::Debts);
 }
 
-void Scenario::watch() {
+Status Scenario::try_watch() {
   while (log_.decode(false)) {
   }
-  step(Process::Actor::Supervisor);
+  return try_step(Process::Actor::Supervisor);
 }
 
 ExitCode Scenario::end(bool cut) {

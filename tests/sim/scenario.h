@@ -53,8 +53,9 @@ class Scenario final : public Chaos {
   void scan_all();       // Until the scanner has nothing left, the lanes helping.
   void probe() { step(Process::Actor::Probe); }
   void read_debts(int steps);
-  // What is logged is decoded first.
-  void watch();
+  // What is logged is decoded first.  An error that ends the run is returned.
+  Status try_watch();
+  void watch() { CHECK(try_watch().has_value()); }
   RunStatus status() const { return ours_->status(); }
   // One step of the comparison, the supervisor and the lanes helping.
   void sweep_round();
@@ -99,7 +100,10 @@ class Scenario final : public Chaos {
   bool killed() const override { return killed_; }
 
  private:
-  void step(Process::Actor actor, std::uint32_t index = 0);
+  Status try_step(Process::Actor actor, std::uint32_t index = 0);
+  void step(Process::Actor actor, std::uint32_t index = 0) {
+    CHECK(try_step(actor, index).has_value());
+  }
 
   const SimOptions options_;
   Random random_;

@@ -111,6 +111,27 @@ TEST(ClaimScenario, LagIsUnknownOnceNoProofIsReached) {
   EXPECT_FALSE(s.status().synced);
 }
 
+// I13: a target that was put back while nothing is to be written.  A conclusion that sees it first
+// does not take it for something that keeps it from being drawn.
+TEST(ClaimScenario, ATargetThatIsPutBackDuringAProofEndsTheRun) {
+  Scenario s(following());
+  ASSERT_EQ(follow(s), "");
+  bool put_back = false;
+  s.at("proof", [&] {
+    s.at("count_debts", [&] {
+      s.store.lose_progress();
+      put_back = true;
+    });
+  });
+  for (int i = 0; i < 40 && !put_back; ++i) {
+    s.pass(milliseconds(500));
+    s.deliver();
+    s.apply();
+    EXPECT_EQ(s.try_watch().has_value(), !put_back);
+  }
+  EXPECT_TRUE(put_back);
+}
+
 // A first look that hangs is noticed: until then nothing is known.
 TEST(ClaimScenario, ARunThatNobodyHasLookedAtIsSilent) {
   Scenario s(following());
