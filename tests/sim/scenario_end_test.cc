@@ -127,7 +127,8 @@ TEST(ClaimScenario, ATargetThatIsPutBackDuringAProofEndsTheRun) {
     s.pass(milliseconds(500));
     s.deliver();
     s.apply();
-    EXPECT_EQ(s.try_watch().has_value(), !put_back);
+    const bool goes_on = s.try_watch().has_value();
+    EXPECT_EQ(goes_on, !put_back);
   }
   EXPECT_TRUE(put_back);
 }
