@@ -60,7 +60,7 @@ struct SimOptions {
   int refused = 0;         // Of values.
   bool until_synced = true;
   bool looks_always = true;  // The supervisor, at each step; else as often as the program's.
-  bool exported = false;  // Tables are copied under the slot's own snapshot; Direct only.
+  bool exported = false;     // Tables are copied under the slot's own snapshot; Direct only.
   int end_export = 0;
   // At the end: while the applications go on the copy must get its turns.  Lanes must keep up.
   int busy_rounds = 0;
