@@ -170,7 +170,7 @@ std::string kafka_error_name(int code) {
   return rd_kafka_err2name(static_cast<rd_kafka_resp_err_t>(code));
 }
 std::string kafka_error_text(int code) {
-  const std::string text = rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(code));
+  std::string text = rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(code));
   if (code != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) return text;
   return text + "; allow lockstep's user to Describe and Read the topic";
 }

@@ -144,7 +144,7 @@ TEST_F(ControlServerTest, PathsAndQueriesAreDecoded) {
 
 // What is under way ends in the server's lifetime, though nobody is told of it any more.
 TEST_F(ControlServerTest, AnAnswerThatIsUnderWayOutlivesNothing) {
-  std::jthread asker(
+  const std::jthread asker(
       [this] { EXPECT_FALSE(ask_daemon(socket_.string(), {"GET", "/slow", ""}).has_value()); });
   while (slow_ == 0) std::this_thread::yield();
   server_->stop();

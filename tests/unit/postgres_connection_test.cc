@@ -112,7 +112,7 @@ class RefusingServer {
     EXPECT_EQ(::listen(listener_, 4), 0);
     EXPECT_EQ(::getsockname(listener_, any, &length), 0);
     port_ = std::to_string(ntohs(address.sin_port));
-    std::string fields =
+    const std::string fields =
         std::string("SFATAL") + '\0' + "C3D000" + '\0' + "M" + message + '\0' + '\0';
     std::string answer = "E";
     append_be32(answer, static_cast<std::uint32_t>(fields.size() + 4));

@@ -21,9 +21,10 @@ namespace {
 namespace json = boost::json;
 
 class SchemaTest : public testing::Test {
- protected:
+ public:
   ~SchemaTest() override { std::filesystem::remove(path_); }
 
+ protected:
   // A manifest with `more` in it, as it was loaded; nothing: it has errors.
   std::optional<Manifest> load(const std::string& more) {
     std::ofstream(path_) << R"(version: 1

@@ -45,7 +45,7 @@ TEST(StatusJson, TheProgressLineSaysWhatItDoesNotKnow) {
 // A table that a run leaves alone keeps what is on the target, and what is set aside of it.
 TEST(LeftOutTables, AreCountedByTheBookkeeping) {
   Claim claim;
-  for (const std::uint64_t rows : {100, 20}) {
+  for (const std::uint64_t rows : {100U, 20U}) {
     StoredChunk& chunk = claim.chunks.emplace_back();
     chunk.source = {"public", "orders"};
     chunk.mark.rows = rows;
