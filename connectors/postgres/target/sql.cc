@@ -72,15 +72,15 @@ std::string debt_conflict(std::string_view keep) {
       " ON CONFLICT (migration, source_schema, source_table, key_hash) DO UPDATE SET"
       " key = excluded.key, xid = {}, commit_us = {},"
       " reason = CASE WHEN {} THEN d.reason ELSE excluded.reason END,"
-      " detail = coalesce(nullif(excluded.detail, ''), d.detail), holder = excluded.holder,"
-      " attempts = {},"
+      " detail = CASE WHEN ({}) AND excluded.detail = '' THEN d.detail ELSE excluded.detail END,"
+      " holder = excluded.holder, attempts = {},"
       " state = CASE WHEN excluded.state = 'quarantined' THEN 'quarantined'{} ELSE {} END",
       unless_kept("xid",
                   "CASE WHEN d.xid = '0' OR excluded.xid = '0' THEN '0'"
                   " ELSE greatest(d.xid, excluded.xid) END"),
       unless_kept("commit_us",
                   "coalesce(least(nullif(d.commit_us, 0), nullif(excluded.commit_us, 0)), 0)"),
-      kStaysOfADelete,
+      kStaysOfADelete, kStaysOfADelete,
       keep.empty()
           ? "excluded.attempts"
           : fmt::format("CASE WHEN {} THEN d.attempts + 1 ELSE excluded.attempts END", keep),
